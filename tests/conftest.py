@@ -1,0 +1,33 @@
+"""Fixtures for material that is not part of the repository; tests that need it skip with the reason."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+_BESIDE = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _material(variable: str, *parts: str) -> Path:
+    path = Path(os.environ.get(variable) or _BESIDE.joinpath(*parts))
+    if not path.exists():
+        pytest.skip(f"{'/'.join(parts)} is not on this machine; set {variable} to run this test")
+    return path
+
+
+@pytest.fixture(scope="session")
+def bank_dir() -> Path:
+    """Folder with ``chromosomes.zip`` and ``cells.csv``: real G-banded chromosomes."""
+    return _material("KARYO_BANK", "chromosomes")
+
+
+@pytest.fixture(scope="session")
+def weights_dir() -> Path:
+    """Folder with the ImageNet weights of VGG16 and (partial) InceptionV3 and their manifest."""
+    return _material("KARYO_WEIGHTS", "weights")
+
+
+@pytest.fixture(scope="session")
+def real_karyogram() -> Path:
+    """A real karyogram page, 46,XY."""
+    return _material("KARYO_REAL_KARYOGRAM", "karyograms", "nhgri_46XY.png")
