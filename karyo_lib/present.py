@@ -1,0 +1,272 @@
+"""What a notebook cell shows: figures, tables, headline numbers, banners and sentences.
+
+Each class knows its HTML, used by JupyterLab and by the reports alike, and a plain text for everything else.
+Headlines and banners carry a media type of their own, so that a report can lift them to its top.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import numbers
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+HEADLINE = "application/vnd.karyo.headline+json"
+BANNER = "application/vnd.karyo.banner+json"
+FIGURE = "application/vnd.karyo.figure+json"
+BANNER_KINDS = ("warning", "error", "info")
+_CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
+
+
+@cache
+def static(name: str) -> str:
+    """Return the text of a style sheet or script that comes with the package."""
+    return (Path(__file__).parent / "static" / name).read_text(encoding="utf-8")
+
+
+def slug(text: str) -> str:
+    """Return *text* as an anchor: ``'Fig 4.8'`` becomes ``'fig-4-8'``."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Return *content* as an address that needs no file."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def format_number(value: Any, digits: int = 3) -> str:
+    """Return a number as a reader wants it: integers in groups, others to *digits* significant places."""
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return "\N{EN DASH}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}".replace(",", "\u202f")
+    value = float(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    size = abs(value)
+    if size != 0 and (size < 1e-3 or size >= 1e6):
+        return f"{value:.{digits - 1}e}"
+    places = digits if size < 1 else max(0, digits - 1 - int(math.log10(size)))
+    return f"{value:.{places}f}"
+
+
+class Shown:
+    """Base of everything shown in a cell: HTML beside plain text."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/html": self.to_html(), "text/plain": str(self)}
+
+    def to_html(self) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Figure(Shown):
+    """A saved figure with its caption and the links that download it."""
+
+    name: str
+    caption: str
+    thesis: str | None
+    alt: str
+    width: int  # CSS px
+    height: int
+    png: bytes
+    svg: bytes | None  # None where it would be heavy: then the link leads to the file
+
+    def __str__(self) -> str:
+        return f"{self.thesis + ': ' if self.thesis else ''}{self.caption}"
+
+    @property
+    def anchor(self) -> str:
+        return slug(self.thesis or self.name)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        told = {"name": self.name, "thesis": self.thesis, "anchor": self.anchor, "caption": self.caption}
+        return {**super()._repr_mimebundle_(), FIGURE: told}
+
+    def to_html(self) -> str:
+        png = data_uri(self.png, "image/png")
+        svg = data_uri(self.svg, "image/svg+xml") if self.svg else None
+        links = _link(png, f"{self.name}.png", "PNG") + _link(
+            svg or f"figures/{self.name}.svg", f"{self.name}.svg", "SVG"
+        )
+        return (
+            f'<figure class="karyo karyo-figure" id="{self.anchor}">'
+            f'<img src="{svg or png}" alt="{html.escape(self.alt)}" '
+            f'width="{self.width}" height="{self.height}">'
+            f"<figcaption>{_item(self.thesis)}{html.escape(self.caption)}"
+            f'<span class="karyo-links">{links}</span></figcaption></figure>'
+        )
+
+
+@dataclass(frozen=True)
+class Table(Shown):
+    """A saved table with its caption: the first rows on the page, all of it in the CSV."""
+
+    name: str
+    caption: str
+    thesis: str | None
+    frame: pd.DataFrame
+    csv: bytes
+    rows: int
+    digits: int
+
+    def __str__(self) -> str:
+        title = f"{self.thesis + ': ' if self.thesis else ''}{self.caption}"
+        return f"{title}\n{self.frame.head(self.rows).to_string(index=False)}"
+
+    @property
+    def anchor(self) -> str:
+        return slug(self.thesis or self.name)
+
+    def to_html(self) -> str:
+        frame = self.frame.head(self.rows)
+        number = [
+            pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+            for dtype in frame.dtypes
+        ]
+        head = "".join(
+            f'<th scope="col"{" class=number" if is_number else ""}>'
+            f'<button type="button" title="Sort by this column">{html.escape(_words(column))}</button></th>'
+            for column, is_number in zip(frame.columns, number, strict=True)
+        )
+        body = "".join(
+            "<tr>" + "".join(map(self._cell, row, number)) + "</tr>"
+            for row in frame.itertuples(index=False, name=None)
+        )
+        cut = len(self.frame) - len(frame)
+        more = f" First {len(frame)} of {len(self.frame)} rows; the CSV has all." if cut else ""
+        inside = len(self.csv) <= _CSV_INSIDE
+        link = _link(
+            data_uri(self.csv, "text/csv") if inside else f"tables/{self.name}.csv", f"{self.name}.csv", "CSV"
+        )
+        return (
+            f'<div class="karyo karyo-table" id="{self.anchor}">'
+            f'<div class="karyo-scroll" tabindex="0"><table>'
+            f"<caption>{_item(self.thesis)}{html.escape(self.caption)}{more}"
+            f'<span class="karyo-links">{link}</span></caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
+        )
+
+    def _cell(self, value: Any, is_number: bool) -> str:
+        text = html.escape(format_number(value, self.digits))
+        if not is_number:
+            return f"<td>{text}</td>"
+        raw = "" if pd.isna(value) else repr(float(value))
+        return f'<td class="number" data-value="{raw}">{text}</td>'
+
+
+@dataclass(frozen=True)
+class Headline(Shown):
+    """The numbers a report opens with, each with its interval."""
+
+    items: tuple[tuple[str, Any, Any, Any, str], ...]  # label, value, low, high, note
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{label} {format_number(value)}{self._interval(low, high)}"
+            for label, value, low, high, _ in self.items
+        )
+
+    @staticmethod
+    def _interval(low: Any, high: Any) -> str:
+        return "" if low is None or high is None else f" ({format_number(low)} to {format_number(high)})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        told = [
+            {
+                "label": label,
+                "value": format_number(value),
+                "interval": self._interval(low, high).strip(),
+                "note": note,
+            }
+            for label, value, low, high, note in self.items
+        ]
+        return {**super()._repr_mimebundle_(), HEADLINE: told}
+
+    def to_html(self) -> str:
+        parts = []
+        for label, value, low, high, note in self.items:
+            interval = "" if low is None or high is None else f"95 % interval{self._interval(low, high)}"
+            parts.append(
+                f"<div><dt>{html.escape(label)}</dt>"
+                f'<dd class="value">{html.escape(format_number(value))}</dd>'
+                + (f'<dd class="interval">{html.escape(interval)}</dd>' if interval else "")
+                + (f'<dd class="note">{html.escape(note)}</dd>' if note else "")
+                + "</div>"
+            )
+        return f'<dl class="karyo karyo-headline">{"".join(parts)}</dl>'
+
+
+@dataclass(frozen=True)
+class Banner(Shown):
+    """A warning that a reader must not miss. Without text it shows nothing."""
+
+    text: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper()}: {self.text}" if self.text else ""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if not self.text:
+            return {"text/plain": ""}
+        return {**super()._repr_mimebundle_(), BANNER: {"text": self.text, "kind": self.kind}}
+
+    def to_html(self) -> str:
+        role = "note" if self.kind == "info" else "alert"
+        return f'<div class="karyo karyo-banner {self.kind}" role="{role}">{html.escape(self.text)}</div>'
+
+
+@dataclass(frozen=True)
+class Text:
+    """A conclusion in words, computed from the run's own numbers (Markdown)."""
+
+    markdown: str
+
+    def __str__(self) -> str:
+        return self.markdown
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/markdown": self.markdown, "text/plain": self.markdown}
+
+
+def headline_items(items: Sequence[Sequence[Any]]) -> tuple[tuple[str, Any, Any, Any, str], ...]:
+    """Fill up ``(label, value[, low, high[, note]])`` to five fields each.
+
+    Raises
+    ------
+    ValueError
+        If an item has fewer than two or more than five fields.
+    """
+    filled = []
+    for item in items:
+        item = tuple(item)
+        if not 2 <= len(item) <= 5 or not isinstance(item[0], str):
+            raise ValueError(
+                f"Expected (label, value, low, high, note), low to note optional. Received {item!r}."
+            )
+        filled.append((*item, *(None, None, None, None, "")[len(item) :]))
+    return tuple((label, value, low, high, note or "") for label, value, low, high, note in filled)
+
+
+def _item(thesis: str | None) -> str:
+    return f'<span class="karyo-item">Thesis {html.escape(thesis)}.</span>' if thesis else ""
+
+
+def _link(address: str, filename: str, text: str) -> str:
+    return f'<a href="{html.escape(address)}" download="{html.escape(filename)}">{text}</a>'
+
+
+def _words(column: Any) -> str:
+    return str(column).replace("_", " ")

@@ -1,0 +1,172 @@
+"""Settings of a run: three profiles of frozen values, each of which can be overridden by name."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+
+class SettingsError(ValueError):
+    """A profile, parameter or value that does not exist; the message lists those that do."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of the study a run does.
+
+    The defaults are the thesis's own figures (sections 3.1 to 3.4): 105 normal and 41 abnormal karyograms,
+    augmented to 376 and 316, 30 epochs, learning rate 1e-3, batches of 16, 100 stochastic passes, referral below 80 %.
+    """
+
+    name: str
+    normal: int = 105  # karyograms in the alpha-dataset
+    abnormal: int = 41
+    augmented_normal: int = 376  # after augmentation, originals included
+    augmented_abnormal: int = 316
+    image_size: int = 416  # px, side of a stored karyogram
+    level: int = 550  # bands: 400, 550 or 850
+    groups: str = "all"  # abnormalities drawn: 'all' of the catalogue or 'numerical'
+    epochs_head: int = 30  # base frozen
+    epochs_last_block: int = 30
+    epochs_last_two_blocks: int = 30
+    epochs_full: int = 30
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    search_trials: int = 40
+    search_epochs: int = 15
+    passes: int = 100  # Monte Carlo dropout
+    referral_threshold: float = 80.0  # percent of agreeing votes below which a specialist reads
+    repeats: int = 5  # random splits
+    bootstrap: int = 2000  # resamples behind an interval
+    conditions: tuple[str, ...] = ()  # keys of the conditions to train; empty: all seven
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values by name, for provenance."""
+        return asdict(self)
+
+
+_CHOICES = {"level": (400, 550, 850), "groups": ("all", "numerical")}
+_LEAST = {"normal": 10, "abnormal": 10, "image_size": 150}  # fewer leaves a part of a split without one class
+
+
+def _check(name: str, value: Any) -> None:
+    kind = type_of(name)
+    if kind == "tuple[str, ...]":
+        good = isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+        if not good:
+            raise SettingsError(f"Expected {name} to be a tuple of condition keys. Received {value!r}.")
+        return
+    wanted = {"int": int, "float": (int, float), "str": str}[kind]
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise SettingsError(f"Expected {name} to be of type {kind}. Received {value!r}.")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        choices = ", ".join(map(str, _CHOICES[name]))
+        raise SettingsError(f"Expected {name} to be one of {choices}. Received {value!r}.")
+    if kind == "int" and value < _LEAST.get(name, 1):
+        raise SettingsError(f"Expected {name} to be at least {_LEAST.get(name, 1)}. Received {value}.")
+    if kind == "float" and not value > 0:
+        raise SettingsError(f"Expected {name} to be above 0. Received {value}.")
+
+
+def type_of(name: str) -> str:
+    """Return the declared type of a parameter ('int', 'float', 'str' or 'tuple[str, ...]')."""
+    return {field.name: str(field.type) for field in fields(Profile)}[name]
+
+
+PROFILES: dict[str, Profile] = {
+    # A few dozen karyograms: shows that everything works, says nothing about performance.
+    "smoke": Profile(
+        name="smoke",
+        normal=20,
+        abnormal=14,
+        augmented_normal=40,
+        augmented_abnormal=32,
+        epochs_head=4,
+        epochs_last_block=1,
+        epochs_last_two_blocks=1,
+        epochs_full=1,
+        search_trials=3,
+        search_epochs=2,
+        passes=20,
+        repeats=1,
+        bootstrap=200,
+    ),
+    # Everything whole except the fine-tuning, which is short.
+    "quick": Profile(
+        name="quick",
+        epochs_last_block=5,
+        epochs_last_two_blocks=3,
+        epochs_full=4,
+        search_trials=12,
+        repeats=1,
+    ),
+    # All of it.
+    "thesis": Profile(name="thesis"),
+}
+
+
+def suggest(received: str, valid: tuple[str, ...]) -> str:
+    """Return ' Did you mean ...?' when a valid name is close to the one received, else an empty string."""
+    close = difflib.get_close_matches(received, valid, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def load_settings(profile: str = "quick", **overrides: Any) -> Profile:
+    """Return the settings of a profile, with single values replaced.
+
+    Parameters
+    ----------
+    profile : str
+        ``'smoke'``, ``'quick'`` or ``'thesis'``.
+    **overrides
+        Fields of :class:`Profile` by name.
+
+    Raises
+    ------
+    SettingsError
+        If the profile or a parameter does not exist, or a value is of the wrong type or out of range.
+    """
+    if profile not in PROFILES:
+        valid = tuple(PROFILES)
+        raise SettingsError(
+            f"Expected a profile, one of {', '.join(valid)}. "
+            f"Received {profile!r}.{suggest(str(profile), valid)}"
+        )
+    valid = tuple(field.name for field in fields(Profile) if field.name != "name")
+    for name in overrides:
+        if name not in valid:
+            raise SettingsError(
+                f"Expected a parameter of a run, one of {', '.join(valid)}. "
+                f"Received {name!r}.{suggest(name, valid)}"
+            )
+    if isinstance(overrides.get("conditions"), list):
+        overrides["conditions"] = tuple(overrides["conditions"])
+    return replace(PROFILES[profile], **overrides)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Turn ``'passes=50'`` as typed on a command line into ``('passes', 50)``.
+
+    Raises
+    ------
+    SettingsError
+        If the text has no ``=``, or names an unknown parameter, or the value does not fit its type.
+    """
+    name, equals, value = text.partition("=")
+    name, value = name.strip(), value.strip()
+    if not equals:
+        raise SettingsError(f"Expected NAME=VALUE, for example passes=50. Received {text!r}.")
+    if name not in {field.name for field in fields(Profile)} - {"name"}:
+        load_settings(**{name: value})  # raises, with the list of valid names
+    kind = type_of(name)
+    if kind == "tuple[str, ...]":
+        return name, tuple(part.strip() for part in value.split(",") if part.strip())
+    try:
+        return name, {"int": int, "float": float, "str": str}[kind](value)
+    except ValueError:
+        raise SettingsError(f"Expected {name} to be of type {kind}. Received {value!r}.") from None
