@@ -207,7 +207,7 @@ class Run(Shown):
         Parameters
         ----------
         name : str
-            ``'splits'`` for ``tables/splits.csv`` or ``data/splits.npz``; else a path, ``'models/head.keras'``.
+            ``'splits'`` for ``tables/splits.csv`` or ``data/splits.npz``; or a path, ``'models/head.keras'``.
         made_by : str
             The notebook that makes it, ``'02_augment'``.
 
@@ -222,7 +222,7 @@ class Run(Shown):
                 return place
         expected = " or ".join(str(place.relative_to(self.dir)) for place in places)
         raise MissingInput(
-            f"Expected {expected} in the run folder {self.dir.name}, made by {made_by}. "
+            f"Expected {expected} in the run folder {self.dir.name}, made by {made_by or 'an earlier notebook'}. "
             f"Received no such file. Make it with: {self.command(only=made_by)}"
         )
 
@@ -236,7 +236,7 @@ class Run(Shown):
             table.to_csv(part, index=False)
         return self._table(name)
 
-    def load_table(self, name: str, made_by: str = "an earlier notebook") -> pd.DataFrame:
+    def load_table(self, name: str, made_by: str = "") -> pd.DataFrame:
         """Read ``tables/<name>.csv``.
 
         Identifiers (columns ``*_id`` and :data:`TEXT_COLUMNS`) stay text, ``''`` where missing.
@@ -259,9 +259,7 @@ class Run(Shown):
             np.savez_compressed(stream, **arrays)
         return self._array(name)
 
-    def load_array(
-        self, name: str, made_by: str = "an earlier notebook"
-    ) -> np.ndarray | dict[str, np.ndarray]:
+    def load_array(self, name: str, made_by: str = "") -> np.ndarray | dict[str, np.ndarray]:
         """Read ``data/<name>.npz``: one array as it was saved, or a dict of several."""
         path = self._array(name)
         if not path.exists():

@@ -16,7 +16,8 @@ class Profile:
     """How much of the study a run does.
 
     The defaults are the thesis's own figures (sections 3.1 to 3.4): 105 normal and 41 abnormal karyograms,
-    augmented to 376 and 316, 30 epochs, learning rate 1e-3, batches of 16, 100 stochastic passes, referral below 80 %.
+    augmented to 376 and 316, 30 epochs, learning rate 1e-3, batches of 16, 100 stochastic passes, referral
+    below 80 %.
     """
 
     name: str
