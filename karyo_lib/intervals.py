@@ -1,0 +1,146 @@
+"""How wide a number is: Wilson intervals for proportions, bootstrap by patient for everything else."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion.
+
+    Parameters
+    ----------
+    successes : float
+        Count of successes, ``0 <= successes <= n``. It may be fractional, for an effective sample size.
+    n : float
+        Number of trials, or the effective number where trials are correlated.
+    confidence : float
+        Two-sided level, in (0, 1).
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper limit in [0, 1]; ``(nan, nan)`` where ``n`` is 0.
+
+    Raises
+    ------
+    ValueError
+        If the counts are negative or contradict each other.
+
+    Notes
+    -----
+    Same limits as ``scipy.stats.binomtest(k, n).proportion_ci(method="wilson")``, which takes whole counts
+    only. Wilson (1927), Journal of the American Statistical Association 22:209.
+    """
+    if n < 0 or not 0 <= successes <= max(n, 0):
+        raise ValueError(f"Expected 0 <= successes <= n. Received successes={successes}, n={n}.")
+    if n == 0:
+        return float("nan"), float("nan")
+    z = stats.norm.ppf(0.5 + confidence / 2)
+    share = successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def compute_effective_n(success: np.ndarray, groups: np.ndarray | None) -> float:
+    """Number of independent trials that a clustered sample is worth.
+
+    Several images of one patient tell less than as many patients. The sample size is divided by the design
+    effect, the ratio of the between-patient variance of the proportion to the binomial one.
+
+    Parameters
+    ----------
+    success : ndarray of bool, shape (N,)
+    groups : ndarray, shape (N,), or None
+        Patient of each trial. None: every trial is its own patient.
+
+    Returns
+    -------
+    float
+        At most N. Where all trials agree the variance says nothing, so the number of patients is returned,
+        the cautious end.
+
+    Notes
+    -----
+    Rao and Scott (1992), Biometrics 48:577; Korn and Graubard (1998), Survey Methodology 24:193.
+    """
+    success = np.asarray(success, dtype=float)
+    n = success.size
+    if groups is None or n == 0:
+        return float(n)
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    sizes = np.bincount(member)
+    patients = sizes.size
+    if patients == n:
+        return float(n)
+    share = success.mean()
+    if share in (0.0, 1.0) or patients == 1:
+        return float(patients)
+    residual = np.bincount(member, weights=success) - share * sizes
+    variance = patients / (patients - 1) * np.sum(residual**2) / n**2
+    design_effect = variance / (share * (1 - share) / n)
+    return float(np.clip(n / design_effect, 1, n)) if design_effect > 0 else float(n)
+
+
+def draw_bootstrap_weights(
+    n: int, n_resamples: int, seed: int, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """How often each image occurs in each bootstrap sample of patients.
+
+    Parameters
+    ----------
+    n : int
+        Number of images.
+    n_resamples : int
+    seed : int
+    groups : ndarray, shape (n,), or None
+        Patient of each image; all images of a drawn patient come along. None: one image, one patient.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_resamples, n)
+        Non-negative whole counts.
+    """
+    member = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if member.shape != (n,):
+        raise ValueError(f"Expected groups of shape ({n},), one patient an image. Received {member.shape}.")
+    patients = int(member.max()) + 1 if n else 0
+    if patients == 0:
+        return np.zeros((n_resamples, 0))
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(patients, np.full(patients, 1 / patients), size=n_resamples)
+    return counts[:, member].astype(float)
+
+
+def bootstrap_interval(
+    statistic: Statistic, weights: np.ndarray, confidence: float = 0.95
+) -> tuple[float, float, np.ndarray]:
+    """Percentile interval of a weighted statistic over bootstrap samples.
+
+    Parameters
+    ----------
+    statistic : callable
+        Maps weights of shape (B, N) to values of shape (B,); NaN where a sample does not define it (for
+        example a sample without an abnormal image).
+    weights : ndarray, shape (B, N)
+        From :func:`draw_bootstrap_weights`.
+    confidence : float
+
+    Returns
+    -------
+    low, high : float
+        NaN where fewer than half of the samples define the statistic.
+    values : ndarray, shape (B,)
+        All of them, NaN included.
+    """
+    values = np.asarray(statistic(weights), dtype=float)
+    defined = values[np.isfinite(values)]
+    if defined.size < max(2, values.size / 2):
+        return float("nan"), float("nan"), values
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high), values
