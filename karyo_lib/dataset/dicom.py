@@ -1,0 +1,92 @@
+"""Pixels of a DICOM file, and nothing else of it: no names, no dates, no identifiers."""
+
+import io
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom.encaps import get_frame
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+from pydicom.uid import (
+    JPEG2000,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
+
+# Deflated syntaxes are left out on purpose: pydicom would inflate them without a limit before any check.
+_WITH_IMAGE_HEADER = frozenset({JPEGBaseline8Bit, JPEG2000, JPEG2000Lossless})
+_SYNTAXES = _WITH_IMAGE_HEADER | {
+    ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless,
+}  # fmt: skip
+
+
+class UnreadableDicom(Exception):
+    """A DICOM file without an image that karyo reads; the message says why and holds no header values."""
+
+
+def is_dicom(data: bytes) -> bool:
+    """Return whether the bytes begin as a DICOM file (128-byte preamble, then ``DICM``)."""
+    return data[128:132] == b"DICM"
+
+
+def decode_dicom(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, int]:
+    """Decode the first frame.
+
+    The modality and value-of-interest transforms are applied (DICOM PS3.3, C.11.1 and C.11.2), so the values
+    are those that a viewer would show.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    max_pixels : int
+        Largest allowed width times height, checked before anything is decoded.
+
+    Returns
+    -------
+    values : numpy.ndarray
+        Shape (H, W), integer or float of any range, or (H, W, 3) uint8 for colour.
+    inverted : bool
+        True for MONOCHROME1, where the smallest value is white.
+    frames : int
+
+    Raises
+    ------
+    UnreadableDicom
+        With the reason, where the file holds no image that can be read. Damaged files can raise nearly any
+        other exception.
+    """
+    header = io.BytesIO(data)
+    read_preamble(header, force=False)
+    meta = read_dataset(
+        header, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
+    )
+    syntax = meta.get("TransferSyntaxUID")
+    if syntax not in _SYNTAXES:
+        known = syntax.name if getattr(syntax, "keyword", "") else "unknown"
+        raise UnreadableDicom(f"DICOM transfer syntax not read: {known}")
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    if "PixelData" not in dataset:
+        raise UnreadableDicom("DICOM file without pixel data")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    sizes = [(int(dataset.Columns), int(dataset.Rows))]
+    if syntax in _WITH_IMAGE_HEADER:  # the size inside the frame is the one that the decoder allocates
+        frame = get_frame(dataset.PixelData, 0, number_of_frames=frames)
+        with Image.open(io.BytesIO(frame), formats=["JPEG", "JPEG2000"]) as image:
+            sizes.append(image.size)
+    for width, height in sizes:
+        if width * height > max_pixels:
+            raise UnreadableDicom(f"{width} x {height} pixels, more than the limit of {max_pixels}")
+    values = pixel_array(dataset, index=0)
+    photometric = dataset.PhotometricInterpretation
+    if photometric == "PALETTE COLOR":
+        values = apply_color_lut(values, dataset)
+    if values.ndim == 3:
+        return (values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)), False, frames
+    values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
+    return values, photometric == "MONOCHROME1", frames
