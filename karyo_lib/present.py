@@ -22,6 +22,7 @@ import pandas as pd
 HEADLINE = "application/vnd.karyo.headline+json"
 BANNER = "application/vnd.karyo.banner+json"
 FIGURE = "application/vnd.karyo.figure+json"
+RUN = "application/vnd.karyo.run+json"
 BANNER_KINDS = ("warning", "error", "info")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
 

@@ -6,15 +6,12 @@ killed at any moment leaves whole files or none.
 
 from __future__ import annotations
 
-import errno
 import html
 import io
-import os
 import re
 import shlex
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +19,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from karyo_lib.atomic import writing
 from karyo_lib.present import (
     BANNER_KINDS,
+    RUN,
     Banner,
     Figure,
     Headline,
@@ -44,42 +43,6 @@ _HEAVY_PNG = 700_000  # bytes: above, the PNG goes to 256 colours
 
 class MissingInput(FileNotFoundError):
     """A file that an earlier notebook makes is not there; the message names the command that makes it."""
-
-
-class NoSpace(OSError):
-    """The disk is full. Nothing half-written is left behind, and the run can be resumed."""
-
-
-@contextmanager
-def writing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path that becomes *path* if the block succeeds and vanishes if it does not.
-
-    Raises
-    ------
-    NoSpace
-        If the disk is full.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.name, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.chmod(part, 0o644)  # mkstemp's files are private; reports are to be shared
-        os.replace(part, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(
-                error.errno,
-                f"No disk space left for {path.name}. Free some, then run the same command again: "
-                "it resumes where it stopped",
-            ) from error
-        raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def project_dir() -> Path:
@@ -147,7 +110,12 @@ class Run(Shown):
         folder = Path(run_dir).expanduser().resolve() if run_dir else project_dir() / "reports" / profile
         for name in FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
-        return cls(settings=settings, dir=folder, seed=seed, data=data, bank=bank, weights=weights)
+        run = cls(settings=settings, dir=folder, seed=seed, data=data, bank=bank, weights=weights)
+        _show_in_notebook(run)
+        return run
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(), RUN: {"profile": self.settings.name, "seed": self.seed}}
 
     # what it is
 
@@ -222,8 +190,8 @@ class Run(Shown):
                 return place
         expected = " or ".join(str(place.relative_to(self.dir)) for place in places)
         raise MissingInput(
-            f"Expected {expected} in the run folder {self.dir.name}, made by {made_by or 'an earlier notebook'}. "
-            f"Received no such file. Make it with: {self.command(only=made_by)}"
+            f"Expected {expected} in the run folder {self.dir.name}, made by "
+            f"{made_by or 'an earlier notebook'}. Received no such file. Make it with: {self.command(only=made_by)}"
         )
 
     def save_table(self, table: pd.DataFrame, name: str) -> Path:
@@ -372,6 +340,14 @@ class Run(Shown):
         return Text(markdown)
 
 
+def _show_in_notebook(run: Run) -> None:
+    """Show the run and bring in the style sheet of what follows, where there is a notebook to show it."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if getattr(shell, "kernel", None) is not None:
+        ipython.display.display(run)
+
+
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ValueError(
@@ -383,11 +359,13 @@ def _checked(name: str) -> str:
 def _figure_of(shown: Any) -> Any:
     from matplotlib.figure import Figure as MatplotlibFigure
 
+    if hasattr(shown, "plot") and not hasattr(shown, "figure_") and not hasattr(shown, "figure"):
+        shown = shown.plot() or shown
     for candidate in (shown, getattr(shown, "figure_", None), getattr(shown, "figure", None)):
         if isinstance(candidate, MatplotlibFigure):
             return candidate
     raise TypeError(
-        "Expected a matplotlib Figure or Axes, or a Display whose plot() has been called. "
+        "Expected a matplotlib Figure or Axes, or a Display that keeps figure_. "
         f"Received {type(shown).__name__}."
     )
 

@@ -56,7 +56,7 @@ _LEAST = {"normal": 10, "abnormal": 10, "image_size": 150}  # fewer leaves a par
 
 
 def _check(name: str, value: Any) -> None:
-    kind = type_of(name)
+    kind = _TYPES[name]
     if kind == "tuple[str, ...]":
         good = isinstance(value, tuple) and all(isinstance(item, str) for item in value)
         if not good:
@@ -74,10 +74,7 @@ def _check(name: str, value: Any) -> None:
         raise SettingsError(f"Expected {name} to be above 0. Received {value}.")
 
 
-def type_of(name: str) -> str:
-    """Return the declared type of a parameter ('int', 'float', 'str' or 'tuple[str, ...]')."""
-    return {field.name: str(field.type) for field in fields(Profile)}[name]
-
+_TYPES = {field.name: str(field.type) for field in fields(Profile)}
 
 PROFILES: dict[str, Profile] = {
     # A few dozen karyograms: shows that everything works, says nothing about performance.
@@ -148,26 +145,3 @@ def load_settings(profile: str = "quick", **overrides: Any) -> Profile:
     if isinstance(overrides.get("conditions"), list):
         overrides["conditions"] = tuple(overrides["conditions"])
     return replace(PROFILES[profile], **overrides)
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """Turn ``'passes=50'`` as typed on a command line into ``('passes', 50)``.
-
-    Raises
-    ------
-    SettingsError
-        If the text has no ``=``, or names an unknown parameter, or the value does not fit its type.
-    """
-    name, equals, value = text.partition("=")
-    name, value = name.strip(), value.strip()
-    if not equals:
-        raise SettingsError(f"Expected NAME=VALUE, for example passes=50. Received {text!r}.")
-    if name not in {field.name for field in fields(Profile)} - {"name"}:
-        load_settings(**{name: value})  # raises, with the list of valid names
-    kind = type_of(name)
-    if kind == "tuple[str, ...]":
-        return name, tuple(part.strip() for part in value.split(",") if part.strip())
-    try:
-        return name, {"int": int, "float": float, "str": str}[kind](value)
-    except ValueError:
-        raise SettingsError(f"Expected {name} to be of type {kind}. Received {value!r}.") from None
