@@ -1,0 +1,108 @@
+"""What optics, printing and scanning do to a page."""
+
+from functools import lru_cache
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+
+def add_dust(ink: np.ndarray, amount: float, scratches: float, scale: float, rng: np.random.Generator) -> None:
+    """Sprinkle specks and hairs on a page of ink, in place.
+
+    Parameters
+    ----------
+    ink : ndarray of float32, shape (H, W)
+        0 paper to 1 black.
+    amount, scratches : float
+        Mean numbers of specks and of hairs.
+    scale : float
+        Size relative to a page of 1200 x 950.
+    rng : numpy.random.Generator
+    """
+    height, width = ink.shape
+    count = rng.poisson(amount)
+    places = np.column_stack([rng.uniform(0, width, count), rng.uniform(0, height, count)])
+    radii = np.clip(0.45 * scale * rng.lognormal(0, 0.6, count), 0.2, 4.0 * scale)
+    strengths = rng.beta(1.2, 3.0, count)
+    for (x, y), radius, strength in zip(places, radii, strengths, strict=True):
+        # A speck smaller than a pixel is a weaker pixel.
+        strength *= min(1.0, (radius / 0.6) ** 2)
+        cv2.circle(ink, (round(float(x) * 16), round(float(y) * 16)), round(max(radius - 0.4, 0.1) * 16),
+                   float(strength), -1, cv2.LINE_8, 4)
+    for _ in range(rng.poisson(scratches)):
+        start = rng.uniform(0, 1, 2) * (width, height)
+        turn = np.cumsum(rng.normal(0, 0.25, 14)) + rng.uniform(0, 6.28)
+        steps = rng.uniform(2, 6) * scale
+        points = start + np.cumsum(np.column_stack([np.cos(turn), np.sin(turn)]) * steps, axis=0)
+        cv2.polylines(ink, [np.round(points * 8).astype(np.int32)], False, float(rng.uniform(0.05, 0.35)),
+                      1, cv2.LINE_8, 3)
+
+
+def expose(ink: np.ndarray, settings: SimpleNamespace, scale: float, rng: np.random.Generator) -> np.ndarray:
+    """Photograph, print and scan a page of ink.
+
+    Parameters
+    ----------
+    ink : ndarray of float32, shape (H, W)
+    settings : SimpleNamespace
+        :class:`~karyo_lib.draw.styles.Artefacts` whose ranges have been settled for the page.
+    scale : float
+        Size relative to a page of 1200 x 950.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W)
+    """
+    sigma = settings.blur * scale
+    if sigma > 0.2:
+        ink = cv2.GaussianBlur(ink, (0, 0), sigma)
+    if settings.sharpen > 0:
+        soft = cv2.GaussianBlur(ink, (0, 0), max(1.6 * scale, 0.6))
+        ink = np.clip(ink + settings.sharpen * (ink - soft), 0, 1)
+    paper, black = settings.paper, settings.ink_black
+    grey = paper - (paper - black) * ink
+    height, width = grey.shape
+    if settings.uneven > 0:
+        grey += settings.uneven * cv2.resize(
+            np.clip(rng.standard_normal((3, 3)), -1.5, 1.5).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+        )
+    if settings.grain > 0:
+        grain = rng.standard_normal((int(height / 2.2) + 1, int(width / 2.2) + 1), dtype=np.float32)
+        grey += settings.grain * cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)
+    if settings.halftone > 0:
+        grey = _halftone(grey, max(settings.halftone * scale, 2.0))
+    if settings.noise > 0:
+        grey += settings.noise * rng.standard_normal(grey.shape, dtype=np.float32)
+    if settings.negative:
+        grey = 255 - grey
+    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+
+
+def recompress(image: np.ndarray, quality: int) -> np.ndarray:
+    """Send an image through JPEG once."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+
+
+def _halftone(grey: np.ndarray, period: float) -> np.ndarray:
+    """Break grey into dots of a screen turned by 45 degrees, softened as a scanner sees them."""
+    y, x = np.ogrid[:grey.shape[0], :grey.shape[1]]
+    turn = np.float32(2 * np.pi / (period * np.sqrt(2)))
+    screen = (np.cos((x + y) * turn) + np.cos((x - y) * turn)).astype(np.float32) * np.float32(0.25)
+    dots = np.clip((grey / 255 - 0.5 + screen * 0.9) * 2.2 + 0.5, 0, 1) * 255
+    return 0.45 * dots + 0.55 * grey
+
+
+@lru_cache(maxsize=512)
+def text_mask(text: str, height: int) -> np.ndarray:
+    """Return printed text as ink, float32 (H, W), cap height about 0.7 of `height`."""
+    font = ImageFont.load_default(size=max(height, 5))
+    x0, y0, x1, y1 = font.getbbox(text)
+    image = Image.new("L", (int(x1 - x0) + 2, int(y1 - y0) + 2), 0)
+    ImageDraw.Draw(image).text((1 - x0, 1 - y0), text, fill=255, font=font)
+    mask = np.asarray(image, np.float32) / 255
+    mask.setflags(write=False)
+    return mask

@@ -1,0 +1,266 @@
+"""Band profile of a chromosome, and the straight upright chromosome painted from it."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+
+from karyo_lib.draw.stain import UNKNOWN, darkness_of
+from karyo_lib.iscn.bands import BandTable, load_bands
+from karyo_lib.iscn.segments import Chromosome
+
+
+@dataclass(frozen=True)
+class BandPlan:
+    """The bands of one chromosome from pter to qter, in ISCN units along that chromosome.
+
+    Parameters
+    ----------
+    start, stop : ndarray of float64, shape (bands,)
+    darkness : ndarray of float64, shape (bands,)
+        0 pale to 1 dark, Giemsa.
+    stain, source, band : tuple of str
+        Stain class, chromosome that the material comes from ('?' unknown), band name with arm ('q34.1').
+    centromeres, junctions : tuple of float
+        Positions along the chromosome.
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    darkness: np.ndarray
+    stain: tuple[str, ...]
+    source: tuple[str, ...]
+    band: tuple[str, ...]
+    centromeres: tuple[float, ...]
+    junctions: tuple[float, ...]
+
+    @property
+    def length(self) -> float:
+        return float(self.stop[-1])
+
+
+@dataclass(frozen=True)
+class StraightChromosome:
+    """A chromosome painted straight, p arm up.
+
+    Parameters
+    ----------
+    ink : ndarray of float32, shape (length + 2 * pad, across)
+        0 paper to 1 black; the axis is the middle column.
+    length, pad : int
+        Rows of chromosome, and blank rows before and after it.
+    edges : ndarray, shape (bands + 1,)
+        Where the bands of the plan begin and end, in rows from the p end.
+    plan : BandPlan
+    """
+
+    ink: np.ndarray
+    length: int
+    pad: int
+    edges: np.ndarray
+    plan: BandPlan
+
+    def row_of(self, position: float | np.ndarray) -> np.ndarray:
+        """Return the row of a position in ISCN units along the chromosome."""
+        return np.interp(position, np.append(self.plan.start, self.plan.length), self.edges)
+
+
+@lru_cache(maxsize=1024)
+def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
+    """List the bands along a chromosome, cutting them where its segments cut them.
+
+    Parameters
+    ----------
+    chromosome : Chromosome
+    level : {400, 550, 850}
+    seed : int
+        Seeds the invented pattern of material of unknown origin.
+
+    Returns
+    -------
+    BandPlan
+    """
+    table: BandTable = load_bands(level)
+    rows: list[tuple[float, float, str, str, str]] = []
+    for number, segment in enumerate(chromosome.segments):
+        if segment.chromosome == "?":
+            pieces = _invented(segment.stop - segment.start, np.random.default_rng((seed, number)))
+        else:
+            pieces = [
+                (min(band.iscn_stop, segment.stop) - max(band.iscn_start, segment.start),
+                 darkness_of(band), band.stain, segment.chromosome, band.name)
+                for band in table.bands(segment.chromosome)
+                if band.iscn_start < segment.stop and band.iscn_stop > segment.start
+            ]
+        rows.extend(reversed(pieces) if segment.reversed else pieces)
+    length, darkness, stain, source, band = zip(*rows, strict=True)
+    ends = np.cumsum(length)
+    return BandPlan(
+        np.concatenate([[0.0], ends[:-1]]), ends, np.array(darkness), stain, source, band,
+        tuple(chromosome.centromeres), tuple(chromosome.junctions),
+    )
+
+
+def _invented(length: float, rng: np.random.Generator) -> list[tuple[float, float, str, str, str]]:
+    """Alternate pale and dark bands of plausible lengths: material whose origin nobody knows."""
+    pieces, left, pale = [], length, bool(rng.random() < 0.6)
+    while left > 1e-9:
+        step = min(left, float(rng.uniform(120, 420)))
+        step = left if left - step < 80 else step
+        pieces.append((step, 0.05 if pale else float(rng.uniform(0.5, 1.0)), UNKNOWN, "?", "?"))
+        left, pale = left - step, not pale
+    return pieces
+
+
+def paint_straight(
+    plan: BandPlan, look: SimpleNamespace, units: float, width: float, rng: np.random.Generator, *, ring: bool = False
+) -> StraightChromosome:
+    """Paint a chromosome straight and upright.
+
+    Parameters
+    ----------
+    plan : BandPlan
+    look : SimpleNamespace
+        A :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled for the page.
+    units : float
+        Pixels per ISCN unit.
+    width : float
+        Full width in pixels.
+    rng : numpy.random.Generator
+    ring : bool
+        Without telomeres, to be closed on itself.
+
+    Returns
+    -------
+    StraightChromosome
+    """
+    edges = _band_edges(plan, look, units, rng)
+    length = max(3, round(float(edges[-1])))
+    edges = edges * (length / edges[-1])
+    pad = 0 if ring else int(np.ceil(0.35 * width)) + 1
+    rows = length + 2 * pad
+    across = 2 * int(np.ceil(0.5 * width * 1.15 + 1.5))
+    u = (np.arange(rows, dtype=np.float32) + 0.5 - pad)
+    v = np.arange(across, dtype=np.float32) + 0.5 - across / 2
+
+    profile, thickness, presence = _profiles(plan, edges, u, look, width, rng)
+    side = np.sign(v)[None, :]
+    offset, half, envelope = _chromatids(u, v, length, width, thickness, look, rng, ring)
+
+    # Bands lean, bow and shift a little between the sister chromatids.
+    lean = _smooth(rng, rows, 2.5 * width) * 0.05
+    bow = _smooth(rng, rows, 2.0 * width) * 0.05 + 0.03
+    shift = _smooth(rng, rows, 1.2 * width) * 0.06 * width
+    relative = (v / (0.5 * width))[None, :]
+    sample = u[:, None] + lean[:, None] * v + bow[:, None] * width * (relative * relative - 0.4) + shift[:, None] * side
+    darkness = np.interp(sample, u, profile).astype(np.float32)
+
+    darkness += look.mottle * (_field(rng, rows, across, 0.45 * width, 0.4 * width) * 0.7
+                               + _field(rng, rows, across, 0.2 * width, 0.25 * width) * 0.7)
+    ink = look.light + (look.dark - look.light) * np.clip(darkness, -0.25, 1.12)
+    # A chromatid is round: it is thickest in its middle.
+    roundness = 1 - np.square(np.minimum(np.abs(np.abs(v)[None, :] - offset[:, None]) / half[:, None], 1.0))
+    ink *= 0.86 + 0.14 * roundness
+    middle = np.exp(-np.square(v / (0.11 * width)))[None, :]
+    ink *= 1 - look.cleft * middle * (0.6 + 0.6 * np.clip(_smooth(rng, rows, 0.8 * width), -1, 1))[:, None]
+    ink = np.clip(ink * envelope * presence[:, None], 0, 1)
+    return StraightChromosome(ink.astype(np.float32), length, pad, edges, plan)
+
+
+def _band_edges(plan: BandPlan, look: SimpleNamespace, units: float, rng: np.random.Generator) -> np.ndarray:
+    """Lengths of the bands in pixels: polymorphic heterochromatin, local stretch, condensation of the whole."""
+    lengths = plan.stop - plan.start
+    polymorphic = np.array([stain in ("stalk", "gvar") for stain in plan.stain])
+    if polymorphic.any():
+        satellites = np.array([stain == "stalk" or (stain == "gvar" and name.startswith("p13"))
+                               for stain, name in zip(plan.stain, plan.band, strict=True)])
+        lengths = lengths * np.where(polymorphic, np.exp(0.2 * rng.standard_normal()), 1.0)
+        lengths = lengths * np.where(satellites, np.clip(0.75 * np.exp(0.35 * rng.standard_normal()), 0.2, 1.4), 1.0)
+    middles = (plan.start + plan.stop) / 2
+    knots = np.linspace(0, plan.length, 6)
+    lengths = lengths * np.exp(np.interp(middles, knots, 0.09 * rng.standard_normal(6)))
+    lengths = lengths * np.exp(0.06 * rng.standard_normal(len(lengths)))
+    scale = units * np.exp(look.condensation * rng.standard_normal()) * plan.length / lengths.sum()
+    if polymorphic.any():
+        scale *= lengths.sum() / plan.length
+    return np.concatenate([[0.0], np.cumsum(lengths * scale)])
+
+
+def _profiles(
+    plan: BandPlan, edges: np.ndarray, u: np.ndarray, look: SimpleNamespace, width: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Darkness, relative width and presence of material at every row."""
+    strength = plan.darkness + 0.07 * rng.standard_normal(len(plan.darkness))
+    if look.stain == "R":
+        strength = 0.9 - 0.85 * strength
+    borders = np.concatenate([u - 0.5, [u[-1] + 0.5]])
+    profile = np.diff(np.interp(borders, edges, np.concatenate([[0.0], np.cumsum(strength * np.diff(edges))])))
+    inside = (u > 0) & (u < edges[-1])
+    profile[~inside] = np.where(u[~inside] <= 0, strength[0], strength[-1])
+    sigma = max(look.softness * width, 0.3)
+    profile = _blur(profile, sigma)
+
+    thickness = 1 + 0.05 * (profile - 0.5) + 0.035 * _smooth(rng, len(u), 1.1 * width)
+    presence = np.ones_like(u)
+    for centromere in plan.centromeres:
+        at = np.interp(centromere, np.append(plan.start, plan.length), edges)
+        depth = look.constriction * np.clip(1 + 0.35 * rng.standard_normal(), 0.3, 1.6)
+        reach = rng.uniform(0.26, 0.4) * width
+        thickness *= 1 - min(depth, 0.6) * np.exp(-np.square((u - at) / reach))
+    stalks = np.array([stain == "stalk" for stain in plan.stain])
+    if stalks.any():
+        narrow, faint = np.zeros_like(u), np.zeros_like(u)
+        amount = 1 - np.clip(look.fade * np.exp(0.3 * rng.standard_normal()), 0.03, 0.8)
+        for start, stop in zip(edges[:-1][stalks], edges[1:][stalks], strict=True):
+            narrow[(u > start) & (u < stop)] = 1.0
+        for start, stop, name, stain in zip(edges[:-1], edges[1:], plan.band, plan.stain, strict=True):
+            if stain == "gvar" and name.startswith("p13"):
+                faint[(u > start - width) & (u < stop)] = rng.uniform(0.1, 0.6)
+        thickness *= 1 - rng.uniform(0.3, 0.5) * _blur(narrow, 0.12 * width)
+        presence *= 1 - np.clip(amount * _blur(narrow, 0.15 * width) + _blur(faint, 0.15 * width), 0, 0.97)
+    return profile.astype(np.float32), thickness.astype(np.float32), presence.astype(np.float32)
+
+
+def _chromatids(
+    u: np.ndarray, v: np.ndarray, length: int, width: float, thickness: np.ndarray, look: SimpleNamespace,
+    rng: np.random.Generator, ring: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two capsules side by side: their distance from the axis, half width, and the outline that they make."""
+    apart = look.split * np.clip(1 + 0.1 * rng.standard_normal() + 0.08 * _smooth(rng, len(u), 1.5 * width), 0.5, 1.6)
+    offset = 0.5 * width * apart * thickness
+    half = 0.5 * width * thickness - offset
+    # Where the chromatids hold together (centromere) they lie closer.
+    soft = look.edge * width
+    envelope = np.zeros((len(u), len(v)), np.float32)
+    for sign in (-1.0, 1.0):
+        reach = half
+        if not ring:
+            start, stop = rng.uniform(-0.04, 0.12, 2) * width
+            cap = 0.42 * width * rng.uniform(0.7, 1.1)
+            inward = np.minimum(u - start, length - stop - u) / cap
+            inward = np.clip(1 - np.clip(inward, 0, 1), 0, 1)
+            reach = half * np.sqrt(np.clip(1 - inward ** 2.4, 0, 1)) - 2 * soft * ((u < start) | (u > length - stop))
+        distance = np.abs(v[None, :] - (sign * offset)[:, None])
+        edge = np.clip((reach[:, None] - distance) / soft + 0.5, 0, 1)
+        envelope = np.maximum(envelope, edge * edge * (3 - 2 * edge))
+    return offset.astype(np.float32), half.astype(np.float32), envelope
+
+
+def _blur(profile: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur of a 1-D profile with its ends continued."""
+    column = np.ascontiguousarray(profile, np.float32)[:, None]
+    return cv2.GaussianBlur(column, (1, 0), sigmaX=0.1, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE)[:, 0]
+
+
+def _smooth(rng: np.random.Generator, count: int, scale: float) -> np.ndarray:
+    """Smooth unit noise along one dimension, with a correlation length of about `scale`."""
+    knots = max(4, int(count / max(scale, 1)) + 3)
+    return np.interp(np.linspace(0, knots - 1, count), np.arange(knots), rng.standard_normal(knots)).astype(np.float32)
+
+
+def _field(rng: np.random.Generator, rows: int, columns: int, along: float, across: float) -> np.ndarray:
+    """Smooth unit noise over a plane, with correlation lengths `along` and `across`."""
+    coarse = rng.standard_normal((max(2, round(rows / max(along, 1))), max(2, round(columns / max(across, 1)))))
+    return cv2.resize(coarse.astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,229 @@
+"""Where every chromosome, label and rule stands on a page."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from karyo_lib.draw.piece import Piece
+from karyo_lib.draw.styles import Layout
+
+MARKER_SLOT = "mar"
+_NATIVE_AREA = 1200 * 950
+_NATIVE_HEIGHT = 950
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Places on a page, in pixels.
+
+    Parameters
+    ----------
+    corners : ndarray of int, shape (pieces, 2)
+        Left and top of each piece's patch.
+    slots : dict
+        Slot -> (x0, y0, x1, y1) round the ink of its chromosomes; for an empty slot, round its blank place.
+    labels : tuple of (str, float, float)
+        Text, x of its centre, y of its top.
+    rules : tuple of (float, float, float)
+        Printed lines: x0, x1, y.
+    """
+
+    corners: np.ndarray
+    slots: dict[str, tuple[float, float, float, float]]
+    labels: tuple[tuple[str, float, float], ...]
+    rules: tuple[tuple[float, float, float], ...]
+
+
+def page_scale(size: tuple[int, int], copies: int = 2) -> float:
+    """Return the size of things on a page of `size` (width, height), relative to a page of 1200 x 950.
+
+    Parameters
+    ----------
+    size : (int, int)
+    copies : int
+        The largest number of chromosomes that one slot holds; pages of more than three draw them smaller.
+    """
+    width, height = size
+    scale = min(np.sqrt(width * height / _NATIVE_AREA), width / 1000, height / 800)
+    return float(scale * min(1.0, 3 / max(copies, 1)))
+
+
+def chromosome_length(layout_length: float, scale: float) -> float:
+    """Return the length in pixels of chromosome 1."""
+    return layout_length * _NATIVE_HEIGHT * scale
+
+
+def place_pieces(
+    pieces: list[Piece], layout: Layout, size: tuple[int, int], scale: float, width: float, rng: np.random.Generator
+) -> Placement:
+    """Lay chromosomes out in the rows and slots of a layout.
+
+    Parameters
+    ----------
+    pieces : list of Piece
+    layout : Layout
+    size : (int, int)
+        Width and height of the page in pixels.
+    scale : float
+        From :func:`page_scale`.
+    width : float
+        Width of a chromosome in pixels.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Placement
+    """
+    page_width, page_height = size
+    rows = [list(row) for row in layout.rows]
+    if any(piece.slot == MARKER_SLOT for piece in pieces):
+        rows[-1] += [0.2, MARKER_SLOT]
+    members: dict[str, list[int]] = {}
+    for number, piece in enumerate(pieces):
+        members.setdefault(piece.slot, []).append(number)
+
+    left, top, right, bottom = layout.margin
+    x_left, x_right = left * page_width, (1 - right) * page_width
+    label_height = 1.9 * layout.label_size * _NATIVE_HEIGHT * scale if layout.labels else 0.0
+    tallest = [
+        max((pieces[i].ink_height for slot in _slots_of(row) for i in members.get(slot, ())), default=4 * width)
+        for row in rows
+    ]
+    free = (page_height * (1 - top - bottom) - sum(tallest) - label_height * len(rows)) / len(rows)
+
+    corners = np.zeros((len(pieces), 2), int)
+    slots: dict[str, tuple[float, float, float, float]] = {}
+    labels: list[tuple[str, float, float]] = []
+    rules: list[tuple[float, float, float]] = []
+    jitter = layout.jitter * page_height
+    y = top * page_height
+    for row, tall in zip(rows, tallest, strict=True):
+        y_top = y + free * 0.5
+        y_bottom = y_top + tall
+        y += free + tall + label_height
+        places = _assemble_row(row, pieces, members, layout, width, rng)
+        centres = _row_centres(row, places, layout, x_left, x_right)
+        for place, centre in zip(places, centres, strict=True):
+            centre += jitter * rng.standard_normal()
+            lift = jitter * rng.standard_normal()
+            boxes = []
+            for i, x, rise in zip(place.numbers, place.x, place.rise, strict=True):
+                piece = pieces[i]
+                line = {"bottom": y_bottom - piece.ink_bottom, "top": y_top - piece.ink_top}.get(
+                    layout.align, (y_top + y_bottom) / 2 - rise
+                )
+                line += 0.6 * jitter * rng.standard_normal()
+                corners[i] = round(centre + x), round(line + lift)
+                boxes.append(corners[i][[0, 1, 0, 1]] + np.array(piece.ink_box))
+            if boxes:
+                box = np.array(boxes)
+                slots[place.names[0]] = (*box[:, :2].min(0).tolist(), *box[:, 2:].max(0).tolist())
+            else:
+                slots[place.names[0]] = (centre - 1.2 * width, y_bottom - min(tall, 5 * width), centre + 1.2 * width, y_bottom)
+            for name in place.names[1:]:
+                slots[name] = slots[place.names[0]]
+            text = " ".join(place.names)
+            if layout.labels:
+                labels.append((text, centre, y_bottom + 0.35 * label_height))
+            if layout.rule == "slot":
+                reach = max(1.6 * width, place.width / 2)
+                rules.append((centre - reach, centre + reach, y_bottom + 0.15 * label_height + 2 * scale))
+        if layout.rule == "row":
+            rules.append((x_left, x_right, y_bottom + 0.15 * label_height + 2 * scale))
+    return Placement(corners, slots, tuple(labels), tuple(rules))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One slot's chromosomes side by side: x and rise of each patch relative to the slot's centre and line."""
+
+    names: tuple[str, ...]
+    numbers: tuple[int, ...]
+    x: tuple[float, ...]
+    rise: tuple[float, ...]
+    width: float
+
+
+def _slots_of(row: list[str | float]) -> list[str]:
+    return [name for entry in row if isinstance(entry, str) for name in entry.split("+")]
+
+
+def _assemble_row(
+    row: list[str | float], pieces: list[Piece], members: dict[str, list[int]], layout: Layout, width: float,
+    rng: np.random.Generator,
+) -> list[_Place]:
+    places = []
+    for entry in row:
+        if not isinstance(entry, str):
+            continue
+        names = tuple(entry.split("+"))
+        numbers = tuple(i for name in names for i in members.get(name, ()))
+        rises = tuple(_rise(pieces[i], layout.align) for i in numbers)
+        x: list[float] = []
+        for order, i in enumerate(numbers):
+            if order == 0:
+                x.append(-pieces[i].ink_box[0])
+                continue
+            # Chromosomes nest: what counts is the smallest gap between outlines, not between boxes.
+            reach = max(
+                x[before] + _clearance(pieces[numbers[before]], pieces[i], rises[before], rises[order], width)
+                for before in range(order)
+            )
+            x.append(reach + width * rng.uniform(*layout.homologue_gap))
+        if numbers:
+            begin = min(x0 + pieces[i].ink_box[0] for i, x0 in zip(numbers, x, strict=True))
+            end = max(x0 + pieces[i].ink_box[2] for i, x0 in zip(numbers, x, strict=True))
+            middle, extent = (begin + end) / 2, end - begin
+            x = [x0 - middle for x0 in x]
+        else:
+            extent = 2.4 * width
+        places.append(_Place(names, numbers, tuple(x), rises, extent))
+    return places
+
+
+def _rise(piece: Piece, align: str) -> float:
+    """Row of a patch that lies on the row's line."""
+    if align == "bottom":
+        return piece.ink_bottom
+    if align == "top":
+        return piece.ink_top
+    if align == "centromere" and len(piece.centromeres):
+        return float(piece.centromeres[0][1])
+    return (piece.ink_top + piece.ink_bottom) / 2
+
+
+def _clearance(first: Piece, second: Piece, first_rise: float, second_rise: float, width: float) -> float:
+    """Smallest distance between two patches' left sides at which their outlines do not overlap."""
+    offset = round(first_rise - second_rise)
+    height = len(first.right_outline)
+    begin, end = max(0, offset), min(height, offset + len(second.left_outline))
+    if end <= begin:
+        return first.ink_box[2] - second.ink_box[0]
+    gaps = first.right_outline[begin:end] - second.left_outline[begin - offset:end - offset]
+    nested = float(gaps.max())
+    # Nesting stops where a chromosome would slide above or below its neighbour.
+    return max(nested, (first.ink_box[2] + first.ink_box[0]) / 2 - second.ink_box[0] - 0.3 * width)
+
+
+def _row_centres(
+    row: list[str | float], places: list[_Place], layout: Layout, x_left: float, x_right: float
+) -> np.ndarray:
+    spans = [1.0 if isinstance(entry, str) else float(entry) for entry in row]
+    pitch = (x_right - x_left) / max(layout.grid, sum(spans)) if layout.grid else (x_right - x_left) / sum(spans)
+    ends = np.cumsum(spans) * pitch + x_left
+    centres = np.array([end - pitch / 2 for end, entry in zip(ends, row, strict=True) if isinstance(entry, str)])
+    halves = np.array([place.width / 2 for place in places])
+    gap = 0.08 * pitch
+    need = halves[:-1] + halves[1:] + gap
+    # Crowded slots push their neighbours aside, first to the right, then back from the page's edge.
+    for i in range(1, len(centres)):
+        centres[i] = max(centres[i], centres[i - 1] + need[i - 1])
+    limit = x_right - halves[-1] if len(centres) else 0.0
+    for i in range(len(centres) - 1, -1, -1):
+        centres[i] = min(centres[i], limit)
+        limit = centres[i] - (need[i - 1] if i else 0.0)
+    overflow = (x_left + halves[0]) - centres[0] if len(centres) else 0.0
+    if overflow > 0:  # more chromosomes than the row holds: let them overlap evenly
+        span = centres[-1] - centres[0]
+        centres = centres[-1] - (centres[-1] - centres) * max(0.0, 1 - overflow / max(span, 1e-6))
+    return centres

@@ -1,0 +1,268 @@
+"""A karyogram page with its truth, assembled from chromosomes in a lab's style."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from karyo_lib.draw.annotate import ANNOTATION_KINDS, stamp_arrow, stamp_box, stamp_rule, stamp_text
+from karyo_lib.draw.artefacts import add_dust, expose, recompress
+from karyo_lib.draw.layout import Placement, place_pieces
+from karyo_lib.draw.piece import INK_THRESHOLD, Piece
+from karyo_lib.draw.styles import STYLES, LabStyle
+
+TRUTH_COLUMNS = (
+    "chromosome", "name", "copy", "slot", "x0", "y0", "x1", "y1", "angle", "abnormal", "length_px",
+    "centromere_x", "centromere_y", "polarity", "change_x0", "change_y0", "change_x1", "change_y1",
+)
+BAND_COLUMNS = ("row", "chromosome", "band", "x_start", "y_start", "x_stop", "y_stop")
+ANNOTATION_COLUMNS = ("kind", "x0", "y0", "x1", "y1")
+
+# Small pages are drawn at twice their size and reduced, as scans of real pages are.
+_SUPERSAMPLE_BELOW = 700
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A karyogram and everything that is known about it.
+
+    Attributes
+    ----------
+    image : ndarray of uint8, shape (H, W)
+    truth : pandas.DataFrame
+        One row a chromosome: `chromosome` (class; 'mar' for markers), `name` (ISCN), `copy` (1, 2, ... within its
+        slot), `slot`, `x0 y0 x1 y1` (box in pixels, x1 and y1 exclusive), `angle` (lean in degrees),
+        `abnormal`, `length_px` (along the axis), `centromere_x`, `centromere_y` (the first centromere; NaN without one),
+        `polarity` (1 p arm up, -1 q arm up), `change_x0 ... change_y1` (box round what is changed; NaN where nothing is).
+    bands : pandas.DataFrame
+        One row a band of a chromosome: `row` (of `truth`), `chromosome` and `band` that the material comes from,
+        where the band begins and ends on the chromosome's axis, in pixels of the page.
+    labels : ndarray of int16, shape (H, W)
+        0 background, i + 1 for row i of `truth`.
+    annotations : pandas.DataFrame
+        `kind` ('arrow', 'box', 'title', 'label', 'rule') and box of everything printed beside chromosomes.
+    formula, style : str
+    seed : int
+    """
+
+    image: np.ndarray
+    truth: pd.DataFrame
+    bands: pd.DataFrame
+    labels: np.ndarray
+    annotations: pd.DataFrame
+    formula: str
+    style: str
+    seed: int
+
+
+def settle(settings: object, rng: np.random.Generator) -> SimpleNamespace:
+    """Draw one value from every range of a :class:`~karyo_lib.draw.styles.Look` or `Artefacts`."""
+    values = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, tuple):
+            value = int(rng.integers(value[0], value[1] + 1)) if field.name == "jpeg" else float(rng.uniform(*value))
+        values[field.name] = value
+    return SimpleNamespace(**values)
+
+
+def find_style(style: str | LabStyle) -> LabStyle:
+    """Return a style by name; a `LabStyle` passes through."""
+    if isinstance(style, LabStyle):
+        return style
+    if style not in STYLES:
+        raise ValueError(f"Expected a style, one of {', '.join(STYLES)}. Received {style!r}.")
+    return STYLES[style]
+
+
+def check_size(size: tuple[int, int] | None, style: LabStyle) -> tuple[int, int]:
+    """Return the page's (width, height); None stands for the style's own."""
+    if size is None:
+        return style.layout.native
+    width, height = (int(value) for value in size)
+    if not (100 <= width <= 6000 and 100 <= height <= 6000):
+        raise ValueError(f"Expected a page size (width, height) of 100 to 6000 pixels. Received {size!r}.")
+    return width, height
+
+
+def check_annotations(annotate: Collection[str] | bool | None, style: LabStyle) -> tuple[str, ...]:
+    """Return the kinds of annotation to print; None stands for the style's habit."""
+    if annotate is None:
+        return style.annotations
+    if isinstance(annotate, bool):
+        return ANNOTATION_KINDS if annotate else ()
+    kinds = (annotate,) if isinstance(annotate, str) else tuple(annotate)
+    unknown = set(kinds) - set(ANNOTATION_KINDS)
+    if unknown:
+        raise ValueError(f"Expected annotations among {ANNOTATION_KINDS}. Received {sorted(unknown)}.")
+    return kinds
+
+
+def oversampling(size: tuple[int, int]) -> int:
+    """Return by how much the drawing is larger than the page that comes out."""
+    return 2 if max(size) <= _SUPERSAMPLE_BELOW else 1
+
+
+def assemble_page(
+    pieces: list[Piece], *, formula: str, style: LabStyle, seed: int, size: tuple[int, int], scale: float, width: float,
+    annotate: tuple[str, ...], rng: np.random.Generator, annotation_rng: np.random.Generator,
+) -> Page:
+    """Lay pieces on a page, print what the style prints, expose it, and write the truth down.
+
+    Parameters
+    ----------
+    pieces : list of Piece
+        In the order of the truth table, drawn `oversampling(size)` times larger than they come out.
+    formula : str
+    style : LabStyle
+    seed : int
+        Only noted on the page.
+    size : (int, int)
+        Width and height of the page that comes out.
+    scale : float
+        :func:`~karyo_lib.draw.layout.page_scale` of the drawing.
+    width : float
+        Width of a chromosome of the drawing.
+    annotate : tuple of str
+    rng, annotation_rng : numpy.random.Generator
+        Annotations have their own, so that a page with and without them is otherwise the same.
+
+    Returns
+    -------
+    Page
+    """
+    factor = oversampling(size)
+    canvas = (size[0] * factor, size[1] * factor)
+    placement = place_pieces(pieces, style.layout, canvas, scale, width, rng)
+    artefacts = settle(style.artefacts, rng)
+    ink, labels = _composite(pieces, placement, canvas, artefacts)
+    printed = _print_labels(ink, placement, style, scale)
+    add_dust(ink, artefacts.dust, artefacts.scratches, scale, rng)
+    printed += _annotate(ink, pieces, placement, formula, style, scale, annotate, annotation_rng)
+    image = expose(ink, artefacts, scale, rng)
+    if factor > 1:
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        labels = np.ascontiguousarray(labels[::factor, ::factor])
+    if artefacts.jpeg is not None:
+        image = recompress(image, artefacts.jpeg)
+    annotations = pd.DataFrame(printed, columns=list(ANNOTATION_COLUMNS))
+    annotations[["x0", "y0", "x1", "y1"]] = annotations[["x0", "y0", "x1", "y1"]].astype(float) / factor
+    truth, bands = _write_truth(pieces, placement, size, factor)
+    return Page(image, truth, bands, labels, annotations, formula, style.name, seed)
+
+
+def _composite(
+    pieces: list[Piece], placement: Placement, canvas: tuple[int, int], artefacts: SimpleNamespace
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay inks over one another (light passes both) and note whose pixel is whose."""
+    width, height = canvas
+    clear = np.ones((height, width), np.float32)
+    labels = np.zeros((height, width), np.int16)
+    for number, (piece, (x, y)) in enumerate(zip(pieces, placement.corners, strict=True)):
+        x0, y0 = max(x, 0), max(y, 0)
+        x1, y1 = min(x + piece.ink.shape[1], width), min(y + piece.ink.shape[0], height)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        patch = piece.ink[y0 - y:y1 - y, x0 - x:x1 - x]
+        clear[y0:y1, x0:x1] *= 1 - patch
+        labels[y0:y1, x0:x1][patch > INK_THRESHOLD] = number + 1
+    return 1 - clear, labels
+
+
+def _print_labels(ink: np.ndarray, placement: Placement, style: LabStyle, scale: float) -> list[tuple]:
+    height = style.layout.label_size * 950 * scale
+    printed = []
+    for text, centre, top in placement.labels:
+        printed.append(("label", *stamp_text(ink, text, centre, top, height)))
+    for x0, x1, y in placement.rules:
+        stamp_rule(ink, x0, x1, y, scale)
+        printed.append(("rule", x0, y - scale, x1, y + scale))
+    return printed
+
+
+def _annotate(
+    ink: np.ndarray, pieces: list[Piece], placement: Placement, formula: str, style: LabStyle, scale: float,
+    kinds: tuple[str, ...], rng: np.random.Generator,
+) -> list[tuple]:
+    """Point at abnormal chromosomes, frame their slots, print the formula."""
+    printed = []
+    targets = [(i, piece) for i, piece in enumerate(pieces) if piece.abnormal]
+    empty = _short_slots(pieces, placement)
+    if "arrow" in kinds:
+        for i, piece in targets:
+            box = np.array(piece.ink_box if not len(piece.changes) else piece.changes[0], float)
+            box += placement.corners[i][[0, 1, 0, 1]]
+            printed.append(("arrow", *_point_at(ink, box, scale, rng)))
+        for slot in empty:
+            printed.append(("arrow", *_point_at(ink, np.array(placement.slots[slot]), scale, rng)))
+    if "box" in kinds:
+        for slot in dict.fromkeys([piece.slot for _, piece in targets] + empty):
+            printed.append(("box", *stamp_box(ink, placement.slots[slot], scale)))
+    if "title" in kinds:
+        size = rng.uniform(20, 30) * scale
+        below = rng.random() < 0.4
+        left, top, right, bottom = style.layout.margin
+        y = ink.shape[0] - 1.35 * size if below else 0.25 * size
+        centre = rng.choice([0.5, 0.2, 0.8]) * ink.shape[1]
+        printed.append(("title", *stamp_text(ink, formula, centre, y, size)))
+    return printed
+
+
+def _short_slots(pieces: list[Piece], placement: Placement) -> list[str]:
+    """Slots that lack a chromosome, where no abnormal chromosome explains it."""
+    held: dict[str, int] = {}
+    for piece in pieces:
+        held[piece.slot] = held.get(piece.slot, 0) + 1
+    short = [str(number) for number in range(1, 23) if held.get(str(number), 0) < 2]
+    if held.get("X", 0) + held.get("Y", 0) < 2:
+        short.append("Y" if held.get("X") else "X")
+    return [slot for slot in short if slot in placement.slots]
+
+
+def _point_at(ink: np.ndarray, box: np.ndarray, scale: float, rng: np.random.Generator) -> tuple:
+    """Draw an arrow to a box from the side with the least ink in the way."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    half_x, half_y = (box[2] - box[0]) / 2 + 5 * scale, (box[3] - box[1]) / 2 + 5 * scale
+    best = None
+    for angle in rng.permutation([0.0, np.pi, 0.6, np.pi - 0.6, np.pi / 2, -np.pi / 2]):
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        reach = min(half_x / max(abs(direction[0]), 1e-3), half_y / max(abs(direction[1]), 1e-3))
+        tip = np.array([x, y]) + direction * reach
+        path = np.round(tip + direction * np.linspace(0, 36 * scale, 12)[:, None]).astype(int)
+        outside = (path < 0).any() or (path[:, 0] >= ink.shape[1]).any() or (path[:, 1] >= ink.shape[0]).any()
+        cost = 9.0 if outside else float(ink[path[:, 1], path[:, 0]].mean())
+        if best is None or cost < best[0] - 1e-6:
+            best = (cost, tip, float(angle))
+    return stamp_arrow(ink, tuple(best[1]), best[2], scale)
+
+
+def _write_truth(
+    pieces: list[Piece], placement: Placement, size: tuple[int, int], factor: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rows, band_rows = [], []
+    limit = np.array([*size, *size], float)
+    names: list[tuple[str, str]] = []
+    numbers: list[int] = []
+    for number, (piece, corner) in enumerate(zip(pieces, placement.corners, strict=True)):
+        shift = np.array([*corner, *corner], float)
+        box = np.clip((np.array(piece.ink_box) + shift) / factor, 0, limit)
+        centromere = (piece.centromeres[0] + corner) / factor if len(piece.centromeres) else (np.nan, np.nan)
+        change = [np.nan] * 4
+        if len(piece.changes):
+            boxes = piece.changes + shift
+            change = np.clip(np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]) / factor, 0, limit)
+        rows.append((piece.chromosome, piece.name, piece.copy, piece.slot, *box, piece.angle, piece.abnormal,
+                     piece.length / factor, *centromere, piece.polarity, *change))
+        band_rows.append((piece.band_ends + shift) / factor)
+        names += piece.bands
+        numbers += [number] * len(piece.bands)
+    truth = pd.DataFrame(rows, columns=list(TRUTH_COLUMNS))
+    ends = np.concatenate(band_rows) if band_rows else np.zeros((0, 4))
+    bands = pd.DataFrame({
+        "row": numbers, "chromosome": [source for source, _ in names], "band": [band for _, band in names],
+        "x_start": ends[:, 0], "y_start": ends[:, 1], "x_stop": ends[:, 2], "y_stop": ends[:, 3],
+    })
+    return truth, bands

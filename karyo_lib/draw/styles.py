@@ -1,0 +1,221 @@
+"""Lab styles: how a laboratory lays out, stains, prints and scans its karyograms.
+
+Lengths are fractions of the page height (layout), of a chromosome's width (look) or pixels of a
+page 1200 wide (artefacts), so that a style means the same at every page size. A pair ``(low, high)`` is a range from
+which each page draws its own value.
+"""
+
+from dataclasses import dataclass
+
+Range = tuple[float, float]
+
+# A row lists slots from left to right; a number is a blank that many columns wide; "X+Y" is one shared slot.
+STANDARD_ROWS = (
+    ("1", "2", "3", 1.0, "4", "5"),
+    ("6", "7", "8", "9", "10", "11", "12"),
+    ("13", "14", "15", 1.0, "16", "17", "18"),
+    (0.5, "19", "20", 0.7, "21", "22", 0.3, "X+Y"),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the slots of a page stand.
+
+    Parameters
+    ----------
+    rows : tuple of tuples
+        Slots and blanks from left to right, one tuple a row.
+    native : (int, int)
+        Width and height in pixels of the page when no size is asked for.
+    margin : (float, float, float, float)
+        Left, top, right, bottom, as fractions of the page.
+    grid : int
+        Columns of a fixed grid that all rows share; 0 spreads each row over the page's width.
+    length : (float, float)
+        Length of chromosome 1 as a fraction of the page height of a 1200 x 950 page.
+    homologue_gap : (float, float)
+        Gap between the ink of homologues, in chromosome widths; below 0 they overlap.
+    align : {'middle', 'bottom', 'top', 'centromere'}
+        What stands on one line in a row.
+    labels : {'', 'number', 'number-group'}
+        Printed text under the slots.
+    label_size : float
+        Height of the print as a fraction of the page height.
+    rule : {'', 'slot', 'row'}
+        Printed line under each slot or under each row.
+    jitter : float
+        Standard deviation of the places, as a fraction of the page height.
+    upside_down : float
+        Share of chromosomes laid with the q arm up by mistake.
+    """
+
+    rows: tuple[tuple[str | float, ...], ...] = STANDARD_ROWS
+    native: tuple[int, int] = (1200, 950)
+    margin: tuple[float, float, float, float] = (0.03, 0.05, 0.03, 0.06)
+    grid: int = 0
+    length: Range = (0.165, 0.19)
+    homologue_gap: Range = (0.1, 0.8)
+    align: str = "bottom"
+    labels: str = "number"
+    label_size: float = 0.019
+    rule: str = ""
+    jitter: float = 0.003
+    upside_down: float = 0.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the chromosomes of a page look.
+
+    Parameters
+    ----------
+    width : (float, float)
+        Width of chromosome 1 as a fraction of its length.
+    light, dark : (float, float)
+        Ink of the palest and of the darkest bands, 0 (paper) to 1 (black).
+    stain : {'G', 'R'}
+        Giemsa bands, or reverse bands (light and dark exchanged).
+    softness : (float, float)
+        Standard deviation of the blur along a chromosome, in chromosome widths.
+    edge : (float, float)
+        Softness of the outline across, in chromosome widths.
+    split : (float, float)
+        Distance of the sister chromatids' axes, in chromosome widths: 0.45 is barely two, 0.6 a visible cleft.
+    cleft : (float, float)
+        Share of ink that the cleft between sister chromatids loses.
+    mottle : (float, float)
+        Standard deviation of the grain of the stain within bands.
+    constriction : (float, float)
+        Share of the width lost at the centromere.
+    bend : float
+        Standard deviation of a bend, in degrees; 0 for laboratories that straighten by software.
+    condensation : float
+        Standard deviation (of the logarithm) of the length from chromosome to chromosome in a page.
+    fade : (float, float)
+        Ink left in satellite stalks, as a share.
+    """
+
+    width: Range = (0.1, 0.13)
+    light: Range = (0.3, 0.4)
+    dark: Range = (0.85, 0.97)
+    stain: str = "G"
+    softness: Range = (0.1, 0.16)
+    edge: Range = (0.1, 0.16)
+    split: Range = (0.4, 0.5)
+    cleft: Range = (0.0, 0.12)
+    mottle: Range = (0.05, 0.1)
+    constriction: Range = (0.12, 0.3)
+    bend: float = 22.0
+    condensation: float = 0.05
+    fade: Range = (0.15, 0.5)
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """What printing, photography and scanning leave on a page.
+
+    Parameters
+    ----------
+    paper : (float, float)
+        Grey level of the background, 0-255.
+    ink_black : (float, float)
+        Grey level of full ink, 0-255.
+    uneven : (float, float)
+        Amplitude of uneven light over the page, in grey levels.
+    grain : (float, float)
+        Amplitude of paper grain, in grey levels.
+    noise : (float, float)
+        Standard deviation of pixel noise, in grey levels.
+    blur : (float, float)
+        Standard deviation of the optics' blur, in pixels of a page 1200 wide.
+    sharpen : (float, float)
+        Amount of unsharp masking (camera or software).
+    dust : int
+        Mean number of dust specks on a page.
+    scratches : float
+        Mean number of hairs and scratches on a page.
+    jpeg : (int, int) or None
+        Quality of JPEG compression; None for none.
+    halftone : float
+        Period of a halftone screen in pixels of a page 1200 wide; 0 for none.
+    negative : bool
+        Bright chromosomes on a dark field (fluorescence).
+    patch : (float, float)
+        Grey levels by which the cut-out round each chromosome is darker than the paper; 0 for clean masks.
+    """
+
+    paper: Range = (252, 255)
+    ink_black: Range = (0, 8)
+    uneven: Range = (0, 0)
+    grain: Range = (0, 0)
+    noise: Range = (0.5, 2)
+    blur: Range = (0.6, 1.0)
+    sharpen: Range = (0, 0)
+    dust: int = 25
+    scratches: float = 0.0
+    jpeg: tuple[int, int] | None = None
+    halftone: float = 0.0
+    negative: bool = False
+    patch: Range = (0, 0)
+
+
+@dataclass(frozen=True)
+class LabStyle:
+    """A laboratory's manner: layout, look of the chromosomes, artefacts, annotations that it prints by habit.
+
+    Parameters
+    ----------
+    name, description : str
+    layout : Layout
+    look : Look
+    artefacts : Artefacts
+    annotations : tuple of str
+        Kinds printed unless the caller says otherwise: any of 'arrow', 'box', 'title'.
+    """
+
+    name: str
+    description: str
+    layout: Layout = Layout()
+    look: Look = Look()
+    artefacts: Artefacts = Artefacts()
+    annotations: tuple[str, ...] = ()
+
+
+STYLES: dict[str, LabStyle] = {
+    style.name: style
+    for style in (
+        LabStyle(
+            "classic",
+            "Photographic print of the 1990s, cut by hand: wide grid, no print, bent chromosomes, dust",
+            layout=Layout(
+                rows=(
+                    ("1", "2", "3", 1.4, "4", "5"),
+                    ("6", "7", "8", "9", "10", "11", "12"),
+                    ("13", "14", "15", 1.0, "16", "17", "18"),
+                    (1.0, "19", "20", 1.0, "21", "22", "X+Y"),
+                ),
+                native=(1232, 966),
+                grid=7,
+                length=(0.155, 0.18),
+                align="middle",
+                labels="",
+                jitter=0.006,
+            ),
+            look=Look(
+                width=(0.095, 0.115),
+                light=(0.2, 0.34),
+                dark=(0.88, 0.98),
+                softness=(0.13, 0.2),
+                edge=(0.2, 0.32),
+                split=(0.16, 0.3),
+                cleft=(0.0, 0.05),
+                mottle=(0.03, 0.07),
+                constriction=(0.05, 0.22),
+                bend=27.0,
+                condensation=0.06,
+            ),
+            artefacts=Artefacts(blur=(0.7, 1.0), noise=(0.3, 1.0), dust=40),
+        ),
+    )
+}
