@@ -1,0 +1,270 @@
+"""Band tables: what bands each chromosome has at the 400-, 550- and 850-band levels, and where they lie.
+
+Positions are in ISCN units (relative optical length from the tip of the short arm, pter = 0), the length of a
+chromosome being the same at every level: 15100 for chromosome 1, 3200 for chromosome 21.
+"""
+
+import csv
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from karyo_lib.resources import data_file
+
+LEVELS = (400, 550, 850)
+AUTOSOMES = tuple(str(number) for number in range(1, 23))
+CHROMOSOMES = (*AUTOSOMES, "X", "Y")
+ACROCENTRICS = ("13", "14", "15", "21", "22")
+
+_BAND_NAME = re.compile(r"([pq])(\d+(?:\.\d+)?)")
+
+
+class KaryotypeError(ValueError):
+    """A karyotype formula, or a part of it, that cannot be: the message names the part and the rule it breaks.
+
+    Parameters
+    ----------
+    part : str
+        The part of the formula at fault, as written.
+    rule : str
+        The rule it breaks, in one sentence, with the remedy where there is one.
+
+    Attributes
+    ----------
+    part, rule : str
+        As given.
+    """
+
+    def __init__(self, part: str, rule: str):
+        super().__init__(f"{part!r}: {rule}")
+        self.part = part
+        self.rule = rule
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of one chromosome at one level.
+
+    Attributes
+    ----------
+    chromosome : str
+        '1' to '22', 'X' or 'Y'.
+    arm : str
+        'p' or 'q'.
+    name : str
+        With the arm: 'p36.3'.
+    iscn_start, iscn_stop : float
+        ISCN units from pter, start < stop.
+    bp_start, bp_stop : int
+        Base pairs of GRCh38, both ends included, from 1.
+    stain : str
+        'gneg' (light), 'gpos' (dark), 'acen' (half of the centromere), 'gvar' (variable heterochromatin) or
+        'stalk' (satellite stalk of an acrocentric chromosome).
+    density : int
+        Darkness in percent: 25, 50, 75 or 100 for 'gpos', 0 for every other stain.
+    """
+
+    chromosome: str
+    arm: str
+    name: str
+    iscn_start: float
+    iscn_stop: float
+    bp_start: int
+    bp_stop: int
+    stain: str
+    density: int
+
+    @property
+    def length(self) -> float:
+        """Length in ISCN units."""
+        return self.iscn_stop - self.iscn_start
+
+
+@dataclass(frozen=True)
+class BandTable:
+    """All bands of the 24 human chromosomes at one level. Made by `load_bands`.
+
+    Attributes
+    ----------
+    level : int
+        400, 550 or 850.
+    """
+
+    level: int
+    _bands: dict[str, tuple[Band, ...]] = field(repr=False, hash=False, compare=False)
+
+    @property
+    def chromosomes(self) -> tuple[str, ...]:
+        """The chromosomes '1' to '22', 'X', 'Y', in this order."""
+        return CHROMOSOMES
+
+    def bands(self, chromosome: str) -> tuple[Band, ...]:
+        """Bands of a chromosome from pter to qter; they touch and cover it from 0 to `length`.
+
+        Raises
+        ------
+        KaryotypeError
+            If there is no such chromosome.
+        """
+        try:
+            return self._bands[chromosome]
+        except KeyError:
+            rule = "Expected a chromosome from 1 to 22, X or Y. Received another."
+            raise KaryotypeError(str(chromosome), rule) from None
+
+    def length(self, chromosome: str) -> float:
+        """Length of a chromosome in ISCN units; the same at every level."""
+        return self.bands(chromosome)[-1].iscn_stop
+
+    def centromere(self, chromosome: str) -> float:
+        """Position where the arms meet (the boundary between the two 'acen' bands), in ISCN units."""
+        return next(band.iscn_start for band in self.bands(chromosome) if band.arm == "q")
+
+    def find(self, chromosome: str, name: str) -> tuple[float, float]:
+        """Start and stop of a named band, in ISCN units.
+
+        Parameters
+        ----------
+        chromosome : str
+            '1' to '22', 'X' or 'Y'.
+        name : str
+            A band with its arm ('q34', 'p11.2'); 'p10', 'q10' or 'cen' for the centromere; 'pter' or 'qter'.
+
+        Returns
+        -------
+        tuple of float
+            ``(start, stop)``. A band divided at this level gives the union of its parts (q34 where there are
+            q34.1 to q34.3). A sub-band that only finer levels show gives the band that holds it at this level
+            (q11.22 where there is only q11.2): the break is there, this resolution cannot say where more
+            closely. The centromere and the tips have no length: start equals stop.
+
+        Raises
+        ------
+        KaryotypeError
+            If no level has such a band on this chromosome.
+        """
+        point = self._points(chromosome).get(name)
+        if point is not None:
+            return point, point
+        wanted = self._matching(chromosome, name)
+        if not wanted and self.level != max(LEVELS) and load_bands(max(LEVELS))._matching(chromosome, name):
+            wanted = [band for band in self.bands(chromosome) if _holds(band.name, name)]
+        if not wanted:
+            raise KaryotypeError(
+                f"{chromosome}{name}",
+                f"Chromosome {chromosome} has no band {name} at any of the levels "
+                f"{', '.join(map(str, LEVELS))}.",
+            )
+        return wanted[0].iscn_start, wanted[-1].iscn_stop
+
+    def bp(self, chromosome: str, position: float) -> float:
+        """Base pairs from pter at a position in ISCN units, linear within each band (GRCh38)."""
+        units, base_pairs = self._edges[chromosome]
+        return float(np.interp(position, units, base_pairs))
+
+    def band_at(self, chromosome: str, position: float) -> Band:
+        """The band at a position in ISCN units; at a boundary, the band that starts there."""
+        bands = self.bands(chromosome)
+        if not 0 <= position <= bands[-1].iscn_stop:
+            raise KaryotypeError(
+                f"{chromosome} at {position:g}",
+                f"Expected a position from 0 to {bands[-1].iscn_stop:g} on chromosome {chromosome}.",
+            )
+        return next((band for band in bands if position < band.iscn_stop), bands[-1])
+
+    def _points(self, chromosome: str) -> dict[str, float]:
+        centromere = self.centromere(chromosome)
+        return {
+            "p10": centromere, "q10": centromere, "cen": centromere, "pter": 0.0, "qter": self.length(chromosome)
+        }  # fmt: skip
+
+    def _matching(self, chromosome: str, name: str) -> list[Band]:
+        return [band for band in self.bands(chromosome) if _holds(name, band.name)]
+
+    @cached_property
+    def _edges(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        return {
+            chromosome: (
+                np.array([0.0] + [band.iscn_stop for band in bands]),
+                np.array([0.0] + [float(band.bp_stop) for band in bands]),
+            )
+            for chromosome, bands in self._bands.items()
+        }
+
+
+@lru_cache
+def load_bands(level: int = 550) -> BandTable:
+    """Band table of one level, read once.
+
+    Parameters
+    ----------
+    level : {400, 550, 850}
+        Number of bands in the haploid set, about.
+
+    Returns
+    -------
+    BandTable
+
+    Raises
+    ------
+    ValueError
+        If there is no table for this level.
+
+    Notes
+    -----
+    Source: the NCBI ideogram data (ISCN), see ``data/cytobands/README.md``. At 550 bands that table leaves eight
+    gaps where sub-bands do not fill the band that they divide (18p11.3: 623 units, its two sub-bands 208). There
+    the sub-bands are stretched evenly over their band as it stands at 400 bands, to whole units: all positions
+    are whole numbers, so that sums of lengths are exact.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"Expected a band level of 400, 550 or 850. Received {level!r}.")
+    return BandTable(level, {name: _close_gaps(bands) for name, bands in _read(level).items()})
+
+
+@lru_cache
+def _read(level: int) -> dict[str, tuple[Band, ...]]:
+    bands: dict[str, list[Band]] = {chromosome: [] for chromosome in CHROMOSOMES}
+    with data_file("cytobands", f"iscn_{level}.tsv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            bands[row["chromosome"]].append(
+                Band(
+                    chromosome=row["chromosome"],
+                    arm=row["arm"],
+                    name=row["arm"] + row["band"],
+                    iscn_start=float(row["iscn_start"]),
+                    iscn_stop=float(row["iscn_stop"]),
+                    bp_start=int(row["bp_start"]),
+                    bp_stop=int(row["bp_stop"]),
+                    stain=row["stain"],
+                    density=int(row["density"] or 0),
+                )
+            )
+    return {chromosome: tuple(rows) for chromosome, rows in bands.items()}
+
+
+def _close_gaps(bands: tuple[Band, ...]) -> tuple[Band, ...]:
+    """Stretch the sub-bands of a coarser band over it, where they leave part of it uncovered."""
+    if all(left.iscn_stop == right.iscn_start for left, right in zip(bands, bands[1:], strict=False)):
+        return bands
+    closed: list[Band] = []
+    for parent in _read(min(LEVELS))[bands[0].chromosome]:
+        parts = [band for band in bands if _holds(parent.name, band.name)]
+        units = np.array([parts[0].iscn_start, *(band.iscn_stop for band in parts)])
+        stretched = np.interp(units, (units[0], units[-1]), (parent.iscn_start, parent.iscn_stop)).round()
+        closed += [
+            replace(band, iscn_start=float(start), iscn_stop=float(stop))
+            for band, start, stop in zip(parts, stretched[:-1], stretched[1:], strict=True)
+        ]
+    return tuple(closed)
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Whether the band `inner` is `outer` or one of its sub-bands: q34 holds q34.1, q34.1 holds q34.11."""
+    if outer == inner:
+        return True
+    if not (_BAND_NAME.fullmatch(outer) and inner.startswith(outer)):
+        return False
+    return "." in outer or inner[len(outer)] == "."

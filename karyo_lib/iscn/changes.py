@@ -1,0 +1,281 @@
+"""One part of a formula as a change: which normal chromosomes it takes away, which ones it puts in, and its size."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from karyo_lib.iscn.bands import BandTable, KaryotypeError
+from karyo_lib.iscn.edits import (
+    MARKER_LENGTH,
+    check_robertsonian,
+    exchange,
+    fuse_arms,
+    join_dicentric,
+    mirror_arm,
+    rearrange,
+)
+from karyo_lib.iscn.notation import Part
+from karyo_lib.iscn.segments import UNKNOWN, Chromosome, Segment, Segments, normal_segments, total_length
+
+GROUPS = (
+    "normal",
+    "trisomy",
+    "monosomy",
+    "sex-chromosome",
+    "polyploidy",
+    "deletion",
+    "duplication",
+    "translocation",
+    "inversion",
+    "insertion",
+    "ring/isochromosome/marker",
+    "complex",
+)
+"""Groups of karyotypes. 'ring/isochromosome/marker' also holds material of unknown origin (add); 'complex' is a
+karyotype with changes of more than one group."""
+
+_GROUP_OF_KIND = {
+    "del": "deletion",
+    "dup": "duplication",
+    "trp": "duplication",
+    "qdp": "duplication",
+    "inv": "inversion",
+    "ins": "insertion",
+    "t": "translocation",
+    "rob": "translocation",
+    "dic": "translocation",
+    "psu dic": "translocation",
+    "ider": "ring/isochromosome/marker",
+    "i": "ring/isochromosome/marker",
+    "idic": "ring/isochromosome/marker",
+    "r": "ring/isochromosome/marker",
+    "mar": "ring/isochromosome/marker",
+    "add": "ring/isochromosome/marker",
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much material a change concerns.
+
+    Attributes
+    ----------
+    lost, gained, moved : float
+        ISCN units: material there are fewer copies of, more copies of, or as many but elsewhere or turned.
+    lost_mb, gained_mb, moved_mb : float
+        The same in megabases of GRCh38; material of unknown origin is nan.
+    """
+
+    lost: float
+    gained: float
+    moved: float
+    lost_mb: float
+    gained_mb: float
+    moved_mb: float
+
+    @property
+    def units(self) -> float:
+        """The larger of what was lost and gained together, and what was moved, in ISCN units."""
+        return max(self.lost + self.gained, self.moved)
+
+    @property
+    def megabases(self) -> float:
+        """As `units`, in megabases."""
+        return self.moved_mb if self.moved > self.lost + self.gained else self.lost_mb + self.gained_mb
+
+    def pixels(self, pixels_per_unit: float) -> float:
+        """As `units`, in pixels along the chromosome on a page where one ISCN unit is `pixels_per_unit` long."""
+        return self.units * pixels_per_unit
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one part of a formula does to the normal complement.
+
+    Attributes
+    ----------
+    text : str
+        The part: '+21', 't(9;22)(q34;q11.2)'; for sex chromosomes named in the complement only, '+X', '-X', '+Y'.
+    group : str
+        One of `GROUPS`.
+    consumed : tuple of str
+        Normal chromosomes that go.
+    produced : tuple of Chromosome
+        Chromosomes that come, in the order of the formula.
+    """
+
+    text: str
+    group: str
+    consumed: tuple[str, ...]
+    produced: tuple[Chromosome, ...]
+
+    def size(self, table: BandTable) -> Size:
+        """Size of the change.
+
+        Parameters
+        ----------
+        table : BandTable
+            Of the level that the change was made at.
+        """
+        lost, gained = _imbalance(self.consumed, self.produced, table)
+        moved = [segment for chromosome in self.produced for segment in _moved(chromosome)]
+        return Size(
+            total_length(lost), total_length(gained), total_length(moved),
+            _megabases(lost, table), _megabases(gained, table), _megabases(moved, table),
+        )  # fmt: skip
+
+
+def make_change(part: Part, table: BandTable) -> Change:
+    """Apply one part of a formula to normal chromosomes.
+
+    Parameters
+    ----------
+    part : Part
+        With ``copies == 1`` in effect; the caller repeats it.
+    table : BandTable
+
+    Returns
+    -------
+    Change
+
+    Raises
+    ------
+    KaryotypeError
+        If the rearrangement is impossible; the message names the part and the rule.
+    """
+    if part.kind == "number":
+        return _numerical(part, table)
+    if part.chromosomes == (UNKNOWN,):
+        unknown = (Segment(UNKNOWN, 0.0, MARKER_LENGTH),)
+        marker = Chromosome(
+            part.text.lstrip("+0123456789"), "mar", unknown, part.kind == "r", True, table.level
+        )
+        return Change(part.text, _GROUP_OF_KIND[part.kind], (), (marker,))
+    consumed, results = _results(part, table)
+    produced = tuple(
+        Chromosome(name, slot, segments, part.kind == "r", abnormal=True, level=table.level)
+        for name, slot, segments in results
+    )
+    return Change(part.text, _group(part), () if part.sign == "+" else consumed, produced)
+
+
+def _numerical(part: Part, table: BandTable) -> Change:
+    (name,) = part.chromosomes
+    if name in ("X", "Y"):
+        group = "sex-chromosome"
+    else:
+        group = "trisomy" if part.sign == "+" else "monosomy"
+    if part.sign == "-":
+        return Change(part.text, group, (name,), ())
+    return Change(part.text, group, (), (normal_chromosome(name, table, abnormal=True),))
+
+
+def normal_chromosome(name: str, table: BandTable, abnormal: bool = False) -> Chromosome:
+    """A chromosome of normal structure; `abnormal` marks a copy that was gained."""
+    return Chromosome(name, name, normal_segments(name, table), abnormal=abnormal, level=table.level)
+
+
+def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[str, str, Segments]]]:
+    """Normal chromosomes used up; name, slot and segments of each abnormal chromosome."""
+    chromosomes, pairs = part.chromosomes, list(zip(part.chromosomes, part.breakpoints, strict=False))
+    name = _without_breakpoints(part.text)
+    first = chromosomes[0]
+    whole_arm = len(chromosomes) == 2 and set(part.breakpoints) <= {"p10", "q10"}
+    if part.kind == "rob":
+        check_robertsonian(part)
+    if part.kind == "rob" or (part.kind == "der" and len(chromosomes) > 1):
+        if not whole_arm:
+            raise KaryotypeError(part.text, "A derivative of two chromosomes is written der(A;B)(q10;q10).")
+        return chromosomes, [(name, first, fuse_arms(part, pairs, table))]
+    if part.kind == "t" and whole_arm:
+        other = [(chromosome, "q10" if band == "p10" else "p10") for chromosome, band in pairs]
+        names = [f"der({';'.join(chromosomes)})({';'.join(b for _, b in arms)})" for arms in (pairs, other)]
+        return chromosomes, [
+            (label, slot, fuse_arms(part, arms, table))
+            for label, slot, arms in zip(names, chromosomes, (pairs, other), strict=True)
+        ]
+    if part.kind == "t":
+        if len(chromosomes) < 2:
+            rule = "A translocation names two or more chromosomes, as in t(9;22)(q34;q11.2)."
+            raise KaryotypeError(part.text, rule)
+        return chromosomes, [
+            (f"der({slot}){name}", slot, exchange(normal_segments(slot, table), part, index, table))
+            for index, slot in enumerate(chromosomes)
+        ]
+    if part.kind == "ins" and len(chromosomes) == 2:
+        return chromosomes, [
+            (f"der({slot}){name}", slot, rearrange(normal_segments(slot, table), part, slot, table))
+            for slot in chromosomes
+        ]
+    if part.kind in ("dic", "psu dic"):
+        return chromosomes, [(name, first, join_dicentric(part, table))]
+    segments = normal_segments(first, table)
+    for operation in part.operations or (part,):
+        segments = rearrange(segments, operation, first, table)
+    if part.kind == "ider":
+        segments = mirror_arm(segments, part, first, table)
+    return (first,), [(name, first, segments)]
+
+
+def _group(part: Part) -> str:
+    if part.kind != "der":
+        return _GROUP_OF_KIND[part.kind]
+    groups = {_GROUP_OF_KIND[operation.kind] for operation in part.operations} or {"translocation"}
+    return groups.pop() if len(groups) == 1 else "complex"
+
+
+def _without_breakpoints(text: str) -> str:
+    """der(22)t(9;22)(q34;q11.2) -> der(22)t(9;22)."""
+    return re.sub(r"\([pq]\d[^)]*\)", "", text.removeprefix("+"))
+
+
+def _imbalance(
+    consumed: Iterable[str], produced: Iterable[Chromosome], table: BandTable
+) -> tuple[list[Segment], list[Segment]]:
+    """Stretches with fewer and with more copies after the change, one entry for each copy."""
+    before = [segment for name in consumed for segment in normal_segments(name, table)]
+    steps: dict[str, dict[float, int]] = defaultdict(lambda: defaultdict(int))
+    after = [segment for chromosome in produced for segment in chromosome.segments]
+    for segments, weight in ((before, -1), (after, 1)):
+        for segment in segments:
+            if segment.chromosome != UNKNOWN:
+                steps[segment.chromosome][segment.start] += weight
+                steps[segment.chromosome][segment.stop] -= weight
+    lost: list[Segment] = []
+    gained = [segment for segment in after if segment.chromosome == UNKNOWN]
+    for name, changes in steps.items():
+        copies = 0
+        edges = sorted(changes)
+        for start, stop in zip(edges, edges[1:], strict=False):
+            copies += changes[start]
+            (gained if copies > 0 else lost).extend([Segment(name, start, stop)] * abs(copies))
+    return lost, gained
+
+
+def _moved(chromosome: Chromosome) -> list[Segment]:
+    """Segments of a rearranged chromosome that lie elsewhere, or the other way round, than on a normal one."""
+    home = [s for s in chromosome.segments if s.chromosome == chromosome.slot and not s.reversed]
+    kept = _longest_in_order(home)
+    return [segment for segment in chromosome.segments if segment not in kept]
+
+
+def _longest_in_order(segments: list[Segment]) -> list[Segment]:
+    """The longest set, by summed length, of segments whose starts and stops both rise."""
+    best: list[list[Segment]] = []
+    for index, segment in enumerate(segments):
+        before = [
+            chain for chain, last in zip(best, segments[:index], strict=True)
+            if last.start < segment.start and last.stop < segment.stop
+        ]  # fmt: skip
+        best.append([*max(before, key=total_length, default=[]), segment])
+    return max(best, key=total_length, default=[])
+
+
+def _megabases(segments: Iterable[Segment], table: BandTable) -> float:
+    total = 0.0
+    for segment in segments:
+        if segment.chromosome == UNKNOWN:
+            return float("nan")
+        total += table.bp(segment.chromosome, segment.stop) - table.bp(segment.chromosome, segment.start)
+    return total / 1e6

@@ -1,0 +1,370 @@
+"""The rearrangements of ISCN as edits on band segments.
+
+Two conventions turn band names into positions, at every level alike:
+
+* **Breaks** (t, inv, ins, i, idic, dic, r, add, and der made of them) lie in the middle of the named band; two
+  breaks named in one band of one chromosome lie at its quarter points. p10 and q10 are the centromere.
+* **Losses and copies** (del, dup, trp, qdp) take the named bands whole: del(5)(q13q33) loses q13 to q33, both
+  included; del(5)(p15.2) loses p15.2 and all that is distal to it.
+
+ISCN says only that breaks are somewhere in the bands; both conventions are choices, made so that they are exact.
+"""
+
+from collections.abc import Sequence
+
+from karyo_lib.iscn.bands import ACROCENTRICS, LEVELS, BandTable, KaryotypeError, load_bands
+from karyo_lib.iscn.notation import Part
+from karyo_lib.iscn.segments import (
+    UNKNOWN,
+    Segment,
+    Segments,
+    cut_at,
+    join,
+    locate,
+    normal_segments,
+    split,
+    turn,
+)
+
+ADDED_LENGTH = 1500.0
+"""ISCN units of the material of unknown origin that `add` attaches (half a chromosome 21)."""
+
+MARKER_LENGTH = 1800.0
+"""ISCN units of a marker chromosome (a bit more than half a chromosome 21)."""
+
+_COPIES = {"dup": 2, "trp": 3, "qdp": 4}
+
+
+def place_breaks(table: BandTable, chromosome: str, names: Sequence[str]) -> list[float]:
+    """Positions of breakpoints on one chromosome.
+
+    Parameters
+    ----------
+    table : BandTable
+    chromosome : str
+    names : sequence of str
+        Band names.
+
+    Returns
+    -------
+    list of float
+        ISCN units from pter, in the order of `names`: the middle of each band; where n breaks fall in one band at
+        this level, they are spread over it in the order that the finest level gives.
+    """
+    found = [table.find(chromosome, name) for name in names]
+    finest = load_bands(max(LEVELS))
+    positions = []
+    for index, (start, stop) in enumerate(found):
+        sharing = [other for other, band in enumerate(found) if band == (start, stop)]
+        sharing.sort(key=lambda other: finest.find(chromosome, names[other]))
+        fraction = (2 * sharing.index(index) + 1) / (2 * len(sharing))
+        # to eighths of a unit, so that sums of lengths stay exact
+        positions.append(round((start + fraction * (stop - start)) * 8) / 8)
+    return positions
+
+
+def rearrange(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    """Apply one rearrangement to one chromosome, normal or already rearranged.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+        The chromosome before.
+    part : Part
+        One of del, dup, trp, qdp, inv, ins, i, idic, r, add, t.
+    chromosome : str
+        Whose derivative this is; tells the recipient of ``ins(A;B)`` from the donor, and the places in ``t(A;B)``.
+    table : BandTable
+
+    Returns
+    -------
+    tuple of Segment
+
+    Raises
+    ------
+    KaryotypeError
+        If the rearrangement does not fit the chromosome.
+    """
+    for (
+        name
+    ) in part.chromosomes:  # every band must exist, also on the chromosomes that this edit does not touch
+        for band, home in zip(part.breakpoints, _homes(part), strict=True):
+            if home == name:
+                table.find(name, band)
+    if part.kind == "t":
+        return _translocate(segments, part, chromosome, table)
+    if part.kind == "ins":
+        return _insert(segments, part, chromosome, table)
+    if part.chromosomes != (chromosome,):
+        raise KaryotypeError(part.text, f"Expected a change of chromosome {chromosome}. Received another's.")
+    return _OF_ONE[part.kind](segments, part, chromosome, table)
+
+
+def fuse_arms(part: Part, arms: Sequence[tuple[str, str]], table: BandTable) -> Segments:
+    """Join two whole arms at the centromere, the shorter on top.
+
+    Parameters
+    ----------
+    part : Part
+        For the message.
+    arms : sequence of two (chromosome, 'p10' or 'q10')
+    table : BandTable
+
+    Returns
+    -------
+    tuple of Segment
+    """
+    if any(band not in ("p10", "q10") for _, band in arms):
+        raise KaryotypeError(part.text, "A whole-arm rearrangement breaks at p10 or q10.")
+    upper, lower = sorted(
+        (_arm(normal_segments(name, table), name, band[0], table) for name, band in arms),
+        key=lambda piece: piece[0].length,
+    )
+    return join(turn(upper), lower)
+
+
+def join_dicentric(part: Part, table: BandTable) -> Segments:
+    """Join the centric pieces of two broken chromosomes at their breaks.
+
+    Raises
+    ------
+    KaryotypeError
+        If it does not name two chromosomes with one break each, off the centromere.
+    """
+    if len(part.chromosomes) != 2 or any(band in ("p10", "q10") for band in part.breakpoints):
+        rule = "A dicentric joins two chromosomes, broken off the centromere, as in dic(13;15)(q22;q24)."
+        raise KaryotypeError(part.text, rule)
+    first, second = (
+        _centric(normal_segments(name, table), name, band, table, part)
+        for name, band in zip(part.chromosomes, part.breakpoints, strict=True)
+    )
+    return join(first, turn(second))
+
+
+def check_robertsonian(part: Part) -> None:
+    """Robertsonian translocations join long arms of acrocentric chromosomes.
+
+    Raises
+    ------
+    KaryotypeError
+        If another chromosome or arm is named.
+    """
+    if len(part.chromosomes) != 2 or not set(part.chromosomes) <= set(ACROCENTRICS):
+        rule = f"A Robertsonian translocation joins two of the chromosomes {', '.join(ACROCENTRICS)}."
+        raise KaryotypeError(part.text, rule)
+    if part.breakpoints != ("q10", "q10"):
+        raise KaryotypeError(
+            part.text, "A Robertsonian translocation breaks at q10;q10; write others as dic or der."
+        )
+
+
+def mirror_arm(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    """Isochromosome: one arm and its mirror image, joined at the centromere."""
+    if part.breakpoints not in (("p10",), ("q10",)):
+        rule = "An isochromosome breaks at p10 or q10; elsewhere write idic, as in idic(17)(p11.2)."
+        raise KaryotypeError(part.text, rule)
+    arm = _arm(segments, chromosome, part.breakpoints[0][0], table, part)
+    return join(turn(arm), arm)
+
+
+def _homes(part: Part) -> list[str]:
+    """Chromosome of each breakpoint: ins(5;2)(p14;q22q32) has its last two breaks on 2."""
+    if part.kind == "ins":
+        return [part.chromosomes[0], part.chromosomes[-1], part.chromosomes[-1]]
+    if len(part.chromosomes) == 1:
+        return [part.chromosomes[0]] * len(part.breakpoints)
+    return list(part.chromosomes)
+
+
+def _arm(
+    segments: Segments, chromosome: str, arm: str, table: BandTable, part: Part | None = None
+) -> Segments:
+    """One arm, from the centromere outward."""
+    text = part.text if part else chromosome
+    upper, lower, centric_above = cut_at(segments, chromosome, table.centromere(chromosome), arm, table, text)
+    return lower if centric_above else turn(upper)
+
+
+def _centric(segments: Segments, chromosome: str, band: str, table: BandTable, part: Part) -> Segments:
+    """The piece that keeps the centromere, its broken end last."""
+    (position,) = place_breaks(table, chromosome, [band])
+    upper, lower, centric_above = cut_at(segments, chromosome, position, band[0], table, part.text)
+    return upper if centric_above else turn(lower)
+
+
+def _range(
+    segments: Segments, part: Part, chromosome: str, positions: tuple[float, float]
+) -> tuple[float, float]:
+    """A stretch of the normal chromosome as top and bottom positions along the segments."""
+    places = [locate(segments, chromosome, position) for position in positions]
+    if None in places:
+        raise KaryotypeError(
+            part.text, f"Its bands of chromosome {chromosome} are no longer on the derivative."
+        )
+    return min(places), max(places)
+
+
+def _named_stretch(part: Part, chromosome: str, table: BandTable) -> tuple[float, float]:
+    """From the outer edge of one named band to the outer edge of the other."""
+    edges = [edge for name in part.breakpoints for edge in table.find(chromosome, name)]
+    return min(edges), max(edges)
+
+
+def _proximal_first(part: Part, chromosome: str) -> bool:
+    """Whether the first named band is nearer the centromere than the second (or the same), at the finest level."""
+    finest = load_bands(max(LEVELS))
+    centromere = finest.centromere(chromosome)
+    first, second = (
+        abs(sum(finest.find(chromosome, name)) / 2 - centromere) for name in part.breakpoints[-2:]
+    )
+    return first <= second
+
+
+def _delete(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    start, stop = _named_stretch(part, chromosome, table)
+    if len(part.breakpoints) == 2:
+        if start == stop:
+            raise KaryotypeError(part.text, "It names no band to lose: p10 and q10 are the centromere.")
+        top, bottom = _range(segments, part, chromosome, (start, stop))
+        return join(split(segments, top)[0], split(segments, bottom)[1])
+    arm = part.breakpoints[0][0]
+    upper, lower, centric_above = cut_at(
+        segments, chromosome, start if arm == "q" else stop, arm, table, part.text
+    )
+    return upper if centric_above else lower
+
+
+def _copy(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    if len(part.breakpoints) != 2:
+        raise KaryotypeError(part.text, f"{part.kind} names two bands, the same one twice if need be.")
+    start, stop = _named_stretch(part, chromosome, table)
+    if start == stop:
+        raise KaryotypeError(part.text, "It names no band to copy: p10 and q10 are the centromere.")
+    top, bottom = _range(segments, part, chromosome, (start, stop))
+    upper, rest = split(segments, bottom)
+    stretch = split(upper, top)[1]
+    direct = _proximal_first(part, chromosome)
+    copies = [stretch if direct or number % 2 else turn(stretch) for number in range(_COPIES[part.kind] - 1)]
+    return join(upper, *copies, rest)
+
+
+def _invert(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    first, second = place_breaks(table, chromosome, part.breakpoints)
+    if first == second:
+        raise KaryotypeError(part.text, "An inversion has two different breaks.")
+    top, bottom = _range(segments, part, chromosome, (first, second))
+    upper, rest = split(segments, bottom)
+    upper, stretch = split(upper, top)
+    return join(upper, turn(stretch), rest)
+
+
+def _ring(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    if not part.breakpoints:
+        return segments  # "r(X)": the bands are not known, the ends are joined as they are
+    if [band[0] for band in part.breakpoints] != ["p", "q"]:
+        raise KaryotypeError(part.text, "A ring names a break in p, then one in q, as in r(20)(p13q13.3).")
+    first, second = place_breaks(table, chromosome, part.breakpoints)
+    top, bottom = _range(segments, part, chromosome, (first, second))
+    return split(split(segments, bottom)[0], top)[1]
+
+
+def _add(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    band = part.breakpoints[0]
+    centric = _centric(segments, chromosome, band, table, part)
+    whole = join(centric, (Segment(UNKNOWN, 0.0, ADDED_LENGTH),))
+    return whole if band[0] == "q" else turn(whole)
+
+
+def _isodicentric(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    band = part.breakpoints[0]
+    if band in ("p10", "q10"):
+        raise KaryotypeError(part.text, "Broken at the centromere it has only one; write i, as in i(X)(q10).")
+    centric = _centric(segments, chromosome, band, table, part)
+    return join(centric, turn(centric))
+
+
+def _translocate(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    """What is distal to the break gives way to the distal piece of the partner named before (t(A;B;C): A to B to C)."""
+    homes = part.chromosomes
+    if len(homes) < 2:
+        raise KaryotypeError(
+            part.text, "A translocation names two or more chromosomes, as in t(9;22)(q34;q11.2)."
+        )
+    # The chromosome itself, or, on a derivative with several partners, the one of them that is there.
+    candidates = [index for index, name in enumerate(homes) if name == chromosome]
+    candidates += [index for index, name in enumerate(homes) if any(s.chromosome == name for s in segments)]
+    if not candidates:
+        raise KaryotypeError(
+            part.text, f"None of its chromosomes is on the derivative of chromosome {chromosome}."
+        )
+    return exchange(segments, part, candidates[0], table)
+
+
+def exchange(segments: Segments, part: Part, index: int, table: BandTable) -> Segments:
+    """Derivative of the chromosome in place `index` of a translocation.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+        The chromosome before.
+    part : Part
+        The translocation, any number of chromosomes.
+    index : int
+        Whose derivative: the distal piece comes from the chromosome in place ``index - 1``.
+    table : BandTable
+
+    Returns
+    -------
+    tuple of Segment
+    """
+    here, band = part.chromosomes[index], part.breakpoints[index]
+    donor, donor_band = part.chromosomes[index - 1], part.breakpoints[index - 1]
+    (position,) = place_breaks(table, here, [band])
+    upper, lower, centric_above = cut_at(segments, here, position, band[0], table, part.text)
+    (position,) = place_breaks(table, donor, [donor_band])
+    above, below, keeps_above = cut_at(
+        normal_segments(donor, table), donor, position, donor_band[0], table, part.text
+    )
+    distal = below if keeps_above else turn(above)  # broken end first
+    return join(upper, distal) if centric_above else join(turn(distal), lower)
+
+
+def _insert(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+    """The band of the inserted segment that is named first comes to lie nearer the recipient's centromere."""
+    recipient, donor = part.chromosomes[0], part.chromosomes[-1]
+    if len(part.chromosomes) > 2 or chromosome not in part.chromosomes:
+        raise KaryotypeError(
+            part.text, f"Expected an insertion that involves chromosome {chromosome}, of two at most."
+        )
+    site_band, first, second = part.breakpoints
+    if len(part.chromosomes) == 1:
+        site, start, stop = place_breaks(table, recipient, part.breakpoints)
+        if min(start, stop) < site < max(start, stop):
+            raise KaryotypeError(part.text, "The point of insertion lies in the segment that is inserted.")
+    else:
+        (site,) = place_breaks(table, recipient, [site_band])
+        start, stop = place_breaks(table, donor, [first, second])
+    if start == stop:
+        raise KaryotypeError(part.text, "The inserted segment lies between two different breaks.")
+    if recipient == donor or chromosome == donor:
+        top, bottom = _range(segments, part, donor, (start, stop))
+        upper, rest = split(segments, bottom)
+        segments = join(split(upper, top)[0], rest)
+    if chromosome != recipient:
+        return segments
+    inserted = (Segment(donor, min(start, stop), max(start, stop), reversed=start > stop),)  # `first` on top
+    upper, lower, centric_above = cut_at(segments, recipient, site, site_band[0], table, part.text)
+    return join(upper, inserted if centric_above else turn(inserted), lower)
+
+
+_OF_ONE = {
+    "del": _delete,
+    "dup": _copy,
+    "trp": _copy,
+    "qdp": _copy,
+    "inv": _invert,
+    "r": _ring,
+    "add": _add,
+    "i": mirror_arm,
+    "idic": _isodicentric,
+}

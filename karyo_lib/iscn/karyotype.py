@@ -1,0 +1,270 @@
+"""A karyotype formula -> the chromosomes of one cell."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, BandTable, KaryotypeError, load_bands
+from karyo_lib.iscn.changes import Change, Size, make_change, normal_chromosome
+from karyo_lib.iscn.notation import CellLine, Part, read_cell_line
+from karyo_lib.iscn.segments import Chromosome, Segment
+
+__all__ = ["Chromosome", "Karyotype", "KaryotypeError", "Segment", "parse_karyotype"]
+
+_SLOTS = (*CHROMOSOMES, "mar")
+
+
+@dataclass(frozen=True)
+class Karyotype:
+    """The chromosomes of one cell.
+
+    Attributes
+    ----------
+    formula : str
+        Formula of this cell's line ('47,XY,+21'), without cell numbers.
+    level : int
+        Band level of all positions: 400, 550 or 850.
+    chromosomes : tuple of Chromosome
+        In the order of the karyogram: 1 to 22, X, Y, markers; in each slot the normal ones first.
+    sex : str
+        Sex chromosomes by their centromeres, rearranged ones included: 'XX' for 46,X,i(X)(q10).
+    group : str
+        One of `karyo_lib.iscn.changes.GROUPS`.
+    changes : tuple of Change
+        What was done to the normal complement, part by part.
+    """
+
+    formula: str
+    level: int
+    chromosomes: tuple[Chromosome, ...]
+    sex: str
+    group: str
+    changes: tuple[Change, ...] = field(default=(), repr=False)
+
+    @property
+    def label(self) -> str:
+        """'normal' for 46,XX and 46,XY, else 'abnormal'; balanced rearrangements are abnormal."""
+        return "normal" if self.group == "normal" else "abnormal"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of chromosomes in each slot, zeros included for 1 to 22, X and Y; 'mar' only where there are any."""
+        counts = Counter(chromosome.slot for chromosome in self.chromosomes)
+        return {slot: counts[slot] for slot in _SLOTS if slot != "mar" or counts["mar"]}
+
+    @property
+    def count_formula(self) -> str:
+        """What counting alone can tell, as ISCN: '47,XY,+21'; structure is left out, t(9;22) gives '46,XX'.
+
+        Gains and losses are relative to the number of sets that most autosomes have.
+        """
+        return count_formula(self.counts)
+
+    def change_sizes(self) -> tuple[tuple[str, Size], ...]:
+        """Text and size of every change, in the order of the formula."""
+        table = load_bands(self.level)
+        return tuple((change.text, change.size(table)) for change in self.changes)
+
+
+def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyotype:
+    """Turn a karyotype formula into the chromosomes of one cell.
+
+    Parameters
+    ----------
+    formula : str
+        ISCN 2024, for example '46,XX,t(9;22)(q34;q11.2)' or 'mos 45,X[5]/46,XX[15]'. Understood are gains and losses,
+        sex chromosomes, haploid to tetraploid sets, del, dup, trp, qdp, inv, t of two or more chromosomes, rob, ins,
+        i, idic, dic, psu dic, r, add, mar, der and ider of these, and cell lines with idem, sl and sdl.
+    level : {400, 550, 850}
+        Band level.
+    cell_line : int
+        Which cell line of a mosaic, from 0.
+
+    Returns
+    -------
+    Karyotype
+
+    Raises
+    ------
+    KaryotypeError
+        A ValueError that names the part and the rule: not a formula, a band that does not exist, a chromosome lost or
+        rearranged that is not there, a count that is not the sum of the parts, a sex complement that does not match.
+    ValueError
+        If there is no such band level.
+
+    Notes
+    -----
+    Where in a band a break lies is a convention, see `karyo_lib.iscn.edits`; a sub-band that the level does not show
+    stands for the band that holds it, see `BandTable.find`. The sex chromosomes written after the count are the normal
+    ones alone (ISCN 8.1): 46,X,i(X)(q10), 46,Y,t(X;18)(p11.2;q11.2), 45,X,-Y.
+
+    Examples
+    --------
+    >>> parse_karyotype("47,XY,+21").counts["21"]
+    3
+    >>> [c.name for c in parse_karyotype("46,XX,t(9;22)(q34;q11.2)").chromosomes if c.abnormal]
+    ['der(9)t(9;22)', 'der(22)t(9;22)']
+    """
+    table = load_bands(level)
+    line = read_cell_line(formula, cell_line)
+    changes = tuple(make_change(part, table) for part in line.parts for _ in range(part.copies))
+    _check_sex(line)
+    cell = [normal_chromosome(name, table) for name in AUTOSOMES * line.ploidy]
+    cell += _sex_chromosomes(line, table)
+    cell += [chromosome for change in changes for chromosome in change.produced]
+    for change in changes:
+        for name in _taken_from_cell(change):
+            normal = [
+                chromosome for chromosome in cell if chromosome.slot == name and not chromosome.rearranged
+            ]
+            if not normal:
+                raise KaryotypeError(
+                    change.text, f"No normal chromosome {name} is left to be lost or rearranged."
+                )
+            # The gained copy goes first: 46,XX,+21,rob(14;21)(q10;q10) leaves the two ordinary 21s.
+            cell.remove(max(normal, key=lambda chromosome: chromosome.abnormal))
+    _check_count(line, cell)
+    cell.sort(key=lambda chromosome: (_SLOTS.index(chromosome.slot), chromosome.abnormal))
+    sex = "".join(chromosome.slot for chromosome in cell if chromosome.slot in ("X", "Y"))
+    changes = (*_sex_changes(line, table), *changes)
+    return Karyotype(line.formula, level, tuple(cell), sex, _group(changes, line.ploidy), changes)
+
+
+def count_formula(counts: dict[str, int]) -> str:
+    """ISCN formula of chromosome numbers alone.
+
+    Parameters
+    ----------
+    counts : dict
+        Slot ('1' to '22', 'X', 'Y', 'mar') to number of chromosomes; absent slots are 0.
+
+    Returns
+    -------
+    str
+        '47,XY,+21'; where no X or Y is counted, the sex field is '?'.
+    """
+    autosomes = [counts.get(name, 0) for name in AUTOSOMES]
+    sets = Counter(autosomes).most_common(1)[0][0]
+    sex = "X" * counts.get("X", 0) + "Y" * counts.get("Y", 0)
+    parts = []
+    for name, number in zip(AUTOSOMES, autosomes, strict=True):
+        parts += [f"{'+' if number > sets else '-'}{name}"] * abs(number - sets)
+    parts += ["+mar"] * counts.get("mar", 0)
+    return ",".join([str(sum(counts.values())), sex or "?", *parts])
+
+
+def _sex_chromosomes(line: CellLine, table: BandTable) -> list[Chromosome]:
+    """Normal sex chromosomes as written; those beyond a normal complement are marked as gained."""
+    names = list(line.sex)
+    extra = _beyond_normal(line)
+    cell = []
+    for name in reversed(names):
+        gained = name in extra
+        if gained:
+            extra.remove(name)
+        cell.append(normal_chromosome(name, table, abnormal=gained))
+    return cell
+
+
+def _rearranged_sex(parts: Iterable[Part]) -> list[str]:
+    """Sex chromosomes that rearrangements use up; the formula does not write them among the normal ones."""
+    return [
+        name
+        for part in parts
+        if part.kind not in ("number", "mar") and part.sign != "+"
+        for name in part.chromosomes * part.copies
+        if name in ("X", "Y")
+    ]
+
+
+def _explicit(line: CellLine, sign: str) -> list[str]:
+    return [
+        name
+        for part in line.parts
+        if part.kind == "number" and part.sign == sign
+        for name in part.chromosomes * part.copies
+        if name in ("X", "Y")
+    ]
+
+
+def _complement(line: CellLine) -> list[str]:
+    """Sex chromosomes that the cell line came from: those written, rearranged or lost as '-X' or '-Y'."""
+    return [*line.sex, *_rearranged_sex(line.parts), *_explicit(line, "-")]
+
+
+def _beyond_normal(line: CellLine) -> list[str]:
+    """Sex chromosomes beyond one set of XX or XY (of any combination in polyploidy)."""
+    complement = sorted(_complement(line))
+    if line.ploidy != 2 or len(complement) <= 2:
+        return []
+    normal = ["X", "Y"] if "Y" in complement else ["X", "X"]
+    for name in normal:
+        if name in complement:
+            complement.remove(name)
+    return complement
+
+
+def _sex_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
+    """Gains and losses that are written in the sex complement only: 45,X, 47,XXY."""
+    gained = [
+        Change(f"+{name}", "sex-chromosome", (), (normal_chromosome(name, table, abnormal=True),))
+        for name in _beyond_normal(line)
+    ]
+    missing = line.ploidy - len(_complement(line))
+    return (*gained, *(Change("-X", "sex-chromosome", ("X",), ()) for _ in range(missing)))
+
+
+def _taken_from_cell(change: Change) -> tuple[str, ...]:
+    """Chromosomes to take out of the cell: sex chromosomes that a formula loses or rearranges are not written at all."""
+    return tuple(name for name in change.consumed if name not in ("X", "Y"))
+
+
+def _check_sex(line: CellLine) -> None:
+    complement = _complement(line)
+    written = line.sex or "none"
+    if "X" not in [*complement, *_explicit(line, "+")]:
+        raise KaryotypeError(written, "A cell has at least one X chromosome, normal or rearranged.")
+    lost, gained = _explicit(line, "-"), _explicit(line, "+")
+    if (lost or gained) and not line.constitutional_sex and len(complement) != line.ploidy:
+        raise KaryotypeError(
+            written,
+            f"With sex chromosomes gained or lost as '+' or '-', those that are left and those lost or rearranged make "
+            f"a normal complement of {line.ploidy}. Received {len(complement)}: write 45,X,-Y, 47,XX,+X or 48,XXYc,+X.",
+        )
+
+
+def _check_count(line: CellLine, cell: list[Chromosome]) -> None:
+    if len(cell) == line.count:
+        return
+    hint = ""
+    rearranged = len(_rearranged_sex(line.parts))
+    if rearranged and len(cell) - line.count == rearranged:
+        hint = " The sex chromosomes after the count are the normal ones alone, as in 46,X,i(X)(q10)."
+    raise KaryotypeError(
+        str(line.count),
+        f"The parts of {line.formula!r} make {len(cell)} chromosomes, the count says {line.count}.{hint}",
+    )
+
+
+def _group(changes: tuple[Change, ...], ploidy: int) -> str:
+    groups = {change.group for change in changes}
+    if ploidy != 2:
+        return "complex" if groups else "polyploidy"
+    # A gain that a rearrangement of the same chromosome belongs to: 46,XX,+21,rob(14;21)(q10;q10) is a translocation.
+    rearranged = {
+        s.chromosome for change in changes for c in change.produced if c.rearranged for s in c.segments
+    }
+    joint = {
+        change.group
+        for change in changes
+        if change.group in ("trisomy", "monosomy") and not _numerical_of(change, rearranged)
+    }
+    groups = joint | (groups - {"trisomy", "monosomy"})
+    if not groups:
+        return "normal"
+    return groups.pop() if len(groups) == 1 else "complex"
+
+
+def _numerical_of(change: Change, rearranged: set[str]) -> bool:
+    names = {*change.consumed, *(chromosome.slot for chromosome in change.produced)}
+    return bool(names & rearranged)

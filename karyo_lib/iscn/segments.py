@@ -1,0 +1,252 @@
+"""A chromosome as a list of band segments, and cutting, turning and joining such lists."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+from karyo_lib.iscn.bands import BandTable, KaryotypeError, load_bands
+
+UNKNOWN = "?"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of one normal chromosome.
+
+    Attributes
+    ----------
+    chromosome : str
+        '1' to '22', 'X', 'Y', or '?' for material of unknown origin (``add``, ``mar``).
+    start, stop : float
+        ISCN units from pter of the normal chromosome, start < stop.
+    reversed : bool
+        Read from stop to start.
+    """
+
+    chromosome: str
+    start: float
+    stop: float
+    reversed: bool = False
+
+    @property
+    def length(self) -> float:
+        """Length in ISCN units."""
+        return self.stop - self.start
+
+
+Segments = tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Chromosome:
+    """One chromosome of a karyotype.
+
+    Attributes
+    ----------
+    name : str
+        '9', or the ISCN designation without breakpoints: 'del(5)', 'der(22)t(9;22)', 'mar'.
+    slot : str
+        Where it stands in the karyogram, by its centromere: '1' to '22', 'X', 'Y', or 'mar'.
+    segments : tuple of Segment
+        From the end that is drawn at the top to the one at the bottom.
+    ring : bool
+        The two ends are joined.
+    abnormal : bool
+        Rearranged, or the copy that was gained: what an annotation would point at.
+    level : int
+        Band level whose positions the segments use.
+    """
+
+    name: str
+    slot: str
+    segments: Segments
+    ring: bool = False
+    abnormal: bool = False
+    level: int = 550
+
+    @property
+    def length(self) -> float:
+        """Total length in ISCN units."""
+        return total_length(self.segments)
+
+    @property
+    def rearranged(self) -> bool:
+        """Whether the structure differs from the normal chromosome of its slot."""
+        if self.slot not in load_bands(self.level).chromosomes:
+            return True
+        return self.ring or self.segments != normal_segments(self.slot, load_bands(self.level))
+
+    @cached_property
+    def centromeres(self) -> tuple[float, ...]:
+        """Positions of the centromeres along this chromosome, in ISCN units from its top."""
+        return find_centromeres(self.segments, load_bands(self.level))
+
+    @cached_property
+    def junctions(self) -> tuple[float, ...]:
+        """Positions along this chromosome where segments meet that are no neighbours on a normal one."""
+        ends: list[float] = []
+        position = 0.0
+        for left, right in pairwise(self.segments):
+            position += left.length
+            if not _continues(left, right):
+                ends.append(position)
+        return tuple(ends)
+
+
+def total_length(segments: Iterable[Segment]) -> float:
+    """Summed length in ISCN units."""
+    return sum(segment.length for segment in segments)
+
+
+def normal_segments(chromosome: str, table: BandTable) -> Segments:
+    """The segments of a normal chromosome: one, from end to end."""
+    return (Segment(chromosome, 0.0, table.length(chromosome)),)
+
+
+def turn(segments: Segments) -> Segments:
+    """The same chromosome seen from its other end."""
+    return tuple(replace(segment, reversed=not segment.reversed) for segment in reversed(segments))
+
+
+def join(*pieces: Segments) -> Segments:
+    """Pieces end to end; neighbours that continue each other become one segment."""
+    joined: list[Segment] = []
+    for segment in (segment for piece in pieces for segment in piece):
+        if joined and _continues(joined[-1], segment):
+            last = joined.pop()
+            segment = replace(last, start=min(last.start, segment.start), stop=max(last.stop, segment.stop))
+        joined.append(segment)
+    return tuple(joined)
+
+
+def split(segments: Segments, position: float) -> tuple[Segments, Segments]:
+    """The two pieces above and below a position (ISCN units from the top of these segments)."""
+    upper: list[Segment] = []
+    lower: list[Segment] = []
+    offset = 0.0
+    for segment in segments:
+        end = offset + segment.length
+        if end <= position:
+            upper.append(segment)
+        elif offset >= position:
+            lower.append(segment)
+        elif segment.reversed:
+            cut = segment.stop - (position - offset)
+            upper.append(replace(segment, start=cut))
+            lower.append(replace(segment, stop=cut))
+        else:
+            cut = segment.start + (position - offset)
+            upper.append(replace(segment, stop=cut))
+            lower.append(replace(segment, start=cut))
+        offset = end
+    return tuple(upper), tuple(lower)
+
+
+def locate(segments: Segments, chromosome: str, position: float) -> float | None:
+    """Where a position of a normal chromosome lies along these segments.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+    chromosome : str
+    position : float
+        ISCN units from pter of the normal chromosome.
+
+    Returns
+    -------
+    float or None
+        ISCN units from the top of the segments; the uppermost place where it is there more than once, a place
+        inside a segment going before one at its end; None if it is not there.
+    """
+    inside, at_end = None, None
+    offset = 0.0
+    for segment in segments:
+        if segment.chromosome == chromosome and segment.start <= position <= segment.stop:
+            along = offset + (segment.stop - position if segment.reversed else position - segment.start)
+            if segment.start < position < segment.stop:
+                inside = along if inside is None else inside
+            else:
+                at_end = along if at_end is None else at_end
+        offset += segment.length
+    return at_end if inside is None else inside
+
+
+def find_centromeres(segments: Segments, table: BandTable) -> tuple[float, ...]:
+    """Positions of the centromeres along segments, in ISCN units from their top.
+
+    A centromere is the boundary between the arms. Where a segment ends just there it brings half of one: two
+    halves that meet make a centromere (an isochromosome, a whole-arm translocation), a single half counts only
+    where the chromosome has no other. Markers, whose origin is unknown, get theirs in the middle.
+    """
+    whole: list[float] = []
+    halves: list[float] = []
+    offset = 0.0
+    for segment in segments:
+        if segment.chromosome != UNKNOWN:
+            centromere = table.centromere(segment.chromosome)
+            if segment.start <= centromere <= segment.stop:
+                along = segment.stop - centromere if segment.reversed else centromere - segment.start
+                if segment.start < centromere < segment.stop or offset + along in halves:
+                    whole.append(offset + along)
+                else:
+                    halves.append(offset + along)
+        offset += segment.length
+    if whole:
+        return tuple(whole)
+    if halves:
+        return (halves[0],)
+    if all(segment.chromosome == UNKNOWN for segment in segments):
+        return (offset / 2,)
+    return ()
+
+
+def cut_at(
+    segments: Segments, chromosome: str, position: float, arm: str, table: BandTable, part: str
+) -> tuple[Segments, Segments, bool]:
+    """Cut segments at a breakpoint and tell which piece keeps the centromere.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+    chromosome : str
+        Chromosome whose band is broken.
+    position : float
+        ISCN units from pter of that chromosome.
+    arm : {'p', 'q'}
+        Arm of the breakpoint; it decides which piece is distal where the break is at the centromere itself.
+    table : BandTable
+    part : str
+        Part of the formula, for the message.
+
+    Returns
+    -------
+    upper, lower : tuple of Segment
+        The pieces, in order.
+    centric_above : bool
+        Whether `upper` keeps the centromere.
+
+    Raises
+    ------
+    KaryotypeError
+        If the breakpoint is not on these segments.
+    """
+    at = locate(segments, chromosome, position)
+    if at is None:
+        raise KaryotypeError(
+            part, f"Its breakpoint in {chromosome}{arm} is no longer on the derivative chromosome."
+        )
+    upper, lower = split(segments, at)
+    centromeres = find_centromeres(segments, table)
+    if centromeres and centromeres[0] != at:
+        return upper, lower, centromeres[0] < at
+    turned = next(
+        (s.reversed for s in segments if s.chromosome == chromosome and s.start <= position <= s.stop), False
+    )
+    return upper, lower, (arm == "q") != turned
+
+
+def _continues(left: Segment, right: Segment) -> bool:
+    if left.chromosome != right.chromosome or left.chromosome == UNKNOWN or left.reversed != right.reversed:
+        return False
+    return left.start == right.stop if left.reversed else left.stop == right.start
