@@ -1,0 +1,273 @@
+"""From class probabilities of a page's objects to a posterior over count formulae ('46,XX', '47,XY,+21').
+
+Every candidate complement is matched to the objects by minimum-cost assignment, in which an object may be no
+chromosome and a chromosome may have been missed. A candidate's probability weighs that match against its prior:
+gains and losses cost what their prevalence says.
+
+The relative frequencies below are orders of magnitude for constitutional findings: newborn surveys (Nielsen and
+Wohlert 1991; Jacobs 1992: XXY, XYY about 1 in 1000 males, XXX 1 in 1000 females, trisomy 21 about 1 in 700 to 800, trisomy 18
+and 13 about 1 in 6000 and 1 in 12000, monosomy X 1 in 2000 to 2500 females), raised where prenatal and
+haematological samples hold what newborns do not (rare trisomies, monosomies, polyploidy).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from scipy.special import gammaln, logsumexp
+
+from karyo_lib.reading.strips import CLASSES
+
+AUTOSOMES = CLASSES[:22]
+#: Relative frequency of gains of one autosome; the rest share `OTHER_TRISOMY`.
+TRISOMY = {"21": 1400.0, "18": 170.0, "13": 80.0, "8": 40.0, "9": 15.0, "16": 15.0, "22": 15.0, "12": 15.0, "7": 10.0}
+OTHER_TRISOMY = 5.0
+MONOSOMY = {"7": 15.0, "21": 8.0, "22": 4.0, "18": 4.0, "13": 4.0, "5": 4.0}
+OTHER_MONOSOMY = 1.5
+SEX = {"X": 220.0, "XXX": 500.0, "XXY": 500.0, "XYY": 500.0, "XXYY": 20.0, "XXXY": 10.0, "XXXX": 4.0, "XXXXY": 4.0, "Y": 0.1}
+POLYPLOIDY = {"XXX": 40.0, "XXY": 50.0, "XYY": 3.0, "XXXX": 10.0, "XXYY": 10.0}
+#: A second, independent change beside a first one.
+SECOND_CHANGE = 0.004
+
+
+@dataclass(frozen=True)
+class CountSettings:
+    """What is believed before a page is seen.
+
+    Attributes
+    ----------
+    p_abnormal : float
+        Share of pages with an abnormal number of chromosomes; a diagnostic laboratory's yield is 0.05 to 0.3.
+    p_missed : float
+        Probability that one chromosome of a page was not found.
+    false_objects : float
+        Expected number of found objects on a page that are no chromosome.
+    sharpness : float
+        Exponent of the match's likelihood; below 1 where the class probabilities err together. Fitted on
+        validation patients.
+    class_share : tuple of float
+        Share of each class among the chromosomes that the naming network was trained on.
+    none_share : float
+        Share of other objects there.
+    """
+
+    p_abnormal: float = 0.15
+    p_missed: float = 0.001
+    false_objects: float = 0.05
+    sharpness: float = 1.0
+    class_share: tuple[float, ...] = field(default=(*([2 / 46] * 22), 1.5 / 46, 0.5 / 46))
+    none_share: float = 0.06
+
+
+@dataclass(frozen=True)
+class Complement:
+    """A candidate set of chromosomes: ``counts`` (24,) int in the order of `CLASSES`, its formula and prior."""
+
+    formula: str
+    counts: tuple[int, ...]
+    prior: float
+
+    @property
+    def normal(self) -> bool:
+        """Whether it is 46,XX or 46,XY."""
+        return self.formula in ("46,XX", "46,XY")
+
+
+@dataclass(frozen=True)
+class CountPosterior:
+    """Result of `count_chromosomes`.
+
+    Attributes
+    ----------
+    candidates : pandas.DataFrame
+        ``formula``, ``probability``, ``n`` (chromosomes), best first.
+    formula : str
+        The most probable formula.
+    probability, p_abnormal : float
+        Of that formula; of all formulae but 46,XX and 46,XY.
+    assigned : ndarray of int, shape (n,)
+        Class of each object under the best formula, -1 where it is no chromosome.
+    proba : ndarray of float64, shape (n, 24)
+        Class probabilities of each object once the counts of the best formula are respected.
+    missed : tuple of str
+        Classes of the best formula that no object was matched to.
+    """
+
+    candidates: pd.DataFrame
+    formula: str
+    probability: float
+    p_abnormal: float
+    assigned: np.ndarray
+    proba: np.ndarray
+    missed: tuple[str, ...]
+
+
+def format_counts(counts: np.ndarray | tuple[int, ...]) -> str:
+    """ISCN count formula of a complement, for example ``'47,XY,+21'``.
+
+    Polyploid complements are written against the nearest ploidy level, as ISCN 2020 chapter 8 does.
+    """
+    counts = [int(c) for c in counts]
+    total, ploidy = sum(counts), Counter(counts[:22]).most_common(1)[0][0]
+    sex = "X" * counts[22] + "Y" * counts[23] or "?"
+    parts = [str(total), sex]
+    for name, n in zip(AUTOSOMES, counts[:22], strict=True):
+        parts += [f"{'+' if n > ploidy else '-'}{name}"] * abs(n - ploidy)
+    return ",".join(parts)
+
+
+def _counts(sex: str, changes: tuple[tuple[str, int], ...] = (), ploidy: int = 2) -> tuple[int, ...]:
+    counts = dict.fromkeys(AUTOSOMES, ploidy) | {"X": sex.count("X"), "Y": sex.count("Y")}
+    for name, change in changes:
+        counts[name] += change
+    return tuple(counts[name] for name in CLASSES)
+
+
+def _complement(prior: float, *args) -> Complement:
+    counts = _counts(*args)
+    return Complement(format_counts(counts), counts, prior)
+
+
+def _weighted_complements() -> Iterator[Complement]:
+    single = [((n, 1), TRISOMY.get(n, OTHER_TRISOMY)) for n in AUTOSOMES]
+    single += [((n, -1), MONOSOMY.get(n, OTHER_MONOSOMY)) for n in AUTOSOMES]
+    total = sum(w for _, w in single) + sum(SEX.values()) + sum(POLYPLOIDY.values())
+    for sex in ("XX", "XY"):
+        for change, weight in single:
+            yield _complement(weight / total / 2, sex, (change,))
+        for i, (first, weight) in enumerate(single):
+            for second, other in single[i:]:
+                if first[0] != second[0] or first[1] == second[1]:
+                    prior = SECOND_CHANGE * (weight / total) * (other / total + 0.01) / 2
+                    yield _complement(prior, sex, (first, second))
+    for sex, weight in SEX.items():
+        yield _complement(weight / total, sex)
+        for change, other in single:
+            yield _complement(SECOND_CHANGE * weight / total * (other / total + 0.01), sex, (change,))
+    for sex, weight in POLYPLOIDY.items():
+        yield _complement(weight / total, sex, (), len(sex))
+
+
+@cache
+def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
+    """All complements that are weighed, with priors that sum to 1.
+
+    Normal ones, single gains and losses, sex-chromosome aneuploidies, pairs of changes, triploidy and tetraploidy.
+    """
+    if not 0 < p_abnormal < 1:
+        raise ValueError(f"Expected p_abnormal between 0 and 1. Received {p_abnormal}.")
+    changed = list(_weighted_complements())
+    total = sum(c.prior for c in changed)
+    normal = [_complement((1 - p_abnormal) / 2, sex) for sex in ("XX", "XY")]
+    return (*normal, *(Complement(c.formula, c.counts, c.prior / total * p_abnormal) for c in changed))
+
+
+def _match(cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float) -> tuple[float, np.ndarray]:
+    """Least cost of matching objects (n) to ``slots`` (m class indices); matched slot of each object, -1 for none."""
+    n, m = len(cost), len(slots)
+    size = n + m
+    full = np.zeros((size, size))
+    full[:n, :m] = cost[:, slots]
+    full[:n, m:] = none_cost[:, None]
+    full[n:, :m] = missed_cost
+    rows, columns = linear_sum_assignment(full)
+    matched = columns[:n]
+    return float(full[rows, columns].sum()), np.where(matched < m, matched, -1)
+
+
+def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Class probabilities with column sums held to the counts (Sinkhorn scaling), for objects that are chromosomes."""
+    present = counts > 0
+    p = np.exp(log_likelihood - log_likelihood.max(1, keepdims=True))[:, present] + 1e-9
+    target = counts[present] * (len(p) / counts.sum())
+    for _ in range(100):
+        p *= target / p.sum(0)
+        p /= p.sum(1, keepdims=True)
+    out = np.zeros_like(log_likelihood, dtype=float)
+    out[:, present] = p
+    return out
+
+
+def _screen(n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...], keep: int) -> list[Complement]:
+    """The complements worth an exact match: near the number of objects, and near the expected class counts."""
+    p = np.exp(log_likelihood - logsumexp(log_likelihood, axis=1, keepdims=True))
+    expected = p.sum(0)
+    counts = np.array([c.counts for c in complements])
+    score = np.log([c.prior for c in complements])
+    score = score - 3.0 * np.abs(counts - expected).sum(1) - 4.0 * np.abs(counts.sum(1) - n)
+    best = set(np.argsort(-score)[:keep].tolist()) | {0, 1}
+    return [complements[i] for i in sorted(best)]
+
+
+def count_chromosomes(
+    log_proba: np.ndarray, log_none: np.ndarray | None = None, settings: CountSettings | None = None, keep: int = 150
+) -> CountPosterior:
+    """Posterior over count formulae.
+
+    Parameters
+    ----------
+    log_proba : ndarray, shape (n, 24)
+        Log-probability of each class for every object found.
+    log_none : ndarray, shape (n,), optional
+        Log-probability that an object is no single chromosome; by default none of them can be discarded.
+    settings : CountSettings, optional
+    keep : int
+        Number of complements that are matched exactly.
+
+    Returns
+    -------
+    CountPosterior
+
+    Raises
+    ------
+    ValueError
+        If there is no object, or the shape is wrong.
+    """
+    settings = settings or CountSettings()
+    log_proba = np.asarray(log_proba, float)
+    if log_proba.ndim != 2 or log_proba.shape[1] != len(CLASSES) or len(log_proba) == 0:
+        raise ValueError(f"Expected log-probabilities of shape (n > 0, {len(CLASSES)}). Received {log_proba.shape}.")
+    n = len(log_proba)
+    sharp = settings.sharpness
+    likelihood = sharp * np.maximum(log_proba, -14.0) - np.log(settings.class_share)
+    if log_none is None:
+        none = np.full(n, 100.0)
+    else:
+        none = -sharp * np.maximum(np.asarray(log_none, float), -14.0) - np.log(settings.false_objects / settings.none_share)
+    scores, matches = [], []
+    complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal), keep)
+    for complement in complements:
+        slots = np.repeat(np.arange(len(CLASSES)), complement.counts)
+        cost, matched = _match(-likelihood, none, slots, -np.log(settings.p_missed))
+        classes = np.where(matched >= 0, slots[matched], -1)
+        # slots of one class can be exchanged: the best match stands for all of these permutations
+        counts = np.array(complement.counts)
+        unmatched = counts - np.bincount(classes[classes >= 0], minlength=len(CLASSES))
+        ways = (gammaln(counts + 1) - gammaln(unmatched + 1)).sum()
+        scores.append(np.log(complement.prior) - cost + ways)
+        matches.append(classes)
+    log_posterior = np.array(scores) - logsumexp(scores)
+    order = np.argsort(-log_posterior)
+    probability = np.exp(log_posterior[order])
+    candidates = pd.DataFrame(
+        {
+            "formula": [complements[i].formula for i in order],
+            "probability": probability,
+            "n": [sum(complements[i].counts) for i in order],
+        }
+    )
+    best, assigned = complements[order[0]], matches[order[0]]
+    found = Counter(assigned[assigned >= 0].tolist())
+    missed = tuple(name for i, name in enumerate(CLASSES) for _ in range(best.counts[i] - found[i]))
+    normal = np.array([complements[i].normal for i in order])
+    proba = np.zeros_like(log_proba)
+    real = assigned >= 0
+    if real.any():
+        proba[real] = _soft_assignment(likelihood[real], np.array(best.counts))
+    return CountPosterior(
+        candidates, best.formula, float(probability[0]), float(probability[~normal].sum()), assigned, proba, missed
+    )

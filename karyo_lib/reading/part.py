@@ -1,0 +1,122 @@
+"""Parting chromosomes that touch: a mask that is no single chromosome is cut along pale valleys and necks.
+
+A single chromosome is as wide as its neighbours on the page everywhere along its medial axis, so the area is close to
+length times width and the tube around the axis covers it. A mask that fails this is cut into pieces by watershed
+from the cores of its distance map; pieces are then joined again wherever their union passes the test.
+"""
+
+from itertools import combinations
+
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from karyo_lib.reading.straighten import find_centreline
+
+
+def singleness(mask: np.ndarray, width: float) -> float:
+    """How well a mask agrees with one chromosome of a page, from 0 to 1.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+    width : float
+        Width of an average chromosome of the page, in pixels.
+    """
+    area = float(mask.sum())
+    if area < 0.5 * width**2:
+        return 0.2
+    line = find_centreline(mask)
+    steps = np.hypot(*np.diff(line, axis=0).T)
+    length = max(float(steps.sum()), 1.0)
+    mean_width = area / length
+    near = np.ones(mask.shape, bool)
+    points = np.clip(np.round(line).astype(int), 0, np.array(mask.shape) - 1)
+    near[points[:, 0], points[:, 1]] = False
+    covered = float((ndimage.distance_transform_edt(near)[mask] < 0.85 * width).mean())
+    too_wide = max(0.0, mean_width / width - 1.18)
+    too_thin = max(0.0, 0.6 - mean_width / width)
+    # sums of turning beyond a half circle are seldom one chromosome, mostly two joined at their ends
+    heading = np.unwrap(np.arctan2(*np.diff(ndimage.gaussian_filter1d(line, width / 2, axis=0, mode="nearest"), axis=0).T))
+    turn = max(0.0, float(np.ptp(heading)) - 2.4)
+    return float(np.exp(-3.5 * too_wide - 3 * too_thin - 8 * max(0.0, 0.985 - covered) - turn))
+
+
+def _pieces(mask: np.ndarray, ink: np.ndarray, width: float) -> np.ndarray:
+    """Label image of an over-fine division along necks and pale valleys."""
+    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    smooth = ndimage.gaussian_filter(np.where(mask, ink, 0), width / 8)
+    height = distance / width + 1.2 * smooth / max(float(smooth.max()), 1e-6)
+    markers = np.zeros(mask.shape, int)
+    best = 0
+    for level in np.linspace(0.15, 0.9, 16):
+        span = float(height[mask].min()), float(height[mask].max())
+        labels, n = ndimage.label(mask & (height > span[0] + level * (span[1] - span[0])))
+        sizes = np.bincount(labels.ravel(), minlength=n + 1)
+        keep = np.flatnonzero(sizes[1:] >= 0.15 * width**2) + 1
+        if len(keep) > best:
+            best = len(keep)
+            markers = np.where(np.isin(labels, keep), labels, 0)
+        if best >= 10:
+            break
+    return watershed(-height, markers, mask=mask) if best > 1 else mask.astype(int)
+
+
+def _crop(mask: np.ndarray) -> np.ndarray:
+    rows, columns = ndimage.find_objects(mask.astype(int))[0]
+    return mask[rows, columns]
+
+
+def part_touching(mask: np.ndarray, ink: np.ndarray, width: float, enough: float = 0.75) -> list[np.ndarray]:
+    """Divide a mask into chromosomes.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        One connected object.
+    ink : ndarray of float, shape (H, W)
+        Darkness, 0 to 1.
+    width : float
+        Width of an average chromosome of the page, in pixels.
+    enough : float
+        A mask whose `singleness` is at least this is left whole.
+
+    Returns
+    -------
+    list of ndarray of bool, shape (H, W)
+        One mask a chromosome; the mask itself where it cannot be divided better.
+    """
+    whole = singleness(_crop(mask), width)
+    if whole >= enough:
+        return [mask]
+    labels = _pieces(mask, ink, width)
+    groups = [labels == i for i in np.unique(labels[labels > 0])]
+    scores: dict[frozenset[int], float] = {}
+    members = [frozenset([i]) for i in range(len(groups))]
+    masks = {m: groups[next(iter(m))] for m in members}
+
+    def score(group: frozenset[int]) -> float:
+        if group not in scores:
+            scores[group] = singleness(_crop(masks[group]), width)
+        return scores[group]
+
+    while len(members) > 1:
+        options = []
+        for a, b in combinations(members, 2):
+            union = a | b
+            if union not in masks:
+                joined = masks[a] | masks[b]
+                if ndimage.label(joined, np.ones((3, 3)))[1] > 1:
+                    continue
+                masks[union] = joined
+            small = min(masks[a].sum(), masks[b].sum()) < 1.1 * width**2
+            gain = score(union) - min(score(a), score(b)) + 0.35 * small
+            if score(union) >= enough or small:
+                options.append((gain, a, b))
+        if not options:
+            break
+        _, a, b = max(options, key=lambda option: option[0])
+        members = [m for m in members if m not in (a, b)] + [a | b]
+    if len(members) < 2 or np.mean([score(m) for m in members]) <= whole:
+        return [mask]
+    return [masks[m] for m in members]
