@@ -1,4 +1,4 @@
-"""Karyotype formulae: band tables, the chromosomes of a cell as lists of band segments, and a catalogue of formulae."""
+"""Karyotype formulae: band tables, the chromosomes of a cell as band segments, a catalogue of formulae."""
 
 from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, LEVELS, Band, BandTable, KaryotypeError, load_bands
 from karyo_lib.iscn.changes import GROUPS, Change, Size

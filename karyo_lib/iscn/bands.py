@@ -8,6 +8,7 @@ import csv
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _BAND_NAME = re.compile(r"([pq])(\d+(?:\.\d+)?)")
 
 
 class KaryotypeError(ValueError):
-    """A karyotype formula, or a part of it, that cannot be: the message names the part and the rule it breaks.
+    """A karyotype formula, or a part of it, that cannot be: names the part and the rule that it breaks.
 
     Parameters
     ----------
@@ -176,9 +177,8 @@ class BandTable:
 
     def _points(self, chromosome: str) -> dict[str, float]:
         centromere = self.centromere(chromosome)
-        return {
-            "p10": centromere, "q10": centromere, "cen": centromere, "pter": 0.0, "qter": self.length(chromosome)
-        }  # fmt: skip
+        tips = {"pter": 0.0, "qter": self.length(chromosome)}
+        return {"p10": centromere, "q10": centromere, "cen": centromere, **tips}
 
     def _matching(self, chromosome: str, name: str) -> list[Band]:
         return [band for band in self.bands(chromosome) if _holds(name, band.name)]
@@ -214,10 +214,10 @@ def load_bands(level: int = 550) -> BandTable:
 
     Notes
     -----
-    Source: the NCBI ideogram data (ISCN), see ``data/cytobands/README.md``. At 550 bands that table leaves eight
-    gaps where sub-bands do not fill the band that they divide (18p11.3: 623 units, its two sub-bands 208). There
-    the sub-bands are stretched evenly over their band as it stands at 400 bands, to whole units: all positions
-    are whole numbers, so that sums of lengths are exact.
+    Source: the NCBI ideogram data (ISCN), see ``data/cytobands/README.md``. At 550 bands that table leaves
+    eight gaps where sub-bands do not fill the band that they divide (18p11.3: 623 units, its two sub-bands
+    208). There the sub-bands are stretched evenly over their band as it stands at 400 bands, to whole units:
+    all positions are whole numbers, so that sums of lengths are exact.
     """
     if level not in LEVELS:
         raise ValueError(f"Expected a band level of 400, 550 or 850. Received {level!r}.")
@@ -247,7 +247,7 @@ def _read(level: int) -> dict[str, tuple[Band, ...]]:
 
 def _close_gaps(bands: tuple[Band, ...]) -> tuple[Band, ...]:
     """Stretch the sub-bands of a coarser band over it, where they leave part of it uncovered."""
-    if all(left.iscn_stop == right.iscn_start for left, right in zip(bands, bands[1:], strict=False)):
+    if all(left.iscn_stop == right.iscn_start for left, right in pairwise(bands)):
         return bands
     closed: list[Band] = []
     for parent in _read(min(LEVELS))[bands[0].chromosome]:

@@ -1,9 +1,10 @@
-"""One part of a formula as a change: which normal chromosomes it takes away, which ones it puts in, and its size."""
+"""One part of a formula as a change: the normal chromosomes it takes away, those it puts in, and its size."""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from karyo_lib.iscn.bands import BandTable, KaryotypeError
 from karyo_lib.iscn.edits import (
@@ -32,8 +33,8 @@ GROUPS = (
     "ring/isochromosome/marker",
     "complex",
 )
-"""Groups of karyotypes. 'ring/isochromosome/marker' also holds material of unknown origin (add); 'complex' is a
-karyotype with changes of more than one group."""
+"""Groups of karyotypes. 'ring/isochromosome/marker' also holds material of unknown origin (add); 'complex' is
+a karyotype with changes of more than one group."""
 
 _GROUP_OF_KIND = {
     "del": "deletion",
@@ -85,7 +86,7 @@ class Size:
         return self.moved_mb if self.moved > self.lost + self.gained else self.lost_mb + self.gained_mb
 
     def pixels(self, pixels_per_unit: float) -> float:
-        """As `units`, in pixels along the chromosome on a page where one ISCN unit is `pixels_per_unit` long."""
+        """As `units`, in pixels along the chromosome where one ISCN unit is `pixels_per_unit` long."""
         return self.units * pixels_per_unit
 
 
@@ -96,7 +97,8 @@ class Change:
     Attributes
     ----------
     text : str
-        The part: '+21', 't(9;22)(q34;q11.2)'; for sex chromosomes named in the complement only, '+X', '-X', '+Y'.
+        The part: '+21', 't(9;22)(q34;q11.2)'; for sex chromosomes named in the complement only, '+X', '-X',
+        '+Y'.
     group : str
         One of `GROUPS`.
     consumed : tuple of str
@@ -120,6 +122,8 @@ class Change:
         """
         lost, gained = _imbalance(self.consumed, self.produced, table)
         moved = [segment for chromosome in self.produced for segment in _moved(chromosome)]
+        if len(self.produced) > 1 and not (lost or gained or moved):  # homologues that exchange their ends
+            moved = [s for chromosome in self.produced for s in sorted(chromosome.segments, key=_length)[:-1]]
         return Size(
             total_length(lost), total_length(gained), total_length(moved),
             _megabases(lost, table), _megabases(gained, table), _megabases(moved, table),
@@ -152,7 +156,10 @@ def make_change(part: Part, table: BandTable) -> Change:
             part.text.lstrip("+0123456789"), "mar", unknown, part.kind == "r", True, table.level
         )
         return Change(part.text, _GROUP_OF_KIND[part.kind], (), (marker,))
-    consumed, results = _results(part, table)
+    try:
+        consumed, results = _results(part, table)
+    except KaryotypeError as error:  # a band or a step inside a derivative: name the whole part
+        raise KaryotypeError(part.text, error.rule) from error
     produced = tuple(
         Chromosome(name, slot, segments, part.kind == "r", abnormal=True, level=table.level)
         for name, slot, segments in results
@@ -162,10 +169,8 @@ def make_change(part: Part, table: BandTable) -> Change:
 
 def _numerical(part: Part, table: BandTable) -> Change:
     (name,) = part.chromosomes
-    if name in ("X", "Y"):
-        group = "sex-chromosome"
-    else:
-        group = "trisomy" if part.sign == "+" else "monosomy"
+    autosomal = "trisomy" if part.sign == "+" else "monosomy"
+    group = "sex-chromosome" if name in ("X", "Y") else autosomal
     if part.sign == "-":
         return Change(part.text, group, (name,), ())
     return Change(part.text, group, (), (normal_chromosome(name, table, abnormal=True),))
@@ -196,9 +201,6 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
             for label, slot, arms in zip(names, chromosomes, (pairs, other), strict=True)
         ]
     if part.kind == "t":
-        if len(chromosomes) < 2:
-            rule = "A translocation names two or more chromosomes, as in t(9;22)(q34;q11.2)."
-            raise KaryotypeError(part.text, rule)
         return chromosomes, [
             (f"der({slot}){name}", slot, exchange(normal_segments(slot, table), part, index, table))
             for index, slot in enumerate(chromosomes)
@@ -212,6 +214,9 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
         return chromosomes, [(name, first, join_dicentric(part, table))]
     segments = normal_segments(first, table)
     for operation in part.operations or (part,):
+        if operation.kind == "t" and set(operation.breakpoints) <= {"p10", "q10"}:
+            rule = "A derivative of two whole arms is written der(A;B), as in der(1;7)(q10;p10)."
+            raise KaryotypeError(part.text, rule)
         segments = rearrange(segments, operation, first, table)
     if part.kind == "ider":
         segments = mirror_arm(segments, part, first, table)
@@ -247,17 +252,21 @@ def _imbalance(
     for name, changes in steps.items():
         copies = 0
         edges = sorted(changes)
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             copies += changes[start]
             (gained if copies > 0 else lost).extend([Segment(name, start, stop)] * abs(copies))
     return lost, gained
 
 
 def _moved(chromosome: Chromosome) -> list[Segment]:
-    """Segments of a rearranged chromosome that lie elsewhere, or the other way round, than on a normal one."""
+    """Segments of a rearranged chromosome that lie elsewhere, or turned, compared with a normal one."""
     home = [s for s in chromosome.segments if s.chromosome == chromosome.slot and not s.reversed]
     kept = _longest_in_order(home)
     return [segment for segment in chromosome.segments if segment not in kept]
+
+
+def _length(segment: Segment) -> float:
+    return segment.length
 
 
 def _longest_in_order(segments: list[Segment]) -> list[Segment]:

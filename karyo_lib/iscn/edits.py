@@ -2,12 +2,12 @@
 
 Two conventions turn band names into positions, at every level alike:
 
-* **Breaks** (t, inv, ins, i, idic, dic, r, add, and der made of them) lie in the middle of the named band; two
-  breaks named in one band of one chromosome lie at its quarter points. p10 and q10 are the centromere.
+* **Breaks** (t, inv, ins, i, idic, dic, r, add, and der made of them) lie in the middle of the named band;
+  two breaks named in one band of one chromosome lie at its quarter points. p10 and q10 are the centromere.
 * **Losses and copies** (del, dup, trp, qdp) take the named bands whole: del(5)(q13q33) loses q13 to q33, both
   included; del(5)(p15.2) loses p15.2 and all that is distal to it.
 
-ISCN says only that breaks are somewhere in the bands; both conventions are choices, made so that they are exact.
+ISCN says only that breaks are somewhere in the bands; both conventions are choices that make lengths exact.
 """
 
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ def place_breaks(table: BandTable, chromosome: str, names: Sequence[str]) -> lis
     Returns
     -------
     list of float
-        ISCN units from pter, in the order of `names`: the middle of each band; where n breaks fall in one band at
-        this level, they are spread over it in the order that the finest level gives.
+        ISCN units from pter, in the order of `names`: the middle of each band; where n breaks fall in one
+        band at this level, they are spread over it in the order that the finest level gives.
     """
     found = [table.find(chromosome, name) for name in names]
     finest = load_bands(max(LEVELS))
@@ -73,7 +73,8 @@ def rearrange(segments: Segments, part: Part, chromosome: str, table: BandTable)
     part : Part
         One of del, dup, trp, qdp, inv, ins, i, idic, r, add, t.
     chromosome : str
-        Whose derivative this is; tells the recipient of ``ins(A;B)`` from the donor, and the places in ``t(A;B)``.
+        Whose derivative this is; tells the recipient of ``ins(A;B)`` from the donor, and the places in
+        ``t(A;B)``.
     table : BandTable
 
     Returns
@@ -211,7 +212,7 @@ def _named_stretch(part: Part, chromosome: str, table: BandTable) -> tuple[float
 
 
 def _proximal_first(part: Part, chromosome: str) -> bool:
-    """Whether the first named band is nearer the centromere than the second (or the same), at the finest level."""
+    """Whether the band named first is no farther from the centromere than the second, at the finest level."""
     finest = load_bands(max(LEVELS))
     centromere = finest.centromere(chromosome)
     first, second = (
@@ -284,12 +285,8 @@ def _isodicentric(segments: Segments, part: Part, chromosome: str, table: BandTa
 
 
 def _translocate(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
-    """What is distal to the break gives way to the distal piece of the partner named before (t(A;B;C): A to B to C)."""
+    """What is distal to the break gives way to the distal piece of the partner named before: A to B to C."""
     homes = part.chromosomes
-    if len(homes) < 2:
-        raise KaryotypeError(
-            part.text, "A translocation names two or more chromosomes, as in t(9;22)(q34;q11.2)."
-        )
     # The chromosome itself, or, on a derivative with several partners, the one of them that is there.
     candidates = [index for index, name in enumerate(homes) if name == chromosome]
     candidates += [index for index, name in enumerate(homes) if any(s.chromosome == name for s in segments)]

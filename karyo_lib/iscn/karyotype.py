@@ -48,7 +48,7 @@ class Karyotype:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of chromosomes in each slot, zeros included for 1 to 22, X and Y; 'mar' only where there are any."""
+        """Number of chromosomes in each slot: 1 to 22, X and Y (zeros included), 'mar' where there is one."""
         counts = Counter(chromosome.slot for chromosome in self.chromosomes)
         return {slot: counts[slot] for slot in _SLOTS if slot != "mar" or counts["mar"]}
 
@@ -72,9 +72,10 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     Parameters
     ----------
     formula : str
-        ISCN 2024, for example '46,XX,t(9;22)(q34;q11.2)' or 'mos 45,X[5]/46,XX[15]'. Understood are gains and losses,
-        sex chromosomes, haploid to tetraploid sets, del, dup, trp, qdp, inv, t of two or more chromosomes, rob, ins,
-        i, idic, dic, psu dic, r, add, mar, der and ider of these, and cell lines with idem, sl and sdl.
+        ISCN 2024, for example '46,XX,t(9;22)(q34;q11.2)' or 'mos 45,X[5]/46,XX[15]'. Understood are gains and
+        losses, sex chromosomes, haploid to tetraploid sets, del, dup, trp, qdp, inv, t of two or more
+        chromosomes, rob, ins, i, idic, dic, psu dic, r, add, mar, der and ider of these, and cell lines with
+        idem, sl and sdl.
     level : {400, 550, 850}
         Band level.
     cell_line : int
@@ -87,16 +88,17 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     Raises
     ------
     KaryotypeError
-        A ValueError that names the part and the rule: not a formula, a band that does not exist, a chromosome lost or
-        rearranged that is not there, a count that is not the sum of the parts, a sex complement that does not match.
+        A ValueError that names the part and the rule: not a formula, a band that does not exist, a chromosome
+        lost or rearranged that is not there, a count that is not the sum of the parts, a sex complement that
+        does not match.
     ValueError
         If there is no such band level.
 
     Notes
     -----
-    Where in a band a break lies is a convention, see `karyo_lib.iscn.edits`; a sub-band that the level does not show
-    stands for the band that holds it, see `BandTable.find`. The sex chromosomes written after the count are the normal
-    ones alone (ISCN 8.1): 46,X,i(X)(q10), 46,Y,t(X;18)(p11.2;q11.2), 45,X,-Y.
+    Where in a band a break lies is a convention, see `karyo_lib.iscn.edits`; a sub-band that the level does
+    not show stands for the band that holds it, see `BandTable.find`. The sex chromosomes written after the
+    count are the normal ones alone: 46,X,i(X)(q10), 46,Y,t(X;18)(p11.2;q11.2), 45,X,-Y.
 
     Examples
     --------
@@ -113,7 +115,7 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     cell += _sex_chromosomes(line, table)
     cell += [chromosome for change in changes for chromosome in change.produced]
     for change in changes:
-        for name in _taken_from_cell(change):
+        for name in _taken_from_cell(change, line):
             normal = [
                 chromosome for chromosome in cell if chromosome.slot == name and not chromosome.rearranged
             ]
@@ -127,7 +129,7 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     cell.sort(key=lambda chromosome: (_SLOTS.index(chromosome.slot), chromosome.abnormal))
     sex = "".join(chromosome.slot for chromosome in cell if chromosome.slot in ("X", "Y"))
     changes = (*_sex_changes(line, table), *changes)
-    return Karyotype(line.formula, level, tuple(cell), sex, _group(changes, line.ploidy), changes)
+    return Karyotype(line.formula, level, tuple(cell), sex, _group(cell, changes, line.ploidy), changes)
 
 
 def count_formula(counts: dict[str, int]) -> str:
@@ -189,7 +191,8 @@ def _explicit(line: CellLine, sign: str) -> list[str]:
 
 def _complement(line: CellLine) -> list[str]:
     """Sex chromosomes that the cell line came from: those written, rearranged or lost as '-X' or '-Y'."""
-    return [*line.sex, *_rearranged_sex(line.parts), *_explicit(line, "-")]
+    lost = [] if line.constitutional_sex else _explicit(line, "-")
+    return [*line.sex, *_rearranged_sex(line.parts), *lost]
 
 
 def _beyond_normal(line: CellLine) -> list[str]:
@@ -214,8 +217,13 @@ def _sex_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
     return (*gained, *(Change("-X", "sex-chromosome", ("X",), ()) for _ in range(missing)))
 
 
-def _taken_from_cell(change: Change) -> tuple[str, ...]:
-    """Chromosomes to take out of the cell: sex chromosomes that a formula loses or rearranges are not written at all."""
+def _taken_from_cell(change: Change, line: CellLine) -> tuple[str, ...]:
+    """Chromosomes to take out of the cell: sex chromosomes that are lost or rearranged were never put in.
+
+    The exception is a loss from a constitutional complement, which is written in full: 46,XXYc,-X.
+    """
+    if line.constitutional_sex and not change.produced:
+        return change.consumed
     return tuple(name for name in change.consumed if name not in ("X", "Y"))
 
 
@@ -228,8 +236,9 @@ def _check_sex(line: CellLine) -> None:
     if (lost or gained) and not line.constitutional_sex and len(complement) != line.ploidy:
         raise KaryotypeError(
             written,
-            f"With sex chromosomes gained or lost as '+' or '-', those that are left and those lost or rearranged make "
-            f"a normal complement of {line.ploidy}. Received {len(complement)}: write 45,X,-Y, 47,XX,+X or 48,XXYc,+X.",
+            "With sex chromosomes gained or lost as '+' or '-', those that are left and those lost or "
+            f"rearranged make a normal complement of {line.ploidy}. Received {len(complement)}: write "
+            "45,X,-Y, 47,XX,+X or 48,XXYc,+X.",
         )
 
 
@@ -246,11 +255,15 @@ def _check_count(line: CellLine, cell: list[Chromosome]) -> None:
     )
 
 
-def _group(changes: tuple[Change, ...], ploidy: int) -> str:
+def _group(cell: list[Chromosome], changes: tuple[Change, ...], ploidy: int) -> str:
+    # by what is there, not by what was written: 46,XXYc,-X is a cell like any other
+    counts = Counter(chromosome.slot for chromosome in cell)
+    if not any(chromosome.rearranged for chromosome in cell) and count_formula(counts) in ("46,XX", "46,XY"):
+        return "normal"
     groups = {change.group for change in changes}
     if ploidy != 2:
         return "complex" if groups else "polyploidy"
-    # A gain that a rearrangement of the same chromosome belongs to: 46,XX,+21,rob(14;21)(q10;q10) is a translocation.
+    # A gain belongs to a rearrangement of the same chromosome: +21,rob(14;21)(q10;q10) is a translocation.
     rearranged = {
         s.chromosome for change in changes for c in change.produced if c.rearranged for s in c.segments
     }
@@ -260,8 +273,6 @@ def _group(changes: tuple[Change, ...], ploidy: int) -> str:
         if change.group in ("trisomy", "monosomy") and not _numerical_of(change, rearranged)
     }
     groups = joint | (groups - {"trisomy", "monosomy"})
-    if not groups:
-        return "normal"
     return groups.pop() if len(groups) == 1 else "complex"
 
 

@@ -1,7 +1,8 @@
 """Text of a karyotype formula -> its parts, checked against the grammar of ISCN 2024.
 
-Grammar and rules are those of ``iscn-authenticator``; this module takes care of what that library (0.2.1) lets
-through or turns away wrongly, so that whatever leaves here is a list of parts that `karyo_lib.iscn.edits` can apply.
+Grammar and rules are those of ``iscn-authenticator``; this module takes care of what that library (0.2.1)
+lets through or turns away wrongly, so that whatever leaves here is a list of parts that
+`karyo_lib.iscn.edits` can apply.
 """
 
 import re
@@ -18,8 +19,8 @@ from karyo_lib.iscn.bands import CHROMOSOMES, KaryotypeError
 MAX_LENGTH = 1000
 MAX_COUNT = 92
 
-# Rules of the library that are replaced here: a cell with Y and a translocated X is "46,Y,t(X;18)(...)"; a ring may
-# come without bands; and the count is summed over all parts in `karyo_lib.iscn.karyotype`.
+# Rules of the library that are replaced here: a cell with Y and a translocated X is "46,Y,t(X;18)(...)"; a
+# ring may come without bands; and the count is summed over all parts in `karyo_lib.iscn.karyotype`.
 _REPLACED_RULES = {"SEX_CHR_VALID", "SEX_CHR_COHERENCE", "ABN_RING_BP"}
 
 _SUFFIX = re.compile(r"(?<=[)\dXYr])(dmat|dpat|dinh|dn|mat|pat|inh|c)$")
@@ -28,6 +29,8 @@ _NUMERICAL = re.compile(r"([+-])(\d{1,2}|[XY])")
 _MARKER = re.compile(r"\+(\d{0,2})(mar\d{0,2}|r\d{0,2})")
 _DERIVATIVE = re.compile(r"(i?der)\(([^()]*)\)((?:\([^()]*\))?)(.*)")
 _OPERATION = re.compile(r"[a-z]+\([^()]*\)(?:\([^()]*\))?")
+# multiplication sign, minus sign and en dash, as pasted from a typeset report
+_TYPED = str.maketrans({"\u00d7": "x", "\u2212": "-", "\u2013": "-"})
 _CELL_COUNT = re.compile(r"\[(?:cp)?\d+\]$")
 _COUNT = re.compile(r"(\d{2,3})(?:<([1-4])n>)?")
 
@@ -45,7 +48,7 @@ class Part:
     sign : str
         '+', '-' or ''.
     kind : str
-        'number' (a whole chromosome gained or lost), 'mar', 'der', 'ider', or an ISCN symbol ('del', 't', ...).
+        'number' (a whole chromosome gained or lost), 'mar', 'der', 'ider', or the ISCN symbol: 'del', 't'.
     chromosomes : tuple of str
     breakpoints : tuple of str
         Band names with their arm, in the order written.
@@ -97,7 +100,7 @@ def read_cell_line(formula: str, index: int = 0) -> CellLine:
     Parameters
     ----------
     formula : str
-        ISCN text; cell lines parted by '/', optionally with 'mos ' or 'chi ' before and cell numbers in brackets.
+        ISCN text; cell lines parted by '/', if need be with 'mos ' or 'chi ' before and cell numbers behind.
     index : int
         Which cell line, from 0.
 
@@ -114,7 +117,7 @@ def read_cell_line(formula: str, index: int = 0) -> CellLine:
     if not 0 <= index < len(lines):
         raise KaryotypeError(
             formula,
-            f"Expected a cell line from 0 to {len(lines) - 1}. Received {index}: the formula has {len(lines)}.",
+            f"Expected a cell line from 0 to {len(lines) - 1}. Received {index}.",
         )
     tokens = lines[index]
     count_text, sex_text, part_texts = _head(tokens)
@@ -132,14 +135,16 @@ def _cell_lines(formula: str) -> list[list[str]]:
         raise KaryotypeError(
             str(formula), "Expected a karyotype formula such as '47,XY,+21'. Received no text."
         )
-    if len(formula) > MAX_LENGTH or not formula.isascii():
+    if len(formula) > MAX_LENGTH:
+        rule = f"Expected at most {MAX_LENGTH} characters. Received {len(formula)}."
+        raise KaryotypeError(f"{formula[:40]}...", rule)
+    text = re.sub(r"^\s*(mos|chi)\s", "", formula.translate(_TYPED)).replace("//", "/").strip(" \t/")
+    if foreign := [character for character in text if not character.isascii()]:
         raise KaryotypeError(
-            formula[:40],
-            f"Expected at most {MAX_LENGTH} characters of plain ASCII. Received {len(formula)} characters.",
+            foreign[0], "Expected plain letters, digits and signs. Received another character."
         )
-    text = re.sub(r"^\s*(mos|chi)\s", "", formula).replace("//", "/").strip(" \t/")
     lines: list[list[str]] = []
-    for line in re.sub(r"\s+", "", text).split("/"):
+    for line in re.sub(r"\s+", "", text).replace("psudic(", "psu dic(").split("/"):
         tokens = _CELL_COUNT.sub("", line).split(",")
         if len(tokens) < 2:
             raise KaryotypeError(
@@ -156,7 +161,7 @@ def _cell_lines(formula: str) -> list[list[str]]:
 
 
 def _head(tokens: list[str]) -> tuple[str, str, list[str]]:
-    """Count, sex chromosomes and the remaining parts; the sex chromosomes are absent if all are rearranged."""
+    """Count, sex chromosomes (absent if all are rearranged) and the remaining parts."""
     if re.fullmatch(r"[A-Z]+[a-z]?", tokens[1]):
         return tokens[0], tokens[1], tokens[2:]
     return tokens[0], "", tokens[1:]
@@ -179,14 +184,14 @@ def _sex(text: str) -> tuple[str, bool]:
     constitutional = text.endswith("c")
     sex = text.removesuffix("c")
     if not re.fullmatch("X*Y*", sex):
-        rule = "Expected the sex chromosomes as X and Y, X first. Received others (undisclosed sex cannot be drawn)."
+        rule = "Expected the sex chromosomes as X and Y, X first; an undisclosed sex (U) cannot be drawn."
         raise KaryotypeError(text, rule)
     return sex, constitutional
 
 
 def _read_part(text: str, earlier: dict[str, str]) -> Part:
     if not text:
-        raise KaryotypeError("", "Expected a part between two commas. Received none.")
+        raise KaryotypeError(",", "Expected a part after each comma. Received none.")
     if text.startswith("?") or "~" in text or "?" in text.replace("r(?)", ""):
         raise KaryotypeError(
             text, "An uncertain part ('?', '~') cannot be drawn; write the most likely reading."
@@ -263,6 +268,10 @@ def _read_operation(body: str, sign: str, copies: int, text: str, earlier: dict[
             "cannot be applied.",
         )
     _check_grammar(f"46,XX,{body}", text)
+    if node.type == "t" and node.chromosome.count(";") < 1:
+        raise KaryotypeError(text, "A translocation names two or more chromosomes: t(9;22)(q34;q11.2).")
+    if node.type == "ins" and node.chromosome.count(";") > 1:
+        raise KaryotypeError(text, "An insertion names one or two chromosomes: ins(5;2)(p14;q22q32).")
     head, bands, _ = body.partition(")(")
     if bands:
         earlier.setdefault(f"{head})", body)

@@ -176,8 +176,8 @@ def find_centromeres(segments: Segments, table: BandTable) -> tuple[float, ...]:
     """Positions of the centromeres along segments, in ISCN units from their top.
 
     A centromere is the boundary between the arms. Where a segment ends just there it brings half of one: two
-    halves that meet make a centromere (an isochromosome, a whole-arm translocation), a single half counts only
-    where the chromosome has no other. Markers, whose origin is unknown, get theirs in the middle.
+    halves that meet make a centromere (an isochromosome, a whole-arm translocation), a single half counts
+    only where the chromosome has no other. Markers, whose origin is unknown, get theirs in the middle.
     """
     whole: list[float] = []
     halves: list[float] = []
