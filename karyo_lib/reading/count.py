@@ -24,11 +24,31 @@ from karyo_lib.reading.strips import CLASSES
 
 AUTOSOMES = CLASSES[:22]
 #: Relative frequency of gains of one autosome; the rest share `OTHER_TRISOMY`.
-TRISOMY = {"21": 1400.0, "18": 170.0, "13": 80.0, "8": 40.0, "9": 15.0, "16": 15.0, "22": 15.0, "12": 15.0, "7": 10.0}
+TRISOMY = {
+    "21": 1400.0,
+    "18": 170.0,
+    "13": 80.0,
+    "8": 40.0,
+    "9": 15.0,
+    "16": 15.0,
+    "22": 15.0,
+    "12": 15.0,
+    "7": 10.0,
+}
 OTHER_TRISOMY = 5.0
 MONOSOMY = {"7": 15.0, "21": 8.0, "22": 4.0, "18": 4.0, "13": 4.0, "5": 4.0}
 OTHER_MONOSOMY = 1.5
-SEX = {"X": 220.0, "XXX": 500.0, "XXY": 500.0, "XYY": 500.0, "XXYY": 20.0, "XXXY": 10.0, "XXXX": 4.0, "XXXXY": 4.0, "Y": 0.1}
+SEX = {
+    "X": 220.0,
+    "XXX": 500.0,
+    "XXY": 500.0,
+    "XYY": 500.0,
+    "XXYY": 20.0,
+    "XXXY": 10.0,
+    "XXXX": 4.0,
+    "XXXXY": 4.0,
+    "Y": 0.1,
+}
 POLYPLOIDY = {"XXX": 40.0, "XXY": 50.0, "XYY": 3.0, "XXXX": 10.0, "XXYY": 10.0}
 #: A second, independent change beside a first one.
 SECOND_CHANGE = 0.004
@@ -166,7 +186,9 @@ def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
     return (*normal, *(Complement(c.formula, c.counts, c.prior / total * p_abnormal) for c in changed))
 
 
-def _match(cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float) -> tuple[float, np.ndarray]:
+def _match(
+    cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float
+) -> tuple[float, np.ndarray]:
     """Least cost of matching objects (n) to ``slots`` (m class indices); matched slot of each object, -1 for none."""
     n, m = len(cost), len(slots)
     size = n + m
@@ -192,7 +214,9 @@ def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarr
     return out
 
 
-def _screen(n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...], keep: int) -> list[Complement]:
+def _screen(
+    n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...], keep: int
+) -> list[Complement]:
     """The complements worth an exact match: near the number of objects, and near the expected class counts."""
     p = np.exp(log_likelihood - logsumexp(log_likelihood, axis=1, keepdims=True))
     expected = p.sum(0)
@@ -204,7 +228,10 @@ def _screen(n: int, log_likelihood: np.ndarray, complements: tuple[Complement, .
 
 
 def count_chromosomes(
-    log_proba: np.ndarray, log_none: np.ndarray | None = None, settings: CountSettings | None = None, keep: int = 150
+    log_proba: np.ndarray,
+    log_none: np.ndarray | None = None,
+    settings: CountSettings | None = None,
+    keep: int = 150,
 ) -> CountPosterior:
     """Posterior over count formulae.
 
@@ -230,14 +257,18 @@ def count_chromosomes(
     settings = settings or CountSettings()
     log_proba = np.asarray(log_proba, float)
     if log_proba.ndim != 2 or log_proba.shape[1] != len(CLASSES) or len(log_proba) == 0:
-        raise ValueError(f"Expected log-probabilities of shape (n > 0, {len(CLASSES)}). Received {log_proba.shape}.")
+        raise ValueError(
+            f"Expected log-probabilities of shape (n > 0, {len(CLASSES)}). Received {log_proba.shape}."
+        )
     n = len(log_proba)
     sharp = settings.sharpness
     likelihood = sharp * np.maximum(log_proba, -14.0) - np.log(settings.class_share)
     if log_none is None:
         none = np.full(n, 100.0)
     else:
-        none = -sharp * np.maximum(np.asarray(log_none, float), -14.0) - np.log(settings.false_objects / settings.none_share)
+        none = -sharp * np.maximum(np.asarray(log_none, float), -14.0) - np.log(
+            settings.false_objects / settings.none_share
+        )
     scores, matches = [], []
     complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal), keep)
     for complement in complements:
@@ -269,5 +300,11 @@ def count_chromosomes(
     if real.any():
         proba[real] = _soft_assignment(likelihood[real], np.array(best.counts))
     return CountPosterior(
-        candidates, best.formula, float(probability[0]), float(probability[~normal].sum()), assigned, proba, missed
+        candidates,
+        best.formula,
+        float(probability[0]),
+        float(probability[~normal].sum()),
+        assigned,
+        proba,
+        missed,
     )

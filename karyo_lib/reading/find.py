@@ -55,7 +55,9 @@ def measure_ink(image: np.ndarray) -> np.ndarray:
     if np.median(grey) < 110:
         grey = 255 - grey
     block = max(4, round(min(grey.shape) / 60))
-    small = cv2.resize(grey, (max(1, grey.shape[1] // block), max(1, grey.shape[0] // block)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        grey, (max(1, grey.shape[1] // block), max(1, grey.shape[0] // block)), interpolation=cv2.INTER_AREA
+    )
     paper = ndimage.percentile_filter(small, 75, size=min(11, *small.shape), mode="nearest")
     paper = cv2.resize(ndimage.gaussian_filter(paper, 2), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
     black = float(np.percentile(grey, 0.5))
@@ -149,7 +151,9 @@ def _join_fragments(labels: np.ndarray, kinds: dict[int, str], width: float) -> 
 
 def _around(rows: slice, columns: slice, reach: float) -> tuple[slice, slice]:
     reach = int(reach)
-    return slice(max(0, rows.start - reach), rows.stop + reach), slice(max(0, columns.start - reach), columns.stop + reach)
+    return slice(max(0, rows.start - reach), rows.stop + reach), slice(
+        max(0, columns.start - reach), columns.stop + reach
+    )
 
 
 def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
@@ -179,7 +183,9 @@ def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
         row = row.sort_values("x0")
         gap = row.x0.to_numpy()[1:] - np.maximum.accumulate(row.x1.to_numpy())[:-1]
         # within a slot homologues stand closer than slots do; where there is no such contrast, a width divides
-        limit = np.clip(threshold_otsu(gap) if len(np.unique(gap)) > 2 else 1.5 * width, 0.8 * width, 2.5 * width)
+        limit = np.clip(
+            threshold_otsu(gap) if len(np.unique(gap)) > 2 else 1.5 * width, 0.8 * width, 2.5 * width
+        )
         out.loc[row.index, "slot"] = np.concatenate([[0], np.cumsum(gap > limit)]).astype(int)
     return out
 
@@ -202,7 +208,9 @@ def find_chromosomes(image: np.ndarray) -> FoundPage:
     """
     image = np.asarray(image)
     if image.ndim != 2 or image.dtype != np.uint8:
-        raise ValueError(f"Expected a grey image of shape (H, W), uint8. Received {image.shape}, {image.dtype}.")
+        raise ValueError(
+            f"Expected a grey image of shape (H, W), uint8. Received {image.shape}, {image.dtype}."
+        )
     start = min(1.0, 1400 / max(image.shape))
     ink = measure_ink(_resize(image, start))
     width = _typical_width(ink > threshold_otsu(ink)) if np.ptp(ink) > 0.1 else float("nan")
@@ -246,8 +254,13 @@ def find_chromosomes(image: np.ndarray) -> FoundPage:
         cutouts.append(np.pad(np.where(part, paper[where], 255).astype(np.uint8), 3, constant_values=255))
         masks.append(np.pad(part, 3))
     return FoundPage(
-        boxes.reset_index(drop=True), tuple(cutouts), tuple(masks),
-        pd.DataFrame(rejected, columns=["kind", "x0", "y0", "x1", "y1"]), canvas, scale, width / scale,
+        boxes.reset_index(drop=True),
+        tuple(cutouts),
+        tuple(masks),
+        pd.DataFrame(rejected, columns=["kind", "x0", "y0", "x1", "y1"]),
+        canvas,
+        scale,
+        width / scale,
     )
 
 

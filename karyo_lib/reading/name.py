@@ -104,7 +104,9 @@ class _StripSequence(keras.utils.PyDataset):
         rows = self.order[index * self.settings.batch_size : (index + 1) * self.settings.batch_size]
         x, s, y = self.images[rows].astype(np.float32), self.sizes[rows].copy(), self.labels[rows].copy()
         none = np.flatnonzero(rng.random(len(rows)) < variety.none)
-        for part, make in zip(np.array_split(none, 3), (make_merged, make_fragments, self._pick_clutter), strict=True):
+        for part, make in zip(
+            np.array_split(none, 3), (make_merged, make_fragments, self._pick_clutter), strict=True
+        ):
             if len(part):
                 x[part], s[part] = make(x[part], s[part], rng)
                 y[part] = NONE
@@ -173,7 +175,9 @@ class Namer:
         """
         labels = class_indices(names)
         if len(labels) != len(strips) or len(strips) < 24:
-            raise ValueError(f"Expected a name for each of at least 24 strips. Received {len(labels)} names, {len(strips)} strips.")
+            raise ValueError(
+                f"Expected a name for each of at least 24 strips. Received {len(labels)} names, {len(strips)} strips."
+            )
         keras.utils.set_random_seed(self.settings.seed)
         self.model = build_naming_model(self.settings)
         if start is not None:
@@ -181,8 +185,11 @@ class Namer:
         data = _StripSequence(strips.images, strips.sizes, labels, self.settings)
         steps = len(data) * self.settings.epochs
         rate = keras.optimizers.schedules.CosineDecay(
-            self.settings.learning_rate / 10, steps, alpha=0.01,
-            warmup_target=self.settings.learning_rate, warmup_steps=max(1, steps // 20),
+            self.settings.learning_rate / 10,
+            steps,
+            alpha=0.01,
+            warmup_target=self.settings.learning_rate,
+            warmup_steps=max(1, steps // 20),
         )
         self.model.compile(
             keras.optimizers.AdamW(rate, weight_decay=1e-2, clipnorm=1.0),
@@ -196,7 +203,9 @@ class Namer:
 
     def _built(self) -> keras.Model:
         if self.model is None:
-            raise ValueError("Expected a trained Namer. Received one without a model: call fit or load first.")
+            raise ValueError(
+                "Expected a trained Namer. Received one without a model: call fit or load first."
+            )
         return self.model
 
     def _fit_temperature(self, strips: Strips, names: np.ndarray) -> float:
@@ -212,7 +221,9 @@ class Namer:
         """Mean over the strip and its mirror image."""
         x = strips.images.astype(np.float32)[..., None]
         both = self._built().predict(
-            [np.concatenate([x, x[:, :, ::-1]]), np.concatenate([strips.sizes] * 2)], batch_size=256, verbose=0
+            [np.concatenate([x, x[:, :, ::-1]]), np.concatenate([strips.sizes] * 2)],
+            batch_size=256,
+            verbose=0,
         )
         return both.reshape(2, len(x), -1).mean(0)
 
@@ -224,7 +235,9 @@ class Namer:
         log_p = log_softmax(log_p, axis=-1)
         either = np.logaddexp(log_p[..., :_N], log_p[..., _N:NONE])
         turned = np.exp(logsumexp(log_p[..., _N:NONE], axis=-1) - logsumexp(either, axis=-1))
-        return Names(either.astype(np.float32), log_p[..., NONE].astype(np.float32), turned.astype(np.float32))
+        return Names(
+            either.astype(np.float32), log_p[..., NONE].astype(np.float32), turned.astype(np.float32)
+        )
 
     def predict(self, strips: Strips) -> Names:
         """Name each chromosome on its own."""

@@ -7,6 +7,7 @@ from the cores of its distance map; pieces are then joined again wherever their 
 
 from itertools import combinations
 
+import cv2
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
@@ -36,10 +37,34 @@ def singleness(mask: np.ndarray, width: float) -> float:
     covered = float((ndimage.distance_transform_edt(near)[mask] < 0.85 * width).mean())
     too_wide = max(0.0, mean_width / width - 1.18)
     too_thin = max(0.0, 0.6 - mean_width / width)
-    # sums of turning beyond a half circle are seldom one chromosome, mostly two joined at their ends
-    heading = np.unwrap(np.arctan2(*np.diff(ndimage.gaussian_filter1d(line, width / 2, axis=0, mode="nearest"), axis=0).T))
-    turn = max(0.0, float(np.ptp(heading)) - 2.4)
-    return float(np.exp(-3.5 * too_wide - 3 * too_thin - 8 * max(0.0, 0.985 - covered) - turn))
+    # sums of turning beyond a half circle by far are seldom one chromosome, mostly two joined at their ends
+    heading = np.unwrap(
+        np.arctan2(*np.diff(ndimage.gaussian_filter1d(line, width / 2, axis=0, mode="nearest"), axis=0).T)
+    )
+    turn = max(0.0, float(np.ptp(heading)) - 3.4)
+    # chromosomes stand upright: a short object that lies flat is mostly two short ones side by side
+    flat = 0.5 * (mask.shape[1] > 1.1 * mask.shape[0] and 2.2 < area / width**2 < 5.5)
+    block = max(0.0, _solidity(mask) - 0.75) * max(0.0, _breadth(mask) / width - 1.35)
+    return float(
+        np.exp(-3.5 * too_wide - 3 * too_thin - 8 * max(0.0, 0.985 - covered) - turn - flat - 8 * block)
+    )
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.concatenate(contours)
+
+
+def _solidity(mask: np.ndarray) -> float:
+    """Share of the convex hull that is filled: low for one bent chromosome, high for two straight neighbours."""
+    hull = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(_outline(mask)), 1)
+    return float(mask.sum() / max(int(hull.sum()), 1))
+
+
+def _breadth(mask: np.ndarray) -> float:
+    """Shorter side of the smallest rectangle around a mask."""
+    return min(cv2.minAreaRect(_outline(mask))[1]) + 1
 
 
 def _pieces(mask: np.ndarray, ink: np.ndarray, width: float) -> np.ndarray:

@@ -92,7 +92,11 @@ def alter_strips(
     n = len(images)
     first = rng.normal(0, variety.end, n)
     last = STRIP_LENGTH - 1 + rng.normal(0, variety.end, n)
-    rows = first[:, None] + (last - first)[:, None] * _ROWS / (STRIP_LENGTH - 1) + variety.stretch * _waves(rng, n)
+    rows = (
+        first[:, None]
+        + (last - first)[:, None] * _ROWS / (STRIP_LENGTH - 1)
+        + variety.stretch * _waves(rng, n)
+    )
     middle = (STRIP_WIDTH - 1) / 2
     factor = np.exp(rng.normal(0, variety.width, n))[:, None, None]
     mirror = np.where(rng.random(n) < 0.5, -1, 1)[:, None, None]
@@ -104,14 +108,20 @@ def alter_strips(
     out = out + rng.uniform(-0.5, 1.0, (n, 1, 1)).astype(np.float32) * (soft - out)
     for i in np.flatnonzero(rng.random(n) < variety.patch):
         row, column = rng.uniform(0, STRIP_LENGTH), rng.uniform(2, STRIP_WIDTH - 2)
-        reach = ((_ROWS - row) / rng.uniform(4, 14))[:, None] ** 2 + ((_COLUMNS - column) / rng.uniform(2, 7)) ** 2
+        reach = ((_ROWS - row) / rng.uniform(4, 14))[:, None] ** 2 + (
+            (_COLUMNS - column) / rng.uniform(2, 7)
+        ) ** 2
         out[i] += rng.uniform(-0.4, 0.5) * np.exp(-reach) * (out[i] > 0.05)
     inked = out > 0.03
     out = out + rng.normal(0, variety.noise, out.shape).astype(np.float32) * inked
-    return np.maximum(out, 0).astype(np.float32), (sizes + rng.normal(0, variety.size, sizes.shape)).astype(np.float32)
+    return np.maximum(out, 0).astype(np.float32), (sizes + rng.normal(0, variety.size, sizes.shape)).astype(
+        np.float32
+    )
 
 
-def make_merged(images: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def make_merged(
+    images: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of neighbours taken for one: side by side, or one below the other."""
     n = len(images)
     other = rng.permutation(n)
@@ -128,7 +138,9 @@ def make_merged(images: np.ndarray, sizes: np.ndarray, rng: np.random.Generator)
     return merged.astype(np.float32), (sizes + extra).astype(np.float32)
 
 
-def make_fragments(images: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def make_fragments(
+    images: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """A third or less of a chromosome, as an outline broken in two leaves behind."""
     share = rng.uniform(0.12, 0.35, len(images))
     start = rng.uniform(0, 1 - share)
@@ -145,14 +157,25 @@ def _clutter_image(rng: np.random.Generator) -> np.ndarray:
     if kind == 0:
         text = "".join(rng.choice(list("0123456789XYpqdert()+;.ABC")) for _ in range(rng.integers(1, 4)))
         font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX]))
-        cv2.putText(image, text, (25, 60), font, rng.uniform(0.4, 1.4), ink, int(rng.integers(1, 4)), cv2.LINE_AA)
+        cv2.putText(
+            image, text, (25, 60), font, rng.uniform(0.4, 1.4), ink, int(rng.integers(1, 4)), cv2.LINE_AA
+        )
     elif kind == 1:
         tip = (int(rng.integers(10, 100)), int(rng.integers(10, 80)))
-        cv2.arrowedLine(image, (55, 45), tip, ink, int(rng.integers(1, 4)), cv2.LINE_AA, tipLength=rng.uniform(0.2, 0.5))
+        cv2.arrowedLine(
+            image, (55, 45), tip, ink, int(rng.integers(1, 4)), cv2.LINE_AA, tipLength=rng.uniform(0.2, 0.5)
+        )
     elif kind == 2:
         length, thick = int(rng.integers(8, 50)), int(rng.integers(1, 4))
         step = (length, 0) if rng.random() < 0.6 else (0, length)
-        cv2.line(image, (50 - step[0], 45 - step[1] // 2), (50 + step[0], 45 + step[1] // 2), ink, thick, cv2.LINE_AA)
+        cv2.line(
+            image,
+            (50 - step[0], 45 - step[1] // 2),
+            (50 + step[0], 45 + step[1] // 2),
+            ink,
+            thick,
+            cv2.LINE_AA,
+        )
     else:
         axes = (int(rng.integers(2, 9)), int(rng.integers(2, 12)))
         cv2.ellipse(image, (55, 45), axes, rng.uniform(0, 180), 0, 360, ink, -1, cv2.LINE_AA)

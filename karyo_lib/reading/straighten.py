@@ -134,7 +134,10 @@ def find_centreline(mask: np.ndarray) -> np.ndarray:
     inner = np.linspace(0, along[-1], max(int(along[-1] * 2), 8))
     line = np.stack(splev(inner, smooth), 1)
     ends = []
-    for end, towards in ((line[0], line[min(len(line) - 1, int(width))]), (line[-1], line[-1 - min(len(line) - 1, int(width))])):
+    for end, towards in (
+        (line[0], line[min(len(line) - 1, int(width))]),
+        (line[-1], line[-1 - min(len(line) - 1, int(width))]),
+    ):
         direction = (end - towards) / max(np.hypot(*(end - towards)), 1e-6)
         reach = _reach(padded, end, direction, 2.5 * width)
         ends.append(end + np.arange(0.5, max(reach, 0.6), 0.5)[:, None] * direction)
@@ -162,7 +165,9 @@ def straighten(image: np.ndarray, mask: np.ndarray | None = None, scale: float =
     zoom = float(np.clip(3.0 / scale, 1.0, 4.0)) if scale < 0.8 else 1.0
     if zoom > 1:  # a chromosome a few pixels wide has no usable medial axis on its own grid
         mask = ndimage.zoom(mask.astype(np.float32), zoom, order=1, grid_mode=True, mode="nearest") > 0.5
-        image = np.clip(ndimage.zoom(image.astype(np.float32), zoom, order=1, grid_mode=True, mode="nearest"), 0, 255)
+        image = np.clip(
+            ndimage.zoom(image.astype(np.float32), zoom, order=1, grid_mode=True, mode="nearest"), 0, 255
+        )
         scale = scale * zoom
     if not mask.any():
         raise ValueError("Expected a mask with at least one pixel. Received an empty mask.")

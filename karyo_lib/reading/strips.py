@@ -48,7 +48,9 @@ class Strips:
     def take(self, rows: Sequence[int] | np.ndarray) -> "Strips":
         """The chromosomes with these positions."""
         rows = np.asarray(rows, int)
-        return Strips(self.images[rows], self.sizes[rows], self.lengths[rows], tuple(self.centrelines[i] for i in rows))
+        return Strips(
+            self.images[rows], self.sizes[rows], self.lengths[rows], tuple(self.centrelines[i] for i in rows)
+        )
 
 
 def straighten_cell(
@@ -73,12 +75,18 @@ def straighten_cell(
     """
     if len(images) == 0:
         return Strips(
-            np.zeros((0, STRIP_LENGTH, STRIP_WIDTH), np.float32), np.zeros((0, len(SIZE_COLUMNS)), np.float32), np.zeros(0, np.float32), ()
+            np.zeros((0, STRIP_LENGTH, STRIP_WIDTH), np.float32),
+            np.zeros((0, len(SIZE_COLUMNS)), np.float32),
+            np.zeros(0, np.float32),
+            (),
         )
     masks = [chromosome_mask(image) for image in images] if masks is None else masks
     reference = np.arange(len(images)) if reference is None else np.asarray(reference, int)
     width = float(np.median([mask_width(masks[i]) for i in reference]))
-    strips = [straighten(image, mask, scale=width / CHROMOSOME_WIDTH) for image, mask in zip(images, masks, strict=True)]
+    strips = [
+        straighten(image, mask, scale=width / CHROMOSOME_WIDTH)
+        for image, mask in zip(images, masks, strict=True)
+    ]
     ink = np.array([s.image[s.image > 0.02].mean() if (s.image > 0.02).any() else 0.02 for s in strips])
     raw = np.log(np.maximum([[s.length, s.area, s.width, k] for s, k in zip(strips, ink, strict=True)], 1e-3))
     sizes = raw - np.median(raw[reference], axis=0)
