@@ -1,6 +1,6 @@
-"""A folder with every bad input, each made by hand; for the tests and for end-to-end runs.
+"""A data folder with every bad input among good pages; for the tests and for end-to-end runs.
 
-    python -m tests.dataset.bad_images FOLDER     (from the repository's root)
+    python tests/dataset/bad_images.py FOLDER
 """
 
 import io
@@ -178,5 +178,45 @@ def write_bad_images(folder: Path) -> dict[str, str | None]:
     return EXPECTED
 
 
+def write_bad_dataset(folder: Path, n_normal: int = 12, n_abnormal: int = 10) -> None:
+    """Write an image folder that works, with every bad input among its files.
+
+    Good pages stand in ``normal/lab a`` and ``abnormal``; the bad files are dealt out to both labels. Also in
+    it: one image under both labels (once byte for byte, once re-saved), an exact copy and a dimmed copy
+    within one label, links out of the folder, names that need care, and images below neither label.
+    """
+    folder = Path(folder)
+    normal, abnormal = folder / "normal" / "lab a", folder / "abnormal"
+    for path in (normal, abnormal, folder / "elsewhere"):
+        path.mkdir(parents=True, exist_ok=True)
+    for index in range(n_normal + n_abnormal):
+        target = normal if index < n_normal else abnormal
+        (target / f"page {index:02d}.png").write_bytes(encode(Image.fromarray(draw_page(index)), "PNG"))
+    staging = folder / ".staging"
+    write_bad_images(staging)
+    for index, path in enumerate(sorted(staging.iterdir())):
+        path.rename((normal, abnormal)[index % 2] / path.name)
+    staging.rmdir()
+
+    both, resaved, copied, dimmed = (Image.fromarray(draw_page(seed)) for seed in range(900, 904))
+    (normal / "both.png").write_bytes(encode(both, "PNG"))
+    (abnormal / "both.png").write_bytes(encode(both, "PNG"))
+    (normal / "resaved.png").write_bytes(encode(resaved, "PNG"))
+    (abnormal / "resaved.bmp").write_bytes(encode(resaved, "BMP"))
+    (normal / "copied_1.png").write_bytes(encode(copied, "PNG"))
+    (normal / "copied_2.png").write_bytes(encode(copied, "PNG"))
+    (abnormal / "dimmed_1.png").write_bytes(encode(dimmed, "PNG"))
+    (abnormal / "dimmed_2.jpg").write_bytes(encode(dimmed.point(lambda value: value * 0.8), "JPEG"))
+    (abnormal / "<b>Zoë & co.png").write_bytes(encode(Image.fromarray(draw_page(904)), "PNG"))
+    (folder / "elsewhere" / "unsorted.png").write_bytes(encode(Image.fromarray(draw_page(905)), "PNG"))
+    (folder / "README.txt").write_text("Not an image, and not below a label.\n")
+    (normal / "Thumbs.db").write_bytes(b"system file")
+    outside = folder.parent / f"{folder.name}_outside"
+    outside.mkdir(exist_ok=True)
+    (outside / "page.png").write_bytes(encode(Image.fromarray(draw_page(906)), "PNG"))
+    (normal / "link_out.png").symlink_to(outside / "page.png")
+    (abnormal / "linked_folder").symlink_to(outside, target_is_directory=True)
+
+
 if __name__ == "__main__":
-    write_bad_images(Path(sys.argv[1]))
+    write_bad_dataset(Path(sys.argv[1]))

@@ -1,0 +1,154 @@
+"""Karyogram pages of a data set as uniform grey PNG files: written whole, read back as one array."""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm.auto import tqdm
+
+from karyo_lib.atomic import writing
+from karyo_lib.dataset.images import read_image
+
+
+def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
+    """Write a page as PNG without any metadata: whole or not at all, and only where it is not there already.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    pixels : numpy.ndarray
+        uint8, shape (H, W).
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    karyo_lib.atomic.NoSpace
+        If the disk is full.
+    """
+    path = Path(path)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    if not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest):
+        with writing(path) as part:
+            part.write_bytes(buffer.getvalue())
+    return digest
+
+
+def fit_page(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale a page to fit a size, its proportions kept, on a margin of its own background.
+
+    The thesis resizes to 416 x 416 (section 3.2). Stretching would change the lengths of chromosomes against
+    their widths by the shape of the scan, which differs between labs; so the page is padded instead.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        uint8, shape (H, W).
+    size : (int, int)
+        Width and height wanted, in pixels.
+    """
+    height, width = pixels.shape
+    scale = min(size[0] / width, size[1] / height)
+    if scale != 1:
+        fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        pixels = cv2.resize(pixels, fitted, interpolation=how)
+    if pixels.shape == (size[1], size[0]):
+        return pixels
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    page = np.full((size[1], size[0]), np.uint8(np.median(edge)))
+    top, left = (size[1] - pixels.shape[0]) // 2, (size[0] - pixels.shape[1]) // 2
+    page[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return page
+
+
+def load_pages(
+    table: pd.DataFrame,
+    root: str | os.PathLike,
+    *,
+    size: tuple[int, int] | None = None,
+    progress: bool = False,
+) -> np.ndarray:
+    """Read the pages of an index or augmented table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With a column ``path``, relative to `root`.
+    root : str or os.PathLike
+    size : (int, int), optional
+        Width and height to fit every page to; without it all pages must have one size.
+    progress : bool
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape (N, H, W), in the order of the table.
+
+    Raises
+    ------
+    UnusableImage
+        If a page is missing or damaged.
+    ValueError
+        If the pages differ in size and no `size` is given.
+    """
+    pages = []
+    for path in tqdm(table["path"], desc="Reading pages", unit="page", disable=not progress):
+        page = read_image(Path(root) / path)
+        if size is not None:
+            page = fit_page(page, size)
+        if pages and page.shape != pages[0].shape:
+            raise ValueError(
+                f"Expected pages of one size, or a size to fit them to. "
+                f"Received {pages[0].shape[::-1]} and, for {path!r}, {page.shape[::-1]} pixels."
+            )
+        pages.append(page)
+    return np.stack(pages) if pages else np.empty((0, *(size or (0, 0))[::-1]), np.uint8)
+
+
+def prepare_dataset(
+    index: pd.DataFrame,
+    root: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    *,
+    size: tuple[int, int] = (416, 416),
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Copy a user's images into a folder of uniform grey PNG pages.
+
+    What leaves the user's folder are pixels alone: no names, no EXIF, no DICOM header. Pages that are there
+    already with the right content are kept, so an interrupted call resumes.
+
+    Parameters
+    ----------
+    index : pandas.DataFrame
+        From `karyo_lib.dataset.index.index_folder`.
+    root : str or os.PathLike
+        The indexed folder.
+    out_dir : str or os.PathLike
+    size : (int, int)
+        Width and height in pixels.
+    progress : bool
+
+    Returns
+    -------
+    pandas.DataFrame
+        The index with the new ``path`` (relative to `out_dir`) and ``sha256``.
+    """
+    prepared = index.assign(path=index["image_id"] + ".png")
+    digests = []
+    rows = zip(index["path"], prepared["path"], strict=True)
+    for source, target in tqdm(rows, "Preparing pages", len(index), unit="page", disable=not progress):
+        pixels = fit_page(read_image(Path(root) / source), size)
+        digests.append(write_page(Path(out_dir) / target, pixels))
+    return prepared.assign(sha256=digests)
