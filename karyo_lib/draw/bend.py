@@ -7,6 +7,8 @@ import numpy as np
 
 # The inverse map is smooth wherever there is ink, so it is found on a coarse grid and enlarged.
 _COARSE = 3
+# Radians between any two places of a chromosome; one that is bent further is not used in a karyogram.
+_LARGEST_TURN = 2.1
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: n
             reach = max(abs(angle) * 0.7 * width, rng.uniform(0.5, 2.2) * width)
             heading += angle / (1 + np.exp(-(steps - place) / (reach / 4)))
         heading += np.radians(bend) * 0.35 * rng.standard_normal() * (steps / max(length, 1) - 0.5)
+        heading *= min(1.0, _LARGEST_TURN / max(float(np.ptp(heading)), 1e-6))
     x, y = np.cumsum(np.sin(heading)), np.cumsum(np.cos(heading))
     lean = np.arctan2(x[-1] - x[0], y[-1] - y[0]) if length > 1 else 0.0
     # The long straight part of a chromosome is what the hand sets upright, rather than the chord.
@@ -121,32 +124,35 @@ def bend_image(straight: np.ndarray, axis: Axis, pad: int) -> tuple[np.ndarray, 
     """
     half = straight.shape[1] / 2
     reach = half + 2
+    # A ring's map jumps where it closes, so it is not enlarged from a coarse one.
+    step = 1 if axis.closed else _COARSE
     x0, y0 = float(axis.x.min()) - reach, float(axis.y.min()) - reach
-    columns = int(np.ceil((float(axis.x.max()) - x0 + reach) / _COARSE)) + 1
-    rows = int(np.ceil((float(axis.y.max()) - y0 + reach) / _COARSE)) + 1
+    columns = int(np.ceil((float(axis.x.max()) - x0 + reach) / step)) + 1
+    rows = int(np.ceil((float(axis.y.max()) - y0 + reach) / step)) + 1
     # Pixel centres of the coarse cells, as cv2.resize places them.
-    gx = (np.arange(columns, dtype=np.float32) + 0.5) * _COARSE - 0.5 + np.float32(x0)
-    gy = (np.arange(rows, dtype=np.float32) + 0.5) * _COARSE - 0.5 + np.float32(y0)
-    points = np.arange(0, axis.length + 1, 2)
-    if points[-1] != axis.length:
-        points = np.append(points, axis.length)
-    px, py = axis.x[points], axis.y[points]
-    # |p - c|^2 up to a constant of p, as one matrix product.
     cells = np.empty((rows, columns, 2), np.float32)
-    cells[..., 0], cells[..., 1] = gx[None, :], gy[:, None]
+    cells[..., 0] = (np.arange(columns, dtype=np.float32) + 0.5) * step - 0.5 + np.float32(x0)
+    cells[..., 1] = ((np.arange(rows, dtype=np.float32) + 0.5) * step - 0.5 + np.float32(y0))[:, None]
     cells = cells.reshape(-1, 2)
-    distance = cells @ np.stack([-2 * px, -2 * py]) + (px * px + py * py)[None, :]
-    nearest = points[np.argmin(distance, axis=1)]
+    points = np.append(np.arange(0, axis.length, 2), axis.length)
+    px, py = axis.x[points], axis.y[points]
+    # |p - c|^2 as one matrix product.
+    squared = cells @ np.stack([-2 * px, -2 * py]) + (px * px + py * py)
+    best = np.argmin(squared, axis=1)
+    distance = np.sqrt(np.maximum(squared[np.arange(len(best)), best] + np.einsum("ij,ij->i", cells, cells), 0))
+    nearest = points[best]
     dx, dy = cells[:, 0] - axis.x[nearest], cells[:, 1] - axis.y[nearest]
     sin, cos = np.sin(axis.heading[nearest]), np.cos(axis.heading[nearest])
     along = nearest + dx * sin + dy * cos
-    across = dx * cos - dy * sin
     if axis.closed:
         along = np.clip(along, 0.5, axis.length - 0.5)
-    map_u = (across + half - 0.5).reshape(rows, columns).astype(np.float32)
-    map_v = (along + pad - 0.5).reshape(rows, columns).astype(np.float32)
-    size = (columns * _COARSE, rows * _COARSE)
-    map_u = cv2.resize(map_u, size, interpolation=cv2.INTER_LINEAR)
-    map_v = cv2.resize(map_v, size, interpolation=cv2.INTER_LINEAR)
+    across = dx * cos - dy * sin
+    maps = np.stack([across + half - 0.5, along + pad - 0.5, distance], axis=1).astype(np.float32)
+    maps = maps.reshape(rows, columns, 3)
+    if step > 1:
+        maps = cv2.resize(maps, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR)
+    map_u, map_v, distance = cv2.split(maps)
+    # Between the arms of a bent chromosome the map jumps from one to the other; no ink is that far from the axis.
+    map_u[distance > reach] = -9
     patch = cv2.remap(straight, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return patch, (-x0, -y0)

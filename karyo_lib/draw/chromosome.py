@@ -7,9 +7,13 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from karyo_lib.draw.stain import UNKNOWN, darkness_of
-from karyo_lib.iscn.bands import BandTable, load_bands
-from karyo_lib.iscn.segments import Chromosome
+from karyo_lib.draw.stain import stain_profile
+from karyo_lib.iscn.bands import load_bands
+from karyo_lib.iscn.segments import UNKNOWN, Chromosome
+
+
+# Darkness that stays as it is when the contrast of the stain changes.
+_MIDDLE = 0.5
 
 
 @dataclass(frozen=True)
@@ -18,27 +22,27 @@ class BandPlan:
 
     Parameters
     ----------
-    start, stop : ndarray of float64, shape (bands,)
-    darkness : ndarray of float64, shape (bands,)
-        0 pale to 1 dark, Giemsa.
+    edges : ndarray of float64, shape (bands + 1,)
+        Where bands begin and end, from 0 to the chromosome's length.
     stain, source, band : tuple of str
         Stain class, chromosome that the material comes from ('?' unknown), band name with arm ('q34.1').
-    centromeres, junctions : tuple of float
+    tone_edges, tone : ndarray of float64, shapes (tones + 1,) and (tones, 2)
+        How dark it stains by two band tables: constant between edges, 0 pale to 1 dark.
+    centromeres : tuple of float
         Positions along the chromosome.
     """
 
-    start: np.ndarray
-    stop: np.ndarray
-    darkness: np.ndarray
+    edges: np.ndarray
     stain: tuple[str, ...]
     source: tuple[str, ...]
     band: tuple[str, ...]
+    tone_edges: np.ndarray
+    tone: np.ndarray
     centromeres: tuple[float, ...]
-    junctions: tuple[float, ...]
 
     @property
     def length(self) -> float:
-        return float(self.stop[-1])
+        return float(self.edges[-1])
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class StraightChromosome:
 
     def row_of(self, position: float | np.ndarray) -> np.ndarray:
         """Return the row of a position in ISCN units along the chromosome."""
-        return np.interp(position, np.append(self.plan.start, self.plan.length), self.edges)
+        return np.interp(position, self.plan.edges, self.edges)
 
 
 @lru_cache(maxsize=1024)
@@ -82,36 +86,42 @@ def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
     -------
     BandPlan
     """
-    table: BandTable = load_bands(level)
-    rows: list[tuple[float, float, str, str, str]] = []
+    bands: list[tuple[float, str, str, str]] = []
+    tones: list[tuple[float, np.ndarray]] = []
     for number, segment in enumerate(chromosome.segments):
-        if segment.chromosome == "?":
-            pieces = _invented(segment.stop - segment.start, np.random.default_rng((seed, number)))
+        if segment.chromosome == UNKNOWN:
+            pieces, shades = _invent(segment.stop - segment.start, np.random.default_rng((seed, number)))
         else:
             pieces = [
                 (min(band.iscn_stop, segment.stop) - max(band.iscn_start, segment.start),
-                 darkness_of(band), band.stain, segment.chromosome, band.name)
-                for band in table.bands(segment.chromosome)
+                 band.stain, segment.chromosome, band.name)
+                for band in load_bands(level).bands(segment.chromosome)
                 if band.iscn_start < segment.stop and band.iscn_stop > segment.start
             ]
-        rows.extend(reversed(pieces) if segment.reversed else pieces)
-    length, darkness, stain, source, band = zip(*rows, strict=True)
-    ends = np.cumsum(length)
+            edges, darkness = stain_profile(segment.chromosome, level)
+            cut = np.clip(edges, segment.start, segment.stop)
+            shades = [(step, dark) for step, dark in zip(np.diff(cut), darkness, strict=True) if step > 0]
+        bands += reversed(pieces) if segment.reversed else pieces
+        tones += reversed(shades) if segment.reversed else shades
+    lengths, stain, source, band = zip(*bands, strict=True)
+    steps, tone = zip(*tones, strict=True)
     return BandPlan(
-        np.concatenate([[0.0], ends[:-1]]), ends, np.array(darkness), stain, source, band,
-        tuple(chromosome.centromeres), tuple(chromosome.junctions),
+        np.concatenate([[0.0], np.cumsum(lengths)]), stain, source, band,
+        np.concatenate([[0.0], np.cumsum(steps)]), np.array(tone), tuple(chromosome.centromeres),
     )
 
 
-def _invented(length: float, rng: np.random.Generator) -> list[tuple[float, float, str, str, str]]:
+def _invent(
+    length: float, rng: np.random.Generator
+) -> tuple[list[tuple[float, str, str, str]], list[tuple[float, np.ndarray]]]:
     """Alternate pale and dark bands of plausible lengths: material whose origin nobody knows."""
-    pieces, left, pale = [], length, bool(rng.random() < 0.6)
+    shades, left, pale = [], length, bool(rng.random() < 0.6)
     while left > 1e-9:
         step = min(left, float(rng.uniform(120, 420)))
         step = left if left - step < 80 else step
-        pieces.append((step, 0.05 if pale else float(rng.uniform(0.5, 1.0)), UNKNOWN, "?", "?"))
+        shades.append((step, np.full(2, rng.uniform(0.0, 0.25) if pale else rng.uniform(0.5, 1.0))))
         left, pale = left - step, not pale
-    return pieces
+    return [(step, "unknown", UNKNOWN, UNKNOWN) for step, _ in shades], shades
 
 
 def paint_straight(
@@ -146,13 +156,13 @@ def paint_straight(
     v = np.arange(across, dtype=np.float32) + 0.5 - across / 2
 
     profile, thickness, presence = _profiles(plan, edges, u, look, width, rng)
-    side = np.sign(v)[None, :]
+    side = np.tanh(v / (0.12 * width))[None, :]
     offset, half, envelope = _chromatids(u, v, length, width, thickness, look, rng, ring)
 
     # Bands lean, bow and shift a little between the sister chromatids.
     lean = _smooth(rng, rows, 2.5 * width) * 0.05
     bow = _smooth(rng, rows, 2.0 * width) * 0.05 + 0.03
-    shift = _smooth(rng, rows, 1.2 * width) * 0.06 * width
+    shift = _smooth(rng, rows, 1.2 * width) * 0.1 * look.split * width
     relative = (v / (0.5 * width))[None, :]
     sample = u[:, None] + lean[:, None] * v + bow[:, None] * width * (relative * relative - 0.4) + shift[:, None] * side
     darkness = np.interp(sample, u, profile).astype(np.float32)
@@ -171,14 +181,14 @@ def paint_straight(
 
 def _band_edges(plan: BandPlan, look: SimpleNamespace, units: float, rng: np.random.Generator) -> np.ndarray:
     """Lengths of the bands in pixels: polymorphic heterochromatin, local stretch, condensation of the whole."""
-    lengths = plan.stop - plan.start
+    lengths = np.diff(plan.edges)
     polymorphic = np.array([stain in ("stalk", "gvar") for stain in plan.stain])
     if polymorphic.any():
         satellites = np.array([stain == "stalk" or (stain == "gvar" and name.startswith("p13"))
                                for stain, name in zip(plan.stain, plan.band, strict=True)])
         lengths = lengths * np.where(polymorphic, np.exp(0.2 * rng.standard_normal()), 1.0)
         lengths = lengths * np.where(satellites, np.clip(0.75 * np.exp(0.35 * rng.standard_normal()), 0.2, 1.4), 1.0)
-    middles = (plan.start + plan.stop) / 2
+    middles = (plan.edges[1:] + plan.edges[:-1]) / 2
     knots = np.linspace(0, plan.length, 6)
     lengths = lengths * np.exp(np.interp(middles, knots, 0.09 * rng.standard_normal(6)))
     lengths = lengths * np.exp(0.06 * rng.standard_normal(len(lengths)))
@@ -192,20 +202,23 @@ def _profiles(
     plan: BandPlan, edges: np.ndarray, u: np.ndarray, look: SimpleNamespace, width: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Darkness, relative width and presence of material at every row."""
-    strength = plan.darkness + 0.07 * rng.standard_normal(len(plan.darkness))
+    share = rng.uniform(0.15, 0.85)
+    strength = plan.tone @ (share, 1 - share) + 0.07 * rng.standard_normal(len(plan.tone))
     if look.stain == "R":
         strength = 0.9 - 0.85 * strength
     borders = np.concatenate([u - 0.5, [u[-1] + 0.5]])
-    profile = np.diff(np.interp(borders, edges, np.concatenate([[0.0], np.cumsum(strength * np.diff(edges))])))
+    tones = np.interp(plan.tone_edges, plan.edges, edges)
+    profile = np.diff(np.interp(borders, tones, np.concatenate([[0.0], np.cumsum(strength * np.diff(tones))])))
     inside = (u > 0) & (u < edges[-1])
     profile[~inside] = np.where(u[~inside] <= 0, strength[0], strength[-1])
     sigma = max(look.softness * width, 0.3)
-    profile = _blur(profile, sigma)
+    # An S-shaped response: bands differ most around the middle, the palest and the darkest saturate.
+    profile = _MIDDLE + 0.55 * np.tanh(look.contrast / 0.55 * (_blur(profile, sigma) - _MIDDLE))
 
     thickness = 1 + 0.05 * (profile - 0.5) + 0.035 * _smooth(rng, len(u), 1.1 * width)
     presence = np.ones_like(u)
     for centromere in plan.centromeres:
-        at = np.interp(centromere, np.append(plan.start, plan.length), edges)
+        at = np.interp(centromere, plan.edges, edges)
         depth = look.constriction * np.clip(1 + 0.35 * rng.standard_normal(), 0.3, 1.6)
         reach = rng.uniform(0.26, 0.4) * width
         thickness *= 1 - min(depth, 0.6) * np.exp(-np.square((u - at) / reach))

@@ -74,6 +74,8 @@ class Look:
         Width of chromosome 1 as a fraction of its length.
     light, dark : (float, float)
         Ink of the palest and of the darkest bands, 0 (paper) to 1 (black).
+    contrast : (float, float)
+        Steepness of the stain between pale and dark.
     stain : {'G', 'R'}
         Giemsa bands, or reverse bands (light and dark exchanged).
     softness : (float, float)
@@ -99,6 +101,7 @@ class Look:
     width: Range = (0.1, 0.13)
     light: Range = (0.3, 0.4)
     dark: Range = (0.85, 0.97)
+    contrast: Range = (1.2, 1.5)
     stain: str = "G"
     softness: Range = (0.1, 0.16)
     edge: Range = (0.1, 0.16)
@@ -204,9 +207,10 @@ STYLES: dict[str, LabStyle] = {
             ),
             look=Look(
                 width=(0.095, 0.115),
-                light=(0.2, 0.34),
-                dark=(0.88, 0.98),
-                softness=(0.13, 0.2),
+                light=(0.26, 0.38),
+                dark=(0.86, 0.96),
+                contrast=(1.1, 1.5),
+                softness=(0.1, 0.16),
                 edge=(0.2, 0.32),
                 split=(0.16, 0.3),
                 cleft=(0.0, 0.05),
