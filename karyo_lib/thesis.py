@@ -207,8 +207,9 @@ def _check_test_set_size(conditions: pd.DataFrame) -> tuple[str, bool]:
     told = _text_counts(row)
     total, expected = sum(told.values()), int(load_datasets().loc["augmented", "test"])
     arithmetic = (
-        f"{' + '.join(str(told[name]) for name in _COUNTS)} = {total}, but the test set has {expected} images; with "
-        f"TN = {row['tn']}, as in {row['matrix']}, the sum is {sum(row[name] for name in _COUNTS)}"
+        f"{' + '.join(str(told[name]) for name in _COUNTS)} = {total}, but the test set has {expected} "
+        "images; "
+        f"with TN = {row['tn']}, as in {row['matrix']}, the sum is {sum(row[name] for name in _COUNTS)}"
     )
     return arithmetic, total == expected
 
@@ -277,7 +278,8 @@ def _check_wrong_cases(conditions: pd.DataFrame, table: str) -> tuple[str, bool]
         else "none holds it"
     )
     arithmetic = (
-        f"lists {false_positives} false positives and {false_negatives} false negatives; the matrices of {base} "
+        f"lists {false_positives} false positives and {false_negatives} false negatives; the matrices of "
+        f"{base} "
         f"on augmented data have {told}: no model is named, and {part}"
     )
     return arithmetic, bool(((rows["fp"] == false_positives) & (rows["fn"] == false_negatives)).any())

@@ -1,0 +1,260 @@
+"""A threshold with a promise: chosen on a calibration part so that few abnormal cases are cleared, provably.
+
+The method is Learn then Test (Angelopoulos, Bates, Candès, Jordan and Lei 2021, arXiv:2110.01052): each
+candidate threshold is a hypothesis "its miss rate is above alpha", tested with an exact binomial p-value, in
+an order fixed beforehand so that no correction for many tests is due. MAPIE does it for the miss rate among
+abnormal cases. Among cleared cases MAPIE's fixed sequence does not fit: it takes its order from the observed
+risks, and starts where nobody is cleared, so that no threshold passes. There the sequence is our own, the
+test of many hypotheses MAPIE's.
+"""
+
+import warnings
+from dataclasses import dataclass
+from itertools import count, takewhile
+from typing import Literal
+
+import numpy as np
+from mapie.risk_control import BinaryClassificationController, control_fwer, recall
+from scipy import stats
+
+Risk = Literal["cleared", "abnormal"]
+_AMONG = {"cleared": "among the cases cleared", "abnormal": "among the abnormal cases"}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """An operating point and what is promised of it.
+
+    Attributes
+    ----------
+    risk : {'cleared', 'abnormal'}
+        Whether misses are counted among the cleared or among the abnormal cases.
+    alpha, delta : float
+        The miss rate is at most ``alpha``, with probability 1 - ``delta`` over calibration parts.
+    threshold : float or None
+        Cases whose score is below it are cleared. None: no threshold can promise this.
+    n, n_abnormal : int
+        Independent calibration cases, and the abnormal ones among them.
+    n_cleared, misses : int
+        Of the calibration part at the threshold.
+    bound : float
+        Upper limit of the miss rate at level 1 - delta (Clopper and Pearson 1934); NaN without threshold.
+    yield_share : float
+        Share of the normal calibration cases that are cleared.
+    sentence : str
+        All of it in words.
+    """
+
+    risk: Risk
+    alpha: float
+    delta: float
+    threshold: float | None
+    n: int
+    n_abnormal: int
+    n_cleared: int
+    misses: int
+    bound: float
+    yield_share: float
+    sentence: str
+
+    def clear(self, score: np.ndarray) -> np.ndarray:
+        """Return which cases are cleared, bool, shape of ``score``; none without a threshold."""
+        score = np.asarray(score, dtype=float)
+        return np.zeros(score.shape, dtype=bool) if self.threshold is None else score < self.threshold
+
+
+def compute_smallest_n(alpha: float, delta: float, misses: int = 0) -> int:
+    """Fewest cases that, with so many misses among them, show at level delta a miss rate of at most alpha.
+
+    For alpha = 0.05, delta = 0.1 and no miss: 45, the first n with (1 - alpha)^n <= delta.
+    """
+    # P(at most m misses among n) <= delta where the (m + 1)th miss comes after n with probability <= delta.
+    return int(stats.nbinom.ppf(1 - delta, misses + 1, alpha)) + misses + 1
+
+
+def _one_case_a_patient(groups: np.ndarray, seed: int) -> np.ndarray:
+    shuffled = np.random.default_rng(seed).permutation(groups.size)
+    _, first = np.unique(groups[shuffled], return_index=True)
+    return np.sort(shuffled[first])
+
+
+def _threshold_among_cleared(score: np.ndarray, y: np.ndarray, alpha: float, delta: float) -> float | None:
+    """Walk up the sorted scores; stop where one more miss would be needed than is allowed.
+
+    Candidates clear the k lowest scores, k = fewest cases that allow 0, 1, 2 ... misses, and at last all:
+    fixed by alpha, delta and n. Given the next higher score, the k cases below are independent draws, so
+    misses are binomial.
+    """
+    if score.size < compute_smallest_n(alpha, delta):
+        return None
+    ordered = np.sort(score)
+    sizes = (compute_smallest_n(alpha, delta, allowed) for allowed in count())
+    thresholds = [*(ordered[k] for k in takewhile(lambda k: k < score.size, sizes)), np.inf]
+    cleared = [score < threshold for threshold in thresholds]
+    p_values = np.array([stats.binom.cdf(y[c].sum(), c.sum(), alpha) for c in cleared])
+    passed = control_fwer(p_values, delta, fwer_method="fixed_sequence")
+    return float(thresholds[passed[-1]]) if passed.size else None
+
+
+def _threshold_among_abnormal(score: np.ndarray, y: np.ndarray, alpha: float, delta: float) -> float | None:
+    if not (y == 1).any() or (1 - alpha) ** int(y.sum()) > delta:
+        return None
+    candidates = np.unique(score)
+    controller = BinaryClassificationController(
+        predict_function=lambda x: np.column_stack([1 - x[:, 0], x[:, 0]]),
+        risk=recall,
+        target_level=1 - alpha,
+        confidence_level=1 - delta,
+        list_predict_params=candidates,
+        fwer_method="fixed_sequence",
+    )
+    with warnings.catch_warnings():  # it warns where no threshold passes; the result says so in words
+        warnings.simplefilter("ignore", UserWarning)
+        controller.calibrate(score[:, None], y)
+    passed = controller.valid_predict_params
+    return float(passed.max()) if len(passed) and passed.max() > candidates[0] else None
+
+
+def choose_threshold(
+    score: np.ndarray,
+    y_true: np.ndarray,
+    *,
+    alpha: float = 0.05,
+    delta: float = 0.10,
+    risk: Risk = "cleared",
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+) -> Promise:
+    """Choose the highest threshold below which cases may be cleared, with a promise about the misses.
+
+    Parameters
+    ----------
+    score : array_like of float, shape (N,)
+        Of a calibration part that neither trained nor tuned anything; larger is more likely abnormal. For
+        ``risk='abnormal'`` in [0, 1].
+    y_true : array_like of int, shape (N,)
+        1 is abnormal.
+    alpha : float
+        Highest miss rate, in (0, 1).
+    delta : float
+        Probability with which the promise may fail, in (0, 1).
+    risk : {'cleared', 'abnormal'}
+        ``cleared``: share of abnormal cases among those cleared. It depends on how common abnormal cases are,
+        and the promise assumes that their share does not fall as the score rises. ``abnormal``: share of the
+        abnormal cases that are cleared, whatever their frequency and without that assumption.
+    groups : array_like, shape (N,), optional
+        Patient of each image. The bound needs independent cases, so one image a patient is drawn.
+    seed : int
+        Of that draw.
+
+    Returns
+    -------
+    Promise
+        With ``threshold=None`` and a sentence that says why, where the calibration part is too small or too
+        often wrong: an honest outcome, not an error.
+
+    Raises
+    ------
+    ValueError
+        If shapes, labels, alpha, delta or risk are not as expected.
+    """
+    score, y = np.asarray(score, dtype=float), np.asarray(y_true)
+    if score.ndim != 1 or score.shape != y.shape or score.size == 0:
+        raise ValueError(
+            f"Expected score and y_true of one shape (N,), N >= 1. Received {score.shape}, {y.shape}."
+        )
+    if not np.isin(y, [0, 1]).all() or not np.isfinite(score).all():
+        raise ValueError("Expected labels 0 and 1 and finite scores. Received others.")
+    if not (0 < alpha < 1 and 0 < delta < 1):
+        raise ValueError(f"Expected alpha and delta in (0, 1). Received alpha={alpha}, delta={delta}.")
+    if risk not in _AMONG:
+        raise ValueError(f"Expected risk 'cleared' or 'abnormal'. Received {risk!r}.")
+    y = y.astype(int)
+    if groups is not None:
+        drawn = _one_case_a_patient(np.asarray(groups), seed)
+        score, y = score[drawn], y[drawn]
+    find = _threshold_among_cleared if risk == "cleared" else _threshold_among_abnormal
+    threshold = find(score, y, alpha, delta)
+    n, n_abnormal = y.size, int(y.sum())
+    level = f"{100 * alpha:g} % {_AMONG[risk]} with probability {100 * (1 - delta):g} %"
+    rests_on = f"{n} calibration cases, {n_abnormal} of them abnormal"
+    if threshold is None:
+        needed = compute_smallest_n(alpha, delta)
+        have, what = (n, "cases") if risk == "cleared" else (n_abnormal, "abnormal cases")
+        why = (
+            f"at least {needed} {what} are needed even if none is missed"
+            if have < needed
+            else "too many abnormal cases stand among the lowest scores"
+        )
+        sentence = f"No threshold can promise a miss rate of at most {level} with n = {have} {what}: {why}."
+        return Promise(risk, alpha, delta, None, n, n_abnormal, 0, 0, float("nan"), 0.0, sentence)
+    cleared = score < threshold
+    n_cleared, misses = int(cleared.sum()), int(y[cleared].sum())
+    out_of = n_cleared if risk == "cleared" else n_abnormal
+    bound = float(stats.beta.ppf(1 - delta, misses + 1, out_of - misses)) if misses < out_of else 1.0
+    normal = y == 0
+    share = float(cleared[normal].mean()) if normal.any() else float("nan")
+    sentence = (
+        f"Cases with a score below {threshold:.4g} are cleared. The miss rate is at most {level}, as long "
+        "as new cases come from where the calibration cases "
+        "came from: "
+        f"{rests_on}; {misses} of {n_cleared} cleared were abnormal, and {100 * share:.0f} % of the normal "
+        "ones "
+        "are cleared."
+    )
+    return Promise(risk, alpha, delta, threshold, n, n_abnormal, n_cleared, misses, bound, share, sentence)
+
+
+@dataclass(frozen=True)
+class PromiseCheck:
+    """A promise looked at on other data.
+
+    Attributes
+    ----------
+    n_cleared, misses, out_of : int
+        ``misses`` of ``out_of`` is the miss rate, counted as the promise counts it.
+    rate, low, high : float
+        With 95 % Clopper-Pearson limits.
+    verdict : {'kept', 'broken', 'not decided', 'nothing cleared'}
+        Broken where even the lower limit is above alpha, kept where the upper limit is not.
+    sentence : str
+    """
+
+    n_cleared: int
+    misses: int
+    out_of: int
+    rate: float
+    low: float
+    high: float
+    verdict: str
+    sentence: str
+
+
+def check_promise(promise: Promise, score: np.ndarray, y_true: np.ndarray) -> PromiseCheck:
+    """Count misses under the promised threshold on data that did not choose it: a test part, shifted images.
+
+    Parameters
+    ----------
+    promise : Promise
+    score, y_true : array_like, shape (N,)
+        Independent cases.
+    """
+    y, cleared = np.asarray(y_true), promise.clear(score)
+    n_cleared, misses = int(cleared.sum()), int(y[cleared].sum())
+    out_of = n_cleared if promise.risk == "cleared" else int(y.sum())
+    if n_cleared == 0 or out_of == 0:
+        nan = float("nan")
+        sentence = "Nothing is cleared, so nothing is promised or missed."
+        return PromiseCheck(n_cleared, misses, out_of, nan, nan, nan, "nothing cleared", sentence)
+    limits = stats.binomtest(misses, out_of).proportion_ci(0.95, method="exact")
+    verdict = (
+        "broken" if limits.low > promise.alpha else "kept" if limits.high <= promise.alpha else "not decided"
+    )
+    sentence = (
+        f"{misses} of {out_of} {_AMONG[promise.risk]} are missed: {100 * misses / out_of:.1f} % "
+        f"[{100 * limits.low:.1f}, {100 * limits.high:.1f}] against a promised {100 * promise.alpha:g} %: "
+        f"{verdict}."
+    )
+    return PromiseCheck(
+        n_cleared, misses, out_of, misses / out_of, float(limits.low), float(limits.high), verdict, sentence
+    )
