@@ -128,8 +128,8 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     _check_count(line, cell)
     cell.sort(key=lambda chromosome: (_SLOTS.index(chromosome.slot), chromosome.abnormal))
     sex = "".join(chromosome.slot for chromosome in cell if chromosome.slot in ("X", "Y"))
-    changes = (*_sex_changes(line, table), *changes)
-    return Karyotype(line.formula, level, tuple(cell), sex, _group(cell, changes, line.ploidy), changes)
+    changes = (*_set_changes(line, table), *_sex_changes(line, table), *changes)
+    return Karyotype(line.formula, level, tuple(cell), sex, _group(cell, changes), changes)
 
 
 def count_formula(counts: dict[str, int]) -> str:
@@ -158,7 +158,7 @@ def count_formula(counts: dict[str, int]) -> str:
 def _sex_chromosomes(line: CellLine, table: BandTable) -> list[Chromosome]:
     """Normal sex chromosomes as written; those beyond a normal complement are marked as gained."""
     names = list(line.sex)
-    extra = _beyond_normal(line)
+    extra = _beyond_pair(line) if line.ploidy == 2 else []
     cell = []
     for name in reversed(names):
         gained = name in extra
@@ -195,23 +195,30 @@ def _complement(line: CellLine) -> list[str]:
     return [*line.sex, *_rearranged_sex(line.parts), *lost]
 
 
-def _beyond_normal(line: CellLine) -> list[str]:
-    """Sex chromosomes beyond one set of XX or XY (of any combination in polyploidy)."""
-    complement = sorted(_complement(line))
-    if line.ploidy != 2 or len(complement) <= 2:
-        return []
-    normal = ["X", "Y"] if "Y" in complement else ["X", "X"]
-    for name in normal:
-        if name in complement:
-            complement.remove(name)
-    return complement
+def _beyond_pair(line: CellLine) -> list[str]:
+    """Sex chromosomes beyond XX or XY."""
+    beyond = _complement(line)
+    for name in ("X", "Y" if "Y" in beyond else "X"):
+        if name in beyond:
+            beyond.remove(name)
+    return beyond
+
+
+def _set_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
+    """Whole sets more or fewer than two."""
+    if line.ploidy == 2:
+        return ()
+    lost = (*AUTOSOMES, "X") if line.ploidy == 1 else ()
+    gained = (*AUTOSOMES * (line.ploidy - 2), *_beyond_pair(line))
+    produced = tuple(normal_chromosome(name, table) for name in gained)
+    return (Change(f"{line.ploidy}n", "polyploidy", lost, produced),)
 
 
 def _sex_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
     """Gains and losses that are written in the sex complement only: 45,X, 47,XXY."""
     gained = [
         Change(f"+{name}", "sex-chromosome", (), (normal_chromosome(name, table, abnormal=True),))
-        for name in _beyond_normal(line)
+        for name in (_beyond_pair(line) if line.ploidy == 2 else ())
     ]
     missing = line.ploidy - len(_complement(line))
     return (*gained, *(Change("-X", "sex-chromosome", ("X",), ()) for _ in range(missing)))
@@ -255,27 +262,18 @@ def _check_count(line: CellLine, cell: list[Chromosome]) -> None:
     )
 
 
-def _group(cell: list[Chromosome], changes: tuple[Change, ...], ploidy: int) -> str:
+def _group(cell: list[Chromosome], changes: tuple[Change, ...]) -> str:
     # by what is there, not by what was written: 46,XXYc,-X is a cell like any other
     counts = Counter(chromosome.slot for chromosome in cell)
     if not any(chromosome.rearranged for chromosome in cell) and count_formula(counts) in ("46,XX", "46,XY"):
         return "normal"
-    groups = {change.group for change in changes}
-    if ploidy != 2:
-        return "complex" if groups else "polyploidy"
     # A gain belongs to a rearrangement of the same chromosome: +21,rob(14;21)(q10;q10) is a translocation.
     rearranged = {
         s.chromosome for change in changes for c in change.produced if c.rearranged for s in c.segments
     }
-    joint = {
+    groups = {
         change.group
         for change in changes
-        if change.group in ("trisomy", "monosomy") and not _numerical_of(change, rearranged)
+        if change.group not in ("trisomy", "monosomy") or change.text[1:] not in rearranged
     }
-    groups = joint | (groups - {"trisomy", "monosomy"})
     return groups.pop() if len(groups) == 1 else "complex"
-
-
-def _numerical_of(change: Change, rearranged: set[str]) -> bool:
-    names = {*change.consumed, *(chromosome.slot for chromosome in change.produced)}
-    return bool(names & rearranged)

@@ -171,7 +171,7 @@ def _count(text: str) -> tuple[int, int]:
     match = _COUNT.fullmatch(text)
     if not match:
         raise KaryotypeError(
-            text,
+            text or ",",
             "Expected one chromosome count such as 46; ranges, 'inc' and composite counts cannot be drawn.",
         )
     count = int(match[1])

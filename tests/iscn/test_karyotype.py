@@ -1,0 +1,196 @@
+"""Whole formulae: counts, sex chromosomes, cell lines, groups, sizes, and errors that name part and rule."""
+
+import math
+
+import numpy as np
+import pytest
+
+from karyo_lib.iscn import AUTOSOMES, LEVELS, KaryotypeError, load_bands, parse_karyotype
+
+
+@pytest.mark.parametrize(
+    ("formula", "label", "group", "count_formula", "total"),
+    [
+        ("46,XX", "normal", "normal", "46,XX", 46),
+        ("46,XY", "normal", "normal", "46,XY", 46),
+        ("47,XY,+21", "abnormal", "trisomy", "47,XY,+21", 47),
+        ("48,XY,+18,+21", "abnormal", "trisomy", "48,XY,+18,+21", 48),
+        ("45,XX,-7", "abnormal", "monosomy", "45,XX,-7", 45),
+        ("46,XX,+8,-7", "abnormal", "complex", "46,XX,-7,+8", 46),
+        ("45,X", "abnormal", "sex-chromosome", "45,X", 45),
+        ("47,XXY", "abnormal", "sex-chromosome", "47,XXY", 47),
+        ("47,XYY", "abnormal", "sex-chromosome", "47,XYY", 47),
+        ("49,XXXXY", "abnormal", "sex-chromosome", "49,XXXXY", 49),
+        ("45,X,-Y", "abnormal", "sex-chromosome", "45,X", 45),
+        ("47,XX,+X", "abnormal", "sex-chromosome", "47,XXX", 47),
+        ("48,XXYc,+X", "abnormal", "sex-chromosome", "48,XXXY", 48),
+        ("46,XXYc,-X", "normal", "normal", "46,XY", 46),
+        ("69,XXY", "abnormal", "polyploidy", "69,XXY", 69),
+        ("92,XXXX", "abnormal", "polyploidy", "92,XXXX", 92),
+        ("23,X", "abnormal", "polyploidy", "23,X", 23),
+        ("59<2n>,XX,+1,+2,+3,+4,+5,+6,+7,+8,+9,+10,+11,+12,+14", "abnormal", "trisomy", None, 59),
+        ("46,XX,t(9;22)(q34;q11.2)", "abnormal", "translocation", "46,XX", 46),
+        ("46,X,i(X)(q10)", "abnormal", "ring/isochromosome/marker", "46,XX", 46),
+        ("47,XY,+mar", "abnormal", "ring/isochromosome/marker", "47,XY,+mar", 47),
+        ("48,XY,+2mar", "abnormal", "ring/isochromosome/marker", "48,XY,+mar,+mar", 48),
+        ("48,XX,+i(12)(p10)x2", "abnormal", "ring/isochromosome/marker", "48,XX,+12,+12", 48),
+        ("46,XX,del(5)(p15.2)", "abnormal", "deletion", "46,XX", 46),
+        ("46,XX,dup(1)(q22q25)", "abnormal", "duplication", "46,XX", 46),
+        ("46,XX,inv(16)(p13.1q22)", "abnormal", "inversion", "46,XX", 46),
+        ("46,XX,ins(2)(p13q21q31)", "abnormal", "insertion", "46,XX", 46),
+        ("47,XX,+8,t(9;22)(q34;q11.2)", "abnormal", "complex", "47,XX,+8", 47),
+    ],
+)
+def test_formulae(formula, label, group, count_formula, total):
+    karyotype = parse_karyotype(formula)
+    assert (karyotype.label, karyotype.group) == (label, group)
+    assert len(karyotype.chromosomes) == sum(karyotype.counts.values()) == total
+    assert count_formula in (None, karyotype.count_formula)
+    assert karyotype.formula == formula
+
+
+def test_a_normal_cell():
+    karyotype = parse_karyotype("46,XY")
+    assert [c.name for c in karyotype.chromosomes] == [*(n for n in AUTOSOMES for _ in range(2)), "X", "Y"]
+    assert not any(c.abnormal or c.rearranged or c.ring or c.junctions for c in karyotype.chromosomes)
+    assert all(c.centromeres == (load_bands(550).centromere(c.name),) for c in karyotype.chromosomes)
+    assert karyotype.change_sizes() == ()
+
+
+def test_the_copy_gained_is_marked():
+    for formula, slot, marks in (
+        ("47,XY,+21", "21", [False, False, True]),
+        ("47,XXY", "X", [False, True]),
+        ("47,XYY", "Y", [False, True]),
+    ):
+        assert [c.abnormal for c in parse_karyotype(formula).chromosomes if c.slot == slot] == marks
+    assert not any(c.abnormal for c in parse_karyotype("69,XXX").chromosomes)
+
+
+@pytest.mark.parametrize(
+    ("formula", "line", "expected"),
+    [
+        ("45,X[5]/46,XX[15]", 0, "45,X"),
+        ("mos 45,X[5]/46,XX[15]", 1, "46,XX"),
+        ("chi 46,XX//46,XY", 1, "46,XY"),
+        ("46,XX,t(9;22)(q34;q11.2)[3]/47,idem,+8[4]/48,sdl,+19[2]", 1, "47,XX,t(9;22)(q34;q11.2),+8"),
+        ("46,XX,t(9;22)(q34;q11.2)[3]/47,idem,+8[4]/48,sdl,+19[2]", 2, "48,XX,t(9;22)(q34;q11.2),+8,+19"),
+        ("46,XX,t(9;22)(q34;q11.2)[3]/47,sl,+8[cp4]", 1, "47,XX,t(9;22)(q34;q11.2),+8"),
+    ],
+)
+def test_cell_lines(formula, line, expected):
+    assert parse_karyotype(formula, cell_line=line).formula == expected
+
+
+def test_a_cell_line_that_is_not_there():
+    with pytest.raises(KaryotypeError, match="from 0 to 1"):
+        parse_karyotype("45,X/46,XX", cell_line=2)
+
+
+@pytest.mark.parametrize("suffix", ["mat", "pat", "dn", "inh", "dmat", "dpat", "dinh", "c"])
+def test_inheritance_does_not_change_the_cell(suffix):
+    plain = parse_karyotype("46,XX,t(9;22)(q34;q11.2)")
+    assert parse_karyotype(f"46,XX,t(9;22)(q34;q11.2){suffix}").chromosomes == plain.chromosomes
+
+
+def test_spaces_and_typeset_signs():
+    assert parse_karyotype(" 45, XX, \u22127 ").count_formula == "45,XX,-7"
+    assert parse_karyotype("48,XX,+del(6)(q21)\u00d72").counts["6"] == 4
+
+
+@pytest.mark.parametrize(
+    ("formula", "part", "rule"),
+    [
+        ("", "''", "Received no text"),
+        (None, "None", "Received no text"),
+        ("banana", "banana", "parted by a comma"),
+        ("46", "46", "parted by a comma"),
+        ("46,XX,", ",", "after each comma"),
+        ("46,XX,banana", "banana", "cannot be applied"),
+        ("45~48,XX,-5", "45~48", "one chromosome count"),
+        ("22,X", "22", "outside valid range"),
+        ("93,XXXX,+1", "93", "outside valid range"),
+        ("46,XZ", "XZ", "X first"),
+        ("46,U", "U", "undisclosed"),
+        ("46,YY", "YY", "at least one X"),
+        ("45,Y", "Y", "at least one X"),
+        ("47,XX", "47", "make 46 chromosomes"),
+        ("46,XXY", "46", "make 47 chromosomes"),
+        ("45,XX,-Y", "XX", "normal complement of 2"),
+        ("47,XXX,+X", "XXX", "48,XXYc"),
+        ("46,XX,i(X)(q10)", "46", "the normal ones alone"),
+        ("43,XX,-21,-21,-21", "-21", "No normal chromosome 21 is left"),
+        ("44,XX,-5,-5,del(5)(q13)", "del(5)(q13)", "No normal chromosome 5 is left"),
+        ("46,XX,-der(9)t(9;22)(q34;q11.2)", "-der(9)t(9;22)(q34;q11.2)", "whole normal chromosome"),
+        ("47,XX,+23", "+23", "'23'"),
+        ("46,XX,del(99)(q13)", "del(99)(q13)", "'99'"),
+        ("46,XX,t(9;99)(q34;q11)", "t(9;99)(q34;q11)", "'99'"),
+        ("46,XX,t(9;22)(q44;q11.2)", "t(9;22)(q44;q11.2)", "Chromosome 9 has no band q44"),
+        ("46,XX,t(9;22)(q34)", "t(9;22)(q34)", "2 chromosomes but 1 breakpoints"),
+        ("46,XX,t(9)(q34)", "t(9)(q34)", "two or more chromosomes"),
+        ("46,XX,del(5)(p13q13)", "del(5)(p13q13)", "same arm"),
+        ("46,XX,del(5)(q1)", "del(5)(q1)", "bands such as q34"),
+        ("46,XX,del(5)", "del(5)", "Invalid deletion format"),
+        ("46,XX,del(5)(q?)", "del(5)(q?)", "uncertain"),
+        ("46,XX,?del(5)(q13)", "?del(5)(q13)", "uncertain"),
+        ("46,XX,dup(1)(q32)", "dup(1)(q32)", "two bands"),
+        ("46,XX,dup(1)(q10q10)", "dup(1)(q10q10)", "no band to copy"),
+        ("46,XX,del(1)(q10q10)", "del(1)(q10q10)", "no band to lose"),
+        ("46,XX,inv(1)(p10q10)", "inv(1)(p10q10)", "two different breaks"),
+        ("46,XX,i(17)(p11)", "i(17)(p11)", "write idic"),
+        ("46,XX,idic(17)(q10)", "idic(17)(q10)", "write i,"),
+        ("45,XX,dic(13;14)(q10;q10)", "dic(13;14)(q10;q10)", "off the centromere"),
+        ("45,XX,rob(1;14)(q10;q10)", "rob(1;14)(q10;q10)", "13, 14, 15, 21, 22"),
+        ("45,XX,rob(13;14)(p10;q10)", "rob(13;14)(p10;q10)", "q10;q10"),
+        ("45,XX,der(13;14)(q11;q11)", "der(13;14)(q11;q11)", "der(A;B)(q10;q10)"),
+        ("46,XX,r(7)(q36p22)", "r(7)(q36p22)", "a break in p, then one in q"),
+        ("46,XX,der(9)", "der(9)", "followed by the changes"),
+        ("46,XX,der(9)t(1;3)(p32;q21)", "der(9)t(1;3)(p32;q21)", "None of its chromosomes"),
+        ("46,XX,der(1)t(1;7)(q10;p10)", "der(1)t(1;7)(q10;p10)", "der(A;B)"),
+        ("46,XX,der(1)del(1)(p22)t(1;9)(p36;q34)", "der(1)del(1)(p22)t(1;9)(p36;q34)", "no longer on"),
+        ("46,XX,der(1)inv(9)(p12q13)", "der(1)inv(9)(p12q13)", "Expected a change of chromosome 1"),
+        ("46,XX,ins(2)(q21q13q31)", "ins(2)(q21q13q31)", "point of insertion"),
+        ("46,XX,ins(1;2;3)(q21;q13q31)", "ins(1;2;3)(q21;q13q31)", "one or two chromosomes"),
+        ("46,XX,dmin", "dmin", "cannot be applied"),
+        ("46,XY,fra(X)(q27.3)", "fra(X)(q27.3)", "cannot be applied"),
+        ("47,XX,+93mar", "+93mar", "1 to 92 markers"),
+        ("46,XX,del(5)(q13\u2192q33)", "\u2192", "plain letters"),
+        ("46\u00b2,XX", "\u00b2", "plain letters"),
+        ("47,idem,+8", "idem", "this is the first"),
+        ("46,XX" + ",+1" * 400, "46,XX,+1", "at most 1000"),
+    ],
+)
+def test_impossible_formulae_name_the_part_and_the_rule(formula, part, rule):
+    with pytest.raises(KaryotypeError) as caught:
+        parse_karyotype(formula)
+    assert part in str(caught.value)
+    assert rule in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_sizes():
+    table = load_bands(550)
+    ((text, size),) = parse_karyotype("46,XX,del(5)(p15.2)").change_sizes()
+    assert text == "del(5)(p15.2)"
+    assert size.units == table.find("5", "p15.2")[1]
+    assert size.megabases == pytest.approx(table.bp("5", size.units) / 1e6)
+    assert size.pixels(0.01) == pytest.approx(size.units / 100)
+    ((_, size),) = parse_karyotype("47,XY,+21").change_sizes()
+    assert (size.units, size.megabases) == (3200, pytest.approx(46.709983))
+    ((_, size),) = parse_karyotype("46,X,i(X)(q10)").change_sizes()
+    assert size.lost == table.centromere("X")
+    assert size.gained == 8610 - table.centromere("X")
+    ((_, size),) = parse_karyotype("46,XX,t(9;22)(q34;q11.2)").change_sizes()
+    assert size.moved == 7950 - 7454 + 3400 - 1629
+    ((_, size),) = parse_karyotype("46,XX,inv(16)(p13.1q22)").change_sizes()
+    assert size.moved == np.diff([sum(table.find("16", band)) / 2 for band in ("p13.1", "q22")])
+    ((_, size),) = parse_karyotype("47,XX,+mar").change_sizes()
+    assert size.units == 1800
+    assert math.isnan(size.megabases)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_level_is_carried_into_the_chromosomes(level):
+    karyotype = parse_karyotype("46,XX,t(9;22)(q34;q11.2)", level)
+    assert karyotype.level == level
+    assert {c.level for c in karyotype.chromosomes} == {level}
