@@ -1,0 +1,186 @@
+"""The command ``karyo``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from karyo_lib import __version__
+from karyo_lib.atomic import NoSpace, writing
+
+app = typer.Typer(
+    name="karyo",
+    help="Reads karyograms: normal or abnormal, how sure, and when a specialist must look.\n\n"
+    "A research tool, not a medical device.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn an error into one message; KARYO_DEBUG=1 shows where it arose."""
+
+    @wraps(command)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            _errors.print(
+                "Stopped. What is finished is kept; the same command goes on from there.", style="yellow"
+            )
+            raise typer.Exit(130) from None
+        except (ValueError, TypeError, OSError) as error:
+            if os.environ.get("KARYO_DEBUG", "0") != "0":
+                raise
+            text = error.strerror if isinstance(error, NoSpace) else str(error)
+            _errors.print(text, style="red", markup=False)
+            raise typer.Exit(1) from None
+
+    return told
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"karyo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@_told_plainly
+def run(
+    profile: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="**smoke** shows that it works, **quick** shortens fine-tuning, **thesis** does everything.",
+        ),
+    ] = "quick",
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR", help="Your own karyograms: folders `normal/` and `abnormal/`, or a `metadata.csv`."
+        ),
+    ] = "",
+    bank: Annotated[
+        str, typer.Option(metavar="DIR", help="Real chromosomes to lay karyograms out from.")
+    ] = "",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="One notebook, by name or number; may be given more than once."),
+    ] = None,
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Run folder; `reports/<profile>` if not given.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw, split and training.")] = 2020,
+    weights: Annotated[
+        str, typer.Option(metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`.")
+    ] = "",
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh/--resume",
+            help="Do everything again, or go on: notebooks whose inputs are unchanged are kept.",
+        ),
+    ] = False,
+) -> None:
+    """Run the seven notebooks and write one HTML report each.
+
+    Examples:
+
+    * `karyo run` : drawn karyograms, about 20 minutes on 2 cores
+
+    * `karyo run --profile smoke --out reports/look` : does it work here?
+
+    * `karyo run --data my_karyograms --out reports/mine` : your own images
+
+    * `karyo run --only 04 --only 05 --fresh` : two of the notebooks, again
+    """
+    from karyo_lib.report.execute import run_study
+    from karyo_lib.runs import Run
+
+    opened = Run.open(profile, run_dir=out, seed=seed, data=data, bank=bank, weights=weights)
+    records = run_study(opened, only=only or (), fresh=fresh)
+    bad = [name for name, record in records.items() if record["status"] != "done"]
+    if bad:
+        _errors.print(f"Not finished: {', '.join(bad)}. The index says why.", style="red")
+    typer.echo(f"{opened.dir / 'index.html'}")
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_told_plainly
+def draw(
+    formula: Annotated[str, typer.Argument(help='Karyotype in ISCN, in quotes: "46,XX,t(9;22)(q34;q11.2)".')],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Image to write; PNG, JPEG, TIFF.")
+    ],
+    level: Annotated[int, typer.Option(help="Bands: 400, 550 or 850.")] = 550,
+    style: Annotated[str, typer.Option(help="Lab style; an unknown one lists all.")] = "classic",
+    seed: Annotated[int, typer.Option(min=0, help="Of bends, lengths, stain and noise.")] = 0,
+    size: Annotated[
+        int, typer.Option(min=0, help="Side of the page in pixels; 0 for the style's native size.")
+    ] = 0,
+    annotations: Annotated[
+        bool | None,
+        typer.Option(help="Arrows, boxes and titles on what is abnormal; the style decides if not given."),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table to write (CSV): box, name and place of each chromosome."),
+    ] = None,
+) -> None:
+    """Draw the karyogram of a formula.
+
+    Example: `karyo draw "46,XX,t(9;22)(q34;q11.2)" --level 550 --style classic --seed 3 -o page.png`
+    """
+    from PIL import Image
+
+    from karyo_lib.draw import draw_karyogram
+
+    if output.suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"Expected an image file name such as page.png. Received {output.name!r}.")
+    page = draw_karyogram(
+        formula,
+        style=style,
+        seed=seed,
+        size=(size, size) if size else None,
+        level=level,
+        annotate=annotations,
+    )
+    with writing(output) as part:
+        Image.fromarray(page.image).save(part)
+    if truth:
+        with writing(truth) as part:
+            page.truth.to_csv(part, index=False)
+    height, width = page.image.shape
+    typer.echo(f"{output}: {page.formula}, {len(page.truth)} chromosomes, {width} x {height} px")
+
+
+def main() -> None:
+    """Entry point of the ``karyo`` command."""
+    sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The notebooks of the study: which there are, in what order, and which needs the files of which."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from karyo_lib.settings import SettingsError, suggest
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook of the study.
+
+    Attributes
+    ----------
+    name : str
+        File name without suffix, ``'04_transfer'``.
+    path : pathlib.Path
+    title : str
+        Its first heading.
+    needs : tuple of str
+        Earlier notebooks named in its code, as in ``run.load_table("splits", made_by="02_augment")``.
+    parameters : tuple of str
+        Names assigned in its parameters cell.
+    cells : int
+    """
+
+    name: str
+    path: Path
+    title: str
+    needs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    cells: int
+
+
+def find_notebooks(folder: Path) -> tuple[Notebook, ...]:
+    """Return the notebooks of *folder* whose names begin with two digits, in that order.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise SettingsError(
+            f"Expected notebooks named 01_..., 02_... in the folder {folder.name!r}. Received none: "
+            "run karyo from a checkout of its repository."
+        )
+    names = [path.stem for path in paths]
+    return tuple(_read(path, names[:place]) for place, path in enumerate(paths))
+
+
+def _read(path: Path, earlier: list[str]) -> Notebook:
+    content = nbformat.read(path, as_version=4)
+    code = "\n".join(cell.source for cell in content.cells if cell.cell_type == "code")
+    prose = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
+    heading = re.search(r"^# +(.+)$", prose, re.MULTILINE)
+    return Notebook(
+        name=path.stem,
+        path=path,
+        title=heading[1].strip() if heading else path.stem,
+        needs=tuple(name for name in earlier if re.search(rf"[\"']{re.escape(name)}[\"']", code)),
+        parameters=parameters_of(content),
+        cells=len(content.cells),
+    )
+
+
+def parameters_of(content: nbformat.NotebookNode) -> tuple[str, ...]:
+    """Return the names assigned in the cell tagged ``parameters``."""
+    for cell in content.cells:
+        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
+            return tuple(re.findall(r"^(\w+)\s*(?::[^=\n]+)?=", cell.source, re.MULTILINE))
+    return ()
+
+
+def check_parameters(notebook: Notebook, given: dict[str, Any]) -> None:
+    """Raise unless the notebook declares every parameter given; papermill alone would only warn.
+
+    Raises
+    ------
+    SettingsError
+    """
+    for name in given:
+        if name not in notebook.parameters:
+            raise SettingsError(
+                f"Expected a parameter of {notebook.name}, one of {', '.join(notebook.parameters)}. "
+                f"Received {name!r}.{suggest(name, notebook.parameters)}"
+            )
+
+
+def choose(notebooks: tuple[Notebook, ...], only: Iterable[str]) -> tuple[Notebook, ...]:
+    """Return the notebooks named in *only*, by full name or by number (``'04'``); all if it is empty.
+
+    Raises
+    ------
+    SettingsError
+        If a name fits none.
+    """
+    names = tuple(notebook.name for notebook in notebooks)
+    chosen = set()
+    for wanted in only:
+        wanted = wanted.removesuffix(".ipynb")
+        found = [name for name in names if wanted in (name, name[:2], name[:2].lstrip("0"))]
+        if not found:
+            raise SettingsError(
+                f"Expected a notebook, one of {', '.join(names)}. "
+                f"Received {wanted!r}.{suggest(wanted, names)}"
+            )
+        chosen.update(found)
+    return tuple(notebook for notebook in notebooks if notebook.name in chosen) if chosen else notebooks

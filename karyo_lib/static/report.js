@@ -1,0 +1,50 @@
+/* Contents that follow the reading, one switch for all code, figures that open large. */
+(function () {
+  var links = Array.prototype.slice.call(document.querySelectorAll(".contents a"));
+  var targets = links.map(function (link) { return document.getElementById(decodeURIComponent(link.hash.slice(1))); });
+  function follow() {
+    var place = 0;
+    targets.forEach(function (target, i) { if (target && target.getBoundingClientRect().top < 120) place = i; });
+    if (window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 4) place = links.length - 1;
+    links.forEach(function (link, i) {
+      if (i === place) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
+    });
+  }
+  if (links.length) {
+    var waiting = false;
+    window.addEventListener("scroll", function () {
+      if (!waiting) { waiting = true; requestAnimationFrame(function () { waiting = false; follow(); }); }
+    }, { passive: true });
+    follow();
+  }
+
+  var codeSwitch = document.getElementById("code-switch");
+  if (codeSwitch) codeSwitch.addEventListener("click", function () {
+    var open = codeSwitch.getAttribute("aria-pressed") !== "true";
+    document.querySelectorAll("details.code").forEach(function (part) { part.open = open; });
+    codeSwitch.setAttribute("aria-pressed", String(open));
+    codeSwitch.textContent = open ? "Hide all code" : "Show all code";
+  });
+
+  var box = document.getElementById("enlarged");
+  if (box) {
+    var large = box.querySelector("img");
+    function enlarge(image) { large.src = image.src; large.alt = image.alt; box.showModal(); }
+    document.querySelectorAll(".karyo-figure img").forEach(function (image) {
+      image.tabIndex = 0;
+      image.setAttribute("role", "button");
+      image.setAttribute("aria-label", "Enlarge: " + image.alt);
+      image.addEventListener("click", function () { enlarge(image); });
+      image.addEventListener("keydown", function (event) {
+        if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(image); }
+      });
+    });
+    box.addEventListener("click", function () { box.close(); });
+  }
+
+  window.addEventListener("beforeprint", function () {   // a printed page cannot be unfolded
+    document.querySelectorAll(".provenance details").forEach(function (part) { part.open = true; });
+  });
+  var hash = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (hash) for (var part = hash; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+})();
