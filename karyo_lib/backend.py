@@ -42,6 +42,8 @@ with _quiet_start():
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
+        # Its advice on retracing is about loops over new models, which karyo avoids where it can.
+        tf.get_logger().setLevel("ERROR")
         # Take GPU memory as it is needed; it can only be said before the first operation.
         for _gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(_gpu, True)
