@@ -3,9 +3,12 @@
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import cv2
+import joblib
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -152,3 +155,92 @@ def prepare_dataset(
         pixels = fit_page(read_image(Path(root) / source), size)
         digests.append(write_page(Path(out_dir) / target, pixels))
     return prepared.assign(sha256=digests)
+
+
+class PageLog:
+    """What the finished pages of a folder were made from, so that an interrupted call resumes.
+
+    Kept as ``pages.csv`` in the folder, a line a page, written as each page is finished.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        Created where it does not exist.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.folder / "pages.csv"
+        lines = self._file.read_text("utf-8").splitlines() if self._file.is_file() else []
+        rows = (line.split(",") for line in lines)
+        # A line cut short by a crash has no valid digest and its page is made again.
+        self._done = {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
+
+    def finished(self, path: str, made_from: str) -> str | None:
+        """Return the SHA-256 of a page that is there, whole, and made from just this; else None."""
+        key, digest = self._done.get(path, ("", ""))
+        file = self.folder / path
+        if key == made_from and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
+            return digest
+        return None
+
+    def add(self, path: str, made_from: str, digest: str) -> None:
+        """Note that a page is finished."""
+        with open(self._file, "a", encoding="utf-8") as file:
+            file.write(f"{path},{made_from},{digest}\n")
+
+
+def make_pages(
+    jobs: list[tuple[str, str, Callable[[], np.ndarray]]],
+    folder: str | os.PathLike,
+    *,
+    title: str,
+    progress: bool = True,
+    n_jobs: int = 1,
+) -> list[str]:
+    """Make and write the pages of a folder that are not finished yet.
+
+    Parameters
+    ----------
+    jobs : list of (str, str, callable)
+        For each page its path below `folder`, a text that names all that it is made from, and a function
+        without arguments that makes it: uint8 (H, W). The function is pickled where `n_jobs` is not 1.
+    folder : str or os.PathLike
+    title : str
+        What the progress bar says.
+    progress : bool
+    n_jobs : int
+        Processes.
+
+    Returns
+    -------
+    list of str
+        SHA-256 of each page's file, in the order of the jobs.
+    """
+    log = PageLog(folder)
+    keys = [hashlib.sha256(made_from.encode()).hexdigest() for _, made_from, _ in jobs]
+    digests = [log.finished(path, key) for (path, _, _), key in zip(jobs, keys, strict=True)]
+    missing = [i for i, digest in enumerate(digests) if digest is None]
+    work = (joblib.delayed(_make_page)(log.folder / jobs[i][0], jobs[i][2]) for i in missing)
+    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(work)
+    bar = tqdm(done, title, len(jobs), initial=len(jobs) - len(missing), unit="page", disable=not progress)
+    for i, digest in zip(missing, bar, strict=True):
+        log.add(jobs[i][0], keys[i], digest)
+        digests[i] = digest
+    return digests
+
+
+def _make_page(path: Path, make: Callable[[], np.ndarray]) -> str:
+    return write_page(path, make())
+
+
+def source_digest(*modules: ModuleType) -> str:
+    """Return a digest of the source of modules and packages: pages made by other code are made again."""
+    digest = hashlib.sha256()
+    for module in modules:
+        file = Path(module.__file__)
+        files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+        for source in files:
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
