@@ -35,9 +35,9 @@ TRISOMY = {
     "12": 15.0,
     "7": 10.0,
 }
-OTHER_TRISOMY = 5.0
-MONOSOMY = {"7": 15.0, "21": 8.0, "22": 4.0, "18": 4.0, "13": 4.0, "5": 4.0}
-OTHER_MONOSOMY = 1.5
+OTHER_TRISOMY = 20.0
+MONOSOMY = {"7": 40.0, "21": 15.0, "5": 15.0}
+OTHER_MONOSOMY = 12.0
 SEX = {
     "X": 220.0,
     "XXX": 500.0,
@@ -76,8 +76,8 @@ class CountSettings:
     """
 
     p_abnormal: float = 0.15
-    p_missed: float = 0.001
-    false_objects: float = 0.05
+    p_missed: float = 0.0002
+    false_objects: float = 0.02
     sharpness: float = 1.0
     class_share: tuple[float, ...] = field(default=(*([2 / 46] * 22), 1.5 / 46, 0.5 / 46))
     none_share: float = 0.06
@@ -138,6 +138,19 @@ def format_counts(counts: np.ndarray | tuple[int, ...]) -> str:
     for name, n in zip(AUTOSOMES, counts[:22], strict=True):
         parts += [f"{'+' if n > ploidy else '-'}{name}"] * abs(n - ploidy)
     return ",".join(parts)
+
+
+def formula_group(formula: str) -> str:
+    """Group of a count formula: 'normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy' or 'multiple'."""
+    total, sex, *changes = formula.split(",")
+    if int(total) >= 58:
+        return "polyploidy"
+    odd_sex = sex not in ("XX", "XY")
+    if not changes:
+        return "sex-chromosome" if odd_sex else "normal"
+    if odd_sex or len(changes) > 1:
+        return "multiple"
+    return "trisomy" if changes[0].startswith("+") else "monosomy"
 
 
 def _counts(sex: str, changes: tuple[tuple[str, int], ...] = (), ploidy: int = 2) -> tuple[int, ...]:

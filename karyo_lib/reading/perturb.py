@@ -31,6 +31,8 @@ class StripVariety:
         Log of the contrast factor and of the gamma exponent.
     noise : float
         Grey noise, in units of ink.
+    mottle : float
+        Blotches a few rows long, in units of ink.
     patch : float
         Probability of a dark or pale patch, as where another chromosome crossed.
     size : float
@@ -47,6 +49,7 @@ class StripVariety:
     width: float = 0.1
     contrast: float = 0.18
     noise: float = 0.03
+    mottle: float = 0.0
     patch: float = 0.12
     size: float = 0.05
     upside_down: float = 0.1
@@ -113,7 +116,11 @@ def alter_strips(
         ) ** 2
         out[i] += rng.uniform(-0.4, 0.5) * np.exp(-reach) * (out[i] > 0.05)
     inked = out > 0.03
-    out = out + rng.normal(0, variety.noise, out.shape).astype(np.float32) * inked
+    grain = rng.normal(0, variety.noise, out.shape).astype(np.float32)
+    if variety.mottle:
+        blotches = ndimage.gaussian_filter(rng.normal(size=out.shape).astype(np.float32), (0, 2.0, 1.2))
+        grain += variety.mottle * rng.uniform(0, 2, (n, 1, 1)).astype(np.float32) * blotches / blotches.std()
+    out = out + grain * inked
     return np.maximum(out, 0).astype(np.float32), (sizes + rng.normal(0, variety.size, sizes.shape)).astype(
         np.float32
     )

@@ -1,0 +1,465 @@
+"""Reads a karyogram as a cytogeneticist does: find, name, count, compare; says how sure, and when to refer."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, log_softmax, logit
+from sklearn.linear_model import LogisticRegression
+
+from karyo_lib.iscn.bands import load_bands
+from karyo_lib.reading.alter import alter_cells
+from karyo_lib.reading.compare import (
+    ClassReference,
+    PairScorer,
+    band_profiles,
+    homologue_pairs,
+    measure_pairs,
+)
+from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromosomes, formula_group
+from karyo_lib.reading.find import FoundPage, find_chromosomes
+from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
+from karyo_lib.reading.position import position_evidence
+from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
+from karyo_lib.reading.training import LabelledStrips
+from karyo_lib.resources import data_file
+
+
+@dataclass(frozen=True)
+class ReaderSettings:
+    """What the reader believes and when it refers.
+
+    Attributes
+    ----------
+    position_weight : float
+        Weight of the place on the page as evidence of class; 0 reads chromosomes by their looks alone.
+    p_structural : float
+        Share of pages with a structural change, before the page is seen.
+    least_found : int
+        Pages with fewer chromosomes are referred.
+    least_certain : float
+        Pages whose best count formula is less probable are referred.
+    doubtful : float
+        Chromosomes whose class is less probable are marked.
+    """
+
+    position_weight: float = 0.7
+    p_structural: float = 0.05
+    least_found: int = 40
+    least_certain: float = 0.7
+    doubtful: float = 0.8
+
+
+@dataclass(frozen=True)
+class PairEvidence:
+    """The pair that differs most, ready to draw.
+
+    Attributes
+    ----------
+    chromosome : str
+    images : tuple of ndarray
+        Both strips; once where there is one copy.
+    profiles : ndarray, shape (1 or 2, STRIP_LENGTH)
+        Band profiles, p end first.
+    reference : ndarray, shape (STRIP_LENGTH,)
+        The class's usual profile.
+    location : float
+        Where they differ most, as a fraction of the length from the p end.
+    band : str
+        The band at that place of a normal chromosome, for example ``'9q34.1'``.
+    """
+
+    chromosome: str
+    images: tuple[np.ndarray, ...]
+    profiles: np.ndarray
+    reference: np.ndarray
+    location: float
+    band: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from a page.
+
+    Attributes
+    ----------
+    chromosomes : pandas.DataFrame
+        One row an object: box ``x0, y0, x1, y1`` (pixels), ``row``, ``slot``, ``chromosome`` (class; '' where it is no
+        chromosome), ``probability`` of that class given the counts, ``alone`` and ``alone_probability`` (best class
+        from its looks alone), ``none_probability``, ``upside_down`` and ``doubtful`` (bool), ``pair_score``.
+    pairs : pandas.DataFrame
+        ``chromosome, first, second, score, location, band``; scores above 0 are rarer than 1 in 200 normal pairs.
+    formula, group : str
+        Count formula and its group ('normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy', 'multiple';
+        'structural' where counts are normal and a pair differs).
+    formula_probability, p_abnormal, p_count, p_structural : float
+        Probability of the formula; of any abnormality; of an abnormal count; of a structural change.
+    candidates : pandas.DataFrame
+        ``formula, probability, n``.
+    refer_reason : str
+        Why a specialist must look; '' where nothing speaks for it.
+    evidence : PairEvidence or None
+    passes : ndarray of float32, shape (T,)
+        ``p_abnormal`` under Monte Carlo dropout; empty where none was asked for.
+    found : FoundPage
+    """
+
+    chromosomes: pd.DataFrame
+    pairs: pd.DataFrame
+    formula: str
+    group: str
+    formula_probability: float
+    p_abnormal: float
+    p_count: float
+    p_structural: float
+    candidates: pd.DataFrame
+    refer_reason: str
+    evidence: PairEvidence | None
+    passes: np.ndarray
+    found: FoundPage
+
+
+class Reader:
+    """Finds, names, counts and compares the chromosomes of a page.
+
+    Parameters
+    ----------
+    settings : ReaderSettings, optional
+    counting : CountSettings, optional
+    """
+
+    def __init__(self, settings: ReaderSettings | None = None, counting: CountSettings | None = None):
+        self.settings = settings or ReaderSettings()
+        self.counting = counting or CountSettings()
+        self.namer: Namer | None = None
+        self.reference: ClassReference | None = None
+        self.scorer: PairScorer | None = None
+        self.structural = (1.0, -3.0)
+
+    def fit(
+        self,
+        training: LabelledStrips,
+        validation: LabelledStrips,
+        naming: NamingSettings | None = None,
+        *,
+        start: "Reader | None" = None,
+        on_epoch: Callable[[int, dict], None] | None = None,
+        seed: int = 2020,
+    ) -> "Reader":
+        """Train on normal cells.
+
+        Parameters
+        ----------
+        training, validation : LabelledStrips
+            Chromosomes of different patients. Validation chromosomes set temperature, pair score and calibration.
+        naming : NamingSettings, optional
+        start : Reader, optional
+            Fine-tune from this reader's network.
+        on_epoch : callable, optional
+            Called with the epoch's number and its logs.
+        seed : int
+            For the cut-and-joined chromosomes.
+
+        Returns
+        -------
+        Reader
+            Itself.
+        """
+        self.namer = Namer(naming).fit(
+            training.strips,
+            training.names,
+            (validation.strips, validation.names),
+            start=None if start is None else start.namer,
+            on_epoch=on_epoch,
+        )
+        return self.fit_comparison(training, validation, seed=seed)
+
+    def fit_comparison(
+        self, training: LabelledStrips, validation: LabelledStrips, *, seed: int = 2020
+    ) -> "Reader":
+        """Fit reference, pair score and calibration for a network that is already trained."""
+        self.reference = ClassReference.fit(training.strips, class_indices(training.names))
+        cells = alter_cells(validation, seed=seed)
+        names = self._ready()[0].predict(cells.strips)
+        measures = measure_pairs(cells.strips, names, cells.pairs, cells.labels, self.reference)
+        self.scorer = PairScorer.fit(measures.features, cells.altered, cells.labels)
+        scores = pd.Series(self.scorer.score(measures.features, cells.labels))
+        normal = scores[cells.altered == 0].groupby(cells.cells[cells.altered == 0]).max()
+        changed = np.maximum(
+            scores[cells.altered == 1], normal.loc[cells.cells[cells.altered == 1]].to_numpy()
+        )
+        x = np.concatenate([normal, changed])[:, None]
+        y = np.repeat([0, 1], [len(normal), len(changed)])
+        model = LogisticRegression(class_weight="balanced").fit(x, y)
+        self.structural = (float(max(model.coef_[0, 0], 0.0)), float(model.intercept_[0]))
+        return self
+
+    def _ready(self) -> tuple[Namer, ClassReference, PairScorer]:
+        if self.namer is None:
+            raise ValueError(
+                "Expected a trained Reader. Received one without a network: call fit or Reader.load()."
+            )
+        return self.namer, self.reference, self.scorer
+
+    def read(self, image: np.ndarray, passes: int = 0, seed: int = 0) -> Reading:
+        """Read a page.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, shape (H, W)
+        passes : int, default 0
+            Monte Carlo dropout passes through the naming network.
+        seed : int
+            For these passes.
+
+        Returns
+        -------
+        Reading
+        """
+        namer, _, _ = self._ready()
+        found = find_chromosomes(image)
+        if len(found) == 0:
+            return _nothing_read(found, passes)
+        strips = straighten_cell(found.cutouts, found.masks)
+        names = namer.predict(strips)
+        count = self._count(names, found.boxes)
+        pairs, evidence = self._compare(strips, names, count)
+        p_structural = self._p_structural(pairs)
+        p_abnormal = 1 - (1 - count.p_abnormal) * (1 - p_structural)
+        table = self._table(found, names, count, pairs)
+        sampled = np.zeros(0, np.float32)
+        if passes:
+            draws = namer.sample(strips, passes, seed)
+            each = (
+                Names(draws.log_proba[t], draws.log_none[t], draws.p_upside_down[t]) for t in range(passes)
+            )
+            p_count = np.array([self._count(n, found.boxes, keep=40).p_abnormal for n in each])
+            sampled = (1 - (1 - p_count) * (1 - p_structural)).astype(np.float32)
+        group = formula_group(count.formula)
+        return Reading(
+            chromosomes=table,
+            pairs=pairs,
+            formula=count.formula,
+            group="structural" if group == "normal" and p_structural > 0.5 else group,
+            formula_probability=count.probability,
+            p_abnormal=float(p_abnormal),
+            p_count=count.p_abnormal,
+            p_structural=p_structural,
+            candidates=count.candidates,
+            refer_reason=self._refer(table, names, count),
+            evidence=evidence,
+            passes=sampled,
+            found=found,
+        )
+
+    def _count(self, names: Names, boxes: pd.DataFrame | None, keep: int = 150) -> CountPosterior:
+        log_proba = names.log_proba.astype(float)
+        if boxes is not None and self.settings.position_weight:
+            log_proba = log_proba + self.settings.position_weight * position_evidence(boxes, names.log_proba)
+        return count_chromosomes(log_proba, names.log_none, self.counting, keep)
+
+    def count_cell(self, strips: Strips) -> CountPosterior:
+        """Count straightened chromosomes of a cell, with no page around them."""
+        return self._count(self._ready()[0].predict(strips), None)
+
+    def _compare(
+        self, strips: Strips, names: Names, count: CountPosterior
+    ) -> tuple[pd.DataFrame, PairEvidence | None]:
+        _, reference, scorer = self._ready()
+        pairs = homologue_pairs(count.assigned)
+        if pairs.empty:
+            return pairs.assign(chromosome=[], score=[], location=[], band=[]), None
+        turned = names.p_upside_down > 0.5
+        images = np.where(turned[:, None, None], strips.images[:, ::-1], strips.images)
+        upright = Strips(images, strips.sizes, strips.lengths, strips.centrelines)
+        labels = pairs["label"].to_numpy()
+        measures = measure_pairs(upright, names, pairs[["first", "second"]].to_numpy(), labels, reference)
+        bands = load_bands(550)
+        classes = [CLASSES[k] for k in labels]
+        places = [
+            f"{c}{(b := bands.band_at(c, at * bands.length(c) * 0.9999)).arm}{b.name.lstrip('pq')}"
+            for c, at in zip(classes, measures.location, strict=True)
+        ]
+        pairs = pairs.assign(
+            chromosome=classes,
+            score=scorer.score(measures.features, labels),
+            location=measures.location,
+            band=places,
+        )
+        worst = pairs.loc[pairs["score"].idxmax()]
+        own = list(dict.fromkeys([int(worst["first"]), int(worst["second"])]))
+        evidence = PairEvidence(
+            chromosome=worst["chromosome"],
+            images=tuple(images[i] for i in own),
+            profiles=band_profiles(images[own]),
+            reference=reference.profiles[int(worst["label"])],
+            location=float(worst["location"]),
+            band=worst["band"],
+        )
+        return pairs.drop(columns="label"), evidence
+
+    def _p_structural(self, pairs: pd.DataFrame) -> float:
+        if pairs.empty:
+            return 0.0
+        slope, intercept = self.structural
+        # fitted on as many changed as normal cells, used where changes are as rare as the settings say
+        return float(expit(slope * pairs["score"].max() + intercept + logit(self.settings.p_structural)))
+
+    def _table(
+        self, found: FoundPage, names: Names, count: CountPosterior, pairs: pd.DataFrame
+    ) -> pd.DataFrame:
+        rows = np.arange(len(found))
+        assigned = count.assigned
+        alone = log_softmax(names.log_proba, axis=1)
+        probability = np.where(assigned >= 0, count.proba[rows, assigned], np.exp(names.log_none))
+        score = np.full(len(found), np.nan)
+        for pair in pairs.itertuples():
+            for i in (pair.first, pair.second):
+                score[i] = np.nanmax([score[i], pair.score]) if np.isfinite(score[i]) else pair.score
+        return found.boxes.assign(
+            chromosome=[CLASSES[k] if k >= 0 else "" for k in assigned],
+            probability=probability,
+            alone=[CLASSES[k] for k in alone.argmax(1)],
+            alone_probability=np.exp(alone.max(1)),
+            none_probability=np.exp(names.log_none),
+            upside_down=names.p_upside_down > 0.5,
+            doubtful=(probability < self.settings.doubtful) | (assigned < 0),
+            pair_score=score,
+        )
+
+    def _refer(self, table: pd.DataFrame, names: Names, count: CountPosterior) -> str:
+        reasons = []
+        unread = int((table["chromosome"] == "").sum())
+        if len(table) < self.settings.least_found:
+            reasons.append(f"only {len(table)} chromosomes found")
+        if count.missed and len(count.missed) <= 6:
+            reasons.append(f"chromosome {', '.join(count.missed)} expected but not found")
+        elif count.missed:
+            reasons.append(f"{len(count.missed)} chromosomes expected but not found")
+        if unread:
+            reasons.append(f"{unread} object{'s' * (unread > 1)} on the page not read as single chromosomes")
+        if count.probability < self.settings.least_certain:
+            second = count.candidates["formula"].iloc[1]
+            reasons.append(f"count uncertain: {count.formula} ({count.probability:.0%}) or {second}")
+        if table["alone_probability"].mean() < 0.6:
+            reasons.append("banding too poor to name chromosomes")
+        return "; ".join(reasons)
+
+    def read_pages(
+        self, images: Iterable[np.ndarray], passes: int = 0, seed: int = 0
+    ) -> tuple[pd.DataFrame, np.ndarray]:
+        """Read pages into a table and an array of Monte Carlo passes.
+
+        Returns
+        -------
+        table : pandas.DataFrame
+            ``found, formula, formula_probability, group, p_abnormal, p_count, p_structural, evidence, refer_reason``.
+        passes : ndarray of float32, shape (T, N)
+            At least one row: without Monte Carlo passes, ``p_abnormal`` itself.
+        """
+        rows, sampled = [], []
+        for image in images:
+            reading = self.read(image, passes, seed)
+            rows.append(summary(reading))
+            sampled.append(reading.passes if passes else np.array([reading.p_abnormal], np.float32))
+        return pd.DataFrame(rows), np.stack(sampled, 1) if sampled else np.zeros(
+            (max(passes, 1), 0), np.float32
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the reader into a folder: arrays (``.npz``) and settings (``.json``), no code."""
+        namer, reference, scorer = self._ready()
+        folder = Path(folder)
+        namer.save(folder)
+        parts = {"reference": reference, "scorer": scorer}
+        arrays = {
+            f"{name}.{f.name}": np.asarray(getattr(part, f.name), np.float32)
+            for name, part in parts.items()
+            for f in fields(part)
+        }
+        np.savez_compressed(folder / "comparison.npz", **arrays)
+        record = {
+            "settings": asdict(self.settings),
+            "counting": asdict(self.counting),
+            "structural": self.structural,
+        }
+        (folder / "reader.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str | None = None) -> "Reader":
+        """Read what `save` wrote; by default the reader that comes with karyo, trained on drawings alone.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds no reader.
+        """
+        folder = data_file("reader") if folder is None else Path(folder)
+        missing = [
+            n
+            for n in ("reader.json", "naming.json", "naming.npz", "comparison.npz")
+            if not (folder / n).exists()
+        ]
+        if missing:
+            raise ValueError(
+                f"Expected a folder written by Reader.save. Received {folder.name!r} without {missing}."
+            )
+        record = json.loads((folder / "reader.json").read_text(encoding="utf-8"))
+        counting = record["counting"] | {"class_share": tuple(record["counting"]["class_share"])}
+        reader = cls(ReaderSettings(**record["settings"]), CountSettings(**counting))
+        reader.namer = Namer.load(folder)
+        reader.structural = tuple(record["structural"])
+        with np.load(folder / "comparison.npz", allow_pickle=False) as arrays:
+            parts = {
+                name: {key.split(".")[1]: arrays[key] for key in arrays.files if key.startswith(name)}
+                for name in ("reference", "scorer")
+            }
+        reader.reference, reader.scorer = ClassReference(**parts["reference"]), PairScorer(**parts["scorer"])
+        return reader
+
+
+def summary(reading: Reading) -> dict:
+    """One row of a worklist."""
+    return {
+        "found": len(reading.found),
+        "formula": reading.formula,
+        "formula_probability": reading.formula_probability,
+        "group": reading.group,
+        "p_abnormal": reading.p_abnormal,
+        "p_count": reading.p_count,
+        "p_structural": reading.p_structural,
+        "evidence": "" if reading.evidence is None else reading.evidence.band,
+        "refer_reason": reading.refer_reason,
+    }
+
+
+def _nothing_read(found: FoundPage, passes: int) -> Reading:
+    table = found.boxes.assign(
+        **{c: pd.Series(dtype=object) for c in ("chromosome", "alone")},
+        **{
+            c: pd.Series(dtype=float)
+            for c in ("probability", "alone_probability", "none_probability", "pair_score")
+        },
+        **{c: pd.Series(dtype=bool) for c in ("upside_down", "doubtful")},
+    )
+    pairs = pd.DataFrame(columns=["first", "second", "chromosome", "score", "location", "band"])
+    candidates = pd.DataFrame({"formula": [], "probability": [], "n": []})
+    unknown = np.full(passes, 0.5, np.float32)
+    return Reading(
+        table,
+        pairs,
+        "?",
+        "unreadable",
+        0.0,
+        0.5,
+        0.5,
+        0.0,
+        candidates,
+        "no chromosomes found",
+        None,
+        unknown,
+        found,
+    )
