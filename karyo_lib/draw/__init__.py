@@ -1,7 +1,8 @@
 """Karyogram pages with their truth: drawn from band tables, or composed from real chromosomes."""
 
+from karyo_lib.draw.compose import compose_karyogram
 from karyo_lib.draw.karyogram import draw_karyogram
 from karyo_lib.draw.page import Page
 from karyo_lib.draw.styles import STYLES, LabStyle
 
-__all__ = ["STYLES", "LabStyle", "Page", "draw_karyogram"]
+__all__ = ["STYLES", "LabStyle", "Page", "compose_karyogram", "draw_karyogram"]

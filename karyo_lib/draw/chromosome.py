@@ -15,6 +15,9 @@ from karyo_lib.iscn.segments import UNKNOWN, Chromosome
 # Darkness that stays as it is when the contrast of the stain changes.
 _MIDDLE = 0.5
 
+# Sister chromatids of a banded chromosome hardly ever come further apart, in chromosome widths between their axes.
+_WIDEST_SPLIT = 0.54
+
 
 @dataclass(frozen=True)
 class BandPlan:
@@ -155,7 +158,7 @@ def paint_straight(
     u = (np.arange(rows, dtype=np.float32) + 0.5 - pad)
     v = np.arange(across, dtype=np.float32) + 0.5 - across / 2
 
-    profile, thickness, presence = _profiles(plan, edges, u, look, width, rng)
+    profile, thickness, presence = _profiles(plan, edges, u, look, width, rng, ring)
     side = np.tanh(v / (0.12 * width))[None, :]
     offset, half, envelope = _chromatids(u, v, length, width, thickness, look, rng, ring)
 
@@ -187,7 +190,7 @@ def _band_edges(plan: BandPlan, look: SimpleNamespace, units: float, rng: np.ran
         satellites = np.array([stain == "stalk" or (stain == "gvar" and name.startswith("p13"))
                                for stain, name in zip(plan.stain, plan.band, strict=True)])
         lengths = lengths * np.where(polymorphic, np.exp(0.2 * rng.standard_normal()), 1.0)
-        lengths = lengths * np.where(satellites, np.clip(0.75 * np.exp(0.35 * rng.standard_normal()), 0.2, 1.4), 1.0)
+        lengths = lengths * np.where(satellites, np.clip(0.9 * np.exp(0.35 * rng.standard_normal()), 0.2, 1.6), 1.0)
     middles = (plan.edges[1:] + plan.edges[:-1]) / 2
     knots = np.linspace(0, plan.length, 6)
     lengths = lengths * np.exp(np.interp(middles, knots, 0.09 * rng.standard_normal(6)))
@@ -199,7 +202,8 @@ def _band_edges(plan: BandPlan, look: SimpleNamespace, units: float, rng: np.ran
 
 
 def _profiles(
-    plan: BandPlan, edges: np.ndarray, u: np.ndarray, look: SimpleNamespace, width: float, rng: np.random.Generator
+    plan: BandPlan, edges: np.ndarray, u: np.ndarray, look: SimpleNamespace, width: float, rng: np.random.Generator,
+    ring: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Darkness, relative width and presence of material at every row."""
     share = rng.uniform(0.15, 0.85)
@@ -222,6 +226,9 @@ def _profiles(
         depth = look.constriction * np.clip(1 + 0.35 * rng.standard_normal(), 0.3, 1.6)
         reach = rng.uniform(0.26, 0.4) * width
         thickness *= 1 - min(depth, 0.6) * np.exp(-np.square((u - at) / reach))
+    # Telomeres lie a little out of focus, some more than others.
+    for tip in (u, edges[-1] - u) if not ring else ():
+        presence *= 1 - rng.uniform(0, 0.35) * np.exp(-np.maximum(tip, 0) / (0.3 * width))
     stalks = np.array([stain == "stalk" for stain in plan.stain])
     if stalks.any():
         narrow, faint = np.zeros_like(u), np.zeros_like(u)
@@ -241,7 +248,8 @@ def _chromatids(
     rng: np.random.Generator, ring: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two capsules side by side: their distance from the axis, half width, and the outline that they make."""
-    apart = look.split * np.clip(1 + 0.1 * rng.standard_normal() + 0.08 * _smooth(rng, len(u), 1.5 * width), 0.5, 1.6)
+    apart = look.split * (1 + 0.12 * rng.standard_normal() + 0.08 * _smooth(rng, len(u), 1.5 * width))
+    apart = np.clip(apart, 0.1, _WIDEST_SPLIT)
     offset = 0.5 * width * apart * thickness
     half = 0.5 * width * thickness - offset
     # Where the chromatids hold together (centromere) they lie closer.

@@ -1,13 +1,10 @@
 """Draw the karyogram of any karyotype formula."""
 
-import zlib
 from collections.abc import Collection
 
-import cv2
 import numpy as np
 
 from karyo_lib.draw.bend import bend_axis, bend_image, flip_axis, ring_axis
-from karyo_lib.draw.changes import changed_spans
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
 from karyo_lib.draw.layout import chromosome_length, page_scale
 from karyo_lib.draw.page import (
@@ -17,9 +14,10 @@ from karyo_lib.draw.page import (
     check_size,
     find_style,
     oversampling,
+    page_rng,
     settle,
 )
-from karyo_lib.draw.piece import Piece
+from karyo_lib.draw.piece import Piece, make_piece
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
@@ -98,11 +96,6 @@ def draw_karyogram(
     )
 
 
-def page_rng(seed: int, *names: str) -> np.random.Generator:
-    """Return a generator of its own for every seed and thing drawn."""
-    return np.random.Generator(np.random.SFC64([seed, *(zlib.crc32(name.encode()) for name in names)]))
-
-
 def _draw_piece(
     chromosome: Chromosome, copy: int, level: int, look, units: float, width: float, upside_down: float,
     rng: np.random.Generator, seed: int,
@@ -119,25 +112,6 @@ def _draw_piece(
     if rng.random() < upside_down:
         axis, polarity = flip_axis(axis), -1
     ink, origin = bend_image(straight.ink, axis, straight.pad)
-
-    def on_patch(rows: np.ndarray) -> np.ndarray:
-        x, y = axis.point(rows)
-        return np.column_stack([x + origin[0], y + origin[1]])
-
-    edges = on_patch(straight.edges)
-    changes = []
-    for start, stop in changed_spans(chromosome, load_bands(level)) if chromosome.abnormal else ():
-        begin, end = straight.row_of(np.array([start, stop]))
-        points = on_patch(np.linspace(begin, end, 9))
-        changes.append([*(points.min(0) - 0.6 * width), *(points.max(0) + 0.6 * width)])
-    tip, tail = edges[0], edges[-1]
-    angle = float(np.degrees(np.arctan2(tip[0] - tail[0], tail[1] - tip[1])))
-    return Piece(
-        ink, chromosome.slot, chromosome.name, chromosome.slot, copy, chromosome.abnormal,
-        on_patch(straight.row_of(np.array(plan.centromeres))), tuple(zip(plan.source, plan.band, strict=True)),
-        np.hstack([edges[:-1], edges[1:]]), np.array(changes).reshape(-1, 4), float(straight.length),
-        (angle + 90) % 180 - 90, polarity,
+    return make_piece(
+        ink, axis, origin, chromosome, copy, plan, straight.edges, load_bands(level), width=width, polarity=polarity
     )
-
-
-cv2.setNumThreads(1)

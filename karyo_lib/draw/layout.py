@@ -8,6 +8,10 @@ from karyo_lib.draw.piece import Piece
 from karyo_lib.draw.styles import Layout
 
 MARKER_SLOT = "mar"
+_GROUPS = {
+    "A": ("1", "2", "3"), "B": ("4", "5"), "C": ("6", "7", "8", "9", "10", "11", "12"), "D": ("13", "14", "15"),
+    "E": ("16", "17", "18"), "F": ("19", "20"), "G": ("21", "22"),
+}
 _NATIVE_AREA = 1200 * 950
 _NATIVE_HEIGHT = 950
 
@@ -82,24 +86,26 @@ def place_pieces(
     for number, piece in enumerate(pieces):
         members.setdefault(piece.slot, []).append(number)
 
-    left, top, right, bottom = layout.margin
+    left, upper, right, lower = layout.margin
     x_left, x_right = left * page_width, (1 - right) * page_width
-    label_height = 1.9 * layout.label_size * _NATIVE_HEIGHT * scale if layout.labels else 0.0
-    tallest = [
-        max((pieces[i].ink_height for slot in _slots_of(row) for i in members.get(slot, ())), default=4 * width)
-        for row in rows
-    ]
-    free = (page_height * (1 - top - bottom) - sum(tallest) - label_height * len(rows)) / len(rows)
+    lines = {"": 0, "number": 1, "group": 2}[layout.labels]
+    label_height = 1.9 * lines * layout.label_size * _NATIVE_HEIGHT * scale
+    numbers = [[i for slot in _slots_of(row) for i in members.get(slot, ())] for row in rows]
+    # How far each row's ink reaches above and below the line that it stands on.
+    above = [max((_rise(pieces[i], layout.align) - pieces[i].ink_top for i in held), default=4 * width) for held in numbers]
+    below = [max((pieces[i].ink_bottom - _rise(pieces[i], layout.align) for i in held), default=0.0) for held in numbers]
+    tallest = [up + down for up, down in zip(above, below, strict=True)]
+    free = (page_height * (1 - upper - lower) - sum(tallest) - label_height * len(rows)) / len(rows)
 
     corners = np.zeros((len(pieces), 2), int)
     slots: dict[str, tuple[float, float, float, float]] = {}
     labels: list[tuple[str, float, float]] = []
     rules: list[tuple[float, float, float]] = []
     jitter = layout.jitter * page_height
-    y = top * page_height
-    for row, tall in zip(rows, tallest, strict=True):
-        y_top = y + free * 0.5
-        y_bottom = y_top + tall
+    y = upper * page_height
+    for row, up, tall in zip(rows, above, tallest, strict=True):
+        y_line = y + free * 0.5 + up
+        y_bottom = y + free * 0.5 + tall
         y += free + tall + label_height
         places = _assemble_row(row, pieces, members, layout, width, rng)
         centres = _row_centres(row, places, layout, x_left, x_right)
@@ -108,13 +114,9 @@ def place_pieces(
             lift = jitter * rng.standard_normal()
             boxes = []
             for i, x, rise in zip(place.numbers, place.x, place.rise, strict=True):
-                piece = pieces[i]
-                line = {"bottom": y_bottom - piece.ink_bottom, "top": y_top - piece.ink_top}.get(
-                    layout.align, (y_top + y_bottom) / 2 - rise
-                )
-                line += 0.6 * jitter * rng.standard_normal()
-                corners[i] = round(centre + x), round(line + lift)
-                boxes.append(corners[i][[0, 1, 0, 1]] + np.array(piece.ink_box))
+                top = y_line - rise + 0.6 * jitter * rng.standard_normal()
+                corners[i] = round(centre + x), round(top + lift)
+                boxes.append(corners[i][[0, 1, 0, 1]] + np.array(pieces[i].ink_box))
             if boxes:
                 box = np.array(boxes)
                 slots[place.names[0]] = (*box[:, :2].min(0).tolist(), *box[:, 2:].max(0).tolist())
@@ -122,14 +124,15 @@ def place_pieces(
                 slots[place.names[0]] = (centre - 1.2 * width, y_bottom - min(tall, 5 * width), centre + 1.2 * width, y_bottom)
             for name in place.names[1:]:
                 slots[name] = slots[place.names[0]]
-            text = " ".join(place.names)
             if layout.labels:
-                labels.append((text, centre, y_bottom + 0.35 * label_height))
+                labels.append((" ".join(place.names), centre, y_bottom + 0.3 * label_height / lines))
             if layout.rule == "slot":
                 reach = max(1.6 * width, place.width / 2)
-                rules.append((centre - reach, centre + reach, y_bottom + 0.15 * label_height + 2 * scale))
+                rules.append((centre - reach, centre + reach, y_bottom + 0.12 * label_height / max(lines, 1) + 2 * scale))
+        if layout.labels == "group":
+            labels += _group_letters(places, centres, y_bottom + 0.62 * label_height)
         if layout.rule == "row":
-            rules.append((x_left, x_right, y_bottom + 0.15 * label_height + 2 * scale))
+            rules.append((x_left, x_right, y_bottom + 0.12 * label_height / max(lines, 1) + 2 * scale))
     return Placement(corners, slots, tuple(labels), tuple(rules))
 
 
@@ -142,6 +145,16 @@ class _Place:
     x: tuple[float, ...]
     rise: tuple[float, ...]
     width: float
+
+
+def _group_letters(places: list[_Place], centres: np.ndarray, y: float) -> list[tuple[str, float, float]]:
+    """Letters of the Denver groups, each under the middle of its slots in a row."""
+    groups: dict[str, list[float]] = {}
+    for place, centre in zip(places, centres, strict=True):
+        letter = next((letter for letter, slots in _GROUPS.items() if place.names[0] in slots), None)
+        if letter is not None:
+            groups.setdefault(letter, []).append(centre)
+    return [(letter, sum(x) / len(x), y) for letter, x in groups.items()]
 
 
 def _slots_of(row: list[str | float]) -> list[str]:

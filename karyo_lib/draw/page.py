@@ -1,5 +1,6 @@
 """A karyogram page with its truth, assembled from chromosomes in a lab's style."""
 
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from karyo_lib.draw.styles import STYLES, LabStyle
 TRUTH_COLUMNS = (
     "chromosome", "name", "copy", "slot", "x0", "y0", "x1", "y1", "angle", "abnormal", "length_px",
     "centromere_x", "centromere_y", "polarity", "change_x0", "change_y0", "change_x1", "change_y1",
+    "source",
 )
 BAND_COLUMNS = ("row", "chromosome", "band", "x_start", "y_start", "x_stop", "y_stop")
 ANNOTATION_COLUMNS = ("kind", "x0", "y0", "x1", "y1")
@@ -36,7 +38,8 @@ class Page:
         One row a chromosome: `chromosome` (class; 'mar' for markers), `name` (ISCN), `copy` (1, 2, ... within its
         slot), `slot`, `x0 y0 x1 y1` (box in pixels, x1 and y1 exclusive), `angle` (lean in degrees),
         `abnormal`, `length_px` (along the axis), `centromere_x`, `centromere_y` (the first centromere; NaN without one),
-        `polarity` (1 p arm up, -1 q arm up), `change_x0 ... change_y1` (box round what is changed; NaN where nothing is).
+        `polarity` (1 p arm up, -1 q arm up), `change_x0 ... change_y1` (box round what is changed; NaN where nothing is),
+        `source` (cells that a real chromosome comes from, joined by '+'; empty for drawn ones).
     bands : pandas.DataFrame
         One row a band of a chromosome: `row` (of `truth`), `chromosome` and `band` that the material comes from,
         where the band begins and ends on the chromosome's axis, in pixels of the page.
@@ -56,6 +59,11 @@ class Page:
     formula: str
     style: str
     seed: int
+
+
+def page_rng(seed: int, *names: str) -> np.random.Generator:
+    """Return a generator of its own for every seed and thing drawn."""
+    return np.random.Generator(np.random.SFC64([seed, *(zlib.crc32(name.encode()) for name in names)]))
 
 
 def settle(settings: object, rng: np.random.Generator) -> SimpleNamespace:
@@ -160,6 +168,7 @@ def _composite(
     """Lay inks over one another (light passes both) and note whose pixel is whose."""
     width, height = canvas
     clear = np.ones((height, width), np.float32)
+    ground = np.zeros((height, width), np.float32) if artefacts.patch > 0 else None
     labels = np.zeros((height, width), np.int16)
     for number, (piece, (x, y)) in enumerate(zip(pieces, placement.corners, strict=True)):
         x0, y0 = max(x, 0), max(y, 0)
@@ -169,6 +178,10 @@ def _composite(
         patch = piece.ink[y0 - y:y1 - y, x0 - x:x1 - x]
         clear[y0:y1, x0:x1] *= 1 - patch
         labels[y0:y1, x0:x1][patch > INK_THRESHOLD] = number + 1
+        if ground is not None:
+            ground[y0:y1, x0:x1] = artefacts.patch
+    if ground is not None:
+        clear *= 1 - ground
     return 1 - clear, labels
 
 
@@ -212,11 +225,12 @@ def _annotate(
 
 
 def _short_slots(pieces: list[Piece], placement: Placement) -> list[str]:
-    """Slots that lack a chromosome, where no abnormal chromosome explains it."""
+    """Slots that lack a chromosome, where no abnormal chromosome holds its material."""
     held: dict[str, int] = {}
     for piece in pieces:
         held[piece.slot] = held.get(piece.slot, 0) + 1
-    short = [str(number) for number in range(1, 23) if held.get(str(number), 0) < 2]
+    moved = {source for piece in pieces if piece.abnormal for source, _ in piece.bands}
+    short = [str(number) for number in range(1, 23) if held.get(str(number), 0) < 2 and str(number) not in moved]
     if held.get("X", 0) + held.get("Y", 0) < 2:
         short.append("Y" if held.get("X") else "X")
     return [slot for slot in short if slot in placement.slots]
@@ -255,7 +269,7 @@ def _write_truth(
             boxes = piece.changes + shift
             change = np.clip(np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]) / factor, 0, limit)
         rows.append((piece.chromosome, piece.name, piece.copy, piece.slot, *box, piece.angle, piece.abnormal,
-                     piece.length / factor, *centromere, piece.polarity, *change))
+                     piece.length / factor, *centromere, piece.polarity, *change, piece.source))
         band_rows.append((piece.band_ends + shift) / factor)
         names += piece.bands
         numbers += [number] * len(piece.bands)

@@ -5,6 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
+from karyo_lib.draw.bend import Axis
+from karyo_lib.draw.changes import changed_spans
+from karyo_lib.draw.chromosome import BandPlan
+from karyo_lib.iscn.bands import BandTable
+from karyo_lib.iscn.segments import Chromosome
+
 # Ink below this share is a blurred fringe rather than chromosome.
 INK_THRESHOLD = 0.1
 
@@ -36,6 +42,8 @@ class Piece:
         Lean of the line from end to end in degrees, clockwise positive, modulo 180.
     polarity : int
         1 p arm up, -1 q arm up.
+    source : str
+        Cells that the chromosome comes from, joined by '+'; empty for drawn ones.
     """
 
     ink: np.ndarray
@@ -51,6 +59,7 @@ class Piece:
     length: float
     angle: float
     polarity: int = 1
+    source: str = ""
 
     @cached_property
     def _mask(self) -> np.ndarray:
@@ -86,3 +95,53 @@ class Piece:
         """Column after the last inked one of every row; far to the left where a row is blank."""
         width = self.ink.shape[1]
         return np.where(self._mask.any(1), width - self._mask[:, ::-1].argmax(1), -10_000)
+
+
+def make_piece(
+    ink: np.ndarray, axis: Axis, origin: tuple[float, float], chromosome: Chromosome, copy: int, plan: BandPlan,
+    rows: np.ndarray, table: BandTable, *, width: float, polarity: int = 1, source: str = "",
+) -> Piece:
+    """Find the landmarks of a chromosome on its patch.
+
+    Parameters
+    ----------
+    ink : ndarray of float32, shape (H, W)
+    axis : Axis
+    origin : (float, float)
+        Pixel of the patch at the axis's (0, 0), as x, y.
+    chromosome : Chromosome
+    copy : int
+    plan : BandPlan
+        Bands of the chromosome.
+    rows : ndarray, shape (bands + 1,)
+        Where the edges of `plan` lie along the axis, in pixels from its start.
+    table : BandTable
+    width : float
+        Width of the chromosome in pixels.
+    polarity : int
+    source : str
+
+    Returns
+    -------
+    Piece
+    """
+
+    def on_patch(along: np.ndarray) -> np.ndarray:
+        x, y = axis.point(along)
+        # Pixel i reaches from i to i + 1, its centre lies at i + 0.5.
+        return np.column_stack([x + origin[0] + 0.5, y + origin[1] + 0.5])
+
+    changes = []
+    for span in changed_spans(chromosome, table) if chromosome.abnormal else ():
+        begin, end = np.interp(span, plan.edges, rows)
+        points = on_patch(np.linspace(begin, end, 9))
+        changes.append([*(points.min(0) - 0.6 * width), *(points.max(0) + 0.6 * width)])
+    edges = on_patch(rows)
+    lean_x, lean_y = edges[0] - edges[-1]
+    angle = float(np.degrees(np.arctan2(lean_x, -lean_y)))
+    return Piece(
+        ink, chromosome.slot, chromosome.name, chromosome.slot, copy, chromosome.abnormal,
+        on_patch(np.interp(np.array(plan.centromeres), plan.edges, rows)),
+        tuple(zip(plan.source, plan.band, strict=True)), np.hstack([edges[:-1], edges[1:]]),
+        np.array(changes).reshape(-1, 4), float(axis.length), (angle + 90) % 180 - 90, polarity, source,
+    )

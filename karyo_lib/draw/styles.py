@@ -1,8 +1,8 @@
 """Lab styles: how a laboratory lays out, stains, prints and scans its karyograms.
 
-Lengths are fractions of the page height (layout), of a chromosome's width (look) or pixels of a
-page 1200 wide (artefacts), so that a style means the same at every page size. A pair ``(low, high)`` is a range from
-which each page draws its own value.
+Lengths are fractions of the page height (layout), of a chromosome's width (look) or pixels of a page 1200 wide
+(artefacts), so that a style means the same at every page size. A pair ``(low, high)`` is a range from which each
+page draws its own value.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,21 @@ STANDARD_ROWS = (
     ("1", "2", "3", 1.0, "4", "5"),
     ("6", "7", "8", "9", "10", "11", "12"),
     ("13", "14", "15", 1.0, "16", "17", "18"),
-    (0.5, "19", "20", 0.7, "21", "22", 0.3, "X+Y"),
+    ("19", "20", 0.8, "21", "22", 0.8, "X", "Y"),
+)
+# Everything from the left, as plain software does it.
+PLAIN_ROWS = (
+    ("1", "2", "3", "4", "5"),
+    ("6", "7", "8", "9", "10", "11", "12"),
+    ("13", "14", "15", "16", "17", "18"),
+    ("19", "20", "21", "22", "X", "Y"),
+)
+# Cut by hand and glued on a grid, the sex chromosomes as one pair.
+GLUED_ROWS = (
+    ("1", "2", "3", 1.4, "4", "5"),
+    ("6", "7", "8", "9", "10", "11", "12"),
+    ("13", "14", "15", 1.0, "16", "17", "18"),
+    (1.0, "19", "20", 1.0, "21", "22", "X+Y"),
 )
 
 
@@ -38,8 +52,8 @@ class Layout:
         Gap between the ink of homologues, in chromosome widths; below 0 they overlap.
     align : {'middle', 'bottom', 'top', 'centromere'}
         What stands on one line in a row.
-    labels : {'', 'number', 'number-group'}
-        Printed text under the slots.
+    labels : {'', 'number', 'group'}
+        Printed under the slots: nothing, numbers, or numbers and the letters of the Denver groups.
     label_size : float
         Height of the print as a fraction of the page height.
     rule : {'', 'slot', 'row'}
@@ -83,7 +97,7 @@ class Look:
     edge : (float, float)
         Softness of the outline across, in chromosome widths.
     split : (float, float)
-        Distance of the sister chromatids' axes, in chromosome widths: 0.45 is barely two, 0.6 a visible cleft.
+        Distance of the sister chromatids' axes, in chromosome widths: 0.3 is one body, 0.6 a wide cleft.
     cleft : (float, float)
         Share of ink that the cleft between sister chromatids loses.
     mottle : (float, float)
@@ -145,7 +159,7 @@ class Artefacts:
     negative : bool
         Bright chromosomes on a dark field (fluorescence).
     patch : (float, float)
-        Grey levels by which the cut-out round each chromosome is darker than the paper; 0 for clean masks.
+        Ink of the rectangle that was cut out round each chromosome; 0 for clean masks.
     """
 
     paper: Range = (252, 255)
@@ -192,34 +206,161 @@ STYLES: dict[str, LabStyle] = {
             "classic",
             "Photographic print of the 1990s, cut by hand: wide grid, no print, bent chromosomes, dust",
             layout=Layout(
-                rows=(
-                    ("1", "2", "3", 1.4, "4", "5"),
-                    ("6", "7", "8", "9", "10", "11", "12"),
-                    ("13", "14", "15", 1.0, "16", "17", "18"),
-                    (1.0, "19", "20", 1.0, "21", "22", "X+Y"),
-                ),
-                native=(1232, 966),
-                grid=7,
-                length=(0.155, 0.18),
-                align="middle",
-                labels="",
-                jitter=0.006,
+                rows=GLUED_ROWS, native=(1232, 966), grid=7, length=(0.155, 0.18), align="middle", labels="", jitter=0.006
             ),
             look=Look(
-                width=(0.095, 0.115),
-                light=(0.26, 0.38),
-                dark=(0.86, 0.96),
-                contrast=(1.1, 1.5),
-                softness=(0.1, 0.16),
-                edge=(0.2, 0.32),
-                split=(0.16, 0.3),
-                cleft=(0.0, 0.05),
-                mottle=(0.03, 0.07),
-                constriction=(0.05, 0.22),
-                bend=27.0,
-                condensation=0.06,
+                width=(0.095, 0.115), light=(0.26, 0.38), dark=(0.88, 0.99), contrast=(1.3, 1.8),
+                softness=(0.1, 0.16), edge=(0.2, 0.32), split=(0.16, 0.3), cleft=(0.0, 0.05), mottle=(0.03, 0.07),
+                constriction=(0.05, 0.22), bend=27.0, condensation=0.06,
             ),
             artefacts=Artefacts(blur=(0.7, 1.0), noise=(0.3, 1.0), dust=40),
+        ),
+        LabStyle(
+            "digital",
+            "Imaging software of today: sharpened, clean white page, numbers under the slots",
+            layout=Layout(native=(1200, 950), length=(0.17, 0.2), align="bottom", labels="number"),
+            look=Look(
+                width=(0.105, 0.125), light=(0.32, 0.44), dark=(0.88, 0.98), contrast=(1.3, 1.8),
+                softness=(0.09, 0.14), split=(0.3, 0.42), bend=17.0, mottle=(0.06, 0.12), constriction=(0.15, 0.35),
+            ),
+            artefacts=Artefacts(paper=(255, 255), blur=(0.4, 0.7), sharpen=(0.5, 1.0), noise=(0.0, 0.6), dust=0),
+        ),
+        LabStyle(
+            "mottled",
+            "Metaphases at high magnification: two chromatids, grainy bands, deep constrictions, strong sharpening",
+            layout=Layout(
+                rows=PLAIN_ROWS, native=(1100, 900), length=(0.16, 0.185), homologue_gap=(0.2, 0.6), labels="number"
+            ),
+            look=Look(
+                width=(0.115, 0.14), light=(0.36, 0.46), dark=(0.84, 0.93), contrast=(1.1, 1.5), softness=(0.12, 0.18),
+                edge=(0.1, 0.16), split=(0.34, 0.46), cleft=(0.0, 0.15), mottle=(0.2, 0.32),
+                constriction=(0.25, 0.5), bend=17.0, fade=(0.3, 0.8),
+            ),
+            artefacts=Artefacts(paper=(255, 255), blur=(0.5, 0.7), sharpen=(1.0, 1.8), noise=(0, 0.5), dust=0),
+        ),
+        LabStyle(
+            "ruled",
+            "Printed form: a line under every slot, numbers below, homologues close and standing on the line",
+            layout=Layout(
+                rows=PLAIN_ROWS, native=(1280, 960), margin=(0.05, 0.06, 0.05, 0.05), length=(0.15, 0.175),
+                homologue_gap=(0.0, 0.3), align="bottom", labels="number", label_size=0.022, rule="slot", jitter=0.002,
+            ),
+            look=Look(
+                width=(0.11, 0.13), light=(0.25, 0.36), dark=(0.85, 0.97), contrast=(1.3, 1.7), softness=(0.11, 0.17),
+                split=(0.2, 0.35), edge=(0.12, 0.2), bend=14.0, condensation=0.04,
+            ),
+            artefacts=Artefacts(paper=(248, 255), blur=(0.6, 0.9), sharpen=(0.0, 0.5), noise=(0.5, 1.5), dust=6),
+        ),
+        LabStyle(
+            "photocopy",
+            "Copied more than once: hard contrast, grey uneven ground, grain, specks and hairs",
+            layout=Layout(
+                rows=GLUED_ROWS, native=(1200, 1000), grid=7, length=(0.16, 0.19), align="middle", labels="group",
+                label_size=0.024, jitter=0.009,
+            ),
+            look=Look(
+                width=(0.11, 0.135), light=(0.3, 0.45), dark=(0.95, 1.0), contrast=(1.8, 2.6), softness=(0.12, 0.18),
+                split=(0.2, 0.35), bend=24.0, mottle=(0.08, 0.15),
+            ),
+            artefacts=Artefacts(
+                paper=(222, 240), ink_black=(15, 40), uneven=(4, 12), grain=(3, 7), noise=(3, 7), blur=(0.8, 1.2),
+                sharpen=(0.5, 1.2), dust=140, scratches=2.0, jpeg=(70, 90),
+            ),
+        ),
+        LabStyle(
+            "textbook",
+            "Figure printed through a halftone screen and scanned, Denver groups lettered",
+            layout=Layout(
+                rows=STANDARD_ROWS, native=(1120, 900), length=(0.165, 0.19), align="centromere", labels="group",
+                label_size=0.022, rule="row", jitter=0.002,
+            ),
+            look=Look(
+                width=(0.11, 0.13), light=(0.25, 0.36), dark=(0.86, 0.96), contrast=(1.4, 1.9), softness=(0.11, 0.16),
+                split=(0.25, 0.4), bend=16.0,
+            ),
+            artefacts=Artefacts(
+                paper=(236, 248), ink_black=(25, 50), grain=(1, 3), noise=(1, 3), blur=(0.6, 0.9), halftone=3.6, dust=20,
+                jpeg=(75, 92),
+            ),
+        ),
+        LabStyle(
+            "internet",
+            "Picture from a web page: small, compressed, with arrow, frame and title",
+            layout=Layout(
+                rows=PLAIN_ROWS, native=(900, 720), margin=(0.04, 0.09, 0.04, 0.08), length=(0.165, 0.2),
+                homologue_gap=(-0.05, 0.5), align="bottom", labels="number", label_size=0.026,
+            ),
+            look=Look(
+                width=(0.11, 0.14), light=(0.3, 0.45), dark=(0.82, 0.98), contrast=(1.2, 1.8), softness=(0.13, 0.22),
+                split=(0.25, 0.42), bend=19.0,
+            ),
+            artefacts=Artefacts(
+                paper=(240, 255), blur=(0.9, 1.5), noise=(0.5, 2.0), sharpen=(0, 0.6), dust=5, jpeg=(35, 70)
+            ),
+            annotations=("arrow", "box", "title"),
+        ),
+        LabStyle(
+            "fluorescence",
+            "Quinacrine bands: bright on a dark field, soft and glowing",
+            layout=Layout(native=(1200, 950), length=(0.16, 0.185), align="bottom", labels="number", label_size=0.021),
+            look=Look(
+                width=(0.11, 0.135), light=(0.3, 0.42), dark=(0.78, 0.95), contrast=(1.0, 1.4), softness=(0.15, 0.22),
+                edge=(0.25, 0.4), split=(0.2, 0.32), cleft=(0.0, 0.05), bend=21.0, mottle=(0.04, 0.09),
+            ),
+            artefacts=Artefacts(
+                paper=(225, 245), ink_black=(5, 30), blur=(1.2, 1.8), noise=(2, 5), uneven=(2, 7), dust=12, negative=True
+            ),
+        ),
+        LabStyle(
+            "reverse",
+            "R-bands: light and dark exchanged, dark chromosome ends, phase-contrast grey",
+            layout=Layout(rows=STANDARD_ROWS, native=(1180, 940), length=(0.16, 0.185), align="middle", labels="number"),
+            look=Look(
+                width=(0.11, 0.13), light=(0.28, 0.4), dark=(0.82, 0.94), contrast=(1.2, 1.6), stain="R",
+                softness=(0.12, 0.18), split=(0.28, 0.42), bend=20.0,
+            ),
+            artefacts=Artefacts(paper=(244, 254), blur=(0.7, 1.1), noise=(1, 3), sharpen=(0, 0.6), dust=15),
+        ),
+        LabStyle(
+            "prometaphase",
+            "High resolution: long thin chromosomes straightened by software, many fine bands",
+            layout=Layout(
+                native=(1300, 1080), length=(0.2, 0.225), homologue_gap=(0.15, 0.4), align="centromere", labels="number",
+                jitter=0.001,
+            ),
+            look=Look(
+                width=(0.07, 0.085), light=(0.28, 0.38), dark=(0.85, 0.96), contrast=(1.5, 2.0), softness=(0.1, 0.15),
+                edge=(0.14, 0.22), split=(0.2, 0.34), constriction=(0.1, 0.25), bend=4.0, condensation=0.03,
+            ),
+            artefacts=Artefacts(paper=(255, 255), blur=(0.4, 0.7), sharpen=(0.2, 0.8), noise=(0, 1), dust=0),
+        ),
+        LabStyle(
+            "patched",
+            "Rectangles cut out of a grey microscope picture: short stubby chromosomes, each on its own ground",
+            layout=Layout(
+                rows=PLAIN_ROWS, native=(1100, 860), length=(0.14, 0.165), homologue_gap=(-0.1, 0.35), align="middle",
+                labels="number", jitter=0.006, upside_down=0.01,
+            ),
+            look=Look(
+                width=(0.14, 0.17), light=(0.34, 0.46), dark=(0.82, 0.94), contrast=(1.1, 1.5), softness=(0.14, 0.2),
+                split=(0.36, 0.52), cleft=(0.05, 0.3), constriction=(0.2, 0.45), bend=22.0, mottle=(0.1, 0.18),
+            ),
+            artefacts=Artefacts(
+                paper=(245, 255), uneven=(1, 5), blur=(0.9, 1.4), noise=(2, 5), dust=10, jpeg=(60, 88), patch=(0.04, 0.12)
+            ),
+        ),
+        LabStyle(
+            "crowded",
+            "Large chromosomes packed close: neighbours touch and overlap",
+            layout=Layout(
+                rows=PLAIN_ROWS, native=(1000, 860), margin=(0.02, 0.02, 0.02, 0.03), length=(0.21, 0.235),
+                homologue_gap=(-0.22, 0.15), align="bottom", labels="", jitter=0.004,
+            ),
+            look=Look(
+                width=(0.115, 0.14), light=(0.27, 0.4), dark=(0.86, 0.97), contrast=(1.2, 1.7), softness=(0.1, 0.16),
+                split=(0.25, 0.4), bend=20.0, mottle=(0.06, 0.14),
+            ),
+            artefacts=Artefacts(paper=(250, 255), blur=(0.6, 1.0), noise=(0.5, 2), sharpen=(0, 0.8), dust=10),
         ),
     )
 }

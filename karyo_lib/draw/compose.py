@@ -1,0 +1,257 @@
+"""Compose the karyogram of any karyotype formula from real chromosomes."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from karyo_lib.dataset.bank import Cutout
+from karyo_lib.draw.bend import Axis, bend_axis, bend_image, flip_axis, ring_axis
+from karyo_lib.draw.chromosome import plan_bands
+from karyo_lib.draw.layout import chromosome_length, page_scale
+from karyo_lib.draw.material import Cut, RealChromosome, join_cuts, straighten_ink, trace_chromosome
+from karyo_lib.draw.page import (
+    Page,
+    assemble_page,
+    check_annotations,
+    check_size,
+    find_style,
+    oversampling,
+    page_rng,
+)
+from karyo_lib.draw.piece import Piece, make_piece
+from karyo_lib.draw.styles import LabStyle
+from karyo_lib.iscn import BandTable, Chromosome, Karyotype, Segment, count_formula, load_bands, parse_karyotype
+from karyo_lib.iscn.segments import UNKNOWN
+
+
+def compose_karyogram(
+    karyotype: Karyotype | str | None,
+    cutouts: Sequence[Cutout],
+    donors: Sequence[Cutout] = (),
+    *,
+    style: str | LabStyle = "digital",
+    seed: int = 0,
+    size: tuple[int, int] | None = (416, 416),
+    annotate: Collection[str] | bool | None = None,
+    rework: float = 0.2,
+    level: int = 550,
+) -> Page:
+    """Lay out the real chromosomes of a cell as the karyogram of a karyotype.
+
+    A gained chromosome comes from `donors`, brought to the cell's size and grey level; for a loss one is left out at
+    random. Rearranged chromosomes are cut from straightened ones at the pixel that the ISCN fraction names, joined
+    with a blended seam, and bent again; material of unknown origin is a stretch of some other chromosome.
+
+    Parameters
+    ----------
+    karyotype : Karyotype, str or None
+        None lays the cell out as it is, aneuploid or not.
+    cutouts : sequence of Cutout
+        The chromosomes of one cell.
+    donors : sequence of Cutout
+        Chromosomes of other cells.
+    style : str or LabStyle
+        Its layout, print and artefacts; the chromosomes keep their own look, so sharpening and stain do not apply.
+    seed : int
+    size : (int, int) or None
+        Width and height in pixels; None for the style's own.
+    annotate : collection of {'arrow', 'box', 'title'}, bool or None
+        As in :func:`~karyo_lib.draw.draw_karyogram`.
+    rework : float
+        Share of unchanged chromosomes that are straightened and bent again too, so that traces of the handling tell
+        nothing about abnormality.
+    level : {400, 550, 850}
+        Band level for a formula given as text.
+
+    Returns
+    -------
+    Page
+        `truth` names in `source` the cell (or cells, joined by '+') that each chromosome comes from.
+
+    Raises
+    ------
+    KaryotypeError
+        If the formula is impossible.
+    ValueError
+        If a class is needed that neither the cell nor the donors have.
+    """
+    if not cutouts:
+        raise ValueError("Expected the cut-outs of a cell. Received none.")
+    if karyotype is None:
+        karyotype = _as_it_is(cutouts, level)
+    elif isinstance(karyotype, str):
+        karyotype = parse_karyotype(karyotype, level=level)
+    style = find_style(style)
+    # Real cut-outs come sharpened already.
+    style = replace(style, artefacts=replace(style.artefacts, sharpen=(0.0, 0.0)))
+    size = check_size(size, style)
+    kinds = check_annotations(annotate, style)
+    rng = page_rng(seed, style.name, "compose")
+    factor = oversampling(size)
+    scale = page_scale((size[0] * factor, size[1] * factor), max(karyotype.counts.values(), default=2))
+    table = load_bands(karyotype.level)
+    length = chromosome_length(rng.uniform(*style.layout.length), scale)
+    stock = _Stock(cutouts, donors, length / table.length("1"), table, rng)
+    stock.reserve(karyotype.chromosomes)
+    pieces, seen = [], {}
+    for chromosome in karyotype.chromosomes:
+        copy = seen[chromosome.slot] = seen.get(chromosome.slot, 0) + 1
+        own = page_rng(seed, style.name, "compose", chromosome.name, str(copy))
+        pieces.append(_compose_piece(chromosome, copy, stock, style, rework, table, own))
+    return assemble_page(
+        pieces, formula=karyotype.formula, style=style, seed=seed, size=size, scale=scale, width=stock.width,
+        annotate=kinds, rng=page_rng(seed, style.name, "page"), annotation_rng=page_rng(seed, style.name, "annotations"),
+    )
+
+
+def _as_it_is(cutouts: Sequence[Cutout], level: int) -> Karyotype:
+    counts = {name: 0 for name in load_bands(level).chromosomes}
+    for cutout in cutouts:
+        counts[cutout.chromosome] += 1
+    return parse_karyotype(count_formula(counts), level=level)
+
+
+class _Stock:
+    """The chromosomes at hand: the cell's own, then those of donors; each is used once as long as there are others."""
+
+    def __init__(
+        self, cutouts: Sequence[Cutout], donors: Sequence[Cutout], units: float, table: BandTable,
+        rng: np.random.Generator,
+    ):
+        self._rng, self._table, self._donors = rng, table, list(donors)
+        self._cell_units, self._cell_ink = _measure(cutouts, table)
+        self.zoom = units / self._cell_units
+        self._free: dict[str, list[RealChromosome]] = {name: [] for name in table.chromosomes}
+        for cutout in cutouts:
+            self._free[cutout.chromosome].append(
+                trace_chromosome(cutout.image, self.zoom, 1.0, cutout.chromosome, cutout.cell)
+            )
+        everything = [real for reals in self._free.values() for real in reals]
+        self.width = float(np.median([real.width for real in everything]))
+        self._everything = everything
+        self._reserved: dict[str, RealChromosome] = {}
+
+    def reserve(self, chromosomes: Sequence[Chromosome]) -> None:
+        """Drop the homologues that the karyotype lacks, and keep one of each class that rearrangements need."""
+        needed: dict[str, int] = {}
+        for chromosome in chromosomes:
+            if not chromosome.rearranged:
+                needed[chromosome.slot] = needed.get(chromosome.slot, 0) + 1
+        wanted = [
+            segment.chromosome for chromosome in chromosomes if chromosome.rearranged
+            for segment in chromosome.segments if segment.chromosome != UNKNOWN
+        ]
+        for name, reals in self._free.items():
+            keep = needed.get(name, 0) + (name in wanted)
+            while len(reals) > keep:
+                reals.pop(int(self._rng.integers(len(reals))))
+        for name in dict.fromkeys(wanted):
+            self._reserved[name] = self._take(name, last=True)
+
+    def whole(self, name: str) -> RealChromosome:
+        """Take a chromosome for good."""
+        return self._take(name, last=False)
+
+    def material(self, name: str) -> RealChromosome:
+        """Return the chromosome that rearrangements of a class are cut from."""
+        return self._reserved[name]
+
+    def unknown(self, length: float, centromere: bool, own: np.random.Generator) -> tuple[RealChromosome, Segment]:
+        """Return a stretch of some chromosome, `length` ISCN units long, with or without its centromere."""
+        candidates = [real for real in self._everything if self._table.length(real.chromosome) > length]
+        real = candidates[int(own.integers(len(candidates)))]
+        whole, middle = self._table.length(real.chromosome), self._table.centromere(real.chromosome)
+        if centromere:
+            start = float(np.clip(middle - own.uniform(0.3, 0.7) * length, 0, whole - length))
+        elif middle > length and own.random() < middle / whole:
+            start = own.uniform(0, middle - length)
+        else:
+            start = own.uniform(min(middle, whole - length), whole - length)
+        return real, Segment(real.chromosome, start, start + length)
+
+    def _take(self, name: str, *, last: bool) -> RealChromosome:
+        if self._free[name]:
+            return self._free[name].pop(-1 if last else 0)
+        found = [i for i, donor in enumerate(self._donors) if donor.chromosome == name]
+        if not found:
+            raise ValueError(
+                f"Expected a chromosome {name} among the cell's cut-outs or the donors, beyond those already used. "
+                "Received none: add donors of that class."
+            )
+        donor = self._donors.pop(found[int(self._rng.integers(len(found)))])
+        mates = [other for other in self._donors if other.cell == donor.cell] + [donor]
+        units, ink = _measure(mates, self._table)
+        zoom = self.zoom * self._cell_units / units
+        return trace_chromosome(donor.image, zoom, self._cell_ink / ink, name, donor.cell)
+
+
+def _measure(cutouts: Sequence[Cutout], table: BandTable) -> tuple[float, float]:
+    """Pixels per ISCN unit (medians, by height) and mean ink inside the chromosomes of a cell."""
+    units = [cutout.image.shape[0] / table.length(cutout.chromosome) for cutout in cutouts]
+    ink = [1 - float(cutout.image[cutout.image < 250].mean()) / 255 for cutout in cutouts]
+    return float(np.median(units)), float(np.mean(ink))
+
+
+def _compose_piece(
+    chromosome: Chromosome, copy: int, stock: _Stock, style: LabStyle, rework: float, table: BandTable,
+    own: np.random.Generator,
+) -> Piece:
+    """Make one chromosome: as it was cut out, or straightened, edited and bent again."""
+    flipped = own.random() < style.layout.upside_down
+    polarity = -1 if flipped else 1
+    plan = plan_bands(chromosome, table.level)
+    if not chromosome.rearranged:
+        real = stock.whole(chromosome.slot)
+        if own.random() >= rework:
+            axis, ink = real.axis, real.ink
+            if flipped:
+                axis, ink = _turn(axis, ink.shape), np.ascontiguousarray(ink[::-1, ::-1])
+            rows = plan.edges * (axis.length / plan.length)
+            return make_piece(
+                ink, axis, (0.0, 0.0), chromosome, copy, plan, rows, table, width=real.width, polarity=polarity,
+                source=real.source,
+            )
+        parts = [(real, chromosome.segments[0])]
+    else:
+        parts = [
+            stock.unknown(segment.length, not chromosome.centromeres, own)
+            if segment.chromosome == UNKNOWN else (stock.material(segment.chromosome), segment)
+            for segment in chromosome.segments
+        ]
+    width = float(np.mean([real.width for real, _ in parts]))
+    pad, across = int(np.ceil(0.4 * width)) + 2, 2 * int(np.ceil(0.9 * width + 2))
+    straight, ends = join_cuts(
+        [_cut(real, segment, pad, across, table) for real, segment in parts], width, 0 if chromosome.ring else pad,
+        ring=chromosome.ring,
+    )
+    length = round(float(ends[-1]))
+    positions = np.concatenate([[0.0], np.cumsum([segment.length for _, segment in parts])])
+    hinges = np.interp(np.array(chromosome.centromeres), positions, ends)
+    axis = ring_axis(length, own) if chromosome.ring else bend_axis(length, width, style.look.bend, hinges, own)
+    if flipped:
+        axis = flip_axis(axis)
+    ink, origin = bend_image(straight.astype(np.float32), axis, 0 if chromosome.ring else pad)
+    source = "+".join(dict.fromkeys(real.source for real, _ in parts))
+    return make_piece(
+        ink, axis, origin, chromosome, copy, plan, np.interp(plan.edges, positions, ends), table, width=width,
+        polarity=polarity, source=source,
+    )
+
+
+def _cut(real: RealChromosome, segment: Segment, pad: int, across: int, table: BandTable) -> Cut:
+    """Mark a segment on the straightened chromosome that it is cut from."""
+    ink = straighten_ink(real, pad, across)
+    whole = table.length(real.chromosome)
+    start, stop = (pad + real.axis.length * position / whole for position in (segment.start, segment.stop))
+    natural = (segment.start <= 0, segment.stop >= whole)
+    if segment.reversed:
+        ink, start, stop = np.ascontiguousarray(ink[::-1]), len(ink) - stop, len(ink) - start
+        natural = natural[::-1]
+    return Cut(ink, start, stop, *natural)
+
+
+def _turn(axis: Axis, shape: tuple[int, ...]) -> Axis:
+    """Axis of a patch that was turned by 180 degrees."""
+    height, width = shape
+    return replace(axis, x=width - 1 - axis.x, y=height - 1 - axis.y, heading=axis.heading + np.float32(np.pi))

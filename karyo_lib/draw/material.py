@@ -1,0 +1,214 @@
+"""Real chromosomes as material: straightened, cut at ISCN positions, joined."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from karyo_lib.draw.bend import Axis
+from karyo_lib.draw.centreline import chromosome_mask, find_centreline
+
+# The seam is cross-faded over this many chromosome widths to either side.
+_FADE = 0.12
+# Widths at a seam are brought together within this many chromosome widths, by at most this factor.
+_TAPER = 1.2
+_LARGEST_STRETCH = 1.4
+
+
+@dataclass(frozen=True, eq=False)
+class RealChromosome:
+    """A cut-out at the size that the page wants.
+
+    Parameters
+    ----------
+    ink : ndarray of float32, shape (H, W)
+        0 background to 1 black.
+    axis : Axis
+        Centreline from the upper end to the lower, in pixels of `ink`.
+    chromosome, source : str
+        Class, and the cell that it comes from.
+    """
+
+    ink: np.ndarray
+    axis: Axis
+    chromosome: str
+    source: str
+
+    @property
+    def width(self) -> float:
+        """Mean width in pixels."""
+        return float((self.ink > 0.05).sum() / max(self.axis.length, 1))
+
+
+def trace_chromosome(image: np.ndarray, zoom: float, gain: float, chromosome: str, source: str) -> RealChromosome:
+    """Enlarge or reduce a cut-out, match its grey level, and find its axis.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W)
+        White background, p arm up.
+    zoom, gain : float
+        Factors on size and on ink.
+    chromosome, source : str
+        Class, and the cell that it comes from.
+
+    Returns
+    -------
+    RealChromosome
+    """
+    mask = chromosome_mask(image)
+    line = find_centreline(mask)
+    ink = np.where(mask, 1 - image.astype(np.float32) / 255, 0).astype(np.float32)
+    ink = np.pad(np.minimum(ink * np.float32(gain), 1), 3)
+    size = (max(1, round(ink.shape[1] * zoom)), max(1, round(ink.shape[0] * zoom)))
+    method = cv2.INTER_AREA if zoom < 0.8 else cv2.INTER_CUBIC
+    ink = np.clip(cv2.resize(ink, size, interpolation=method), 0, 1)
+    points = (line[:, ::-1] + 3.5) * (size[0] / (image.shape[1] + 6), size[1] / (image.shape[0] + 6)) - 0.5
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+    steps = np.linspace(0, along[-1], max(2, round(float(along[-1]))) + 1)
+    x, y = (_smooth(np.interp(steps, along, points[:, i]), 2.0) for i in (0, 1))
+    heading = np.unwrap(np.arctan2(np.gradient(x), np.gradient(y))).astype(np.float32)
+    return RealChromosome(ink, Axis(x, y, heading), chromosome, source)
+
+
+def straighten_ink(real: RealChromosome, pad: int, across: int) -> np.ndarray:
+    """Read a chromosome along its axis.
+
+    Parameters
+    ----------
+    real : RealChromosome
+    pad, across : int
+        Rows before and after the chromosome, and columns.
+
+    Returns
+    -------
+    ndarray of float32, shape (axis.length + 2 * pad, across)
+        The axis is the middle column.
+    """
+    axis = real.axis
+    rows = np.arange(axis.length + 2 * pad, dtype=np.float32) + 0.5 - pad
+    inside = np.clip(rows, 0, axis.length)
+    x, y = axis.point(inside)
+    heading = np.interp(inside, np.arange(axis.length + 1), axis.heading)
+    sin, cos = np.sin(heading), np.cos(heading)
+    x, y = x + (rows - inside) * sin, y + (rows - inside) * cos
+    v = np.arange(across) + 0.5 - across / 2
+    map_x = (x[:, None] + v * cos[:, None]).astype(np.float32)
+    map_y = (y[:, None] - v * sin[:, None]).astype(np.float32)
+    straight = cv2.remap(real.ink, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.clip(straight, 0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A stretch of a straight chromosome.
+
+    Parameters
+    ----------
+    ink : ndarray of float32, shape (rows, across)
+        The whole chromosome, with padding; turned upside down where the stretch is reversed.
+    start, stop : float
+        Rows of the stretch, start < stop.
+    natural_start, natural_stop : bool
+        True where the stretch begins or ends at a telomere of its own.
+    """
+
+    ink: np.ndarray
+    start: float
+    stop: float
+    natural_start: bool
+    natural_stop: bool
+
+
+def join_cuts(cuts: list[Cut], width: float, pad: int, *, ring: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Join stretches of straight chromosomes end to end.
+
+    Widths are made equal at each seam and the two sides cross-faded; ends that are no telomeres are rounded off.
+
+    Parameters
+    ----------
+    cuts : list of Cut
+        All with the same number of columns.
+    width : float
+        Width of a chromosome in pixels.
+    pad : int
+        Blank rows before and after.
+    ring : bool
+        The last stretch meets the first.
+
+    Returns
+    -------
+    ink : ndarray of float32, shape (length + 2 * pad, across)
+    ends : ndarray of float64, shape (len(cuts) + 1,)
+        Rows, from the first stretch's start, where stretches begin and end; ``ends[-1]`` is the length.
+    """
+    ends = np.concatenate([[0.0], np.cumsum([cut.stop - cut.start for cut in cuts])])
+    length = max(3, round(float(ends[-1])))
+    ends *= length / ends[-1]
+    rows = np.arange(length + 2 * pad) + 0.5 - pad
+    across = cuts[0].ink.shape[1]
+    fade = max(1.0, _FADE * width)
+    total = np.zeros((len(rows), across), np.float32)
+    weights = np.zeros(len(rows), np.float32)
+    for number, cut in enumerate(cuts):
+        first, last = number == 0 and not ring, number == len(cuts) - 1 and not ring
+        before = None if first else cuts[number - 1]
+        after = None if last else cuts[(number + 1) % len(cuts)]
+        begin, end = ends[number], ends[number + 1]
+        stretch = _taper(cut, before, after, rows - begin, end - begin, width)
+        v = np.arange(across, dtype=np.float32) + 0.5 - across / 2
+        map_x = (v[None, :] / stretch[:, None] + across / 2 - 0.5).astype(np.float32)
+        map_y = np.repeat((cut.start + rows - begin - 0.5).astype(np.float32)[:, None], across, axis=1)
+        ink = cv2.remap(cut.ink, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        weight = np.ones(len(rows))
+        if before is not None:
+            weight *= np.clip((rows - begin) / (2 * fade) + 0.5, 0, 1)
+        elif not cut.natural_start:
+            ink *= _cap(rows - begin, v, width)
+        if after is not None:
+            weight *= np.clip((end - rows) / (2 * fade) + 0.5, 0, 1)
+        elif not cut.natural_stop:
+            ink *= _cap(end - rows, v, width)
+        total += ink * weight[:, None].astype(np.float32)
+        weights += weight.astype(np.float32)
+    return total / np.maximum(weights, 1e-3)[:, None], ends
+
+
+def _taper(
+    cut: Cut, before: Cut | None, after: Cut | None, rows: np.ndarray, length: float, width: float
+) -> np.ndarray:
+    """Factor on the width of every row, so that both sides of a seam are as wide as their mean."""
+    stretch = np.ones(len(rows))
+    for other, mine, theirs, distance in (
+        (before, cut.start, before and before.stop, rows), (after, cut.stop, after and after.start, length - rows)
+    ):
+        if other is None:
+            continue
+        own = width_at(cut.ink, mine, width)
+        wanted = (own + width_at(other.ink, theirs, width)) / 2
+        factor = np.clip(wanted / max(own, 1e-3), 1 / _LARGEST_STRETCH, _LARGEST_STRETCH)
+        stretch *= 1 + (factor - 1) * np.exp(-np.square(np.maximum(distance, 0) / (_TAPER * width)))
+    return stretch
+
+
+def width_at(ink: np.ndarray, row: float, width: float) -> float:
+    """Width of a straight chromosome round a row, in pixels: mean over a fifth of its width to either side."""
+    reach = max(1, round(0.2 * width))
+    begin, end = max(0, round(row) - reach), min(len(ink), round(row) + reach + 1)
+    return float((ink[begin:end] > 0.05).sum(1).mean()) if end > begin else 0.0
+
+
+def _cap(inward: np.ndarray, v: np.ndarray, width: float) -> np.ndarray:
+    """Outline of a rounded end: a healed break looks like a telomere."""
+    depth = 0.4 * width
+    gone = np.clip(1 - inward / depth, 0, 1)
+    half = 0.5 * width * np.sqrt(np.clip(1 - gone**2.2, 0, 1))
+    outline = np.clip((half[:, None] - np.abs(v)[None, :]) / (0.12 * width) + 0.5, 0, 1)
+    outline[inward <= 0] = 0
+    outline[inward >= depth] = 1
+    return outline.astype(np.float32)
+
+
+def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
+    column = values.astype(np.float32)[:, None]
+    return cv2.GaussianBlur(column, (1, 0), sigmaX=0.1, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE)[:, 0]
