@@ -4,11 +4,12 @@ Chu, G. (2020), *Machine Learning for Automation of Chromosome based Genetic Dia
 numbers are read from ``data/published``; everything said about them is computed here from those files.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import floor
 
 import pandas as pd
 
+from karyo_lib.conditions import CONDITIONS
 from karyo_lib.intervals import wilson
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.resources import data_file
@@ -25,14 +26,16 @@ def load_conditions() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by condition key (``'augmented-vgg16-frozen'``): ``title, printed_title, data, base,
-        trainable``; ``tp, fp, tn, fn`` as drawn and ``text_tp`` ... as told in the text (NaN where it tells
-        none); ``accuracy, precision, recall, auc`` as printed; ``section`` and the figures ``curves, matrix,
-        roc``.
+        Indexed by condition key (``'augmented-vgg16-frozen'``): ``title, data, base, trainable`` of
+        :data:`karyo_lib.conditions.CONDITIONS`; ``printed_title``; ``tp, fp, tn, fn`` as drawn and ``text_tp``
+        ... as told in the text (NaN where it tells none); ``accuracy, precision, recall, auc`` as printed;
+        ``section`` and the figures ``curves, matrix, roc``.
     """
-    return pd.read_csv(
+    printed = pd.read_csv(
         data_file("published", "conditions.csv"), index_col="condition", dtype={"section": str}
     )
+    ours = pd.DataFrame([asdict(condition) for condition in CONDITIONS]).set_index("key")
+    return ours.rename_axis("condition").join(printed, how="right", validate="one_to_one")
 
 
 def load_wrong_cases() -> pd.DataFrame:

@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from karyo_lib import thesis
+from karyo_lib.conditions import CONDITIONS
 from karyo_lib.resources import data_file
 
 
@@ -13,6 +14,12 @@ def test_seven_conditions_and_their_test_sets():
     totals = sizes[["normal", "abnormal"]].sum(axis=1)
     parts = sizes[["train", "val", "test"]].sum(axis=1)
     assert (totals == parts)[["original", "augmented"]].all()
+
+
+def test_the_published_conditions_are_ours():
+    conditions = thesis.load_conditions()
+    assert conditions.index.tolist() == [condition.key for condition in CONDITIONS]
+    assert conditions["title"].notna().all()
 
 
 def test_recomputing_by_hand():
