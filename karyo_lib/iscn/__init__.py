@@ -1,6 +1,7 @@
 """Karyotype formulae: band tables, the chromosomes of a cell as band segments, a catalogue of formulae."""
 
 from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, LEVELS, Band, BandTable, KaryotypeError, load_bands
+from karyo_lib.iscn.catalogue import load_catalogue, sample_formulae
 from karyo_lib.iscn.changes import GROUPS, Change, Size
 from karyo_lib.iscn.karyotype import Karyotype, count_formula, parse_karyotype
 from karyo_lib.iscn.segments import Chromosome, Segment
@@ -20,5 +21,7 @@ __all__ = [
     "Size",
     "count_formula",
     "load_bands",
+    "load_catalogue",
     "parse_karyotype",
+    "sample_formulae",
 ]

@@ -60,6 +60,12 @@ class Karyotype:
         """
         return count_formula(self.counts)
 
+    def size(self) -> Size:
+        """Size of all changes taken together: gains and losses of the same material cancel."""
+        consumed = tuple(name for change in self.changes for name in change.consumed)
+        produced = tuple(chromosome for change in self.changes for chromosome in change.produced)
+        return Change(self.formula, self.group, consumed, produced).size(load_bands(self.level))
+
     def change_sizes(self) -> tuple[tuple[str, Size], ...]:
         """Text and size of every change, in the order of the formula."""
         table = load_bands(self.level)

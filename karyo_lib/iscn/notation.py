@@ -260,8 +260,9 @@ def _read_operation(body: str, sign: str, copies: int, text: str, earlier: dict[
     """Read one rearrangement such as t(9;22)(q34;q11.2) with the library."""
     if body in earlier:  # breakpoints are written once in a formula: +der(22)t(9;22) after t(9;22)(q34;q11.2)
         body = earlier[body]
-    node = _parse(f"46,XX,{body}", text).abnormalities[0]
-    if node.type not in _SUPPORTED:
+    # the library passes over empty parts
+    node = _parse(f"46,XX,{body}", text).abnormalities[0] if body else None
+    if node is None or node.type not in _SUPPORTED:
         raise KaryotypeError(
             text,
             f"Expected one of {', '.join(_SUPPORTED)}, der, mar or +/- a chromosome. Received a part that "

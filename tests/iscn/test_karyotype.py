@@ -107,6 +107,8 @@ def test_spaces_and_typeset_signs():
         ("46", "46", "parted by a comma"),
         ("46,XX,", ",", "after each comma"),
         ("46,XX,banana", "banana", "cannot be applied"),
+        ("46,XX,+", "+", "cannot be applied"),
+        ("46,,del(5)(q13)", ",", "after each comma"),
         ("45~48,XX,-5", "45~48", "one chromosome count"),
         ("22,X", "22", "outside valid range"),
         ("93,XXXX,+1", "93", "outside valid range"),

@@ -1,0 +1,161 @@
+"""The catalogue of abnormal karyotypes: formulae with their frequency and the size of the change.
+
+``data/catalogue.csv`` holds it, ``data/catalogue.md`` explains its columns and gives the references. The
+columns that follow from the formula are computed; ``python -m karyo_lib.iscn`` computes them again after an
+edit.
+"""
+
+from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.atomic import writing
+from karyo_lib.iscn.bands import load_bands
+from karyo_lib.iscn.changes import GROUPS
+from karyo_lib.iscn.karyotype import parse_karyotype
+from karyo_lib.iscn.notation import read_cell_line
+from karyo_lib.resources import data_file
+
+CHROMOSOME_1_PIXELS = {"150": 24.5, "416": 68.0, "native": 170.0}
+"""Length of chromosome 1, in pixels, on a drawn page of 150 x 150, 416 x 416, and a style's own size (about
+1200 x 950): the mean over the lab styles of `karyo_lib.draw`."""
+
+GIVEN_COLUMNS = (
+    "formula",
+    "name",
+    "origin",
+    "visible",
+    "relative_frequency",
+    "basis",
+    "frequency_source",
+    "note",
+)
+COMPUTED_COLUMNS = ("group", "size_iscn", "size_mb", "pixels_150", "pixels_416", "pixels_native")
+
+
+def load_catalogue() -> pd.DataFrame:
+    """Read the catalogue.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a formula, columns `GIVEN_COLUMNS` then `COMPUTED_COLUMNS`:
+
+        - ``formula``: ISCN, written for a woman where either sex can have it; in mosaics the first line is
+          abnormal;
+        - ``name``: syndrome or disease; ``origin``: 'constitutional' or 'acquired';
+        - ``visible``: False where the true change is too small for banding, although the bands named are not;
+        - ``relative_frequency``: per 100 000 people, at birth (constitutional) or in a lifetime (acquired);
+        - ``basis``: 'published' (the source gives the rate), 'derived' (a published rate times a published
+          share, or shared out over examples) or 'estimate' (order of magnitude only); ``frequency_source``,
+          ``note``;
+        - ``group``: one of `karyo_lib.iscn.changes.GROUPS`;
+        - ``size_iscn``, ``size_mb``, ``pixels_150``, ``pixels_416``, ``pixels_native``: size of the change,
+          see `describe_change`; ``size_mb`` is missing where material is of unknown origin.
+    """
+    return _read().copy()
+
+
+def describe_change(formula: str, level: int = 550) -> dict[str, object]:
+    """Compute the columns of the catalogue that follow from a formula.
+
+    Parameters
+    ----------
+    formula : str
+        ISCN; of a mosaic, the first cell line.
+    level : {400, 550, 850}
+
+    Returns
+    -------
+    dict
+        Keys `COMPUTED_COLUMNS`. Sizes are those of the whole karyotype against the normal one: what was lost
+        and gained together or, where that is more, what was moved; in ISCN units, megabases, and pixels where
+        chromosome 1 is as long as `CHROMOSOME_1_PIXELS` says.
+    """
+    karyotype = parse_karyotype(formula, level)
+    size = karyotype.size()
+    units = load_bands(level).length("1")
+    pixels = {f"pixels_{page}": size.pixels(length / units) for page, length in CHROMOSOME_1_PIXELS.items()}
+    sizes = {"size_iscn": size.units, "size_mb": size.megabases, **pixels}
+    return {"group": karyotype.group, **{name: round(value, 1) for name, value in sizes.items()}}
+
+
+def sample_formulae(
+    n: int, rng: np.random.Generator, groups: Collection[str] | None = None, *, visible_only: bool = True
+) -> list[str]:
+    """Draw abnormal karyotypes by their relative frequency.
+
+    Parameters
+    ----------
+    n : int
+        How many; the same formula may come more than once.
+    rng : numpy.random.Generator
+    groups : collection of str, optional
+        Of `karyo_lib.iscn.changes.GROUPS`; all that the catalogue has if not given.
+    visible_only : bool
+        Leave out changes that banding does not show: a lab reports those karyograms as normal.
+
+    Returns
+    -------
+    list of str
+        Formulae of single cells: of a mosaic, its abnormal line. Where either sex can have the change, XX and
+        XY are equally likely.
+
+    Raises
+    ------
+    ValueError
+        If the catalogue has no formula of the groups asked for.
+    """
+    catalogue = _read()
+    if visible_only:
+        catalogue = catalogue[catalogue["visible"]]
+    if groups is not None:
+        unknown = set(groups) - set(catalogue["group"])
+        if unknown or not groups:
+            known = [group for group in GROUPS if group in set(catalogue["group"])]
+            raise ValueError(
+                f"Expected groups among {', '.join(known)}. Received {sorted(unknown) or 'none'}."
+            )
+        catalogue = catalogue[catalogue["group"].isin(set(groups))]
+    weights = catalogue["relative_frequency"].to_numpy(float)
+    rows = rng.choice(len(catalogue), size=n, p=weights / weights.sum())
+    male = rng.random(n) < 0.5
+    formulae = catalogue["formula"].to_numpy()
+    return [_single_cell(formulae[row], make_male) for row, make_male in zip(rows, male, strict=True)]
+
+
+def write_catalogue() -> Path:
+    """Compute the computed columns again and write the catalogue.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+    """
+    path = data_file("catalogue.csv")
+    given = pd.read_csv(path, keep_default_na=False)[list(GIVEN_COLUMNS)]
+    computed = pd.DataFrame([describe_change(formula) for formula in given["formula"]])
+    with writing(path) as part:
+        pd.concat([given, computed[list(COMPUTED_COLUMNS)]], axis=1).to_csv(
+            part, index=False, lineterminator="\n"
+        )
+    _read.cache_clear()
+    return path
+
+
+@lru_cache
+def _read() -> pd.DataFrame:
+    catalogue = pd.read_csv(data_file("catalogue.csv"), keep_default_na=False, na_values={"size_mb": [""]})
+    return catalogue.astype({"visible": bool, "relative_frequency": float})
+
+
+def _single_cell(formula: str, male: bool) -> str:
+    """The abnormal cell line of a catalogue entry, for a man if it can be and is asked for."""
+    line = read_cell_line(formula)
+    gonosomal = any(name in ("X", "Y") for part in line.parts for name in part.chromosomes)
+    if male and line.sex == "XX" and not gonosomal:
+        return line.formula.replace(",XX", ",XY", 1)
+    return line.formula
