@@ -170,12 +170,14 @@ def paint_straight(
     sample = u[:, None] + lean[:, None] * v + bow[:, None] * width * (relative * relative - 0.4) + shift[:, None] * side
     darkness = np.interp(sample, u, profile).astype(np.float32)
 
-    darkness += look.mottle * (_field(rng, rows, across, 0.45 * width, 0.4 * width) * 0.7
-                               + _field(rng, rows, across, 0.2 * width, 0.25 * width) * 0.7)
+    grain = look.grain * width
+    darkness += 0.7 * look.mottle * (
+        _field(rng, rows, across, grain, grain) + _field(rng, rows, across, 0.5 * grain, 0.6 * grain)
+    )
     ink = look.light + (look.dark - look.light) * np.clip(darkness, -0.25, 1.12)
     # A chromatid is round: it is thickest in its middle.
     roundness = 1 - np.square(np.minimum(np.abs(np.abs(v)[None, :] - offset[:, None]) / half[:, None], 1.0))
-    ink *= 0.86 + 0.14 * roundness
+    ink *= 1 - look.relief * (1 - roundness)
     middle = np.exp(-np.square(v / (0.11 * width)))[None, :]
     ink *= 1 - look.cleft * middle * (0.6 + 0.6 * np.clip(_smooth(rng, rows, 0.8 * width), -1, 1))[:, None]
     ink = np.clip(ink * envelope * presence[:, None], 0, 1)
@@ -219,7 +221,7 @@ def _profiles(
     # An S-shaped response: bands differ most around the middle, the palest and the darkest saturate.
     profile = _MIDDLE + 0.55 * np.tanh(look.contrast / 0.55 * (_blur(profile, sigma) - _MIDDLE))
 
-    thickness = 1 + 0.05 * (profile - 0.5) + 0.035 * _smooth(rng, len(u), 1.1 * width)
+    thickness = 1 + 0.05 * (profile - 0.5) + (0.03 + 0.15 * look.mottle) * _smooth(rng, len(u), (1.2 - 2.5 * look.mottle) * width)
     presence = np.ones_like(u)
     for centromere in plan.centromeres:
         at = np.interp(centromere, plan.edges, edges)

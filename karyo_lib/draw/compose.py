@@ -125,7 +125,7 @@ class _Stock:
         self._free: dict[str, list[RealChromosome]] = {name: [] for name in table.chromosomes}
         for cutout in cutouts:
             self._free[cutout.chromosome].append(
-                trace_chromosome(cutout.image, self.zoom, 1.0, cutout.chromosome, cutout.cell)
+                self._trace(cutout, self.zoom, 1.0)
             )
         everything = [real for reals in self._free.values() for real in reals]
         self.width = float(np.median([real.width for real in everything]))
@@ -182,8 +182,12 @@ class _Stock:
         donor = self._donors.pop(found[int(self._rng.integers(len(found)))])
         mates = [other for other in self._donors if other.cell == donor.cell] + [donor]
         units, ink = _measure(mates, self._table)
-        zoom = self.zoom * self._cell_units / units
-        return trace_chromosome(donor.image, zoom, self._cell_ink / ink, name, donor.cell)
+        return self._trace(donor, self.zoom * self._cell_units / units, self._cell_ink / ink)
+
+    def _trace(self, cutout: Cutout, zoom: float, gain: float) -> RealChromosome:
+        name = cutout.chromosome
+        expected = self._table.centromere(name) / self._table.length(name)
+        return trace_chromosome(cutout.image, zoom, gain, name, cutout.cell, expected)
 
 
 def _measure(cutouts: Sequence[Cutout], table: BandTable) -> tuple[float, float]:
@@ -207,7 +211,7 @@ def _compose_piece(
             axis, ink = real.axis, real.ink
             if flipped:
                 axis, ink = _turn(axis, ink.shape), np.ascontiguousarray(ink[::-1, ::-1])
-            rows = plan.edges * (axis.length / plan.length)
+            rows = real.row_of(plan.edges, table)
             return make_piece(
                 ink, axis, (0.0, 0.0), chromosome, copy, plan, rows, table, width=real.width, polarity=polarity,
                 source=real.source,
@@ -226,29 +230,45 @@ def _compose_piece(
         ring=chromosome.ring,
     )
     length = round(float(ends[-1]))
-    positions = np.concatenate([[0.0], np.cumsum([segment.length for _, segment in parts])])
-    hinges = np.interp(np.array(chromosome.centromeres), positions, ends)
+    rows = _rows_of(plan.edges, parts, ends, table)
+    hinges = np.interp(np.array(chromosome.centromeres), plan.edges, rows)
     axis = ring_axis(length, own) if chromosome.ring else bend_axis(length, width, style.look.bend, hinges, own)
     if flipped:
         axis = flip_axis(axis)
     ink, origin = bend_image(straight.astype(np.float32), axis, 0 if chromosome.ring else pad)
     source = "+".join(dict.fromkeys(real.source for real, _ in parts))
     return make_piece(
-        ink, axis, origin, chromosome, copy, plan, np.interp(plan.edges, positions, ends), table, width=width,
-        polarity=polarity, source=source,
+        ink, axis, origin, chromosome, copy, plan, rows, table, width=width, polarity=polarity, source=source
     )
 
 
 def _cut(real: RealChromosome, segment: Segment, pad: int, across: int, table: BandTable) -> Cut:
     """Mark a segment on the straightened chromosome that it is cut from."""
     ink = straighten_ink(real, pad, across)
-    whole = table.length(real.chromosome)
-    start, stop = (pad + real.axis.length * position / whole for position in (segment.start, segment.stop))
-    natural = (segment.start <= 0, segment.stop >= whole)
+    start, stop = pad + real.row_of(np.array([segment.start, segment.stop]), table)
+    natural = (segment.start <= 0, segment.stop >= table.length(real.chromosome))
     if segment.reversed:
         ink, start, stop = np.ascontiguousarray(ink[::-1]), len(ink) - stop, len(ink) - start
         natural = natural[::-1]
     return Cut(ink, start, stop, *natural)
+
+
+def _rows_of(
+    edges: np.ndarray, parts: list[tuple[RealChromosome, Segment]], ends: np.ndarray, table: BandTable
+) -> np.ndarray:
+    """Where positions along a joined chromosome (ISCN units) lie, in pixels along its axis."""
+    positions, rows, at = [0.0], [0.0], 0.0
+    for (real, segment), begin, end in zip(parts, ends[:-1], ends[1:], strict=True):
+        knots = np.unique(np.clip([segment.start, table.centromere(real.chromosome), segment.stop],
+                                  segment.start, segment.stop))
+        along = real.row_of(knots, table)
+        if segment.reversed:
+            knots, along = knots[::-1], along[::-1]
+        share = np.abs(along - along[0]) / np.abs(along[-1] - along[0])
+        positions += (at + np.abs(knots - knots[0])[1:]).tolist()
+        rows += (begin + share * (end - begin))[1:].tolist()
+        at += segment.length
+    return np.interp(edges, positions, rows)
 
 
 def _turn(axis: Axis, shape: tuple[int, ...]) -> Axis:

@@ -1,9 +1,11 @@
 """Draw the karyogram of any karyotype formula."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 
+from karyo_lib.draw.artefacts import expose
 from karyo_lib.draw.bend import bend_axis, bend_image, flip_axis, ring_axis
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
 from karyo_lib.draw.layout import chromosome_length, page_scale
@@ -17,11 +19,11 @@ from karyo_lib.draw.page import (
     page_rng,
     settle,
 )
-from karyo_lib.draw.piece import Piece, make_piece
+from karyo_lib.draw.piece import INK_THRESHOLD, Piece, make_piece
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
-from karyo_lib.iscn.segments import Chromosome
+from karyo_lib.iscn.segments import Chromosome, Segment
 
 _CHROMOSOME_1 = 15100.0  # ISCN units
 
@@ -94,6 +96,38 @@ def draw_karyogram(
         pieces, formula=karyotype.formula, style=style, seed=seed, size=size, scale=scale, width=width, annotate=kinds,
         rng=page_rng(seed, style.name, "page"), annotation_rng=page_rng(seed, style.name, "annotations"),
     )
+
+
+def draw_chromosome(
+    chromosome: str, *, style: str | LabStyle = "classic", seed: int = 0, length: float = 119.0, level: int = 550
+) -> np.ndarray:
+    """Draw one normal chromosome as a cut-out: upright, on white.
+
+    Parameters
+    ----------
+    chromosome : str
+        '1' to '22', 'X', 'Y'.
+    style : str or LabStyle
+        Whose look and optics apply.
+    seed : int
+    length : float
+        Mean length of chromosome 1 in pixels.
+    level : {400, 550, 850}
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W)
+    """
+    style = find_style(style)
+    rng = page_rng(seed, style.name, "single")
+    look, table = settle(style.look, rng), load_bands(level)
+    normal = Chromosome(chromosome, chromosome, (Segment(chromosome, 0.0, table.length(chromosome)),), level=level)
+    piece = _draw_piece(normal, 1, level, look, length / _CHROMOSOME_1, look.width * length, 0.0,
+                        page_rng(seed, style.name, chromosome), seed)
+    x0, y0, x1, y1 = piece.ink_box
+    ink = np.pad(np.where(piece.ink > INK_THRESHOLD, piece.ink, 0)[y0:y1, x0:x1], 2)
+    clean = replace(style.artefacts, paper=(255, 255), uneven=(0, 0), halftone=0.0, noise=(0, 0), grain=(0, 0), negative=False)
+    return expose(ink, settle(clean, rng), length / (0.175 * 950), rng)
 
 
 def _draw_piece(

@@ -7,7 +7,14 @@ import numpy as np
 
 from karyo_lib.draw.bend import Axis
 from karyo_lib.draw.centreline import chromosome_mask, find_centreline
+from karyo_lib.iscn.bands import BandTable
 
+# Ink below this share is a blurred fringe.
+_FRINGE = 0.05
+# A constriction is looked for within this share of the length round the expected centromere; it counts when the width
+# falls by this share.
+_SEARCH = 0.06
+_CONSTRICTED = 0.12
 # The seam is cross-faded over this many chromosome widths to either side.
 _FADE = 0.12
 # Widths at a seam are brought together within this many chromosome widths, by at most this factor.
@@ -25,22 +32,32 @@ class RealChromosome:
         0 background to 1 black.
     axis : Axis
         Centreline from the upper end to the lower, in pixels of `ink`.
+    centromere : float
+        Where its constriction lies along the axis, as a fraction of its length.
     chromosome, source : str
         Class, and the cell that it comes from.
     """
 
     ink: np.ndarray
     axis: Axis
+    centromere: float
     chromosome: str
     source: str
 
     @property
     def width(self) -> float:
         """Mean width in pixels."""
-        return float((self.ink > 0.05).sum() / max(self.axis.length, 1))
+        return float((self.ink > _FRINGE).sum() / max(self.axis.length, 1))
+
+    def row_of(self, position: float | np.ndarray, table: BandTable) -> np.ndarray:
+        """Return where an ISCN position lies along the axis, in pixels from its upper end; each arm to its own scale."""
+        whole, middle = table.length(self.chromosome), table.centromere(self.chromosome)
+        return self.axis.length * np.interp(position, [0, middle, whole], [0, self.centromere, 1])
 
 
-def trace_chromosome(image: np.ndarray, zoom: float, gain: float, chromosome: str, source: str) -> RealChromosome:
+def trace_chromosome(
+    image: np.ndarray, zoom: float, gain: float, chromosome: str, source: str, centromere: float
+) -> RealChromosome:
     """Enlarge or reduce a cut-out, match its grey level, and find its axis.
 
     Parameters
@@ -51,6 +68,8 @@ def trace_chromosome(image: np.ndarray, zoom: float, gain: float, chromosome: st
         Factors on size and on ink.
     chromosome, source : str
         Class, and the cell that it comes from.
+    centromere : float
+        Where the centromere ought to be, as a fraction of the length; the constriction is looked for near it.
 
     Returns
     -------
@@ -68,7 +87,24 @@ def trace_chromosome(image: np.ndarray, zoom: float, gain: float, chromosome: st
     steps = np.linspace(0, along[-1], max(2, round(float(along[-1]))) + 1)
     x, y = (_smooth(np.interp(steps, along, points[:, i]), 2.0) for i in (0, 1))
     heading = np.unwrap(np.arctan2(np.gradient(x), np.gradient(y))).astype(np.float32)
-    return RealChromosome(ink, Axis(x, y, heading), chromosome, source)
+    axis = Axis(x, y, heading)
+    return RealChromosome(ink, axis, _find_constriction(ink, axis, centromere), chromosome, source)
+
+
+def _find_constriction(ink: np.ndarray, axis: Axis, expected: float) -> float:
+    """Look for the narrowest place near where the centromere ought to be; keep `expected` where none stands out."""
+    mean_width = float((ink > _FRINGE).sum() / max(axis.length, 1))
+    straight = _read_along(ink, axis, 0, 2 * int(np.ceil(mean_width)))
+    widths = _smooth((straight > _FRINGE).sum(1), 0.1 * mean_width)
+    reach = max(_SEARCH * axis.length, 0.35 * mean_width)
+    begin, end = (int(np.clip(expected * axis.length + side * reach, 0, axis.length)) for side in (-1, 1))
+    # The ends of a chromosome are narrow too.
+    begin, end = max(begin, round(0.4 * mean_width)), min(end, axis.length - round(0.4 * mean_width))
+    if end - begin < 2:
+        return expected
+    row = begin + int(np.argmin(widths[begin:end]))
+    deep = widths[row] < (1 - _CONSTRICTED) * np.median(widths)
+    return (row + 0.5) / axis.length if deep and begin < row < end - 1 else expected
 
 
 def straighten_ink(real: RealChromosome, pad: int, across: int) -> np.ndarray:
@@ -85,7 +121,10 @@ def straighten_ink(real: RealChromosome, pad: int, across: int) -> np.ndarray:
     ndarray of float32, shape (axis.length + 2 * pad, across)
         The axis is the middle column.
     """
-    axis = real.axis
+    return _read_along(real.ink, real.axis, pad, across)
+
+
+def _read_along(ink: np.ndarray, axis: Axis, pad: int, across: int) -> np.ndarray:
     rows = np.arange(axis.length + 2 * pad, dtype=np.float32) + 0.5 - pad
     inside = np.clip(rows, 0, axis.length)
     x, y = axis.point(inside)
@@ -95,7 +134,7 @@ def straighten_ink(real: RealChromosome, pad: int, across: int) -> np.ndarray:
     v = np.arange(across) + 0.5 - across / 2
     map_x = (x[:, None] + v * cos[:, None]).astype(np.float32)
     map_y = (y[:, None] - v * sin[:, None]).astype(np.float32)
-    straight = cv2.remap(real.ink, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    straight = cv2.remap(ink, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return np.clip(straight, 0, 1)
 
 
@@ -195,7 +234,7 @@ def width_at(ink: np.ndarray, row: float, width: float) -> float:
     """Width of a straight chromosome round a row, in pixels: mean over a fifth of its width to either side."""
     reach = max(1, round(0.2 * width))
     begin, end = max(0, round(row) - reach), min(len(ink), round(row) + reach + 1)
-    return float((ink[begin:end] > 0.05).sum(1).mean()) if end > begin else 0.0
+    return float((ink[begin:end] > _FRINGE).sum(1).mean()) if end > begin else 0.0
 
 
 def _cap(inward: np.ndarray, v: np.ndarray, width: float) -> np.ndarray:

@@ -102,6 +102,10 @@ class Look:
         Share of ink that the cleft between sister chromatids loses.
     mottle : (float, float)
         Standard deviation of the grain of the stain within bands.
+    grain : (float, float)
+        Size of that grain, in chromosome widths.
+    relief : (float, float)
+        Share of ink that a chromatid loses from its middle to its rim.
     constriction : (float, float)
         Share of the width lost at the centromere.
     bend : float
@@ -122,6 +126,8 @@ class Look:
     split: Range = (0.4, 0.5)
     cleft: Range = (0.0, 0.12)
     mottle: Range = (0.05, 0.1)
+    grain: Range = (0.35, 0.45)
+    relief: Range = (0.1, 0.18)
     constriction: Range = (0.12, 0.3)
     bend: float = 22.0
     condensation: float = 0.05
@@ -232,11 +238,11 @@ STYLES: dict[str, LabStyle] = {
                 rows=PLAIN_ROWS, native=(1100, 900), length=(0.16, 0.185), homologue_gap=(0.2, 0.6), labels="number"
             ),
             look=Look(
-                width=(0.115, 0.14), light=(0.36, 0.46), dark=(0.84, 0.93), contrast=(1.1, 1.5), softness=(0.12, 0.18),
-                edge=(0.1, 0.16), split=(0.34, 0.46), cleft=(0.0, 0.15), mottle=(0.2, 0.32),
-                constriction=(0.25, 0.5), bend=17.0, fade=(0.3, 0.8),
+                width=(0.11, 0.138), light=(0.36, 0.46), dark=(0.9, 1.0), contrast=(1.4, 2.0), softness=(0.11, 0.17),
+                edge=(0.1, 0.16), split=(0.36, 0.48), cleft=(0.05, 0.3), mottle=(0.1, 0.18), grain=(0.26, 0.36), relief=(0.3, 0.5),
+                constriction=(0.2, 0.45), bend=20.0, fade=(0.3, 0.8),
             ),
-            artefacts=Artefacts(paper=(255, 255), blur=(0.5, 0.7), sharpen=(1.0, 1.8), noise=(0, 0.5), dust=0),
+            artefacts=Artefacts(paper=(255, 255), blur=(0.6, 0.9), sharpen=(0.9, 1.6), noise=(0, 0.5), dust=0),
         ),
         LabStyle(
             "ruled",
@@ -343,7 +349,7 @@ STYLES: dict[str, LabStyle] = {
             ),
             look=Look(
                 width=(0.14, 0.17), light=(0.34, 0.46), dark=(0.82, 0.94), contrast=(1.1, 1.5), softness=(0.14, 0.2),
-                split=(0.36, 0.52), cleft=(0.05, 0.3), constriction=(0.2, 0.45), bend=22.0, mottle=(0.1, 0.18),
+                split=(0.36, 0.5), cleft=(0.05, 0.3), constriction=(0.2, 0.45), bend=22.0, mottle=(0.1, 0.18), grain=(0.25, 0.4),
             ),
             artefacts=Artefacts(
                 paper=(245, 255), uneven=(1, 5), blur=(0.9, 1.4), noise=(2, 5), dust=10, jpeg=(60, 88), patch=(0.04, 0.12)
