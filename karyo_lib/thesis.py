@@ -27,9 +27,9 @@ def load_conditions() -> pd.DataFrame:
     -------
     DataFrame
         Indexed by condition key (``'augmented-vgg16-frozen'``): ``title, data, base, trainable`` of
-        :data:`karyo_lib.conditions.CONDITIONS`; ``printed_title``; ``tp, fp, tn, fn`` as drawn and ``text_tp``
-        ... as told in the text (NaN where it tells none); ``accuracy, precision, recall, auc`` as printed;
-        ``section`` and the figures ``curves, matrix, roc``.
+        :data:`karyo_lib.conditions.CONDITIONS`; ``printed_title``; ``tp, fp, tn, fn`` as drawn and
+        ``text_tp`` ... as told in the text (NaN where it tells none); ``accuracy, precision, recall, auc`` as
+        printed; ``section`` and the figures ``curves, matrix, roc``.
     """
     printed = pd.read_csv(
         data_file("published", "conditions.csv"), index_col="condition", dtype={"section": str}

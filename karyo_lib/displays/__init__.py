@@ -1,0 +1,42 @@
+"""Result objects -> axes, as scikit-learn does: ``XDisplay.from_...(...)``, ``.plot(ax=None)``, artists."""
+
+from karyo_lib.displays.classification import (
+    CalibrationCurvesDisplay,
+    ConfusionMatricesDisplay,
+    OperatingPointDisplay,
+    RocDisplay,
+)
+from karyo_lib.displays.confidence import RiskCoverageDisplay, ScoreHistogramDisplay
+from karyo_lib.displays.diagrams import FlowChartDisplay, StructureDisplay
+from karyo_lib.displays.dots import DotsDisplay, LeakDisplay, MetricsForestDisplay
+from karyo_lib.displays.pages import ImageGridDisplay
+from karyo_lib.displays.style import PALETTE, PROTOCOL_TITLES, format_interval, style
+from karyo_lib.displays.training import (
+    ConvergenceDisplay,
+    PartialDependenceDisplay,
+    SearchDisplay,
+    TrainingCurvesDisplay,
+)
+
+__all__ = [
+    "PALETTE",
+    "PROTOCOL_TITLES",
+    "CalibrationCurvesDisplay",
+    "ConfusionMatricesDisplay",
+    "ConvergenceDisplay",
+    "DotsDisplay",
+    "FlowChartDisplay",
+    "ImageGridDisplay",
+    "LeakDisplay",
+    "MetricsForestDisplay",
+    "OperatingPointDisplay",
+    "PartialDependenceDisplay",
+    "RiskCoverageDisplay",
+    "RocDisplay",
+    "ScoreHistogramDisplay",
+    "SearchDisplay",
+    "StructureDisplay",
+    "TrainingCurvesDisplay",
+    "format_interval",
+    "style",
+]

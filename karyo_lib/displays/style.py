@@ -1,0 +1,137 @@
+"""One style for all figures: colours with fixed meanings, type that is legible at a text column's width."""
+
+import functools
+from collections.abc import Callable, Iterable
+from itertools import cycle
+from textwrap import fill
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLUMN_WIDTH = 5.6  # inches: the 400 pt of the thesis's text column
+
+# Safe for colour-blind readers (Okabe and Ito 2008; the purple is Tol's). One colour, one meaning.
+PALETTE = {
+    "normal": "#0072B2",
+    "abnormal": "#D55E00",
+    "referred": "#E69F00",
+    "neutral": "#595959",
+    "train": "#595959",
+    "val": "#009E73",
+    "test": "#AA4499",
+    "thesis": "#AA4499",  # the protocol that leaks
+    "grouped": "#009E73",  # the protocol that does not
+    "shuffled-thesis": "#AA4499",
+    "shuffled-grouped": "#009E73",
+    "wrong": "#AA4499",
+    "trained": "#009E73",
+    "frozen": "#D9D9D9",
+}
+PROTOCOL_TITLES = {
+    "thesis": "copies split at random (thesis)",
+    "grouped": "split by patient",
+    "shuffled-thesis": "copies split at random, labels shuffled",
+    "shuffled-grouped": "split by patient, labels shuffled",
+}
+SEQUENCE = ("#595959", "#009E73", "#AA4499", "#332288", "#117733", "#882255")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+
+_RC = {
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": PALETTE["neutral"],
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "image.cmap": "gray",
+    "axes.prop_cycle": mpl.cycler(color=SEQUENCE),
+    "figure.facecolor": "white",
+    "svg.fonttype": "path",
+}
+
+
+def style():
+    """Return a context in which matplotlib draws in karyo's style: ``with style(): ...``."""
+    return mpl.rc_context(_RC)
+
+
+def styled(plot: Callable) -> Callable:
+    """Draw a Display's ``plot`` in karyo's style."""
+
+    @functools.wraps(plot)
+    def in_style(*args, **kwargs):
+        with style():
+            return plot(*args, **kwargs)
+
+    return in_style
+
+
+def new_axes(ax: Axes | None, height: float = 3.2, width: float = COLUMN_WIDTH) -> tuple[Figure, Axes]:
+    """Return the given axes and its figure, or new ones; sizes in inches."""
+    if ax is not None:
+        return ax.figure, ax
+    return plt.subplots(figsize=(width, height), layout="constrained")
+
+
+def new_grid(
+    axes: Iterable[Axes] | None,
+    n_rows: int,
+    n_columns: int,
+    *,
+    height: float,
+    width: float = COLUMN_WIDTH,
+    **shared,
+) -> tuple[Figure, np.ndarray]:
+    """Return a grid of axes (n_rows, n_columns): the given ones in reading order, or new ones.
+
+    Raises
+    ------
+    ValueError
+        If the number of given axes is not the number that is needed.
+    """
+    if axes is None:
+        return plt.subplots(
+            n_rows, n_columns, figsize=(width, height), layout="constrained", squeeze=False, **shared
+        )
+    axes = np.asarray(axes, dtype=object).ravel()
+    if axes.size != n_rows * n_columns:
+        raise ValueError(f"Expected {n_rows * n_columns} axes. Received {axes.size}.")
+    return axes[0].figure, axes.reshape(n_rows, n_columns)
+
+
+def assign_colours(names: Iterable[str], colours: dict[str, str] | None = None) -> dict[str, str]:
+    """Give each name its colour: from ``colours``, else by its meaning in the palette, else the next in "
+    "sequence."""
+    free, given = cycle(SEQUENCE), colours or {}
+    return {name: given.get(name) or PALETTE.get(name) or next(free) for name in names}
+
+
+def wrap_title(text: str, width: int) -> str:
+    """Break a title into lines of at most ``width`` characters, never before a percent sign."""
+    return fill(str(text).replace(" %", "\N{NO-BREAK SPACE}%"), width)
+
+
+def format_interval(
+    value: float, low: float | None = None, high: float | None = None, digits: int = 2
+) -> str:
+    """Return ``'0.56 [0.41, 0.70]'``; only the value where there is no interval."""
+    if low is None or high is None or not (np.isfinite(low) and np.isfinite(high)):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -1,0 +1,143 @@
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgba
+
+from karyo_lib.displays import (
+    PALETTE,
+    DotsDisplay,
+    FlowChartDisplay,
+    ImageGridDisplay,
+    LeakDisplay,
+    MetricsForestDisplay,
+    StructureDisplay,
+    format_interval,
+    style,
+)
+from karyo_lib.evaluate import compute_metrics
+
+
+def runs():
+    rows = []
+    for condition in ("VGG16 frozen", "InceptionV3 frozen"):
+        for protocol, mean in (("shuffled-thesis", 0.9), ("grouped", 0.55), ("thesis", 0.94)):
+            rows += [(condition, protocol, repeat, mean + 0.01 * repeat) for repeat in range(3)]
+    return pd.DataFrame(rows, columns=["condition", "protocol", "repeat", "value"])
+
+
+def test_leak_shows_every_single_run_its_mean_and_chance():
+    shown = LeakDisplay.from_runs(runs())
+    dots = shown.dots_["VGG16 frozen", "thesis"].get_offsets()
+    np.testing.assert_allclose(np.sort(dots[:, 0]), [0.94, 0.95, 0.96])
+    assert shown.means_["VGG16 frozen", "grouped"].get_xdata()[0] == pytest.approx(0.56)
+    assert shown.reference_line_.get_xdata()[0] == 0.5
+    names = [text.get_text() for text in shown.figure_.legends[0].get_texts()]
+    assert names == [
+        "copies split at random (thesis)", "split by patient",
+        "copies split at random, labels shuffled", "chance: 0.5",
+    ]  # fmt: skip
+    heights = [shown.dots_["InceptionV3 frozen", p].get_offsets()[0, 1] for p in ("thesis", "grouped")]
+    assert 0.5 < heights[0] < heights[1] < 1.5
+    assert tuple(shown.dots_["VGG16 frozen", "shuffled-thesis"].get_facecolor()[0][:3]) == (1, 1, 1)
+    assert (
+        tuple(shown.dots_["VGG16 frozen", "grouped"].get_facecolor()[0][:3])
+        == to_rgba(PALETTE["grouped"])[:3]
+    )
+    with pytest.raises(ValueError, match=r"Received \['random'\]"):
+        LeakDisplay.from_runs(runs().assign(protocol="random"))
+
+
+def test_dots_leave_out_what_is_not_there():
+    table = pd.DataFrame({"group": ["trisomy", "inversion"], "page": ["150", "416"], "px": [12.0, np.nan]})
+    shown = DotsDisplay.from_table(table, row="group", series="page", value="px", label="px", log=True)
+    assert set(shown.dots_) == {("trisomy", "150")}
+    assert shown.ax_.get_xscale() == "log"
+    assert [tick.get_text() for tick in shown.ax_.get_yticklabels()] == ["trisomy", "inversion"]
+    with pytest.raises(ValueError, match="area"):
+        DotsDisplay(table, row="group", series="page", value="area", label="")
+
+
+def test_forest_draws_values_and_intervals():
+    metrics = compute_metrics([0, 0, 0, 1, 1, 1], [0.1, 0.2, 0.7, 0.4, 0.8, 0.9], n_resamples=50)
+    shown = MetricsForestDisplay.from_table(metrics)
+    line = shown.bars_[""].lines[0]
+    np.testing.assert_allclose(line.get_xdata(), metrics["value"])
+    segments = shown.bars_[""].lines[2][0].get_segments()
+    np.testing.assert_allclose(segments[0][:, 0], metrics.loc[0, ["low", "high"]].to_numpy(dtype=float))
+    assert shown.texts_[0].get_text() == format_interval(*metrics.loc[0, ["value", "low", "high"]])
+
+
+def test_forest_of_two_series_and_an_undefined_value():
+    metrics = compute_metrics([0, 0], [0.1, 0.6], n_resamples=10)
+    both = pd.concat([metrics.assign(series="thesis"), metrics.assign(series="grouped")])
+    shown = MetricsForestDisplay.from_table(both, reference=(0.5, "chance"))
+    assert len(shown.bars_["grouped"].lines[0].get_xdata()) == metrics["value"].notna().sum()
+    assert len(shown.ax_.get_yticks()) == len(metrics)
+    assert shown.texts_ == []
+
+
+def blocks():
+    rows = [
+        ("input", "InputLayer", "150 x 150 x 3", 0, ""),
+        ("block5", "3 x Conv2D, MaxPooling2D", "4 x 4 x 512", 7079424, "no"),
+        ("dense", "Dense", "256", 131328, "yes"),
+    ]
+    return pd.DataFrame(rows, columns=["block", "layer_types", "output_shape", "parameters", "trainable"])
+
+
+def test_structure_colours_what_is_trained():
+    shown = StructureDisplay.from_blocks({"VGG16": blocks()})
+    frozen, trained = (shown.boxes_["VGG16", name].get_facecolor() for name in ("block5", "dense"))
+    assert frozen == to_rgba(PALETTE["frozen"])
+    assert trained != frozen
+    assert "3 x Conv2D, MaxPooling2D" in shown.texts_["VGG16", "block5"].get_text()
+    drawn = [text.get_text() for text in shown.axes_[0].texts]
+    assert "4 x 4 x 512\n7,079,424 weights" in drawn
+    assert "150 x 150 x 3" in drawn
+    with pytest.raises(ValueError, match="trainable"):
+        StructureDisplay.from_blocks(blocks().drop(columns="trainable"))
+
+
+def test_flow_chart_has_both_ways_and_boxes_stay_inside():
+    shown = FlowChartDisplay().plot()
+    assert "inspected by a specialist" in shown.texts_["inspection"].get_text()
+    assert ("detection", "cleared") in shown.arrows_
+    shown.figure_.canvas.draw()
+    frame = shown.figure_.bbox
+    for text in shown.texts_.values():
+        box = text.get_bbox_patch().get_window_extent()
+        assert frame.x0 <= box.x0
+        assert box.x1 <= frame.x1
+    boxes = [text.get_bbox_patch().get_window_extent() for text in shown.texts_.values()]
+    overlaps = [a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]]
+    assert not any(overlaps)
+
+
+def test_grid_shows_images_captions_and_frames():
+    images = [np.full((20, 30), value, np.uint8) for value in (0, 100, 255)]
+    shown = ImageGridDisplay.from_images(
+        images, ["a", "b", "c"], labels=["normal", "abnormal", "referred"], n_columns=2, title="Pages"
+    )
+    assert [image.get_array()[0, 0] for image in shown.images_] == [0, 100, 255]
+    assert all(image.get_clim() == (0, 255) for image in shown.images_)
+    assert [text.get_text() for text in shown.captions_] == ["a", "b", "c"]
+    assert shown.axes_[1].spines["left"].get_edgecolor() == to_rgba(PALETTE["abnormal"])
+    assert not shown.axes_[3].axison
+    with pytest.raises(ValueError, match="Expected 3 captions"):
+        ImageGridDisplay(images, ["a"])
+    with pytest.raises(ValueError, match="at least one image"):
+        ImageGridDisplay([])
+
+
+def test_style_is_put_back_and_colours_keep_their_meaning():
+    before = mpl.rcParams["font.size"]
+    with style():
+        assert mpl.rcParams["axes.titlesize"] == 9
+    assert mpl.rcParams["font.size"] == before
+    assert (PALETTE["normal"], PALETTE["abnormal"], PALETTE["referred"]) == ("#0072B2", "#D55E00", "#E69F00")
+
+
+def test_intervals_in_words():
+    assert format_interval(0.5555, 0.409, 0.7) == "0.56 [0.41, 0.70]"
+    assert format_interval(0.5, float("nan"), 1) == "0.50"
