@@ -16,7 +16,7 @@ from karyo_lib.atomic import writing
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.changes import GROUPS
 from karyo_lib.iscn.karyotype import parse_karyotype
-from karyo_lib.iscn.notation import read_cell_line
+from karyo_lib.iscn.notation import read_cell_lines
 from karyo_lib.resources import data_file
 
 CHROMOSOME_1_PIXELS = {"150": 24.5, "416": 68.0, "native": 170.0}
@@ -154,7 +154,7 @@ def _read() -> pd.DataFrame:
 
 def _single_cell(formula: str, male: bool) -> str:
     """The abnormal cell line of a catalogue entry, for a man if it can be and is asked for."""
-    line = read_cell_line(formula)
+    line = read_cell_lines(formula)[0]
     gonosomal = any(name in ("X", "Y") for part in line.parts for name in part.chromosomes)
     if male and line.sex == "XX" and not gonosomal:
         return line.formula.replace(",XX", ",XY", 1)

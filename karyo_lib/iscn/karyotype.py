@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, BandTable, KaryotypeError, load_bands
 from karyo_lib.iscn.changes import Change, Size, make_change, normal_chromosome
-from karyo_lib.iscn.notation import CellLine, Part, read_cell_line
+from karyo_lib.iscn.notation import CellLine, Part, read_cell_lines
 from karyo_lib.iscn.segments import Chromosome, Segment
 
 __all__ = ["Chromosome", "Karyotype", "KaryotypeError", "Segment", "parse_karyotype"]
@@ -96,7 +96,7 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     KaryotypeError
         A ValueError that names the part and the rule: not a formula, a band that does not exist, a chromosome
         lost or rearranged that is not there, a count that is not the sum of the parts, a sex complement that
-        does not match.
+        does not match. In a mosaic all cell lines must be possible.
     ValueError
         If there is no such band level.
 
@@ -114,7 +114,15 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     ['der(9)t(9;22)', 'der(22)t(9;22)']
     """
     table = load_bands(level)
-    line = read_cell_line(formula, cell_line)
+    cells = [_make_cell(line, table) for line in read_cell_lines(formula)]
+    if not 0 <= cell_line < len(cells):
+        raise KaryotypeError(
+            formula, f"Expected a cell line from 0 to {len(cells) - 1}. Received {cell_line}."
+        )
+    return cells[cell_line]
+
+
+def _make_cell(line: CellLine, table: BandTable) -> Karyotype:
     changes = tuple(make_change(part, table) for part in line.parts for _ in range(part.copies))
     _check_sex(line)
     cell = [normal_chromosome(name, table) for name in AUTOSOMES * line.ploidy]
@@ -135,7 +143,7 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     cell.sort(key=lambda chromosome: (_SLOTS.index(chromosome.slot), chromosome.abnormal))
     sex = "".join(chromosome.slot for chromosome in cell if chromosome.slot in ("X", "Y"))
     changes = (*_set_changes(line, table), *_sex_changes(line, table), *changes)
-    return Karyotype(line.formula, level, tuple(cell), sex, _group(cell, changes), changes)
+    return Karyotype(line.formula, table.level, tuple(cell), sex, _group(cell, changes), changes)
 
 
 def count_formula(counts: dict[str, int]) -> str:

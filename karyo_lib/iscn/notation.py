@@ -94,32 +94,28 @@ class CellLine:
     parts: tuple[Part, ...] = field(default=())
 
 
-def read_cell_line(formula: str, index: int = 0) -> CellLine:
-    """Read one cell line of a karyotype formula.
+def read_cell_lines(formula: str) -> tuple[CellLine, ...]:
+    """Read a karyotype formula.
 
     Parameters
     ----------
     formula : str
         ISCN text; cell lines parted by '/', if need be with 'mos ' or 'chi ' before and cell numbers behind.
-    index : int
-        Which cell line, from 0.
 
     Returns
     -------
-    CellLine
+    tuple of CellLine
+        One, or those of a mosaic in the order written.
 
     Raises
     ------
     KaryotypeError
         Naming the part and the rule, for anything that is not a formula this package can apply.
     """
-    lines = _cell_lines(formula)
-    if not 0 <= index < len(lines):
-        raise KaryotypeError(
-            formula,
-            f"Expected a cell line from 0 to {len(lines) - 1}. Received {index}.",
-        )
-    tokens = lines[index]
+    return tuple(_read_line(tokens) for tokens in _split(formula))
+
+
+def _read_line(tokens: list[str]) -> CellLine:
     count_text, sex_text, part_texts = _head(tokens)
     count, ploidy = _count(count_text)
     sex, constitutional = _sex(sex_text)
@@ -129,7 +125,7 @@ def read_cell_line(formula: str, index: int = 0) -> CellLine:
     return CellLine(",".join(tokens), count, ploidy, sex, constitutional, parts)
 
 
-def _cell_lines(formula: str) -> list[list[str]]:
+def _split(formula: str) -> list[list[str]]:
     """Comma-separated tokens of each cell line, `idem` and `sl` replaced by what they stand for."""
     if not isinstance(formula, str) or not formula.strip():
         raise KaryotypeError(

@@ -74,7 +74,7 @@ def test_known_sizes():
     table = load_catalogue().set_index("formula")
     assert table.loc["47,XX,+21", ["size_iscn", "size_mb"]].tolist() == [3200, 46.7]
     assert table.loc["47,XX,+21", "pixels_150"] == round(3200 / 15100 * 24.5, 1)
-    # a third long arm of 21 is gained, the short arm of one 14 lost; the short arm lost by one 21 comes with +21
+    # a third long arm of 21 is gained, the short arm of one 14 lost; one short arm of 21 is lost and regained
     bands = load_bands(550)
     expected = bands.length("21") - bands.centromere("21") + bands.centromere("14")
     assert table.loc["46,XX,+21,rob(14;21)(q10;q10)", "size_iscn"] == expected

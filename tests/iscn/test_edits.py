@@ -241,6 +241,8 @@ def test_direction_of_insertions():
     assert (donor.slot, recipient.slot) == ("2", "5")
     assert recipient.segments[1] == Segment("2", middle("2", "q22"), middle("2", "q32"), reversed=True)
     assert donor.length + recipient.length == 14400 + 10600
+    donor, recipient = abnormal("46,XX,ins(4;2)(q21;q22q32)")
+    assert recipient.segments[1] == Segment("2", middle("2", "q22"), middle("2", "q32"))
 
 
 def test_unknown_material():
@@ -281,3 +283,12 @@ def test_breaks_that_share_a_band_or_a_chromosome(part, level):
     karyotype = parse_karyotype(f"46,XX,{part}", level)
     assert total(karyotype) == NORMAL_LENGTH
     assert karyotype.change_sizes()[0][1].units > 0
+
+
+def test_a_break_in_the_centromere_leaves_one():
+    (inverted,) = abnormal("46,XX,inv(1)(p10q21)")
+    assert len(inverted.centromeres) == 1
+    # on an inverted stretch, the short arm's side of the centromere lies below
+    (der,) = abnormal("46,XX,der(1)inv(1)(p22q31)t(1;7)(p10;q21)")
+    assert [(s.chromosome, s.reversed) for s in der.segments] == [("1", False), ("1", True), ("7", False)]
+    assert der.segments[1].start == load_bands(550).centromere("1")

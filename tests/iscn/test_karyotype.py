@@ -159,6 +159,8 @@ def test_spaces_and_typeset_signs():
         ("46,XX,del(5)(q13\u2192q33)", "\u2192", "plain letters"),
         ("46\u00b2,XX", "\u00b2", "plain letters"),
         ("47,idem,+8", "idem", "this is the first"),
+        ("46,XX[10]/47,XX,+99[10]", "+99", "'99'"),
+        ("46,XX[10]/48,XX,+21[10]", "48", "make 47 chromosomes"),
         ("46,XX" + ",+1" * 400, "46,XX,+1", "at most 1000"),
     ],
 )
