@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from karyo_lib.dataset.duplicates import compute_page_hash, find_groups
 from karyo_lib.dataset.images import UnusableImage, load_image
 from karyo_lib.dataset.listing import LABELS, DatasetError, list_folder
+from karyo_lib.iscn import KaryotypeError, parse_karyotype
 
 INDEX_COLUMNS = ("image_id", "path", "label", "iscn", "patient_id", "source", "sha256")
 
@@ -59,7 +60,7 @@ def index_folder(
             "metadata.csv. Received none."
         )
     index, unusable = _read_all(folder, listing, progress, n_jobs)
-    index, rejected = _settle_copies(index)
+    index, rejected = _settle_copies(_note_formulae(index))
     reasons = pd.concat([quarantine, unusable, rejected], ignore_index=True).drop_duplicates()
     reasons = reasons.sort_values(["path", "reason"], ignore_index=True)
     _check_classes(index, reasons)
@@ -96,6 +97,22 @@ def _read_one(path: Path) -> dict | str:
         "hash": compute_page_hash(image.pixels),
         "notes": "; ".join(image.notes),
     }
+
+
+def _note_formulae(index: pd.DataFrame) -> pd.DataFrame:
+    """Note formulae that contradict their label; the label stands, for the user to look at."""
+    notes = []
+    for row in index.itertuples():
+        found = [row.notes] if row.notes else []
+        try:
+            says = parse_karyotype(row.iscn).label if row.iscn else row.label
+        except KaryotypeError:
+            found.append(f"formula {row.iscn!r} is not understood")
+        else:
+            if says != row.label:
+                found.append(f"formula {row.iscn!r} is {says}, the label is {row.label}")
+        notes.append("; ".join(found))
+    return index.assign(notes=notes)
 
 
 def _settle_copies(index: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,5 +1,6 @@
 """A user's folder becomes an index table; whatever cannot be used is named with its reason."""
 
+import errno
 import os
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 from bad_images import EXPECTED, draw_page, encode, encode_dicom, write_bad_dataset
 from PIL import Image
 
+from karyo_lib.atomic import NoSpace
+from karyo_lib.augment import augment_dataset
 from karyo_lib.dataset.images import read_image
 from karyo_lib.dataset.index import INDEX_COLUMNS, index_folder
 from karyo_lib.dataset.listing import DatasetError
 from karyo_lib.dataset.pages import fit_page, load_pages, prepare_dataset, write_page
+from karyo_lib.split import check_no_leak, make_splits
 
 
 def put(path, seed, format="PNG"):
@@ -106,6 +110,35 @@ def test_metadata(metadata_folder):
     assert table["patient_id"].to_list() == ["p1", "p1", "p2", table["image_id"][3]]
     assert table["source"].to_list() == ["lab", "web", "own", "own"]
     assert reasons(quarantine) == {f"images/{i}.png": "not listed in metadata.csv" for i in (4, 5)}
+
+
+def test_formulae_that_contradict_their_label_are_noted(metadata_folder):
+    folder = metadata_folder(
+        "file_name,label,iscn\n"
+        'images/0.png,normal,"46,XX"\nimages/1.png,normal,"47,XX,+21"\n'
+        'images/2.png,abnormal,"46,XY"\nimages/3.png,abnormal,trisomy\n'
+    )
+    table, _ = index(folder)
+    assert table["label"].to_list() == ["normal", "normal", "abnormal", "abnormal"]
+    assert table["notes"].to_list() == [
+        "",
+        "formula '47,XX,+21' is abnormal, the label is normal",
+        "formula '46,XY' is normal, the label is abnormal",
+        "formula 'trisomy' is not understood",
+    ]
+
+
+def test_a_folder_full_of_bad_input_goes_all_the_way(tmp_path):
+    data, original, grown = (tmp_path / name for name in ("data", "original", "augmented"))
+    write_bad_dataset(data)
+    table, _ = index(data)
+    prepared = prepare_dataset(table, data, original, size=(160, 160), progress=False)
+    augmented = augment_dataset(prepared, original, grown, seed=1, progress=False)
+    splits = make_splits(prepared, augmented, seed=1)
+    check_no_leak(splits)
+    assert set(splits["parent_id"]) == set(table["image_id"])
+    assert load_pages(augmented, grown).shape == (len(augmented), 160, 160)
+    assert not any(b"ecret" in path.read_bytes() for path in (*original.iterdir(), *grown.iterdir()))
 
 
 def test_metadata_with_semicolons(metadata_folder):
@@ -266,6 +299,18 @@ def test_fit_page_keeps_proportions_and_background():
     assert abs(width - 30) <= 1
     assert fitted[0, 0] == fitted[-1, -1] == 240
     assert fit_page(page, (100, 200)) is page
+
+
+def test_a_full_disk_leaves_no_half_written_page(tmp_path, monkeypatch):
+    write_page(tmp_path / "first.png", draw_page(0))
+
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(NoSpace, match=r"No disk space left for second\.png"):
+        write_page(tmp_path / "second.png", draw_page(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["first.png"]
 
 
 def test_write_page_round_trip(tmp_path):
