@@ -2,7 +2,8 @@
 
 from karyo_lib.draw.compose import compose_karyogram
 from karyo_lib.draw.karyogram import draw_karyogram
+from karyo_lib.draw.labs import STYLES
 from karyo_lib.draw.page import Page
-from karyo_lib.draw.styles import STYLES, LabStyle
+from karyo_lib.draw.styles import LabStyle
 
 __all__ = ["STYLES", "LabStyle", "Page", "compose_karyogram", "draw_karyogram"]

@@ -10,15 +10,17 @@ ANNOTATION_KINDS = ("arrow", "box", "title")
 Box = tuple[float, float, float, float]
 
 
-def stamp_text(ink: np.ndarray, text: str, centre: float, top: float, height: float, strength: float = 1.0) -> Box:
+def stamp_text(
+    ink: np.ndarray, text: str, centre: float, top: float, height: float, strength: float = 1.0
+) -> Box:
     """Print text on a page of ink, in place; return its box."""
     mask = text_mask(text, max(5, round(height)))
     rows, columns = mask.shape
     page_height, page_width = ink.shape
     x = int(np.clip(round(centre - columns / 2), 0, max(page_width - columns, 0)))
     y = int(np.clip(round(top), 0, max(page_height - rows, 0)))
-    target = ink[y:y + rows, x:x + columns]
-    np.maximum(target, strength * mask[:target.shape[0], :target.shape[1]], out=target)
+    target = ink[y : y + rows, x : x + columns]
+    np.maximum(target, strength * mask[: target.shape[0], : target.shape[1]], out=target)
     return x, y, x + target.shape[1], y + target.shape[0]
 
 

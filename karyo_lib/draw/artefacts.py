@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 
-def add_dust(ink: np.ndarray, amount: float, scratches: float, scale: float, rng: np.random.Generator) -> None:
+def add_dust(
+    ink: np.ndarray, amount: float, scratches: float, scale: float, rng: np.random.Generator
+) -> None:
     """Sprinkle specks and hairs on a page of ink, in place.
 
     Parameters
@@ -29,15 +31,29 @@ def add_dust(ink: np.ndarray, amount: float, scratches: float, scale: float, rng
     for (x, y), radius, strength in zip(places, radii, strengths, strict=True):
         # A speck smaller than a pixel is a weaker pixel.
         strength *= min(1.0, (radius / 0.6) ** 2)
-        cv2.circle(ink, (round(float(x) * 16), round(float(y) * 16)), round(max(radius - 0.4, 0.1) * 16),
-                   float(strength), -1, cv2.LINE_8, 4)
+        cv2.circle(
+            ink,
+            (round(float(x) * 16), round(float(y) * 16)),
+            round(max(radius - 0.4, 0.1) * 16),
+            float(strength),
+            -1,
+            cv2.LINE_8,
+            4,
+        )
     for _ in range(rng.poisson(scratches)):
         start = rng.uniform(0, 1, 2) * (width, height)
         turn = np.cumsum(rng.normal(0, 0.25, 14)) + rng.uniform(0, 6.28)
         steps = rng.uniform(2, 6) * scale
         points = start + np.cumsum(np.column_stack([np.cos(turn), np.sin(turn)]) * steps, axis=0)
-        cv2.polylines(ink, [np.round(points * 8).astype(np.int32)], False, float(rng.uniform(0.05, 0.35)),
-                      1, cv2.LINE_8, 3)
+        cv2.polylines(
+            ink,
+            [np.round(points * 8).astype(np.int32)],
+            False,
+            float(rng.uniform(0.05, 0.35)),
+            1,
+            cv2.LINE_8,
+            3,
+        )
 
 
 def expose(ink: np.ndarray, settings: SimpleNamespace, scale: float, rng: np.random.Generator) -> np.ndarray:
@@ -67,7 +83,9 @@ def expose(ink: np.ndarray, settings: SimpleNamespace, scale: float, rng: np.ran
     height, width = grey.shape
     if settings.uneven > 0:
         grey += settings.uneven * cv2.resize(
-            np.clip(rng.standard_normal((3, 3)), -1.5, 1.5).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+            np.clip(rng.standard_normal((3, 3)), -1.5, 1.5).astype(np.float32),
+            (width, height),
+            interpolation=cv2.INTER_CUBIC,
         )
     if settings.grain > 0:
         grain = rng.standard_normal((int(height / 2.2) + 1, int(width / 2.2) + 1), dtype=np.float32)
@@ -89,7 +107,7 @@ def recompress(image: np.ndarray, quality: int) -> np.ndarray:
 
 def _halftone(grey: np.ndarray, period: float) -> np.ndarray:
     """Break grey into dots of a screen turned by 45 degrees, softened as a scanner sees them."""
-    y, x = np.ogrid[:grey.shape[0], :grey.shape[1]]
+    y, x = np.ogrid[: grey.shape[0], : grey.shape[1]]
     turn = np.float32(2 * np.pi / (period * np.sqrt(2)))
     screen = (np.cos((x + y) * turn) + np.cos((x - y) * turn)).astype(np.float32) * np.float32(0.25)
     dots = np.clip((grey / 255 - 0.5 + screen * 0.9) * 2.2 + 0.5, 0, 1) * 255

@@ -65,7 +65,7 @@ def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: n
     slenderness = length / max(width, 1.0)
     if bend > 0:
         # Heavy tails: most chromosomes bend a little, a few by a right angle.
-        count = rng.poisson(min(0.45 * slenderness ** 0.75, 4))
+        count = rng.poisson(min(0.45 * slenderness**0.75, 4))
         for _ in range(count):
             if len(hinges) and rng.random() < 0.4:
                 place = rng.choice(hinges) + rng.normal(0, 0.3 * width)
@@ -79,14 +79,24 @@ def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: n
         heading += np.radians(bend) * 0.35 * rng.standard_normal() * (steps / max(length, 1) - 0.5)
         knots = max(4, int(slenderness * 0.8) + 2)
         wiggle = np.interp(steps, np.linspace(0, length, knots), rng.standard_normal(knots))
-        heading += np.radians(bend) * 0.22 * cv2.GaussianBlur(
-            wiggle.astype(np.float32)[:, None], (1, 0), sigmaX=0.1, sigmaY=0.6 * width, borderType=cv2.BORDER_REPLICATE
-        )[:, 0]
+        heading += (
+            np.radians(bend)
+            * 0.22
+            * cv2.GaussianBlur(
+                wiggle.astype(np.float32)[:, None],
+                (1, 0),
+                sigmaX=0.1,
+                sigmaY=0.6 * width,
+                borderType=cv2.BORDER_REPLICATE,
+            )[:, 0]
+        )
         heading *= min(1.0, _LARGEST_TURN / max(float(np.ptp(heading)), 1e-6))
     x, y = np.cumsum(np.sin(heading)), np.cumsum(np.cos(heading))
     lean = np.arctan2(x[-1] - x[0], y[-1] - y[0]) if length > 1 else 0.0
     # The long straight part of a chromosome is what the hand sets upright, rather than the chord.
-    upright = 0.6 * lean + 0.4 * float(np.median(heading)) + np.radians(min(bend, 15) * 0.2) * rng.standard_normal()
+    upright = (
+        0.6 * lean + 0.4 * float(np.median(heading)) + np.radians(min(bend, 15) * 0.2) * rng.standard_normal()
+    )
     heading = heading - np.float32(upright)
     x, y = np.cumsum(np.sin(heading)), np.cumsum(np.cos(heading))
     return Axis((x - x[0]).astype(np.float32), (y - y[0]).astype(np.float32), heading.astype(np.float32))
@@ -101,7 +111,9 @@ def ring_axis(length: int, rng: np.random.Generator) -> Axis:
     x, y = np.cumsum(np.sin(heading) * step), np.cumsum(np.cos(heading) * step)
     drift = np.linspace(0, 1, length + 1)
     x, y = x - drift * (x[-1] - x[0]), y - drift * (y[-1] - y[0])
-    return Axis((x - x[0]).astype(np.float32), (y - y[0]).astype(np.float32), heading.astype(np.float32), closed=True)
+    return Axis(
+        (x - x[0]).astype(np.float32), (y - y[0]).astype(np.float32), heading.astype(np.float32), closed=True
+    )
 
 
 def flip_axis(axis: Axis) -> Axis:
@@ -144,7 +156,9 @@ def bend_image(straight: np.ndarray, axis: Axis, pad: int) -> tuple[np.ndarray, 
     # |p - c|^2 as one matrix product.
     squared = cells @ np.stack([-2 * px, -2 * py]) + (px * px + py * py)
     best = np.argmin(squared, axis=1)
-    distance = np.sqrt(np.maximum(squared[np.arange(len(best)), best] + np.einsum("ij,ij->i", cells, cells), 0))
+    distance = np.sqrt(
+        np.maximum(squared[np.arange(len(best)), best] + np.einsum("ij,ij->i", cells, cells), 0)
+    )
     nearest = points[best]
     dx, dy = cells[:, 0] - axis.x[nearest], cells[:, 1] - axis.y[nearest]
     sin, cos = np.sin(axis.heading[nearest]), np.cos(axis.heading[nearest])
@@ -157,7 +171,8 @@ def bend_image(straight: np.ndarray, axis: Axis, pad: int) -> tuple[np.ndarray, 
     if step > 1:
         maps = cv2.resize(maps, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR)
     map_u, map_v, distance = cv2.split(maps)
-    # Between the arms of a bent chromosome the map jumps from one to the other; no ink is that far from the axis.
+    # Between the arms of a bent chromosome the map jumps from one to the other; no ink is that far from the
+    # axis.
     map_u[distance > reach] = -9
     patch = cv2.remap(straight, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return patch, (-x0, -y0)

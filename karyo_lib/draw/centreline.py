@@ -1,8 +1,8 @@
 """The centreline of a chromosome cut-out, bent or not.
 
-It is the cheapest path between the two ends of the mask that lie farthest apart inside it, where staying far from the
-outline is cheap: a medial axis without side branches. Its ends, which run into corners of the outline, are replaced by
-straight extrapolations.
+It is the cheapest path between the two ends of the mask that lie farthest apart inside it, where staying
+far from the outline is cheap: a medial axis without side branches. Its ends, which run into corners of the
+outline, are replaced by straight extrapolations.
 """
 
 import numpy as np

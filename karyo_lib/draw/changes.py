@@ -10,8 +10,8 @@ _POINT = 150.0
 def changed_spans(chromosome: Chromosome, table: BandTable) -> list[tuple[float, float]]:
     """Find what is changed, in ISCN units along the chromosome from its p end.
 
-    Foreign, reversed, repeated and unknown material is marked whole; lost material by a short span round the place
-    where it is missing. A whole extra chromosome is marked from end to end.
+    Foreign, reversed, repeated and unknown material is marked whole; lost material by a short span round
+    the place where it is missing. A whole extra chromosome is marked from end to end.
 
     Parameters
     ----------
@@ -29,13 +29,18 @@ def changed_spans(chromosome: Chromosome, table: BandTable) -> list[tuple[float,
     at, last = 0.0, None
     for segment in chromosome.segments:
         end = at + segment.stop - segment.start
-        repeated = [(max(a, segment.start), min(b, segment.stop)) for a, b in seen
-                    if a < segment.stop and b > segment.start]
+        repeated = [
+            (max(a, segment.start), min(b, segment.stop))
+            for a, b in seen
+            if a < segment.stop and b > segment.start
+        ]
         if segment.chromosome != home or segment.reversed:
             spans.append((at, end))
         elif repeated:
             spans += [(at + a - segment.start, at + b - segment.start) for a, b in repeated]
-        elif last is not None and last.chromosome == home and not last.reversed and last.stop != segment.start:
+        elif (
+            last is not None and last.chromosome == home and not last.reversed and last.stop != segment.start
+        ):
             spans.append((at - _POINT, at + _POINT))
         if segment.chromosome == home:
             seen.append((segment.start, segment.stop))

@@ -11,11 +11,11 @@ from karyo_lib.draw.stain import stain_profile
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.segments import UNKNOWN, Chromosome
 
-
 # Darkness that stays as it is when the contrast of the stain changes.
 _MIDDLE = 0.5
 
-# Sister chromatids of a banded chromosome hardly ever come further apart, in chromosome widths between their axes.
+# Sister chromatids of a banded chromosome hardly ever come further apart, in chromosome widths between
+# their axes.
 _WIDEST_SPLIT = 0.54
 
 
@@ -96,8 +96,12 @@ def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
             pieces, shades = _invent(segment.stop - segment.start, np.random.default_rng((seed, number)))
         else:
             pieces = [
-                (min(band.iscn_stop, segment.stop) - max(band.iscn_start, segment.start),
-                 band.stain, segment.chromosome, band.name)
+                (
+                    min(band.iscn_stop, segment.stop) - max(band.iscn_start, segment.start),
+                    band.stain,
+                    segment.chromosome,
+                    band.name,
+                )
                 for band in load_bands(level).bands(segment.chromosome)
                 if band.iscn_start < segment.stop and band.iscn_stop > segment.start
             ]
@@ -109,8 +113,13 @@ def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
     lengths, stain, source, band = zip(*bands, strict=True)
     steps, tone = zip(*tones, strict=True)
     return BandPlan(
-        np.concatenate([[0.0], np.cumsum(lengths)]), stain, source, band,
-        np.concatenate([[0.0], np.cumsum(steps)]), np.array(tone), tuple(chromosome.centromeres),
+        np.concatenate([[0.0], np.cumsum(lengths)]),
+        stain,
+        source,
+        band,
+        np.concatenate([[0.0], np.cumsum(steps)]),
+        np.array(tone),
+        tuple(chromosome.centromeres),
     )
 
 
@@ -128,7 +137,13 @@ def _invent(
 
 
 def paint_straight(
-    plan: BandPlan, look: SimpleNamespace, units: float, width: float, rng: np.random.Generator, *, ring: bool = False
+    plan: BandPlan,
+    look: SimpleNamespace,
+    units: float,
+    width: float,
+    rng: np.random.Generator,
+    *,
+    ring: bool = False,
 ) -> StraightChromosome:
     """Paint a chromosome straight and upright.
 
@@ -155,7 +170,7 @@ def paint_straight(
     pad = 0 if ring else int(np.ceil(0.35 * width)) + 1
     rows = length + 2 * pad
     across = 2 * int(np.ceil(0.5 * width * 1.15 + 1.5))
-    u = (np.arange(rows, dtype=np.float32) + 0.5 - pad)
+    u = np.arange(rows, dtype=np.float32) + 0.5 - pad
     v = np.arange(across, dtype=np.float32) + 0.5 - across / 2
 
     profile, thickness, presence = _profiles(plan, edges, u, look, width, rng, ring)
@@ -167,12 +182,19 @@ def paint_straight(
     bow = _smooth(rng, rows, 2.0 * width) * 0.05 + 0.03
     shift = _smooth(rng, rows, 1.2 * width) * 0.1 * look.split * width
     relative = (v / (0.5 * width))[None, :]
-    sample = u[:, None] + lean[:, None] * v + bow[:, None] * width * (relative * relative - 0.4) + shift[:, None] * side
+    sample = (
+        u[:, None]
+        + lean[:, None] * v
+        + bow[:, None] * width * (relative * relative - 0.4)
+        + shift[:, None] * side
+    )
     darkness = np.interp(sample, u, profile).astype(np.float32)
 
     grain = look.grain * width
-    darkness += 0.7 * look.mottle * (
-        _field(rng, rows, across, grain, grain) + _field(rng, rows, across, 0.5 * grain, 0.6 * grain)
+    darkness += (
+        0.7
+        * look.mottle
+        * (_field(rng, rows, across, grain, grain) + _field(rng, rows, across, 0.5 * grain, 0.6 * grain))
     )
     ink = look.light + (look.dark - look.light) * np.clip(darkness, -0.25, 1.12)
     # A chromatid is round: it is thickest in its middle.
@@ -185,14 +207,20 @@ def paint_straight(
 
 
 def _band_edges(plan: BandPlan, look: SimpleNamespace, units: float, rng: np.random.Generator) -> np.ndarray:
-    """Lengths of the bands in pixels: polymorphic heterochromatin, local stretch, condensation of the whole."""
+    """Lay the bands out in pixels: polymorphic heterochromatin, local stretch, condensation of the whole."""
     lengths = np.diff(plan.edges)
     polymorphic = np.array([stain in ("stalk", "gvar") for stain in plan.stain])
     if polymorphic.any():
-        satellites = np.array([stain == "stalk" or (stain == "gvar" and name.startswith("p13"))
-                               for stain, name in zip(plan.stain, plan.band, strict=True)])
+        satellites = np.array(
+            [
+                stain == "stalk" or (stain == "gvar" and name.startswith("p13"))
+                for stain, name in zip(plan.stain, plan.band, strict=True)
+            ]
+        )
         lengths = lengths * np.where(polymorphic, np.exp(0.2 * rng.standard_normal()), 1.0)
-        lengths = lengths * np.where(satellites, np.clip(0.9 * np.exp(0.35 * rng.standard_normal()), 0.2, 1.6), 1.0)
+        lengths = lengths * np.where(
+            satellites, np.clip(0.9 * np.exp(0.35 * rng.standard_normal()), 0.2, 1.6), 1.0
+        )
     middles = (plan.edges[1:] + plan.edges[:-1]) / 2
     knots = np.linspace(0, plan.length, 6)
     lengths = lengths * np.exp(np.interp(middles, knots, 0.09 * rng.standard_normal(6)))
@@ -204,7 +232,12 @@ def _band_edges(plan: BandPlan, look: SimpleNamespace, units: float, rng: np.ran
 
 
 def _profiles(
-    plan: BandPlan, edges: np.ndarray, u: np.ndarray, look: SimpleNamespace, width: float, rng: np.random.Generator,
+    plan: BandPlan,
+    edges: np.ndarray,
+    u: np.ndarray,
+    look: SimpleNamespace,
+    width: float,
+    rng: np.random.Generator,
     ring: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Darkness, relative width and presence of material at every row."""
@@ -214,14 +247,20 @@ def _profiles(
         strength = 0.9 - 0.85 * strength
     borders = np.concatenate([u - 0.5, [u[-1] + 0.5]])
     tones = np.interp(plan.tone_edges, plan.edges, edges)
-    profile = np.diff(np.interp(borders, tones, np.concatenate([[0.0], np.cumsum(strength * np.diff(tones))])))
+    profile = np.diff(
+        np.interp(borders, tones, np.concatenate([[0.0], np.cumsum(strength * np.diff(tones))]))
+    )
     inside = (u > 0) & (u < edges[-1])
     profile[~inside] = np.where(u[~inside] <= 0, strength[0], strength[-1])
     sigma = max(look.softness * width, 0.3)
     # An S-shaped response: bands differ most around the middle, the palest and the darkest saturate.
     profile = _MIDDLE + 0.55 * np.tanh(look.contrast / 0.55 * (_blur(profile, sigma) - _MIDDLE))
 
-    thickness = 1 + 0.05 * (profile - 0.5) + (0.03 + 0.15 * look.mottle) * _smooth(rng, len(u), (1.2 - 2.5 * look.mottle) * width)
+    thickness = (
+        1
+        + 0.05 * (profile - 0.5)
+        + (0.03 + 0.15 * look.mottle) * _smooth(rng, len(u), (1.2 - 2.5 * look.mottle) * width)
+    )
     presence = np.ones_like(u)
     for centromere in plan.centromeres:
         at = np.interp(centromere, plan.edges, edges)
@@ -246,8 +285,14 @@ def _profiles(
 
 
 def _chromatids(
-    u: np.ndarray, v: np.ndarray, length: int, width: float, thickness: np.ndarray, look: SimpleNamespace,
-    rng: np.random.Generator, ring: bool,
+    u: np.ndarray,
+    v: np.ndarray,
+    length: int,
+    width: float,
+    thickness: np.ndarray,
+    look: SimpleNamespace,
+    rng: np.random.Generator,
+    ring: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two capsules side by side: their distance from the axis, half width, and the outline that they make."""
     apart = look.split * (1 + 0.12 * rng.standard_normal() + 0.08 * _smooth(rng, len(u), 1.5 * width))
@@ -264,7 +309,9 @@ def _chromatids(
             cap = 0.42 * width * rng.uniform(0.7, 1.1)
             inward = np.minimum(u - start, length - stop - u) / cap
             inward = np.clip(1 - np.clip(inward, 0, 1), 0, 1)
-            reach = half * np.sqrt(np.clip(1 - inward ** 2.4, 0, 1)) - 2 * soft * ((u < start) | (u > length - stop))
+            reach = half * np.sqrt(np.clip(1 - inward**2.4, 0, 1)) - 2 * soft * (
+                (u < start) | (u > length - stop)
+            )
         distance = np.abs(v[None, :] - (sign * offset)[:, None])
         edge = np.clip((reach[:, None] - distance) / soft + 0.5, 0, 1)
         envelope = np.maximum(envelope, edge * edge * (3 - 2 * edge))
@@ -280,10 +327,14 @@ def _blur(profile: np.ndarray, sigma: float) -> np.ndarray:
 def _smooth(rng: np.random.Generator, count: int, scale: float) -> np.ndarray:
     """Smooth unit noise along one dimension, with a correlation length of about `scale`."""
     knots = max(4, int(count / max(scale, 1)) + 3)
-    return np.interp(np.linspace(0, knots - 1, count), np.arange(knots), rng.standard_normal(knots)).astype(np.float32)
+    return np.interp(np.linspace(0, knots - 1, count), np.arange(knots), rng.standard_normal(knots)).astype(
+        np.float32
+    )
 
 
 def _field(rng: np.random.Generator, rows: int, columns: int, along: float, across: float) -> np.ndarray:
     """Smooth unit noise over a plane, with correlation lengths `along` and `across`."""
-    coarse = rng.standard_normal((max(2, round(rows / max(along, 1))), max(2, round(columns / max(across, 1)))))
+    coarse = rng.standard_normal(
+        (max(2, round(rows / max(along, 1))), max(2, round(columns / max(across, 1))))
+    )
     return cv2.resize(coarse.astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)

@@ -21,7 +21,15 @@ from karyo_lib.draw.page import (
 )
 from karyo_lib.draw.piece import Piece, make_piece
 from karyo_lib.draw.styles import LabStyle
-from karyo_lib.iscn import BandTable, Chromosome, Karyotype, Segment, count_formula, load_bands, parse_karyotype
+from karyo_lib.iscn import (
+    BandTable,
+    Chromosome,
+    Karyotype,
+    Segment,
+    count_formula,
+    load_bands,
+    parse_karyotype,
+)
 from karyo_lib.iscn.segments import UNKNOWN
 
 
@@ -39,9 +47,10 @@ def compose_karyogram(
 ) -> Page:
     """Lay out the real chromosomes of a cell as the karyogram of a karyotype.
 
-    A gained chromosome comes from `donors`, brought to the cell's size and grey level; for a loss one is left out at
-    random. Rearranged chromosomes are cut from straightened ones at the pixel that the ISCN fraction names, joined
-    with a blended seam, and bent again; material of unknown origin is a stretch of some other chromosome.
+    A gained chromosome comes from `donors`, brought to the cell's size and grey level; for a loss one is
+    left out at random. Rearranged chromosomes are cut from straightened ones at the pixel that the ISCN
+    fraction names, joined with a blended seam, and bent again; material of unknown origin is a stretch of
+    some other chromosome.
 
     Parameters
     ----------
@@ -52,15 +61,16 @@ def compose_karyogram(
     donors : sequence of Cutout
         Chromosomes of other cells.
     style : str or LabStyle
-        Its layout, print and artefacts; the chromosomes keep their own look, so sharpening and stain do not apply.
+        Its layout, print and artefacts; the chromosomes keep their own look, so sharpening and stain do not
+        apply.
     seed : int
     size : (int, int) or None
         Width and height in pixels; None for the style's own.
     annotate : collection of {'arrow', 'box', 'title'}, bool or None
         As in :func:`~karyo_lib.draw.draw_karyogram`.
     rework : float
-        Share of unchanged chromosomes that are straightened and bent again too, so that traces of the handling tell
-        nothing about abnormality.
+        Share of unchanged chromosomes that are straightened and bent again too, so that traces of the
+        handling tell nothing about abnormality.
     level : {400, 550, 850}
         Band level for a formula given as text.
 
@@ -100,8 +110,16 @@ def compose_karyogram(
         own = page_rng(seed, style.name, "compose", chromosome.name, str(copy))
         pieces.append(_compose_piece(chromosome, copy, stock, style, rework, table, own))
     return assemble_page(
-        pieces, formula=karyotype.formula, style=style, seed=seed, size=size, scale=scale, width=stock.width,
-        annotate=kinds, rng=page_rng(seed, style.name, "page"), annotation_rng=page_rng(seed, style.name, "annotations"),
+        pieces,
+        formula=karyotype.formula,
+        style=style,
+        seed=seed,
+        size=size,
+        scale=scale,
+        width=stock.width,
+        annotate=kinds,
+        rng=page_rng(seed, style.name, "page"),
+        annotation_rng=page_rng(seed, style.name, "annotations"),
     )
 
 
@@ -113,10 +131,14 @@ def _as_it_is(cutouts: Sequence[Cutout], level: int) -> Karyotype:
 
 
 class _Stock:
-    """The chromosomes at hand: the cell's own, then those of donors; each is used once as long as there are others."""
+    """The chromosomes at hand: the cell's own, then those of donors. None is used twice as a whole."""
 
     def __init__(
-        self, cutouts: Sequence[Cutout], donors: Sequence[Cutout], units: float, table: BandTable,
+        self,
+        cutouts: Sequence[Cutout],
+        donors: Sequence[Cutout],
+        units: float,
+        table: BandTable,
         rng: np.random.Generator,
     ):
         self._rng, self._table, self._donors = rng, table, list(donors)
@@ -124,23 +146,24 @@ class _Stock:
         self.zoom = units / self._cell_units
         self._free: dict[str, list[RealChromosome]] = {name: [] for name in table.chromosomes}
         for cutout in cutouts:
-            self._free[cutout.chromosome].append(
-                self._trace(cutout, self.zoom, 1.0)
-            )
+            self._free[cutout.chromosome].append(self._trace(cutout, self.zoom, 1.0))
         everything = [real for reals in self._free.values() for real in reals]
         self.width = float(np.median([real.width for real in everything]))
         self._everything = everything
         self._reserved: dict[str, RealChromosome] = {}
 
     def reserve(self, chromosomes: Sequence[Chromosome]) -> None:
-        """Drop the homologues that the karyotype lacks, and keep one of each class that rearrangements need."""
+        """Drop the homologues that the karyotype lacks; keep one of each class that rearrangements need."""
         needed: dict[str, int] = {}
         for chromosome in chromosomes:
             if not chromosome.rearranged:
                 needed[chromosome.slot] = needed.get(chromosome.slot, 0) + 1
         wanted = [
-            segment.chromosome for chromosome in chromosomes if chromosome.rearranged
-            for segment in chromosome.segments if segment.chromosome != UNKNOWN
+            segment.chromosome
+            for chromosome in chromosomes
+            if chromosome.rearranged
+            for segment in chromosome.segments
+            if segment.chromosome != UNKNOWN
         ]
         for name, reals in self._free.items():
             keep = needed.get(name, 0) + (name in wanted)
@@ -157,7 +180,9 @@ class _Stock:
         """Return the chromosome that rearrangements of a class are cut from."""
         return self._reserved[name]
 
-    def unknown(self, length: float, centromere: bool, own: np.random.Generator) -> tuple[RealChromosome, Segment]:
+    def unknown(
+        self, length: float, centromere: bool, own: np.random.Generator
+    ) -> tuple[RealChromosome, Segment]:
         """Return a stretch of some chromosome, `length` ISCN units long, with or without its centromere."""
         candidates = [real for real in self._everything if self._table.length(real.chromosome) > length]
         real = candidates[int(own.integers(len(candidates)))]
@@ -176,7 +201,7 @@ class _Stock:
         found = [i for i, donor in enumerate(self._donors) if donor.chromosome == name]
         if not found:
             raise ValueError(
-                f"Expected a chromosome {name} among the cell's cut-outs or the donors, beyond those already used. "
+                f"Expected a chromosome {name} that is still free, in the cell or among the donors. "
                 "Received none: add donors of that class."
             )
         donor = self._donors.pop(found[int(self._rng.integers(len(found)))])
@@ -198,7 +223,12 @@ def _measure(cutouts: Sequence[Cutout], table: BandTable) -> tuple[float, float]
 
 
 def _compose_piece(
-    chromosome: Chromosome, copy: int, stock: _Stock, style: LabStyle, rework: float, table: BandTable,
+    chromosome: Chromosome,
+    copy: int,
+    stock: _Stock,
+    style: LabStyle,
+    rework: float,
+    table: BandTable,
     own: np.random.Generator,
 ) -> Piece:
     """Make one chromosome: as it was cut out, or straightened, edited and bent again."""
@@ -213,26 +243,40 @@ def _compose_piece(
                 axis, ink = _turn(axis, ink.shape), np.ascontiguousarray(ink[::-1, ::-1])
             rows = real.row_of(plan.edges, table)
             return make_piece(
-                ink, axis, (0.0, 0.0), chromosome, copy, plan, rows, table, width=real.width, polarity=polarity,
+                ink,
+                axis,
+                (0.0, 0.0),
+                chromosome,
+                copy,
+                plan,
+                rows,
+                table,
+                width=real.width,
+                polarity=polarity,
                 source=real.source,
             )
         parts = [(real, chromosome.segments[0])]
     else:
         parts = [
             stock.unknown(segment.length, not chromosome.centromeres, own)
-            if segment.chromosome == UNKNOWN else (stock.material(segment.chromosome), segment)
+            if segment.chromosome == UNKNOWN
+            else (stock.material(segment.chromosome), segment)
             for segment in chromosome.segments
         ]
     width = float(np.mean([real.width for real, _ in parts]))
     pad, across = int(np.ceil(0.4 * width)) + 2, 2 * int(np.ceil(0.9 * width + 2))
     straight, ends = join_cuts(
-        [_cut(real, segment, pad, across, table) for real, segment in parts], width, 0 if chromosome.ring else pad,
+        [_cut(real, segment, pad, across, table) for real, segment in parts],
+        width,
+        0 if chromosome.ring else pad,
         ring=chromosome.ring,
     )
     length = round(float(ends[-1]))
     rows = _rows_of(plan.edges, parts, ends, table)
     hinges = np.interp(np.array(chromosome.centromeres), plan.edges, rows)
-    axis = ring_axis(length, own) if chromosome.ring else bend_axis(length, width, style.look.bend, hinges, own)
+    axis = (
+        ring_axis(length, own) if chromosome.ring else bend_axis(length, width, style.look.bend, hinges, own)
+    )
     if flipped:
         axis = flip_axis(axis)
     ink, origin = bend_image(straight.astype(np.float32), axis, 0 if chromosome.ring else pad)
@@ -259,8 +303,11 @@ def _rows_of(
     """Where positions along a joined chromosome (ISCN units) lie, in pixels along its axis."""
     positions, rows, at = [0.0], [0.0], 0.0
     for (real, segment), begin, end in zip(parts, ends[:-1], ends[1:], strict=True):
-        knots = np.unique(np.clip([segment.start, table.centromere(real.chromosome), segment.stop],
-                                  segment.start, segment.stop))
+        knots = np.unique(
+            np.clip(
+                [segment.start, table.centromere(real.chromosome), segment.stop], segment.start, segment.stop
+            )
+        )
         along = real.row_of(knots, table)
         if segment.reversed:
             knots, along = knots[::-1], along[::-1]
@@ -274,4 +321,6 @@ def _rows_of(
 def _turn(axis: Axis, shape: tuple[int, ...]) -> Axis:
     """Axis of a patch that was turned by 180 degrees."""
     height, width = shape
-    return replace(axis, x=width - 1 - axis.x, y=height - 1 - axis.y, heading=axis.heading + np.float32(np.pi))
+    return replace(
+        axis, x=width - 1 - axis.x, y=height - 1 - axis.y, heading=axis.heading + np.float32(np.pi)
+    )

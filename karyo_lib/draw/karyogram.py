@@ -39,9 +39,9 @@ def draw_karyogram(
 ) -> Page:
     """Draw a karyogram from band tables.
 
-    The same karyotype, style, seed and size give the same page to the bit. With the same seed, karyotypes share the
-    page's look and the chromosomes that they have in common, so a change can be seen against its normal page; for a
-    data set give every page its own seed.
+    The same karyotype, style, seed and size give the same page to the bit. With the same seed, karyotypes
+    share the page's look and the chromosomes that they have in common, so a change can be seen against its
+    normal page; for a data set give every page its own seed.
 
     Parameters
     ----------
@@ -52,10 +52,11 @@ def draw_karyogram(
     seed : int
         At least 0.
     size : (int, int) or None
-        Width and height in pixels, 100 to 6000; None for the style's own, about 1200 x 950. The layout fills the page;
-        chromosomes are never stretched.
+        Width and height in pixels, 100 to 6000; None for the style's own, about 1200 x 950. The layout
+        fills the page; chromosomes are never stretched.
     annotate : collection of {'arrow', 'box', 'title'}, bool or None
-        What is printed to point at abnormalities; None leaves it to the style, True prints all kinds, False none.
+        What is printed to point at abnormalities; None leaves it to the style, True prints all kinds, False
+        none.
     level : {400, 550, 850}
         Band level for a formula given as text.
 
@@ -89,17 +90,39 @@ def draw_karyogram(
         copy = seen[chromosome.slot] = seen.get(chromosome.slot, 0) + 1
         own = page_rng(seed, style.name, chromosome.name, str(copy))
         pieces.append(
-            _draw_piece(chromosome, copy, karyotype.level, look, length / _CHROMOSOME_1, width,
-                        style.layout.upside_down, own, seed)
+            _draw_piece(
+                chromosome,
+                copy,
+                karyotype.level,
+                look,
+                length / _CHROMOSOME_1,
+                width,
+                style.layout.upside_down,
+                own,
+                seed,
+            )
         )
     return assemble_page(
-        pieces, formula=karyotype.formula, style=style, seed=seed, size=size, scale=scale, width=width, annotate=kinds,
-        rng=page_rng(seed, style.name, "page"), annotation_rng=page_rng(seed, style.name, "annotations"),
+        pieces,
+        formula=karyotype.formula,
+        style=style,
+        seed=seed,
+        size=size,
+        scale=scale,
+        width=width,
+        annotate=kinds,
+        rng=page_rng(seed, style.name, "page"),
+        annotation_rng=page_rng(seed, style.name, "annotations"),
     )
 
 
 def draw_chromosome(
-    chromosome: str, *, style: str | LabStyle = "classic", seed: int = 0, length: float = 119.0, level: int = 550
+    chromosome: str,
+    *,
+    style: str | LabStyle = "classic",
+    seed: int = 0,
+    length: float = 119.0,
+    level: int = 550,
 ) -> np.ndarray:
     """Draw one normal chromosome as a cut-out: upright, on white.
 
@@ -121,18 +144,44 @@ def draw_chromosome(
     style = find_style(style)
     rng = page_rng(seed, style.name, "single")
     look, table = settle(style.look, rng), load_bands(level)
-    normal = Chromosome(chromosome, chromosome, (Segment(chromosome, 0.0, table.length(chromosome)),), level=level)
-    piece = _draw_piece(normal, 1, level, look, length / _CHROMOSOME_1, look.width * length, 0.0,
-                        page_rng(seed, style.name, chromosome), seed)
+    normal = Chromosome(
+        chromosome, chromosome, (Segment(chromosome, 0.0, table.length(chromosome)),), level=level
+    )
+    piece = _draw_piece(
+        normal,
+        1,
+        level,
+        look,
+        length / _CHROMOSOME_1,
+        look.width * length,
+        0.0,
+        page_rng(seed, style.name, chromosome),
+        seed,
+    )
     x0, y0, x1, y1 = piece.ink_box
     ink = np.pad(np.where(piece.ink > INK_THRESHOLD, piece.ink, 0)[y0:y1, x0:x1], 2)
-    clean = replace(style.artefacts, paper=(255, 255), uneven=(0, 0), halftone=0.0, noise=(0, 0), grain=(0, 0), negative=False)
+    clean = replace(
+        style.artefacts,
+        paper=(255, 255),
+        uneven=(0, 0),
+        halftone=0.0,
+        noise=(0, 0),
+        grain=(0, 0),
+        negative=False,
+    )
     return expose(ink, settle(clean, rng), length / (0.175 * 950), rng)
 
 
 def _draw_piece(
-    chromosome: Chromosome, copy: int, level: int, look, units: float, width: float, upside_down: float,
-    rng: np.random.Generator, seed: int,
+    chromosome: Chromosome,
+    copy: int,
+    level: int,
+    look,
+    units: float,
+    width: float,
+    upside_down: float,
+    rng: np.random.Generator,
+    seed: int,
 ) -> Piece:
     plan = plan_bands(chromosome, level, seed if any(s.chromosome == "?" for s in chromosome.segments) else 0)
     # Short chromosomes are a little thicker than long ones.
@@ -147,5 +196,14 @@ def _draw_piece(
         axis, polarity = flip_axis(axis), -1
     ink, origin = bend_image(straight.ink, axis, straight.pad)
     return make_piece(
-        ink, axis, origin, chromosome, copy, plan, straight.edges, load_bands(level), width=width, polarity=polarity
+        ink,
+        axis,
+        origin,
+        chromosome,
+        copy,
+        plan,
+        straight.edges,
+        load_bands(level),
+        width=width,
+        polarity=polarity,
     )

@@ -9,8 +9,13 @@ from karyo_lib.draw.styles import Layout
 
 MARKER_SLOT = "mar"
 _GROUPS = {
-    "A": ("1", "2", "3"), "B": ("4", "5"), "C": ("6", "7", "8", "9", "10", "11", "12"), "D": ("13", "14", "15"),
-    "E": ("16", "17", "18"), "F": ("19", "20"), "G": ("21", "22"),
+    "A": ("1", "2", "3"),
+    "B": ("4", "5"),
+    "C": ("6", "7", "8", "9", "10", "11", "12"),
+    "D": ("13", "14", "15"),
+    "E": ("16", "17", "18"),
+    "F": ("19", "20"),
+    "G": ("21", "22"),
 }
 _NATIVE_AREA = 1200 * 950
 _NATIVE_HEIGHT = 950
@@ -58,7 +63,12 @@ def chromosome_length(layout_length: float, scale: float) -> float:
 
 
 def place_pieces(
-    pieces: list[Piece], layout: Layout, size: tuple[int, int], scale: float, width: float, rng: np.random.Generator
+    pieces: list[Piece],
+    layout: Layout,
+    size: tuple[int, int],
+    scale: float,
+    width: float,
+    rng: np.random.Generator,
 ) -> Placement:
     """Lay chromosomes out in the rows and slots of a layout.
 
@@ -92,8 +102,14 @@ def place_pieces(
     label_height = 1.9 * lines * layout.label_size * _NATIVE_HEIGHT * scale
     numbers = [[i for slot in _slots_of(row) for i in members.get(slot, ())] for row in rows]
     # How far each row's ink reaches above and below the line that it stands on.
-    above = [max((_rise(pieces[i], layout.align) - pieces[i].ink_top for i in held), default=4 * width) for held in numbers]
-    below = [max((pieces[i].ink_bottom - _rise(pieces[i], layout.align) for i in held), default=0.0) for held in numbers]
+    above = [
+        max((_rise(pieces[i], layout.align) - pieces[i].ink_top for i in held), default=4 * width)
+        for held in numbers
+    ]
+    below = [
+        max((pieces[i].ink_bottom - _rise(pieces[i], layout.align) for i in held), default=0.0)
+        for held in numbers
+    ]
     tallest = [up + down for up, down in zip(above, below, strict=True)]
     free = (page_height * (1 - upper - lower) - sum(tallest) - label_height * len(rows)) / len(rows)
 
@@ -121,14 +137,25 @@ def place_pieces(
                 box = np.array(boxes)
                 slots[place.names[0]] = (*box[:, :2].min(0).tolist(), *box[:, 2:].max(0).tolist())
             else:
-                slots[place.names[0]] = (centre - 1.2 * width, y_bottom - min(tall, 5 * width), centre + 1.2 * width, y_bottom)
+                slots[place.names[0]] = (
+                    centre - 1.2 * width,
+                    y_bottom - min(tall, 5 * width),
+                    centre + 1.2 * width,
+                    y_bottom,
+                )
             for name in place.names[1:]:
                 slots[name] = slots[place.names[0]]
             if layout.labels:
                 labels.append((" ".join(place.names), centre, y_bottom + 0.3 * label_height / lines))
             if layout.rule == "slot":
                 reach = max(1.6 * width, place.width / 2)
-                rules.append((centre - reach, centre + reach, y_bottom + 0.12 * label_height / max(lines, 1) + 2 * scale))
+                rules.append(
+                    (
+                        centre - reach,
+                        centre + reach,
+                        y_bottom + 0.12 * label_height / max(lines, 1) + 2 * scale,
+                    )
+                )
         if layout.labels == "group":
             labels += _group_letters(places, centres, y_bottom + 0.62 * label_height)
         if layout.rule == "row":
@@ -138,7 +165,7 @@ def place_pieces(
 
 @dataclass(frozen=True)
 class _Place:
-    """One slot's chromosomes side by side: x and rise of each patch relative to the slot's centre and line."""
+    """One slot's chromosomes side by side: x and rise of each patch from the slot's centre and line."""
 
     names: tuple[str, ...]
     numbers: tuple[int, ...]
@@ -162,7 +189,11 @@ def _slots_of(row: list[str | float]) -> list[str]:
 
 
 def _assemble_row(
-    row: list[str | float], pieces: list[Piece], members: dict[str, list[int]], layout: Layout, width: float,
+    row: list[str | float],
+    pieces: list[Piece],
+    members: dict[str, list[int]],
+    layout: Layout,
+    width: float,
     rng: np.random.Generator,
 ) -> list[_Place]:
     places = []
@@ -212,7 +243,7 @@ def _clearance(first: Piece, second: Piece, first_rise: float, second_rise: floa
     begin, end = max(0, offset), min(height, offset + len(second.left_outline))
     if end <= begin:
         return first.ink_box[2] - second.ink_box[0]
-    gaps = first.right_outline[begin:end] - second.left_outline[begin - offset:end - offset]
+    gaps = first.right_outline[begin:end] - second.left_outline[begin - offset : end - offset]
     nested = float(gaps.max())
     # Nesting stops where a chromosome would slide above or below its neighbour.
     return max(nested, (first.ink_box[2] + first.ink_box[0]) / 2 - second.ink_box[0] - 0.3 * width)
@@ -222,9 +253,13 @@ def _row_centres(
     row: list[str | float], places: list[_Place], layout: Layout, x_left: float, x_right: float
 ) -> np.ndarray:
     spans = [1.0 if isinstance(entry, str) else float(entry) for entry in row]
-    pitch = (x_right - x_left) / max(layout.grid, sum(spans)) if layout.grid else (x_right - x_left) / sum(spans)
+    pitch = (
+        (x_right - x_left) / max(layout.grid, sum(spans)) if layout.grid else (x_right - x_left) / sum(spans)
+    )
     ends = np.cumsum(spans) * pitch + x_left
-    centres = np.array([end - pitch / 2 for end, entry in zip(ends, row, strict=True) if isinstance(entry, str)])
+    centres = np.array(
+        [end - pitch / 2 for end, entry in zip(ends, row, strict=True) if isinstance(entry, str)]
+    )
     halves = np.array([place.width / 2 for place in places])
     gap = 0.08 * pitch
     need = halves[:-1] + halves[1:] + gap

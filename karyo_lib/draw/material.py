@@ -11,8 +11,8 @@ from karyo_lib.iscn.bands import BandTable
 
 # Ink below this share is a blurred fringe.
 _FRINGE = 0.05
-# A constriction is looked for within this share of the length round the expected centromere; it counts when the width
-# falls by this share.
+# A constriction is looked for within this share of the length round the expected centromere; it counts when
+# the width falls by this share.
 _SEARCH = 0.06
 _CONSTRICTED = 0.12
 # The seam is cross-faded over this many chromosome widths to either side.
@@ -50,7 +50,7 @@ class RealChromosome:
         return float((self.ink > _FRINGE).sum() / max(self.axis.length, 1))
 
     def row_of(self, position: float | np.ndarray, table: BandTable) -> np.ndarray:
-        """Return where an ISCN position lies along the axis, in pixels from its upper end; each arm to its own scale."""
+        """Return where an ISCN position lies on the axis, in pixels from its upper end; each arm to scale."""
         whole, middle = table.length(self.chromosome), table.centromere(self.chromosome)
         return self.axis.length * np.interp(position, [0, middle, whole], [0, self.centromere, 1])
 
@@ -92,7 +92,7 @@ def trace_chromosome(
 
 
 def _find_constriction(ink: np.ndarray, axis: Axis, expected: float) -> float:
-    """Look for the narrowest place near where the centromere ought to be; keep `expected` where none stands out."""
+    """Look for the narrowest place near the expected centromere; keep `expected` where none stands out."""
     mean_width = float((ink > _FRINGE).sum() / max(axis.length, 1))
     straight = _read_along(ink, axis, 0, 2 * int(np.ceil(mean_width)))
     widths = _smooth((straight > _FRINGE).sum(1), 0.1 * mean_width)
@@ -159,10 +159,13 @@ class Cut:
     natural_stop: bool
 
 
-def join_cuts(cuts: list[Cut], width: float, pad: int, *, ring: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def join_cuts(
+    cuts: list[Cut], width: float, pad: int, *, ring: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Join stretches of straight chromosomes end to end.
 
-    Widths are made equal at each seam and the two sides cross-faded; ends that are no telomeres are rounded off.
+    Widths are made equal at each seam and the two sides cross-faded; ends that are no telomeres are rounded
+    off.
 
     Parameters
     ----------
@@ -198,7 +201,9 @@ def join_cuts(cuts: list[Cut], width: float, pad: int, *, ring: bool = False) ->
         v = np.arange(across, dtype=np.float32) + 0.5 - across / 2
         map_x = (v[None, :] / stretch[:, None] + across / 2 - 0.5).astype(np.float32)
         map_y = np.repeat((cut.start + rows - begin - 0.5).astype(np.float32)[:, None], across, axis=1)
-        ink = cv2.remap(cut.ink, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        ink = cv2.remap(
+            cut.ink, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+        )
         weight = np.ones(len(rows))
         if before is not None:
             weight *= np.clip((rows - begin) / (2 * fade) + 0.5, 0, 1)
@@ -219,7 +224,8 @@ def _taper(
     """Factor on the width of every row, so that both sides of a seam are as wide as their mean."""
     stretch = np.ones(len(rows))
     for other, mine, theirs, distance in (
-        (before, cut.start, before and before.stop, rows), (after, cut.stop, after and after.start, length - rows)
+        (before, cut.start, before and before.stop, rows),
+        (after, cut.stop, after and after.start, length - rows),
     ):
         if other is None:
             continue
@@ -231,7 +237,7 @@ def _taper(
 
 
 def width_at(ink: np.ndarray, row: float, width: float) -> float:
-    """Width of a straight chromosome round a row, in pixels: mean over a fifth of its width to either side."""
+    """Width of a straight chromosome in pixels: mean over a fifth of that width to either side of a row."""
     reach = max(1, round(0.2 * width))
     begin, end = max(0, round(row) - reach), min(len(ink), round(row) + reach + 1)
     return float((ink[begin:end] > _FRINGE).sum(1).mean()) if end > begin else 0.0

@@ -11,13 +11,30 @@ import pandas as pd
 
 from karyo_lib.draw.annotate import ANNOTATION_KINDS, stamp_arrow, stamp_box, stamp_rule, stamp_text
 from karyo_lib.draw.artefacts import add_dust, expose, recompress
+from karyo_lib.draw.labs import STYLES
 from karyo_lib.draw.layout import Placement, place_pieces
 from karyo_lib.draw.piece import INK_THRESHOLD, Piece
-from karyo_lib.draw.styles import STYLES, LabStyle
+from karyo_lib.draw.styles import LabStyle
 
 TRUTH_COLUMNS = (
-    "chromosome", "name", "copy", "slot", "x0", "y0", "x1", "y1", "angle", "abnormal", "length_px",
-    "centromere_x", "centromere_y", "polarity", "change_x0", "change_y0", "change_x1", "change_y1",
+    "chromosome",
+    "name",
+    "copy",
+    "slot",
+    "x0",
+    "y0",
+    "x1",
+    "y1",
+    "angle",
+    "abnormal",
+    "length_px",
+    "centromere_x",
+    "centromere_y",
+    "polarity",
+    "change_x0",
+    "change_y0",
+    "change_x1",
+    "change_y1",
     "source",
 )
 BAND_COLUMNS = ("row", "chromosome", "band", "x_start", "y_start", "x_stop", "y_stop")
@@ -35,14 +52,15 @@ class Page:
     ----------
     image : ndarray of uint8, shape (H, W)
     truth : pandas.DataFrame
-        One row a chromosome: `chromosome` (class; 'mar' for markers), `name` (ISCN), `copy` (1, 2, ... within its
-        slot), `slot`, `x0 y0 x1 y1` (box in pixels, x1 and y1 exclusive), `angle` (lean in degrees),
-        `abnormal`, `length_px` (along the axis), `centromere_x`, `centromere_y` (the first centromere; NaN without one),
-        `polarity` (1 p arm up, -1 q arm up), `change_x0 ... change_y1` (box round what is changed; NaN where nothing is),
-        `source` (cells that a real chromosome comes from, joined by '+'; empty for drawn ones).
+        One row a chromosome: `chromosome` (class; 'mar' for markers), `name` (ISCN), `copy` (1, 2, ...
+        within its slot), `slot`, `x0 y0 x1 y1` (box in pixels, x1 and y1 exclusive), `angle` (lean in
+        degrees), `abnormal`, `length_px` (along the axis), `centromere_x`, `centromere_y` (the first
+        centromere; NaN without one), `polarity` (1 p arm up, -1 q arm up), `change_x0 ... change_y1` (box
+        round what is changed; NaN where nothing is), `source` (cells that a real chromosome comes from,
+        joined by '+'; empty for drawn ones).
     bands : pandas.DataFrame
-        One row a band of a chromosome: `row` (of `truth`), `chromosome` and `band` that the material comes from,
-        where the band begins and ends on the chromosome's axis, in pixels of the page.
+        One row a band of a chromosome: `row` (of `truth`), `chromosome` and `band` that the material comes
+        from, where the band begins and ends on the chromosome's axis, in pixels of the page.
     labels : ndarray of int16, shape (H, W)
         0 background, i + 1 for row i of `truth`.
     annotations : pandas.DataFrame
@@ -72,7 +90,11 @@ def settle(settings: object, rng: np.random.Generator) -> SimpleNamespace:
     for field in fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, tuple):
-            value = int(rng.integers(value[0], value[1] + 1)) if field.name == "jpeg" else float(rng.uniform(*value))
+            value = (
+                int(rng.integers(value[0], value[1] + 1))
+                if field.name == "jpeg"
+                else float(rng.uniform(*value))
+            )
         values[field.name] = value
     return SimpleNamespace(**values)
 
@@ -115,8 +137,17 @@ def oversampling(size: tuple[int, int]) -> int:
 
 
 def assemble_page(
-    pieces: list[Piece], *, formula: str, style: LabStyle, seed: int, size: tuple[int, int], scale: float, width: float,
-    annotate: tuple[str, ...], rng: np.random.Generator, annotation_rng: np.random.Generator,
+    pieces: list[Piece],
+    *,
+    formula: str,
+    style: LabStyle,
+    seed: int,
+    size: tuple[int, int],
+    scale: float,
+    width: float,
+    annotate: tuple[str, ...],
+    rng: np.random.Generator,
+    annotation_rng: np.random.Generator,
 ) -> Page:
     """Lay pieces on a page, print what the style prints, expose it, and write the truth down.
 
@@ -175,7 +206,7 @@ def _composite(
         x1, y1 = min(x + piece.ink.shape[1], width), min(y + piece.ink.shape[0], height)
         if x1 <= x0 or y1 <= y0:
             continue
-        patch = piece.ink[y0 - y:y1 - y, x0 - x:x1 - x]
+        patch = piece.ink[y0 - y : y1 - y, x0 - x : x1 - x]
         clear[y0:y1, x0:x1] *= 1 - patch
         labels[y0:y1, x0:x1][patch > INK_THRESHOLD] = number + 1
         if ground is not None:
@@ -197,8 +228,14 @@ def _print_labels(ink: np.ndarray, placement: Placement, style: LabStyle, scale:
 
 
 def _annotate(
-    ink: np.ndarray, pieces: list[Piece], placement: Placement, formula: str, style: LabStyle, scale: float,
-    kinds: tuple[str, ...], rng: np.random.Generator,
+    ink: np.ndarray,
+    pieces: list[Piece],
+    placement: Placement,
+    formula: str,
+    style: LabStyle,
+    scale: float,
+    kinds: tuple[str, ...],
+    rng: np.random.Generator,
 ) -> list[tuple]:
     """Point at abnormal chromosomes, frame their slots, print the formula."""
     printed = []
@@ -217,7 +254,6 @@ def _annotate(
     if "title" in kinds:
         size = rng.uniform(20, 30) * scale
         below = rng.random() < 0.4
-        left, top, right, bottom = style.layout.margin
         y = ink.shape[0] - 1.35 * size if below else 0.25 * size
         centre = rng.choice([0.5, 0.2, 0.8]) * ink.shape[1]
         printed.append(("title", *stamp_text(ink, formula, centre, y, size)))
@@ -230,7 +266,9 @@ def _short_slots(pieces: list[Piece], placement: Placement) -> list[str]:
     for piece in pieces:
         held[piece.slot] = held.get(piece.slot, 0) + 1
     moved = {source for piece in pieces if piece.abnormal for source, _ in piece.bands}
-    short = [str(number) for number in range(1, 23) if held.get(str(number), 0) < 2 and str(number) not in moved]
+    short = [
+        str(number) for number in range(1, 23) if held.get(str(number), 0) < 2 and str(number) not in moved
+    ]
     if held.get("X", 0) + held.get("Y", 0) < 2:
         short.append("Y" if held.get("X") else "X")
     return [slot for slot in short if slot in placement.slots]
@@ -268,15 +306,36 @@ def _write_truth(
         if len(piece.changes):
             boxes = piece.changes + shift
             change = np.clip(np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]) / factor, 0, limit)
-        rows.append((piece.chromosome, piece.name, piece.copy, piece.slot, *box, piece.angle, piece.abnormal,
-                     piece.length / factor, *centromere, piece.polarity, *change, piece.source))
+        rows.append(
+            (
+                piece.chromosome,
+                piece.name,
+                piece.copy,
+                piece.slot,
+                *box,
+                piece.angle,
+                piece.abnormal,
+                piece.length / factor,
+                *centromere,
+                piece.polarity,
+                *change,
+                piece.source,
+            )
+        )
         band_rows.append((piece.band_ends + shift) / factor)
         names += piece.bands
         numbers += [number] * len(piece.bands)
     truth = pd.DataFrame(rows, columns=list(TRUTH_COLUMNS))
     ends = np.concatenate(band_rows) if band_rows else np.zeros((0, 4))
-    bands = pd.DataFrame({
-        "row": numbers, "chromosome": [source for source, _ in names], "band": [band for _, band in names],
-        "x_start": ends[:, 0], "y_start": ends[:, 1], "x_stop": ends[:, 2], "y_stop": ends[:, 3],
-    })
+    bands = pd.DataFrame(
+        {
+            "row": numbers,
+            "chromosome": [source for source, _ in names],
+            "band": [band for _, band in names],
+            "x_start": ends[:, 0],
+            "y_start": ends[:, 1],
+            "x_stop": ends[:, 2],
+            "y_stop": ends[:, 3],
+        }
+    )
     return truth, bands

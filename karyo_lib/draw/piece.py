@@ -98,8 +98,18 @@ class Piece:
 
 
 def make_piece(
-    ink: np.ndarray, axis: Axis, origin: tuple[float, float], chromosome: Chromosome, copy: int, plan: BandPlan,
-    rows: np.ndarray, table: BandTable, *, width: float, polarity: int = 1, source: str = "",
+    ink: np.ndarray,
+    axis: Axis,
+    origin: tuple[float, float],
+    chromosome: Chromosome,
+    copy: int,
+    plan: BandPlan,
+    rows: np.ndarray,
+    table: BandTable,
+    *,
+    width: float,
+    polarity: int = 1,
+    source: str = "",
 ) -> Piece:
     """Find the landmarks of a chromosome on its patch.
 
@@ -140,8 +150,18 @@ def make_piece(
     lean_x, lean_y = edges[0] - edges[-1]
     angle = float(np.degrees(np.arctan2(lean_x, -lean_y)))
     return Piece(
-        ink, chromosome.slot, chromosome.name, chromosome.slot, copy, chromosome.abnormal,
+        ink,
+        chromosome.slot,
+        chromosome.name,
+        chromosome.slot,
+        copy,
+        chromosome.abnormal,
         on_patch(np.interp(np.array(plan.centromeres), plan.edges, rows)),
-        tuple(zip(plan.source, plan.band, strict=True)), np.hstack([edges[:-1], edges[1:]]),
-        np.array(changes).reshape(-1, 4), float(axis.length), (angle + 90) % 180 - 90, polarity, source,
+        tuple(zip(plan.source, plan.band, strict=True)),
+        np.hstack([edges[:-1], edges[1:]]),
+        np.array(changes).reshape(-1, 4),
+        float(axis.length),
+        (angle + 90) % 180 - 90,
+        polarity,
+        source,
     )

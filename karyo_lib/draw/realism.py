@@ -53,12 +53,19 @@ def mean_profile(images: Iterable[np.ndarray], chromosome: str, level: int = 550
 
 
 def compute_realism(
-    bank: ChromosomeBank, *, cells: Sequence[str] | None = None, drawn: int = 60, style: str = "mottled", level: int = 550,
-    seed: int = 0, progress: bool = True,
+    bank: ChromosomeBank,
+    *,
+    cells: Sequence[str] | None = None,
+    drawn: int = 60,
+    style: str = "mottled",
+    level: int = 550,
+    seed: int = 0,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Correlate drawn with real band profiles for each of the 24 classes.
 
-    Drawn chromosomes pass the same way as real ones: an image about as large as a cut-out, found, straightened, measured.
+    Drawn chromosomes pass the same way as real ones: an image about as large as a cut-out, found,
+    straightened, measured.
 
     Parameters
     ----------
@@ -96,6 +103,13 @@ def compute_realism(
         )
         mine, drawn_count = mean_profile(pictures, name, level)
         inner = slice(_TRIM, -_TRIM)
-        rows.append((name, float(np.corrcoef(real[inner], mine[inner])[0, 1]), float(np.corrcoef(real, mine)[0, 1]),
-                     real_count, drawn_count))
+        rows.append(
+            (
+                name,
+                float(np.corrcoef(real[inner], mine[inner])[0, 1]),
+                float(np.corrcoef(real, mine)[0, 1]),
+                real_count,
+                drawn_count,
+            )
+        )
     return pd.DataFrame(rows, columns=list(REALISM_COLUMNS))
