@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold, threshold_otsu
+from skimage.morphology import remove_small_holes
 
 from karyo_lib.reading.part import part_touching
 from karyo_lib.reading.straighten import CHROMOSOME_WIDTH
 
 _EIGHT = np.ones((3, 3))
+#: Mean change of ink under slight smoothing above which a page is a halftone print.
+_SCREENED = 0.06
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,13 @@ def _widths(mask: np.ndarray) -> pd.DataFrame:
 
 
 def _typical_width(mask: np.ndarray) -> float:
-    """Width of most of the inked area."""
+    """Width of chromosomes that stand alone: a low quantile over the inked area, as touching ones look wider."""
     table = _widths(mask)
     table = table[table.area > 12]
     if table.empty:
         return float("nan")
     table = table.sort_values("width")
-    return float(table.width.to_numpy()[np.searchsorted(table.area.cumsum(), table.area.sum() / 2)])
+    return float(table.width.to_numpy()[np.searchsorted(table.area.cumsum(), 0.3 * table.area.sum())])
 
 
 def _resize(image: np.ndarray, scale: float) -> np.ndarray:
@@ -120,11 +123,24 @@ def _reject(labels: np.ndarray, ink: np.ndarray, width: float) -> dict[int, str]
             kinds[label] = "rule" if max(high, wide) > 8 * min(high, wide) else "print"
         elif mean_width < 0.45 * width:
             kinds[label] = "box" if filled < 0.2 else "print"
+        elif high < 1.6 * width and thickest < 0.62 * width:
+            kinds[label] = "print"
         elif max(high, wide) > 14 * width or area > 60 * width**2:
             kinds[label] = "edge"
         elif wide > 2.2 * high and mean_width < 0.7 * width:
             kinds[label] = "rule"
     return kinds
+
+
+def _remove_rules(mask: np.ndarray, width: float) -> np.ndarray:
+    """Mask without printed lines, which may touch chromosomes: long one way, thin the other."""
+    long, thin = max(3, int(2.8 * width)), max(2, int(0.36 * width))
+    out = mask.astype(np.uint8)
+    for size, cross in (((long, 1), (1, thin)), ((1, long), (thin, 1))):
+        lines = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones(size[::-1], np.uint8))
+        thick = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones(cross[::-1], np.uint8))
+        out[(lines > 0) & (thick == 0)] = 0
+    return out > 0
 
 
 def _join_fragments(labels: np.ndarray, kinds: dict[int, str], width: float) -> np.ndarray:
@@ -138,7 +154,7 @@ def _join_fragments(labels: np.ndarray, kinds: dict[int, str], width: float) -> 
         centre = (columns.start + columns.stop) / 2
         for body in bodies:
             r, c = slices[body - 1]
-            gap = max(r.start - rows.stop, rows.start - r.stop)
+            gap = r.start - rows.stop  # short arms are up, and print is mostly below
             if -0.5 * width < gap < 0.4 * width and c.start - 0.2 * width < centre < c.stop + 0.2 * width:
                 near = ndimage.distance_transform_edt(labels[_around(r, c, width)] != body)
                 own = labels[_around(r, c, width)] == label
@@ -211,18 +227,24 @@ def find_chromosomes(image: np.ndarray) -> FoundPage:
         raise ValueError(
             f"Expected a grey image of shape (H, W), uint8. Received {image.shape}, {image.dtype}."
         )
-    start = min(1.0, 1400 / max(image.shape))
-    ink = measure_ink(_resize(image, start))
+    start = min(1.0, 900 / max(image.shape))
+    ink = ndimage.gaussian_filter(
+        measure_ink(_resize(image, start)), max(0.5, start * max(image.shape) / 900)
+    )
     width = _typical_width(ink > threshold_otsu(ink)) if np.ptp(ink) > 0.1 else float("nan")
     if not np.isfinite(width) or width < 1.5:
         return _nothing(image)
     scale = start * float(np.clip(CHROMOSOME_WIDTH / width, 0.2, 4.0))
     page = _resize(image, scale)
     ink = measure_ink(page)
-    smooth = ndimage.gaussian_filter(ink, 0.6)
+    smooth = ndimage.gaussian_filter(ink, 0.8)
+    dark = smooth > threshold_otsu(smooth)
+    if dark.any() and np.abs(ink - smooth)[dark].mean() > _SCREENED:
+        # dots of a halftone screen, not bands: they also mislead the width, so all starts over without them
+        return find_chromosomes(ndimage.gaussian_filter(image, 2.0 / scale))
     mask = apply_hysteresis_threshold(smooth, *_thresholds(smooth))
     width = _typical_width(mask)
-    labels, _ = ndimage.label(mask, _EIGHT)
+    labels, _ = ndimage.label(_remove_rules(mask, width), _EIGHT)
     kinds = _reject(labels, ink, width)
     labels = _join_fragments(labels, kinds, width)
     slices = ndimage.find_objects(labels)
@@ -233,7 +255,8 @@ def find_chromosomes(image: np.ndarray) -> FoundPage:
         if where is None or label in kinds:
             continue
         where = _around(*where, 2)
-        body = ndimage.binary_fill_holes(labels[where] == label)
+        # larger holes lie between neighbours that touch twice, or inside printed frames
+        body = remove_small_holes(labels[where] == label, max_size=int(0.3 * width**2))
         for piece in part_touching(body, ink[where], width):
             rows, columns = ndimage.find_objects(piece.astype(int))[0]
             if piece.sum() < 0.55 * width**2:

@@ -92,33 +92,65 @@ def _crop(mask: np.ndarray) -> np.ndarray:
     return mask[rows, columns]
 
 
-def part_touching(mask: np.ndarray, ink: np.ndarray, width: float, enough: float = 0.75) -> list[np.ndarray]:
-    """Divide a mask into chromosomes.
+def _seams(mask: np.ndarray, ink: np.ndarray, width: float, most: int = 4) -> list[np.ndarray]:
+    """Cuts from top to bottom along the palest way between neighbours: masks of what lies left of each.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (H, W)
-        One connected object.
-    ink : ndarray of float, shape (H, W)
-        Darkness, 0 to 1.
-    width : float
-        Width of an average chromosome of the page, in pixels.
-    enough : float
-        A mask whose `singleness` is at least this is left whole.
-
-    Returns
-    -------
-    list of ndarray of bool, shape (H, W)
-        One mask a chromosome; the mask itself where it cannot be divided better.
+    Dynamic programming over rows gives, for every pixel, the least ink on a way from the top through it to the
+    bottom; ways through the best pixels of some rows are the candidates.
     """
-    whole = singleness(_crop(mask), width)
-    if whole >= enough:
-        return [mask]
+    rows, columns = mask.shape
+    smooth = ndimage.gaussian_filter(np.where(mask, ink, 0), (width / 5, width / 10))
+    around = ndimage.gaussian_filter(smooth, (width / 5, 0.45 * width))
+    valley = (smooth - around) / max(float(around[mask].mean()), 1e-6)
+    cost = np.where(mask, np.clip(0.5 + valley, 0.06, 2.0), 0.03)
+
+    def sweep(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        total, step = cost.copy(), np.zeros(cost.shape, int)
+        for r in range(1, rows):
+            before = np.pad(total[r - 1], 2, constant_values=np.inf)
+            options = np.stack([before[2 + d : 2 + d + columns] + 0.03 * abs(d) for d in (-2, -1, 0, 1, 2)])
+            step[r] = options.argmin(0) - 2
+            total[r] += options.min(0)
+        return total, step
+
+    down, down_step = sweep(cost)
+    up, up_step = sweep(cost[::-1])
+    through = down + up[::-1] - cost
+    share = np.cumsum(mask.sum(0)) / mask.sum()
+    candidates = []
+    for r in np.unique(np.linspace(0.2, 0.8, 4) * (rows - 1)).astype(int):
+        line = through[r]
+        lowest = np.flatnonzero(
+            (line <= np.roll(line, 1)) & (line <= np.roll(line, -1)) & (share > 0.12) & (share < 0.88)
+        )
+        candidates += [(float(line[c]), r, c) for c in lowest]
+    cuts, seen = [], set()
+    for _, r, c in sorted(candidates)[: 4 * most]:
+        path = np.zeros(rows, int)
+        path[r] = c
+        for i in range(r, 0, -1):
+            path[i - 1] = path[i] + down_step[i, path[i]]
+        for i in range(r, rows - 1):
+            path[i + 1] = path[i] + up_step[rows - 1 - i, path[i]]
+        left = mask & (np.arange(columns)[None] <= path[:, None])
+        key = tuple(path[:: max(1, rows // 6)] // max(1, int(width / 3)))
+        if key not in seen and min(left.sum(), (mask & ~left).sum()) > 0.7 * width**2:
+            seen.add(key)
+            cuts.append(left)
+    return cuts[:most]
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    labels, n = ndimage.label(mask, np.ones((3, 3)))
+    return mask if n < 2 else labels == np.bincount(labels.ravel())[1:].argmax() + 1
+
+
+def _agglomerate(mask: np.ndarray, ink: np.ndarray, width: float, enough: float) -> list[np.ndarray]:
+    """Watershed pieces, joined again wherever their union may be one chromosome."""
     labels = _pieces(mask, ink, width)
-    groups = [labels == i for i in np.unique(labels[labels > 0])]
+    masks = {frozenset([int(i)]): labels == i for i in np.unique(labels[labels > 0])}
+    members = list(masks)
     scores: dict[frozenset[int], float] = {}
-    members = [frozenset([i]) for i in range(len(groups))]
-    masks = {m: groups[next(iter(m))] for m in members}
 
     def score(group: frozenset[int]) -> float:
         if group not in scores:
@@ -135,13 +167,48 @@ def part_touching(mask: np.ndarray, ink: np.ndarray, width: float, enough: float
                     continue
                 masks[union] = joined
             small = min(masks[a].sum(), masks[b].sum()) < 1.1 * width**2
-            gain = score(union) - min(score(a), score(b)) + 0.35 * small
-            if score(union) >= enough or small:
-                options.append((gain, a, b))
+            if small or score(union) >= enough:
+                options.append((score(union) - min(score(a), score(b)) + 0.35 * small, a, b))
         if not options:
             break
         _, a, b = max(options, key=lambda option: option[0])
         members = [m for m in members if m not in (a, b)] + [a | b]
-    if len(members) < 2 or np.mean([score(m) for m in members]) <= whole:
-        return [mask]
     return [masks[m] for m in members]
+
+
+def part_touching(
+    mask: np.ndarray, ink: np.ndarray, width: float, enough: float = 0.75, depth: int = 3
+) -> list[np.ndarray]:
+    """Divide a mask into chromosomes.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        One connected object.
+    ink : ndarray of float, shape (H, W)
+        Darkness, 0 to 1.
+    width : float
+        Width of an average chromosome of the page, in pixels.
+    enough : float
+        A mask whose `singleness` is at least this is left whole.
+    depth : int
+        How often the parts may be divided again.
+
+    Returns
+    -------
+    list of ndarray of bool, shape (H, W)
+        One mask a chromosome; the mask itself where it cannot be divided better.
+    """
+    whole = singleness(_crop(mask), width)
+    if whole >= enough or depth == 0:
+        return [mask]
+    options = [[_largest(left), _largest(mask & ~left)] for left in _seams(mask, ink, width)]
+    options.append(_agglomerate(mask, ink, width, enough))
+    scored = [
+        (min(singleness(_crop(m), width) for m in parts) + 0.05 * (len(parts) == 2), parts)
+        for parts in options
+    ]
+    best, parts = max(scored, key=lambda option: option[0])
+    if len(parts) < 2 or best <= whole + 0.05:
+        return [mask]
+    return [piece for part in parts for piece in part_touching(part, ink, width, 0.6 * enough, depth - 1)]

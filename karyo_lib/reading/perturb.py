@@ -33,6 +33,8 @@ class StripVariety:
         Grey noise, in units of ink.
     mottle : float
         Blotches a few rows long, in units of ink.
+    bands : float
+        Log of the darkness of stretches about a tenth of the length: bands stain unequally.
     patch : float
         Probability of a dark or pale patch, as where another chromosome crossed.
     size : float
@@ -50,6 +52,7 @@ class StripVariety:
     contrast: float = 0.18
     noise: float = 0.03
     mottle: float = 0.0
+    bands: float = 0.0
     patch: float = 0.12
     size: float = 0.05
     upside_down: float = 0.1
@@ -105,6 +108,13 @@ def alter_strips(
     mirror = np.where(rng.random(n) < 0.5, -1, 1)[:, None, None]
     shift = variety.bend * (_waves(rng, n) + rng.normal(0, 0.4, (n, 1)))
     out = sample_strips(images, rows, middle + mirror * factor * (_COLUMNS - middle) + shift[:, :, None])
+    if variety.bands:
+        stretches = ndimage.gaussian_filter1d(rng.normal(size=(n, STRIP_LENGTH)), 4.0, axis=1) * np.sqrt(
+            8 * np.sqrt(np.pi)
+        )
+        out = out * np.exp(variety.bands * rng.uniform(0, 2, (n, 1)) * stretches)[:, :, None].astype(
+            np.float32
+        )
     contrast = np.exp(rng.normal(0, variety.contrast, (2, n, 1, 1))).astype(np.float32)
     out = contrast[0] * np.maximum(out, 0) ** contrast[1]
     soft = ndimage.gaussian_filter1d(out, 2.0, axis=1)

@@ -97,20 +97,21 @@ def random_style(rng: np.random.Generator) -> LabStyle:
         return value, value
 
     look = Look(
-        width=pair(0.11, 0.2),
-        light=pair(0.15, 0.45),
-        dark=pair(0.8, 0.98),
-        softness=pair(0.05, 0.18),
-        edge=pair(0.08, 0.2),
-        split=pair(0.38, 0.5),
+        width=pair(0.09, 0.17),
+        light=pair(0.2, 0.46),
+        dark=pair(0.8, 0.99),
+        contrast=pair(0.9, 2.2),
+        softness=pair(0.07, 0.2),
+        edge=pair(0.08, 0.25),
+        split=pair(0.15, 0.5),
         cleft=pair(0.0, 0.2),
-        mottle=pair(0.03, 0.2),
-        constriction=pair(0.1, 0.45),
-        bend=float(rng.uniform(5, 30)),
+        mottle=pair(0.03, 0.32),
+        constriction=pair(0.08, 0.5),
+        bend=float(rng.uniform(5, 28)),
         condensation=float(rng.uniform(0.03, 0.08)),
         fade=pair(0.1, 0.8),
     )
-    artefacts = Artefacts(blur=pair(0.4, 1.8), noise=pair(0, 5), sharpen=pair(0, 0.8), dust=0)
+    artefacts = Artefacts(blur=pair(0.4, 1.6), noise=pair(0, 4), sharpen=pair(0, 1.8), dust=0)
     layout = replace(Layout(), labels="", homologue_gap=(0.6, 1.0))
     return LabStyle("random", "Style randomised for training", layout, look, artefacts)
 
