@@ -193,7 +193,7 @@ def compute_features(
     if cut == INPUT:
         return preprocess(base, images, input_shape)
     groups = {name: _group(weights, name, input_shape) for name in stages}
-    keys = [_content_key(image, position) for position, image in enumerate(images)]
+    keys = [content_key(image, position) for position, image in enumerate(images)]
     image_of = dict(zip(keys, images, strict=True))  # the same image twice is computed once
     found = {key: array for key in image_of if cache and (array := cache.load(groups[cut], key)) is not None}
     earlier = stages[: stages.index(cut)]
@@ -218,6 +218,7 @@ def compute_features(
                     continue
                 segment = _segment(weights, input_shape, start, outputs)
                 computed = segment.predict(np.stack(list(inputs.values())), batch_size=_BATCH, verbose=0)
+                computed = {name: arrays.astype("float32") for name, arrays in computed.items()}
                 found.update(zip(inputs, computed[cut], strict=True))
                 if cache:
                     for name, arrays in computed.items():
@@ -238,11 +239,13 @@ def _stages(base: str, weights: WeightsSource) -> list[str]:
 
 
 def _group(weights: WeightsSource, cut: str, input_shape: tuple[int, int, int]) -> str:
-    said = repr((weights.base, weights.digest, cut, tuple(input_shape), _PREPROCESSING))
+    precision = keras.config.dtype_policy().name
+    said = repr((weights.base, weights.digest, cut, tuple(input_shape), _PREPROCESSING, precision))
     return f"{weights.base.lower()}-{cut}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
-def _content_key(image: np.ndarray, position: int) -> str:
+def content_key(image: np.ndarray, position: int = 0) -> str:
+    """Return the SHA-256 of an image's shape and bytes; `position` names it if it is no greyscale page."""
     _check_image(image, position)
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
 

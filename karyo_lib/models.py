@@ -149,7 +149,7 @@ def _freeze_up_to(model: keras.Model, cut: str) -> None:
 
 
 def split_model(model: keras.Model, cut: str) -> tuple[keras.Model | None, keras.Model]:
-    """Return the trunk (None when everything is trained) and the tail of a network; both share its layers.
+    """Return the trunk and the tail of a network.
 
     Parameters
     ----------
@@ -157,12 +157,26 @@ def split_model(model: keras.Model, cut: str) -> tuple[keras.Model | None, keras
         From :func:`build_model`.
     cut : str
         From :func:`get_cut`.
+
+    Returns
+    -------
+    trunk : keras.Model or None
+        Input -> features at the cut, with the layers of `model`; None when everything is trained.
+    tail : keras.Model
+        Features -> probability, with layers of its own; `model` itself when everything is trained.
     """
     if cut == INPUT:
         return None, model
     boundary = model.get_layer(cut).output
     trunk = keras.Model(model.input, boundary, name=f"{model.name}_trunk")
-    return trunk, keras.Model(boundary, model.output, name=f"{model.name}_tail")
+    return trunk, copy_model(keras.Model(boundary, model.output, name=f"{model.name}_tail"))
+
+
+def copy_model(model: keras.Model) -> keras.Model:
+    """Return a network of the same layers with the same weights, which shares nothing with `model`."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def seed_head(model: keras.Model, seed: int) -> None:

@@ -126,9 +126,8 @@ def test_batch_normalization_of_a_frozen_base_stays_in_inference_mode(inception_
         if isinstance(layer, keras.layers.BatchNormalization) and layer.name not in HEAD_LAYERS
     ]
     before = [np.array(layer.moving_mean) for layer in in_base]
-    images = np.random.default_rng(0).uniform(-1, 1, (4, *SMALL)).astype("float32")
-    model.compile("sgd", "binary_crossentropy", **compile_options())
-    model.train_on_batch(images, np.array([0, 1, 0, 1], "float32"))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, *SMALL)).astype("float32")
+    model(images, training=True)
     changed = [
         bool(np.any(np.array(layer.moving_mean) != b)) for layer, b in zip(in_base, before, strict=True)
     ]
