@@ -152,11 +152,12 @@ class Table(Shown):
             data_uri(self.csv, "text/csv") if inside else f"tables/{self.name}.csv", f"{self.name}.csv", "CSV"
         )
         return (
-            f'<div class="karyo karyo-table" id="{self.anchor}">'
-            f'<div class="karyo-scroll" tabindex="0"><table>'
-            f"<caption>{_item(self.thesis)}{html.escape(self.caption)}{more}"
-            f'<span class="karyo-links">{link}</span></caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
+            f'<figure class="karyo karyo-table" id="{self.anchor}">'
+            f'<figcaption id="{self.anchor}-caption">{_item(self.thesis)}{html.escape(self.caption)}{more}'
+            f'<span class="karyo-links">{link}</span></figcaption>'
+            f'<div class="karyo-scroll" role="region" tabindex="0" aria-labelledby="{self.anchor}-caption">'
+            f'<table aria-labelledby="{self.anchor}-caption">'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
         )
 
     def _cell(self, value: Any, is_number: bool) -> str:

@@ -63,7 +63,7 @@ class Run(Shown):
         ``reports/<profile>`` unless told otherwise; holds ``tables``, ``figures``, ``models`` and ``data``.
     seed : int
     data, bank, weights : str
-        Folder of own karyograms, folder of real chromosomes, folder or file of pretrained weights; or ``''``.
+        Folder of own karyograms, folder of real chromosomes, file or folder of pretrained weights; or ``''``.
     """
 
     settings: Profile
@@ -102,10 +102,13 @@ class Run(Shown):
         for name, place in {"data": data, "bank": bank}.items():
             if place and not Path(place).expanduser().is_dir():
                 raise SettingsError(f"Expected {name} to be an existing folder. Received {place!r}.")
-        if weights and not Path(weights).expanduser().exists():
-            raise SettingsError(f"Expected weights to be an existing file or folder. Received {weights!r}.")
+        if weights not in ("", "random") and not Path(weights).expanduser().exists():
+            raise SettingsError(
+                f"Expected weights to be an existing file or folder, or 'random'. Received {weights!r}."
+            )
         data, bank, weights = (
-            str(Path(place).expanduser().resolve()) if place else "" for place in (data, bank, weights)
+            place if place in ("", "random") else str(Path(place).expanduser().resolve())
+            for place in (data, bank, weights)
         )
         folder = Path(run_dir).expanduser().resolve() if run_dir else project_dir() / "reports" / profile
         for name in FOLDERS:
@@ -191,7 +194,8 @@ class Run(Shown):
         expected = " or ".join(str(place.relative_to(self.dir)) for place in places)
         raise MissingInput(
             f"Expected {expected} in the run folder {self.dir.name}, made by "
-            f"{made_by or 'an earlier notebook'}. Received no such file. Make it with: {self.command(only=made_by)}"
+            f"{made_by or 'an earlier notebook'}. Received no such file. "
+            f"Make it with: {self.command(only=made_by)}"
         )
 
     def save_table(self, table: pd.DataFrame, name: str) -> Path:

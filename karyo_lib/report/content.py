@@ -16,6 +16,7 @@ from karyo_lib.report.scrub import scrub
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 _PROGRESS = re.compile(r"\d+%\|.*\||\d+/\d+ \[|\d+it \[|━|^Epoch \d+/\d+$|\x1b\[[A-Z]")
+_PARAMETERS_HELP = re.compile(r"\s*\*\*Parameters\b")
 _WARNING = re.compile(r"\b\w*Warning: .+")
 
 
@@ -58,6 +59,8 @@ def prepare(executed: NotebookNode, title: str, clean: Callable[[str], str]) -> 
     kept = []
     injected = any("injected-parameters" in _tags(cell) for cell in notebook.cells)
     for number, cell in enumerate(notebook.cells):
+        if _PARAMETERS_HELP.match(cell.source) and cell.cell_type == "markdown":
+            continue  # for those who run the notebook themselves
         if injected and "parameters" in _tags(cell):
             continue  # the values of this run stand in the next cell
         cell.source = clean(cell.source)
@@ -70,6 +73,7 @@ def prepare(executed: NotebookNode, title: str, clean: Callable[[str], str]) -> 
             continue
         cell.metadata.karyo_anchor = f"cell-{number}"
         outputs = []
+        widget = any(_WIDGET in output.get("data", {}) for output in cell.outputs)
         for output in _flatten(cell.outputs, states):
             output = NotebookNode(scrub(output, clean))
             data = output.get("data", {})
@@ -90,7 +94,7 @@ def prepare(executed: NotebookNode, title: str, clean: Callable[[str], str]) -> 
             elif output.output_type == "error":
                 failed = cell.metadata.karyo_anchor
             outputs.append(output)
-        cell.metadata.karyo_widget = any(_WIDGET in output.get("data", {}) for output in cell.outputs)
+        cell.metadata.karyo_widget = widget and bool(outputs)  # a progress bar leaves nothing
         cell.outputs = outputs
         cell.metadata.karyo_failed = any(output.output_type == "error" for output in outputs)
         kept.append(cell)

@@ -20,7 +20,7 @@ from karyo_lib.present import Table
 from karyo_lib.report.content import Content, prepare
 from karyo_lib.report.order import Notebook
 from karyo_lib.report.page import TEMPLATES, assets
-from karyo_lib.report.progress import clock
+from karyo_lib.report.progress import duration
 from karyo_lib.report.records import STATE, Records
 from karyo_lib.report.scrub import scrub, scrubber
 from karyo_lib.runs import Run
@@ -38,7 +38,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.globals.update(assets())
-    environment.filters["clock"] = clock
+    environment.filters["duration"] = duration
     return environment.get_template("overview.html.j2")
 
 
@@ -138,7 +138,11 @@ def history_entry(
         "status": "failed" if any(record["status"] != "done" for record in records.values()) else "done",
         "notebooks": sorted(records),
         "settings": {"seed": run.seed, "karyograms": run.source, **run.settings.as_dict()},
-        "inputs": {"commit": provenance["commit"], **provenance["digests"], **provenance["versions"]},
+        "inputs": {
+            "commit": provenance["commit"],
+            **{name: digest[:16] for name, digest in provenance["digests"].items()},
+            **provenance["versions"],
+        },
         "numbers": numbers,
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import zmq
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
@@ -51,7 +52,15 @@ class _WatchedClient(PapermillNotebookClient):
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
     ) -> NotebookNode | None:
         self.watch.monitor.heard(msg)
-        return super().process_message(msg, cell, cell_index)
+        try:
+            return super().process_message(msg, cell, cell_index)
+        finally:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        # nbclient answers an output widget by sending on a shadow of the shell socket, which can use up the
+        # edge-triggered sign that the cell's reply has come in; the reply would then be waited for for ever.
+        self.kc.shell_channel.socket.get(zmq.EVENTS)
 
 
 class _WatchedEngine(NBClientEngine):

@@ -13,10 +13,10 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 
 from karyo_lib.atomic import writing
-from karyo_lib.present import format_number, static
+from karyo_lib.present import static
 from karyo_lib.report.content import Content, prepare
 from karyo_lib.report.order import Notebook
-from karyo_lib.report.progress import clock
+from karyo_lib.report.progress import duration
 from karyo_lib.report.scrub import scrub, scrubber
 from karyo_lib.runs import Run
 
@@ -24,15 +24,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 LARGEST = 8_000_000  # bytes
 NOTICE = "Research tool, not a medical device. No diagnosis may rest on it."
 _HEADING = re.compile(r'<h([23])[^>]*\bid="([^"]+)"[^>]*>(.*?)</h\1>', re.DOTALL)
+_ANCHOR = re.compile(r'<a class="anchor-link"[^>]*>.*?</a>')
 _DOWNLOAD = re.compile(r'href="data:(?:image/png|image/svg\+xml);base64,[^"]+" download="([^"]+)"')
 
 
 @cache
 def _exporter() -> HTMLExporter:
-    exporter = HTMLExporter(
-        template_name="karyo", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True
-    )
-    exporter.filters |= {"clock": clock, "number": format_number}
+    exporter = HTMLExporter(template_name="karyo", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.filters |= {"duration": duration}
     exporter.environment.globals.update(assets())
     return exporter
 
@@ -73,6 +72,7 @@ def write_report(
         "source": run.source,
     }
     body, _ = _exporter().from_notebook_node(content.notebook, resources={"karyo": told})
+    body = _ANCHOR.sub("", body)  # headings keep their ids; a screen reader need not read a sign at each
     body = body.replace("<!-- contents -->", _contents(body))
     if len(body.encode()) > LARGEST:
         body = _DOWNLOAD.sub(r'href="figures/\1" download="\1"', body)

@@ -1,0 +1,58 @@
+# karyo. `make help` lists what there is; each target does the set-up that it needs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PROFILE ?= quick
+ARGS ?=
+# The first Python that the locked packages support; set PYTHON to choose another.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell \
+	$(name) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) and print("$(name)")' 2>/dev/null)))
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCK := uv pip compile pyproject.toml --universal --fork-strategy fewest --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet
+
+help:  ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(VENV)/.runtime  ## Make the environment in .venv from the locked, hash-pinned requirements
+
+reports: $(VENV)/.runtime  ## Run the seven notebooks into reports/quick (PROFILE=smoke, quick or thesis)
+	@$(BIN)/karyo run --profile $(PROFILE) $(ARGS)
+
+test: $(VENV)/.test  ## Run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test  ## Check the style
+	@$(BIN)/ruff check .
+
+lab: $(VENV)/.runtime  ## Open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab notebooks
+
+lock:  ## Renew the locked requirements (needs uv)
+	$(LOCK) -o requirements.txt $(ARGS)
+	$(LOCK) --extra test --extra cluster -o requirements-test.txt $(ARGS)
+
+clean:  ## Remove caches and builds; reports and .venv stay
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then echo "karyo needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python" >&2; exit 1; fi
+	@$(PYTHON) -m venv $(VENV) || { echo "If the venv module is missing: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing karyo's packages into $(VENV): some minutes, about 2 GB"
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: requirements-test.txt $(VENV)/.runtime
+	@$(PIP) install --require-hashes -r requirements-test.txt
+	@touch $@
+
+.PHONY: help setup reports test lint lab lock clean
