@@ -1,0 +1,149 @@
+"""The reader as a whole: tiny trainings, files, displays, real material where it is present."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+mpl.use("Agg")
+
+from karyo_lib.dataset.bank import ChromosomeBank
+from karyo_lib.draw import draw_karyogram
+from karyo_lib.reading.alter import alter_cells, alter_chromosome
+from karyo_lib.reading.evidence import PairDisplay, ReadingDisplay
+from karyo_lib.reading.name import Namer, NamingSettings, class_indices
+from karyo_lib.reading.reader import Reader, summary
+from karyo_lib.reading.score import score_cells, score_comparison, score_finding, score_pages, summarise_pages
+from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH
+from karyo_lib.reading.strips import CLASSES
+from karyo_lib.reading.training import draw_cells, patient_part, strips_of_bank
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return draw_cells(4, seed=5)
+
+
+@pytest.fixture(scope="module")
+def tiny(drawn):
+    """A reader trained for seconds: its answers are poor, its mechanics are those of a good one."""
+    return Reader().fit(drawn, drawn, NamingSettings(channels=(4, 6, 8, 8), epochs=2, batch_size=32))
+
+
+@pytest.fixture(scope="module")
+def page():
+    return draw_karyogram("47,XY,+21", style="classic", seed=11)
+
+
+def test_drawn_pages_become_labelled_strips(drawn):
+    assert drawn.strips.images.shape == (len(drawn), STRIP_LENGTH, STRIP_WIDTH)
+    assert np.isfinite(drawn.strips.images).all()
+    assert set(drawn.names) == set(CLASSES)
+    size = drawn.strips.sizes[:, 0]
+    assert size[drawn.names == "1"].min() > size[drawn.names == "21"].max()
+
+
+def test_training_lowers_the_loss(drawn):
+    losses = []
+    quick = NamingSettings(channels=(4, 6, 8, 8), epochs=4, batch_size=32)
+    Namer(quick).fit(drawn.strips, drawn.names, on_epoch=lambda _, logs: losses.append(logs["loss"]))
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+
+
+def test_unknown_classes_and_untrained_readers_are_refused(drawn, page):
+    with pytest.raises(ValueError, match=r"1\.\.22, X, Y.*'23'"):
+        class_indices(np.array(["1", "23"]))
+    with pytest.raises(ValueError, match="fit"):
+        Reader().read(page.image)
+    with pytest.raises(ValueError, match="at least 24"):
+        Namer().fit(drawn.strips.take([0, 1]), drawn.names[:2])
+
+
+def test_a_reader_saved_and_loaded_reads_the_same(tiny, page, tmp_path):
+    tiny.save(tmp_path)
+    again = Reader.load(tmp_path)
+    assert not list(tmp_path.glob("*.pkl"))
+    first, second = tiny.read(page.image, passes=3), again.read(page.image, passes=3)
+    assert first.formula == second.formula
+    assert first.p_abnormal == pytest.approx(
+        second.p_abnormal, abs=0.05
+    )  # weights are kept in half precision
+    assert first.passes.shape == (3,)
+    assert list(summary(first)) == list(summary(second))
+    with pytest.raises(ValueError, match=r"naming\.npz"):
+        Reader.load(tmp_path / "nowhere")
+
+
+def test_a_page_without_chromosomes_is_referred(tiny):
+    reading = tiny.read(np.full((100, 100), 255, np.uint8), passes=4)
+    assert reading.refer_reason == "no chromosomes found"
+    assert reading.passes.tolist() == [0.5] * 4
+
+
+def test_half_a_page_is_referred(tiny, page):
+    reading = tiny.read(page.image[: page.image.shape[0] // 2])
+    assert "chromosomes found" in reading.refer_reason
+
+
+def test_displays_keep_their_artists(tiny, page):
+    reading = tiny.read(page.image)
+    display = ReadingDisplay.from_reading(page.image, reading).plot()
+    assert len(display.boxes_) == len(display.names_) == len(reading.chromosomes)
+    assert len(PairDisplay.from_reading(reading).plot().lines_) == 1 + len(reading.evidence.profiles)
+    mpl.pyplot.close("all")
+
+
+def test_changes_have_the_size_asked_for(drawn):
+    rng = np.random.default_rng(0)
+    image, sizes = drawn.strips.images[0], drawn.strips.sizes[0]
+    for kind, factor in (("deletion", 0.75), ("duplication", 1.25), ("inversion", 1.0)):
+        changed, size, place = alter_chromosome(image, sizes, 0.25, kind, rng)
+        assert changed.shape == image.shape
+        assert np.exp(size[0] - sizes[0]) == pytest.approx(factor)
+        assert 0 <= place <= 1
+    with pytest.raises(ValueError, match=r"0 to 0\.8"):
+        alter_chromosome(image, sizes, 0.9, "deletion", rng)
+    cells = alter_cells(drawn, sizes=(20,))
+    assert (cells.megabases[cells.altered == 1] == 20).all()
+    assert np.isnan(cells.location[cells.altered == 0]).all()
+
+
+def test_scores_have_their_columns(tiny, drawn, page):
+    scores = score_pages(tiny, [page])
+    assert scores["truth"].item() == "47,XY,+21"
+    assert "sensitivity_low" in summarise_pages(scores)
+    cells, accuracy = score_cells(tiny, drawn)
+    assert len(cells) == 4
+    assert 0 <= accuracy["alone"] <= 1
+    assert set(score_comparison(tiny, drawn)["megabases"]) == {5, 10, 20, 40}
+
+
+@pytest.mark.parametrize("style", ["classic", "digital", "photocopy", "prometaphase"])
+def test_chromosomes_of_a_drawn_page_are_found(style):
+    page = draw_karyogram("46,XX", style=style, seed=4, size=None, annotate=False)
+    score = score_finding(Reader.load().read(page.image).found.boxes, page.truth)
+    assert score["found"] >= 45
+    assert score["false"] <= 1
+
+
+def test_patients_stay_in_their_part():
+    parts = [patient_part(f"case-{i}") for i in range(500)]
+    assert parts == [patient_part(f"case-{i}") for i in range(500)]
+    assert 0.14 < np.mean(np.array(parts) == "test") < 0.27
+
+
+def test_the_shipped_reader_names_real_chromosomes_it_never_saw(bank_dir):
+    bank = ChromosomeBank(bank_dir)
+    cells = bank.cells[bank.cells["label"] == "normal"]["cell"].iloc[::60]
+    table, accuracy = score_cells(Reader.load(), strips_of_bank(bank, cells))
+    assert accuracy["alone"] > 0.75
+    assert accuracy["assigned"] > 0.85
+    assert len(table) == len(cells)
+
+
+def test_the_shipped_reader_reads_a_real_page(real_karyogram):
+    reading = Reader.load().read(np.asarray(Image.open(real_karyogram).convert("L")))
+    assert len(reading.found) == 46
+    assert reading.formula == "46,XY"
+    assert (reading.chromosomes.groupby(["row", "slot"]).size() == 2).all()
