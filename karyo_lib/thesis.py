@@ -211,8 +211,8 @@ def _check_test_set_size(conditions: pd.DataFrame) -> tuple[str, bool]:
     total, expected = sum(told.values()), int(load_datasets().loc["augmented", "test"])
     arithmetic = (
         f"{' + '.join(str(told[name]) for name in _COUNTS)} = {total}, but the test set has {expected} "
-        "images; "
-        f"with TN = {row['tn']}, as in {row['matrix']}, the sum is {sum(row[name] for name in _COUNTS)}"
+        f"images; with TN = {row['tn']}, as in {row['matrix']}, the sum is "
+        f"{sum(row[name] for name in _COUNTS)}"
     )
     return arithmetic, total == expected
 
@@ -282,8 +282,7 @@ def _check_wrong_cases(conditions: pd.DataFrame, table: str) -> tuple[str, bool]
     )
     arithmetic = (
         f"lists {false_positives} false positives and {false_negatives} false negatives; the matrices of "
-        f"{base} "
-        f"on augmented data have {told}: no model is named, and {part}"
+        f"{base} on augmented data have {told}: no model is named, and {part}"
     )
     return arithmetic, bool(((rows["fp"] == false_positives) & (rows["fn"] == false_negatives)).any())
 

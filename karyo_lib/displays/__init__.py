@@ -10,7 +10,7 @@ from karyo_lib.displays.confidence import RiskCoverageDisplay, ScoreHistogramDis
 from karyo_lib.displays.diagrams import FlowChartDisplay, StructureDisplay
 from karyo_lib.displays.dots import DotsDisplay, LeakDisplay, MetricsForestDisplay
 from karyo_lib.displays.pages import ImageGridDisplay
-from karyo_lib.displays.style import PALETTE, PROTOCOL_TITLES, format_interval, style
+from karyo_lib.displays.style import PALETTE, PROTOCOL_TITLES, style
 from karyo_lib.displays.training import (
     ConvergenceDisplay,
     PartialDependenceDisplay,
@@ -37,6 +37,5 @@ __all__ = [
     "SearchDisplay",
     "StructureDisplay",
     "TrainingCurvesDisplay",
-    "format_interval",
     "style",
 ]

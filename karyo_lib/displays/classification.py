@@ -18,12 +18,12 @@ from karyo_lib.displays.style import (
     DASHES,
     PALETTE,
     assign_colours,
-    format_interval,
     new_axes,
     new_grid,
     styled,
     wrap_title,
 )
+from karyo_lib.evaluate.words import format_interval
 from karyo_lib.intervals import wilson
 
 CLASSES = ("normal", "abnormal")

@@ -10,11 +10,11 @@ from karyo_lib.displays.style import (
     PALETTE,
     PROTOCOL_TITLES,
     assign_colours,
-    format_interval,
     new_axes,
     styled,
     wrap_title,
 )
+from karyo_lib.evaluate.words import format_interval
 
 ROW_TITLE_WIDTH = 26  # characters
 

@@ -126,12 +126,3 @@ def assign_colours(names: Iterable[str], colours: dict[str, str] | None = None) 
 def wrap_title(text: str, width: int) -> str:
     """Break a title into lines of at most ``width`` characters, never before a percent sign."""
     return fill(str(text).replace(" %", "\N{NO-BREAK SPACE}%"), width)
-
-
-def format_interval(
-    value: float, low: float | None = None, high: float | None = None, digits: int = 2
-) -> str:
-    """Return ``'0.56 [0.41, 0.70]'``; only the value where there is no interval."""
-    if low is None or high is None or not (np.isfinite(low) and np.isfinite(high)):
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -1,5 +1,12 @@
 """Predictions -> metrics with intervals, comparisons, checklists, and conclusions in words."""
 
+from karyo_lib.evaluate.checklist import (
+    CHECKLISTS,
+    compute_split_facts,
+    fill_checklist,
+    list_needed_facts,
+    load_checklist,
+)
 from karyo_lib.evaluate.compare import (
     McNemar,
     compare_conditions,
@@ -15,8 +22,17 @@ from karyo_lib.evaluate.metrics import (
     compute_metrics,
     compute_ppv_at_prevalence,
 )
+from karyo_lib.evaluate.words import (
+    describe_best,
+    describe_differences,
+    describe_groups,
+    describe_leak,
+    describe_referral,
+    format_interval,
+)
 
 __all__ = [
+    "CHECKLISTS",
     "METRIC_COLUMNS",
     "PREVALENCES",
     "McNemar",
@@ -27,5 +43,15 @@ __all__ = [
     "compute_metrics_by_group",
     "compute_ppv_at_prevalence",
     "compute_sample_size_table",
+    "compute_split_facts",
+    "describe_best",
+    "describe_differences",
+    "describe_groups",
+    "describe_leak",
+    "describe_referral",
+    "fill_checklist",
+    "format_interval",
+    "list_needed_facts",
+    "load_checklist",
     "summarise_runs",
 ]

@@ -106,8 +106,8 @@ def compare_conditions(
         note = "" if np.isfinite(b - a) else "needs both a normal and an abnormal image"
         if metric == "accuracy":
             note = (
-                f"McNemar exact p = {test.p_value:.3g} "
-                f"({test.only_b_right} images right in b only, {test.only_a_right} in a only)"
+                f"McNemar exact p = {test.p_value:.3g} ({test.only_b_right} images right in b only, "
+                f"{test.only_a_right} in a only)"
             )
         rows.append({
             "metric": metric, "title": title, "a": a, "b": b, "difference": b - a, "low": low, "high": high,

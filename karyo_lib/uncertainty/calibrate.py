@@ -145,8 +145,7 @@ class CombinedScore:
             found = start
             self.note_ = (
                 f"{self.n_errors_} errors among {self.n_} validation images: nothing to fit, so the "
-                "uncertainties "
-                "are averaged with equal weights."
+                "uncertainties are averaged with equal weights."
             )
         self.intercept_ = float(found[0])
         self.weights_ = pd.Series(found[1:], index=features.columns)

@@ -196,11 +196,8 @@ def choose_threshold(
     share = float(cleared[normal].mean()) if normal.any() else float("nan")
     sentence = (
         f"Cases with a score below {threshold:.4g} are cleared. The miss rate is at most {level}, as long "
-        "as new cases come from where the calibration cases "
-        "came from: "
-        f"{rests_on}; {misses} of {n_cleared} cleared were abnormal, and {100 * share:.0f} % of the normal "
-        "ones "
-        "are cleared."
+        f"as new cases come from where the calibration cases came from: {rests_on}; {misses} of {n_cleared} "
+        f"cleared were abnormal, and {100 * share:.0f} % of the normal ones are cleared."
     )
     return Promise(risk, alpha, delta, threshold, n, n_abnormal, n_cleared, misses, bound, share, sentence)
 

@@ -12,10 +12,9 @@ from karyo_lib.displays import (
     LeakDisplay,
     MetricsForestDisplay,
     StructureDisplay,
-    format_interval,
     style,
 )
-from karyo_lib.evaluate import compute_metrics
+from karyo_lib.evaluate import compute_metrics, format_interval
 
 
 def runs():
@@ -136,8 +135,3 @@ def test_style_is_put_back_and_colours_keep_their_meaning():
         assert mpl.rcParams["axes.titlesize"] == 9
     assert mpl.rcParams["font.size"] == before
     assert (PALETTE["normal"], PALETTE["abnormal"], PALETTE["referred"]) == ("#0072B2", "#D55E00", "#E69F00")
-
-
-def test_intervals_in_words():
-    assert format_interval(0.5555, 0.409, 0.7) == "0.56 [0.41, 0.70]"
-    assert format_interval(0.5, float("nan"), 1) == "0.50"
