@@ -1,0 +1,220 @@
+"""Notebook 06: Monte Carlo passes of every trained condition, and what each score is worth for referral."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from karyo_lib.evaluate import describe_referral
+from karyo_lib.features import FeatureCache, compute_features
+from karyo_lib.runs import MissingInput, Run
+from karyo_lib.sampling import sample_dropout
+from karyo_lib.study.fits import (
+    RUN_COLUMNS,
+    fit_store,
+    load_fits,
+    load_image_map,
+    resolve_run_weights,
+)
+from karyo_lib.thesis import count_published_referrals, load_wrong_cases
+from karyo_lib.train import load_fit
+from karyo_lib.uncertainty import (
+    PREDICTION_COLUMNS,
+    UNCERTAINTIES,
+    CombinedScore,
+    compute_scores,
+    compute_uncertainties,
+    judge_scores,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """Scores of every validation and test image of every fit.
+
+    Attributes
+    ----------
+    scores : pandas.DataFrame
+        ``condition, protocol, repeat, part, image_id, patient_id, y_true`` and the columns of
+        :func:`karyo_lib.uncertainty.compute_scores`, with ``combined``: the probability of error of a model
+        fitted on the validation part of the same fit.
+    notes : pandas.DataFrame
+        One row a fit: what the combined score was fitted on.
+    passes : int
+    seconds : float
+        Time that all sampling took.
+    """
+
+    scores: pd.DataFrame
+    notes: pd.DataFrame
+    passes: int
+    seconds: float
+
+    def select(self, condition: str, protocol: str, part: str = "test") -> pd.DataFrame:
+        """Return the scores of the first repeat of a condition under a protocol."""
+        rows = self.scores.query("condition == @condition and protocol == @protocol and part == @part")
+        if rows.empty:
+            raise ValueError(
+                f"Expected a sampled condition and protocol. Received {condition!r}, {protocol!r}."
+            )
+        return rows[rows["repeat"] == rows["repeat"].min()]
+
+    def pool(self, protocol: str) -> pd.DataFrame:
+        """Return the test scores of all conditions and repeats under a protocol."""
+        return self.scores.query("protocol == @protocol and part == 'test'")
+
+
+def sample_all(run: Run) -> Passes:
+    """Draw the passes of every fit of notebooks 04 and 05; the ``(T, N)`` arrays are kept with the run."""
+    fits, images = load_fits(run, "transfer", "finetuned"), load_image_map(run)
+    tables, notes, seconds = [], [], 0.0
+    jobs = list(fits.summary[RUN_COLUMNS].itertuples(index=False, name=None))
+    for condition, protocol, repeat in tqdm(jobs, "Monte Carlo dropout", unit="fit"):
+        rows = fits.predictions.query(
+            "condition == @condition and protocol == @protocol and repeat == @repeat"
+        )
+        rows = rows[rows["part"] != "train"].reset_index(drop=True)
+        array, spent = _sample(run, condition, protocol, repeat, rows, images)
+        seconds += spent
+        scores = compute_scores(array, referral_threshold=run.settings.referral_threshold)
+        known = ["image_id", "patient_id", "part", "y_true"]
+        name = dict(zip(RUN_COLUMNS, (condition, protocol, repeat), strict=True))
+        scores = pd.concat([rows[known], scores], axis=1).assign(**name)
+        scores, note = _combine(scores)
+        tables.append(scores)
+        notes.append(name | {"note": note})
+    scores = pd.concat(tables, ignore_index=True)
+    run.save_table(scores[list(PREDICTION_COLUMNS)], "predictions")
+    run.save_table(scores, "scores_by_image")
+    return Passes(scores, pd.DataFrame(notes), run.settings.passes, seconds)
+
+
+def _sample(
+    run: Run, condition: str, protocol: str, repeat: int, rows: pd.DataFrame, images: dict[str, np.ndarray]
+) -> tuple[np.ndarray, float]:
+    import time
+
+    fit = load_fit(fit_store(run, condition, protocol, repeat))
+    if fit is None:
+        made_by = "05_finetune" if "frozen" not in condition else "04_transfer"
+        raise MissingInput(
+            f"Expected the trained model of {condition} ({protocol}, repeat {repeat}) in the run folder. "
+            f"Received none. Make it with: {run.command(only=made_by)}"
+        )
+    weights = resolve_run_weights(run, fit.condition.base)
+    pictures = [images[image_id] for image_id in rows["image_id"]]
+    features = compute_features(
+        fit.condition.base, weights, pictures, fit.cut, FeatureCache(), progress=False
+    )
+    began = time.perf_counter()
+    array = sample_dropout(fit.model, features, run.settings.passes, seed=run.seed + repeat)
+    spent = time.perf_counter() - began
+    saved = {"passes": array, "image_id": rows["image_id"].to_numpy(str), "part": rows["part"].to_numpy(str)}
+    run.save_array(saved, f"passes_{condition}_{protocol}_{repeat}")
+    return array, spent
+
+
+def _combine(scores: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Add the combined score, fitted on the validation rows alone."""
+    validation = scores[scores["part"] == "val"]
+    model = CombinedScore().fit(validation, validation["y_true"].to_numpy())
+    return scores.assign(combined=model.transform(scores)), model.note_
+
+
+def confidence_headline(passes: Passes) -> list[tuple]:
+    """Return the opening numbers of notebook 06."""
+    published = count_published_referrals()
+    test = passes.pool("grouped")
+    wrong = test["label"] != test["y_true"]
+    caught = int((wrong & test["referred"]).sum())
+    return [
+        (
+            "published errors caught",
+            f"{published.referred} of {published.errors}",
+            None,
+            None,
+            "thesis, below 80 %",
+        ),
+        (
+            "our errors caught",
+            f"{caught} of {int(wrong.sum())}",
+            None,
+            None,
+            "same rule, split by patient, all fits",
+        ),
+        ("referred for it", float(test["referred"].mean()), None, None, "share of the test images"),
+        ("passes an image", passes.passes),
+        ("seconds of sampling", passes.seconds, None, None, f"{len(passes.notes)} fits, all passes"),
+    ]
+
+
+def wrong_cases(passes: Passes, condition: str, protocol: str) -> pd.DataFrame:
+    """Return the wrongly predicted test images, as Tables 4.1 and 4.2 list them, with all scores."""
+    rows = passes.select(condition, protocol)
+    rows = rows[rows["label"] != rows["y_true"]].sort_values("confidence")
+    named = {1: "abnormal", 0: "normal"}
+    table = pd.DataFrame(
+        {
+            "image": rows["image_id"],
+            "predicted": rows["label"].map(named),
+            "actual": rows["y_true"].map(named),
+            "mean_output": rows["p_mean"],
+            "confidence_score": rows["confidence"],
+            "entropy": rows["entropy"],
+            "expected_entropy": rows["expected_entropy"],
+            "mutual_information": rows["mutual_information"],
+            "standard_deviation": rows["p_std"],
+            "combined_probability_of_error": rows["combined"],
+            "referred": rows["referred"].map({True: "yes", False: "no"}),
+        }
+    )
+    return table.reset_index(drop=True)
+
+
+def published_wrong_cases() -> pd.DataFrame:
+    """Return the published Tables 4.1 and 4.2 with what the 80 % threshold would have done."""
+    cases = load_wrong_cases()
+    threshold = count_published_referrals().threshold
+    referred = (cases["confidence"] < threshold).map({True: "yes", False: "no"})
+    return cases.assign(referred=referred)
+
+
+def uncertainties_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return every score of the rows turned so that larger is less sure, the combined one included."""
+    return compute_uncertainties(scores).assign(combined=scores["combined"])
+
+
+def score_table(passes: Passes, resamples: int) -> pd.DataFrame:
+    """Judge every score on all test images of a protocol, paired against the vote share."""
+    tables = []
+    for protocol in passes.scores["protocol"].unique():
+        test = passes.pool(protocol)
+        wrong = (test["label"] != test["y_true"]).to_numpy()
+        if not wrong.any():
+            continue
+        judged = judge_scores(
+            wrong, uncertainties_of(test), groups=test["patient_id"].to_numpy(), n_resamples=resamples
+        )
+        judged = judged[judged["measure"] != "excess_aurc"]
+        tables.append(judged.assign(protocol=protocol, errors=int(wrong.sum()), images=wrong.size))
+    if not tables:
+        return pd.DataFrame(columns=["protocol", "score", "measure", "value", "low", "high"])
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(score=table["score"].map(UNCERTAINTIES))[
+        ["protocol", "score", "measure", "value", "low", "high", "difference", "difference_low",
+         "difference_high", "excludes_zero", "errors", "images"]
+    ]  # fmt: skip
+
+
+def describe_confidence(passes: Passes, resamples: int) -> str:
+    """Say in words what the combined score is worth against the vote share, split by patient."""
+    test = passes.pool("grouped")
+    wrong = (test["label"] != test["y_true"]).to_numpy()
+    judged = judge_scores(
+        wrong, uncertainties_of(test), groups=test["patient_id"].to_numpy(), n_resamples=resamples
+    )
+    return (
+        f"Split by patient, over all conditions: {describe_referral(judged)} A score can only order what a "
+        "model knows: where the model is near chance, so is its confidence."
+    )

@@ -1,0 +1,256 @@
+"""Notebook 07: what the run found, beside what the thesis printed; computed from the kept tables alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.conditions import CONDITIONS
+from karyo_lib.evaluate import (
+    compute_metrics_by_group,
+    compute_split_facts,
+    describe_best,
+    describe_differences,
+    describe_groups,
+    describe_leak,
+    fill_checklist,
+    summarise_runs,
+)
+from karyo_lib.models import INPUT_SHAPE
+from karyo_lib.runs import Run
+from karyo_lib.study.collection import load_collection
+from karyo_lib.study.copies import load_splits
+from karyo_lib.study.fits import (
+    TABLE_METRICS,
+    Fits,
+    compute_run_aucs,
+    load_fits,
+    measure_test,
+    resolve_run_weights,
+)
+from karyo_lib.thesis import (
+    METRIC_TITLES,
+    compare_with_matrices,
+    count_published_referrals,
+    load_items,
+)
+
+# Our metric that stands for each printed one.
+PRINTED = dict(zip(("accuracy", "precision", "recall", "auc"), TABLE_METRICS, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Everything that notebook 07 looks at.
+
+    Attributes
+    ----------
+    fits, controls : Fits
+        All conditions under both protocols; the same on labels drawn at random.
+    scores : pandas.DataFrame
+        Monte Carlo scores by image.
+    index : pandas.DataFrame
+    siblings : pandas.DataFrame
+        How much of each test part training has seen.
+    metrics : pandas.DataFrame
+        Every metric with its interval by condition and protocol, test part, first repeat.
+    """
+
+    fits: Fits
+    controls: Fits
+    scores: pd.DataFrame
+    index: pd.DataFrame
+    siblings: pd.DataFrame
+    metrics: pd.DataFrame
+
+    def metric(self, condition: str, protocol: str, metric: str) -> pd.Series:
+        """Return value and interval of one metric."""
+        return self.metrics.query(
+            "condition == @condition and protocol == @protocol and metric == @metric"
+        ).iloc[0]
+
+
+def collect_results(run: Run) -> Results:
+    """Read the tables of notebooks 01 to 06; nothing is trained."""
+    fits = load_fits(run, "transfer", "finetuned")
+    return Results(
+        fits=fits,
+        controls=load_fits(run, "controls"),
+        scores=run.load_table("scores_by_image", made_by="06_mc_dropout"),
+        index=load_collection(run).index,
+        siblings=run.load_table("siblings", made_by="02_augment"),
+        metrics=measure_test(fits, run.settings.bootstrap),
+    )
+
+
+def table_5_1(results: Results) -> pd.DataFrame:
+    """Set the printed Table 5.1 beside what its matrices give and what this run finds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a condition and metric: ``condition, metric, printed, from_matrix, from_matrix_low,
+        from_matrix_high``, then value and 95 % interval under the ``thesis`` and ``grouped`` protocols.
+    """
+    trained = set(results.fits.summary["condition"])
+    rows = []
+    for published in compare_with_matrices().itertuples():
+        row = {
+            "condition": published.title,
+            "metric": METRIC_TITLES[published.metric],
+            "printed": published.printed,
+            "from_matrix": published.recomputed,
+            "from_matrix_low": published.low,
+            "from_matrix_high": published.high,
+        }
+        for protocol in ("thesis", "grouped"):
+            ours = {"value": np.nan, "low": np.nan, "high": np.nan}
+            if published.condition in trained:
+                ours = results.metric(published.condition, protocol, PRINTED[published.metric])
+            row |= {
+                f"{protocol}": ours["value"],
+                f"{protocol}_low": ours["low"],
+                f"{protocol}_high": ours["high"],
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def mean_aucs(results: Results) -> pd.DataFrame:
+    """Return mean, spread and range of the test AUC over all runs by condition and protocol."""
+    runs = pd.concat([compute_run_aucs(results.fits), compute_run_aucs(results.controls)], ignore_index=True)
+    return summarise_runs(runs, ["condition", "protocol"], test_share=0.2)
+
+
+def report_headline(results: Results) -> list[tuple]:
+    """Return the opening numbers of notebook 07: the leak, and the published score."""
+    key = headline_condition(results)
+    items = []
+    for protocol, note in (
+        ("thesis", "copies split after augmentation"),
+        ("grouped", "split by patient first"),
+    ):
+        row = results.metric(key, protocol, "roc_auc")
+        items.append((f"test AUC, {protocol}", row["value"], row["low"], row["high"], note))
+    referrals = count_published_referrals()
+    caught = f"{referrals.referred} of {referrals.errors}"
+    return [*items, ("published errors caught", caught, None, None, "by the thesis's confidence score")]
+
+
+def headline_condition(results: Results) -> str:
+    """Return the condition that the headline shows: VGG16 on augmented data where it was trained."""
+    trained = list(results.fits.summary["condition"].unique())
+    return "augmented-vgg16-frozen" if "augmented-vgg16-frozen" in trained else trained[0]
+
+
+def describe_study(results: Results) -> str:
+    """Say in words what the run found, from its numbers: the leak, the best honest condition, the groups."""
+    sentences = [describe_protocols(results.fits, results.controls)]
+    aucs = results.metrics[results.metrics["metric"] == "roc_auc"]
+    titles = {c.key: c.title for c in CONDITIONS}
+    grouped = aucs[aucs["protocol"] == "grouped"]
+    sentences.append(
+        describe_best(grouped.assign(title=grouped["condition"].map(titles)), "Split by patient")
+    )
+    if "group" in results.index.columns:
+        by_group = metrics_by_group(results)
+        sentences.append(describe_groups(by_group[by_group["condition"] == headline_condition(results)]))
+    return "\n\n".join(sentences)
+
+
+def describe_protocols(fits: Fits, controls: Fits) -> str:
+    """Say in words what the leak is worth: test AUC by protocol, real and shuffled labels."""
+    runs = pd.concat([compute_run_aucs(fits), compute_run_aucs(controls)], ignore_index=True)
+    augmented = {c.key for c in CONDITIONS if c.data == "augmented"}
+    return describe_leak(runs[runs["condition"].isin(augmented)])
+
+
+def describe_finetuning(comparison: pd.DataFrame) -> str:
+    """Say in words whether fine-tuning helped once the leak is closed, from the paired differences."""
+    titles = {c.key: c.title for c in CONDITIONS}
+    grouped = comparison[comparison["protocol"] == "grouped"]
+    table = grouped.assign(title=grouped["condition"].map(titles))
+    return describe_differences(table, baseline="the frozen base, split by patient")
+
+
+def leakage_checklist(run: Run, results: Results) -> pd.DataFrame:
+    """Return the model info sheet for leakage (Kapoor and Narayanan 2023), answered from this run."""
+    return fill_checklist("leakage", _facts(run, results))
+
+
+def reporting_checklist(run: Run, results: Results) -> pd.DataFrame:
+    """Return the CLAIM and TRIPOD+AI items, answered from this run or marked not met."""
+    return fill_checklist("reporting", _facts(run, results))
+
+
+def _facts(run: Run, results: Results) -> dict[str, Any]:
+    """What this run can say of itself; anything not listed counts as not met."""
+    settings = run.settings
+    key = headline_condition(results)
+    grouped, thesis = (results.metric(key, protocol, "roc_auc") for protocol in ("grouped", "thesis"))
+    facts = compute_split_facts(results.index, load_splits(run))
+    sources = {base: resolve_run_weights(run, base) for base in ("VGG16", "InceptionV3")}
+    return facts | {
+        "n_quarantined": len(run.load_table("quarantine", made_by="01_data")),
+        "auc_grouped": grouped["value"],
+        "auc_grouped_low": grouped["low"],
+        "auc_grouped_high": grouped["high"],
+        "auc_thesis": thesis["value"],
+        "calibration_error": results.metric(key, "grouped", "ece")["value"],
+        "bases": " and ".join(sources),
+        "weights": "; ".join(f"{base}: {source.purity}" for base, source in sources.items()),
+        "epochs": settings.epochs_head,
+        "batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "repeats": settings.repeats,
+        "seed": run.seed,
+        "bootstrap": settings.bootstrap,
+        "image_size": settings.image_size,
+        "input_size": INPUT_SHAPE[0],
+        "referral_threshold": settings.referral_threshold,
+        # The search and the choice of the epoch read the validation part alone, in code that has no other.
+        "search_blind": True,
+        "test_untouched": True,
+        # The recipes print no annotation unless told to; of a folder of one's own nothing is known.
+        "annotations_tell_label": None if run.source == "own" else False,
+        "reference_standard": None
+        if run.source == "own"
+        else "the karyotype formula that the page was made from",
+        "no_identifiers": True,
+        "data_available": run.source == "drawn",
+    }
+
+
+def metrics_by_group(results: Results) -> pd.DataFrame:
+    """Return sensitivity by group of abnormality of every condition, split by patient, with intervals."""
+    if "group" not in results.index.columns:
+        return pd.DataFrame({"note": ["The karyograms of this run have no group of abnormality."]})
+    group = results.index.set_index("image_id")["group"]
+    tables = []
+    for condition in results.fits.summary["condition"].unique():
+        rows = results.fits.select(condition, "grouped")
+        table = compute_metrics_by_group(
+            rows["y_true"],
+            rows["p"],
+            rows["parent_id"].map(group).to_numpy(),
+            groups=rows["patient_id"].to_numpy(),
+        )
+        tables.append(table.assign(condition=condition))
+    table = pd.concat(tables, ignore_index=True)
+    return table[["condition", *[column for column in table.columns if column != "condition"]]]
+
+
+def thesis_map(run: Run) -> pd.DataFrame:
+    """Return each figure and table of the thesis, and the report and place that have ours."""
+    rows = []
+    for item in load_items():
+        rows.append(
+            {
+                "thesis": item.item,
+                "title": item.title,
+                "report": item.report if item.ours else "",
+                "place": f"{item.report}.html#{item.anchor}" if item.ours else "others' work, described only",
+            }
+        )
+    return pd.DataFrame(rows)
