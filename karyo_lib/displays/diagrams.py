@@ -92,6 +92,22 @@ class FlowChartDisplay:
         return self
 
 
+_SHORT = {
+    "BatchNormalization": "BatchNorm",
+    "Pooling2D": "Pool",
+    "Average": "Avg",
+    "Concatenate": "Concat",
+    " x ": " ",
+}
+
+
+def _shorten(layer_types: str) -> str:
+    """Return ``'7 Conv2D, 7 BatchNorm, AvgPool'`` of Keras's class names, so that they fit into a box."""
+    for long, short in _SHORT.items():
+        layer_types = layer_types.replace(long, short)
+    return layer_types
+
+
 class StructureDisplay:
     """Blocks of a network as boxes in the order data flows; what is trained is green (Figs 3.7, 4.13).
 
@@ -104,8 +120,7 @@ class StructureDisplay:
     Attributes
     ----------
     boxes_ : dict of (title, block) to FancyBboxPatch
-    texts_ : dict of (title, block) to Text
-        Name and layers of each block.
+    texts_ : dict of (title, block, 'name' | 'size' | 'layers') to Text
     axes_, figure_
     """
 
@@ -132,7 +147,7 @@ class StructureDisplay:
         longest = max(len(blocks) for blocks in self.structures.values())
         n = len(self.structures)
         width = COLUMN_WIDTH if n == 1 else 3.6 * n
-        self.figure_, grid = new_grid(axes, 1, n, height=0.42 * longest + 0.6, width=width)
+        self.figure_, grid = new_grid(axes, 1, n, height=0.4 * longest + 0.6, width=width)
         self.axes_, self.boxes_, self.texts_ = grid[0], {}, {}
         for ax, (title, blocks) in zip(self.axes_, self.structures.items(), strict=True):
             ax.set(xlim=(0, 1), ylim=(longest - 0.5, -0.6), title=title)
@@ -141,25 +156,32 @@ class StructureDisplay:
                 trained, frozen = block.trainable == "yes", block.trainable == "no"
                 face = "#BFE5D8" if trained else PALETTE["frozen"] if frozen else "white"
                 box = FancyBboxPatch(
-                    (0.02, i - 0.33), 0.96, 0.66, boxstyle="round,pad=0,rounding_size=0.02",
+                    (0.02, i - 0.36), 0.96, 0.72, boxstyle="round,pad=0,rounding_size=0.02",
                     mutation_aspect=8,
                     facecolor=face, edgecolor=PALETTE["trained"] if trained else PALETTE["neutral"],
                     linewidth=1,
                 )  # fmt: skip
                 self.boxes_[title, block.block] = ax.add_patch(box)
-                size = 7.5 if n == 1 else 7
-                self.texts_[title, block.block] = ax.text(
-                    0.05, i, f"$\\bf{{{block.block.replace('_', chr(92) + '_')}}}$  {block.layer_types}",
-                    va="center", fontsize=size,
-                )  # fmt: skip
                 weights = f"{block.parameters:,} weights" if block.parameters else ""
-                ax.text(
-                    0.95, i, "\n".join(filter(None, (block.output_shape, weights))), va="center", ha="right",
-                    fontsize=size - 0.7, linespacing=1.1,
-                )  # fmt: skip
+                told = {
+                    "name": (0.04, i - 0.14, "left", block.block, 7.5, "bold"),
+                    "size": (
+                        0.96,
+                        i - 0.14,
+                        "right",
+                        " \N{MIDDLE DOT} ".join(filter(None, (block.output_shape, weights))),
+                        7,
+                        "normal",
+                    ),
+                    "layers": (0.04, i + 0.15, "left", _shorten(block.layer_types), 6.5, "normal"),
+                }
+                for what, (x, y, side, text, size, weight) in told.items():
+                    drawn = ax.text(x, y, text, ha=side, va="center", fontsize=size, fontweight=weight)
+                    drawn.set_in_layout(False)  # a long text must not squeeze the boxes
+                    self.texts_[title, block.block, what] = drawn
                 if i:
                     ax.annotate(
-                        "", (0.5, i - 0.34), (0.5, i - 0.67),
+                        "", (0.5, i - 0.36), (0.5, i - 0.64),
                         arrowprops={"arrowstyle": "-|>", "color": PALETTE["neutral"], "shrinkA": 0,
                                     "shrinkB": 0},
                     )  # fmt: skip

@@ -157,6 +157,12 @@ def choose_threshold(
     ------
     ValueError
         If shapes, labels, alpha, delta or risk are not as expected.
+
+    Notes
+    -----
+    The probability is over calibration parts, and those that give no threshold count as kept. On a small part
+    a threshold is found only by luck, and then the promise is worth little: look at ``n_cleared`` and at how
+    often such parts give one.
     """
     score, y = np.asarray(score, dtype=float), np.asarray(y_true)
     if score.ndim != 1 or score.shape != y.shape or score.size == 0:
@@ -176,7 +182,9 @@ def choose_threshold(
     find = _threshold_among_cleared if risk == "cleared" else _threshold_among_abnormal
     threshold = find(score, y, alpha, delta)
     n, n_abnormal = y.size, int(y.sum())
-    level = f"{100 * alpha:g} % {_AMONG[risk]} with probability {100 * (1 - delta):g} %"
+    level = (
+        f"{100 * alpha:g} % {_AMONG[risk]} with probability {100 * (1 - delta):g} % over calibration parts"
+    )
     rests_on = f"{n} calibration cases, {n_abnormal} of them abnormal"
     if threshold is None:
         needed = compute_smallest_n(alpha, delta)

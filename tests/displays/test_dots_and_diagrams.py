@@ -90,12 +90,28 @@ def test_structure_colours_what_is_trained():
     frozen, trained = (shown.boxes_["VGG16", name].get_facecolor() for name in ("block5", "dense"))
     assert frozen == to_rgba(PALETTE["frozen"])
     assert trained != frozen
-    assert "3 x Conv2D, MaxPooling2D" in shown.texts_["VGG16", "block5"].get_text()
-    drawn = [text.get_text() for text in shown.axes_[0].texts]
-    assert "4 x 4 x 512\n7,079,424 weights" in drawn
-    assert "150 x 150 x 3" in drawn
+    texts = {what: shown.texts_["VGG16", "block5", what].get_text() for what in ("name", "size", "layers")}
+    assert texts == {
+        "name": "block5",
+        "size": "4 x 4 x 512 \N{MIDDLE DOT} 7,079,424 weights",
+        "layers": "3 Conv2D, MaxPool",
+    }
+    assert shown.texts_["VGG16", "input", "size"].get_text() == "150 x 150 x 3"
     with pytest.raises(ValueError, match="trainable"):
         StructureDisplay.from_blocks(blocks().drop(columns="trainable"))
+
+
+def test_long_layer_lists_stay_in_their_boxes():
+    inception = "10 x Conv2D, 10 x BatchNormalization, 10 x Activation, AveragePooling2D, 3 x Concatenate"
+    long = blocks().assign(layer_types=inception)
+    for structures in (long, {"VGG16": long, "InceptionV3": long}):
+        shown = StructureDisplay.from_blocks(structures)
+        shown.figure_.canvas.draw()
+        for (title, block, _), text in shown.texts_.items():
+            box = shown.boxes_[title, block].get_window_extent()
+            drawn = text.get_window_extent()
+            assert box.x0 <= drawn.x0
+            assert drawn.x1 <= box.x1
 
 
 def test_flow_chart_has_both_ways_and_boxes_stay_inside():

@@ -75,7 +75,7 @@ def test_the_numbers_in_a_promise_by_hand():
     assert promise.yield_share == pytest.approx(45 / 60)
     assert promise.clear([0.44, 0.45]).tolist() == [True, False]
     assert "100 calibration cases, 40 of them abnormal" in promise.sentence
-    assert "at most 5 % among the cases cleared with probability 90 %" in promise.sentence
+    assert "at most 5 % among the cases cleared with probability 90 % over" in promise.sentence
 
 
 def test_all_may_be_cleared_where_all_is_normal():
