@@ -77,7 +77,7 @@ class CountSettings:
 
     p_abnormal: float = 0.15
     p_missed: float = 0.0002
-    false_objects: float = 0.02
+    false_objects: float = 0.2
     sharpness: float = 1.0
     class_share: tuple[float, ...] = field(default=(*([2 / 46] * 22), 1.5 / 46, 0.5 / 46))
     none_share: float = 0.06

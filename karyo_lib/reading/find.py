@@ -172,6 +172,26 @@ def _around(rows: slice, columns: slice, reach: float) -> tuple[slice, slice]:
     )
 
 
+def _below_rows(boxes: pd.DataFrame, width: float) -> np.ndarray:
+    """Which objects are the print below a row: small, under something, beside nothing taller; bool (n,)."""
+    x = (boxes.x0 + boxes.x1).to_numpy() / 2
+    y = (boxes.y0 + boxes.y1).to_numpy() / 2
+    x0, y0, x1, y1 = boxes[["x0", "y0", "x1", "y1"]].to_numpy().T
+    high = y1 - y0
+    small = high < 1.7 * width
+    taller = high[None] > 1.3 * high[:, None]
+    beside = ((y0[None] < y[:, None]) & (y1[None] > y[:, None]) & taller).any(1)
+    gap = y0[:, None] - y1[None]
+    reach = 1.5 * width
+    under = (
+        (gap > -0.3 * width)
+        & (gap < 2.5 * width)
+        & (x0[None] - reach < x[:, None])
+        & (x1[None] + reach > x[:, None])
+    )
+    return small & ~beside & (under & (high[None] > 1.15 * high[:, None])).any(1)
+
+
 def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
     """Rows and slots of a layout.
 
@@ -266,8 +286,11 @@ def find_chromosomes(image: np.ndarray) -> FoundPage:
     if not parts:
         return _nothing(image)
     boxes = pd.DataFrame([_box(where, scale) for where, _ in parts], columns=["x0", "y0", "x1", "y1"])
-    boxes = boxes.join(infer_slots(boxes, width / scale))
     boxes["area"] = [m.sum() / scale**2 for _, m in parts]
+    text = _below_rows(boxes, width / scale)
+    rejected += [("print", *box) for box in boxes.loc[text, ["x0", "y0", "x1", "y1"]].to_numpy()]
+    boxes = boxes[~text]
+    boxes = boxes.join(infer_slots(boxes, width / scale))[["x0", "y0", "x1", "y1", "row", "slot", "area"]]
     boxes = boxes.assign(width=width / scale).sort_values(["row", "x0"])
     parts = [parts[i] for i in boxes.index]
     canvas = np.zeros(page.shape, np.int16)
