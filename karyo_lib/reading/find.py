@@ -134,9 +134,9 @@ def _reject(labels: np.ndarray, ink: np.ndarray, width: float) -> dict[int, str]
 
 def _remove_rules(mask: np.ndarray, width: float) -> np.ndarray:
     """Mask without printed lines, which may touch chromosomes: long one way, thin the other."""
-    long, thin = max(3, int(2.8 * width)), max(2, int(0.36 * width))
+    long, flat, thin = max(3, int(2.8 * width)), max(2, int(0.5 * width)), max(2, int(0.36 * width))
     out = mask.astype(np.uint8)
-    for size, cross in (((long, 1), (1, thin)), ((1, long), (thin, 1))):
+    for size, cross in (((long, 1), (1, flat)), ((1, long), (thin, 1))):
         lines = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones(size[::-1], np.uint8))
         thick = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones(cross[::-1], np.uint8))
         out[(lines > 0) & (thick == 0)] = 0

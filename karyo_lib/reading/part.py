@@ -140,6 +140,31 @@ def _seams(mask: np.ndarray, ink: np.ndarray, width: float, most: int = 4) -> li
     return cuts[:most]
 
 
+def _straight_cuts(mask: np.ndarray, ink: np.ndarray, width: float, most: int = 3) -> list[np.ndarray]:
+    """Straight, nearly upright cuts with the shortest and palest way through the mask: what lies left of each.
+
+    Where neighbours overlap along their whole length there is no pale valley to follow.
+    """
+    rows, columns = np.nonzero(mask)
+    top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
+    wide, options = right - left, []
+    at = np.arange(mask.shape[0])
+    smooth = ndimage.gaussian_filter(np.where(mask, ink, 0), width / 10)
+    for upper in np.linspace(0.2, 0.8, 9):
+        for lower in np.linspace(0.2, 0.8, 9):
+            line = left + wide * np.interp(at, [top, bottom], [upper, lower])
+            part = mask & (np.arange(mask.shape[1])[None] <= line[:, None])
+            share = part.sum() / len(rows)
+            if not 0.25 < share < 0.75:
+                continue
+            column = np.clip(np.round(line).astype(int), 0, mask.shape[1] - 1)
+            way = mask[at, column]
+            dark = (smooth[at, column] * way).sum() / max(float(smooth[mask].mean()), 1e-6) + 0.5 * way.sum()
+            options.append((float(dark) * (1 + abs(share - 0.5)), part))
+    options.sort(key=lambda option: option[0])
+    return [part for _, part in options[:most]]
+
+
 def _largest(mask: np.ndarray) -> np.ndarray:
     labels, n = ndimage.label(mask, np.ones((3, 3)))
     return mask if n < 2 else labels == np.bincount(labels.ravel())[1:].argmax() + 1
@@ -202,7 +227,8 @@ def part_touching(
     whole = singleness(_crop(mask), width)
     if whole >= enough or depth == 0:
         return [mask]
-    options = [[_largest(left), _largest(mask & ~left)] for left in _seams(mask, ink, width)]
+    cuts = [*_seams(mask, ink, width), *_straight_cuts(mask, ink, width)]
+    options = [[_largest(left), _largest(mask & ~left)] for left in cuts]
     options.append(_agglomerate(mask, ink, width, enough))
     scored = [
         (min(singleness(_crop(m), width) for m in parts) + 0.05 * (len(parts) == 2), parts)
