@@ -56,60 +56,67 @@ def add_dust(
         )
 
 
-def expose(ink: np.ndarray, settings: SimpleNamespace, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Photograph, print and scan a page of ink.
+def expose(
+    ink: np.ndarray,
+    settings: SimpleNamespace,
+    scale: float,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Photograph, print and scan a drawing.
 
     Parameters
     ----------
     ink : ndarray of float32, shape (H, W)
+        0 paper to 1 black.
     settings : SimpleNamespace
         :class:`~karyo_lib.draw.styles.Artefacts` whose ranges have been settled for the page.
     scale : float
-        Size relative to a page of 1200 x 950.
+        Size of the drawing relative to a page of 1200 x 950.
+    size : (int, int)
+        Width and height of the page that comes out, the drawing's or smaller.
     rng : numpy.random.Generator
 
     Returns
     -------
-    ndarray of uint8, shape (H, W)
+    ndarray of uint8, shape (size[1], size[0])
     """
     sigma = settings.blur * scale
     if sigma > 0.2:
         ink = cv2.GaussianBlur(ink, (0, 0), sigma)
     if settings.sharpen > 0:
         soft = cv2.GaussianBlur(ink, (0, 0), max(1.6 * scale, 0.6))
-        ink = np.clip(ink + settings.sharpen * (ink - soft), 0, 1)
-    paper, black = settings.paper, settings.ink_black
-    grey = paper - (paper - black) * ink
-    height, width = grey.shape
-    if settings.uneven > 0:
-        grey += settings.uneven * cv2.resize(
-            np.clip(rng.standard_normal((3, 3)), -1.5, 1.5).astype(np.float32),
-            (width, height),
-            interpolation=cv2.INTER_CUBIC,
-        )
-    if settings.grain > 0:
-        grain = rng.standard_normal((int(height / 2.2) + 1, int(width / 2.2) + 1), dtype=np.float32)
-        grey += settings.grain * cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)
+        ink = np.clip(cv2.addWeighted(ink, 1 + settings.sharpen, soft, -settings.sharpen, 0), 0, 1)
+    grey = settings.paper - (settings.paper - settings.ink_black) * ink
     if settings.halftone > 0:
         grey = _halftone(grey, max(settings.halftone * scale, 2.0))
+    factor = grey.shape[1] / size[0]
+    if factor > 1:
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    if settings.uneven > 0:
+        light = np.clip(rng.standard_normal((3, 3), dtype=np.float32), -1.5, 1.5)
+        grey += settings.uneven * cv2.resize(light, size, interpolation=cv2.INTER_CUBIC)
+    # Grain and noise of a larger picture are averaged when it is reduced.
+    if settings.grain > 0:
+        coarse = rng.standard_normal((int(size[1] / 2.2) + 1, int(size[0] / 2.2) + 1), dtype=np.float32)
+        grey += settings.grain / factor * cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
     if settings.noise > 0:
-        grey += settings.noise * rng.standard_normal(grey.shape, dtype=np.float32)
+        grey += settings.noise / factor * rng.standard_normal(grey.shape, dtype=np.float32)
     if settings.negative:
         grey = 255 - grey
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-
-
-def recompress(image: np.ndarray, quality: int) -> np.ndarray:
-    """Send an image through JPEG once."""
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    image = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    if settings.jpeg is None:
+        return image
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg])
     return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
 
 
 def _halftone(grey: np.ndarray, period: float) -> np.ndarray:
     """Break grey into dots of a screen turned by 45 degrees, softened as a scanner sees them."""
-    y, x = np.ogrid[: grey.shape[0], : grey.shape[1]]
-    turn = np.float32(2 * np.pi / (period * np.sqrt(2)))
-    screen = (np.cos((x + y) * turn) + np.cos((x - y) * turn)).astype(np.float32) * np.float32(0.25)
+    turn = 2 * np.pi / (period * np.sqrt(2))
+    # cos(x + y) + cos(x - y) = 2 cos(x) cos(y)
+    y, x = (np.cos(np.arange(side) * turn).astype(np.float32) for side in grey.shape)
+    screen = 0.5 * np.outer(y, x)
     dots = np.clip((grey / 255 - 0.5 + screen * 0.9) * 2.2 + 0.5, 0, 1) * 255
     return 0.45 * dots + 0.55 * grey
 

@@ -116,9 +116,11 @@ def ring_axis(length: int, rng: np.random.Generator) -> Axis:
     )
 
 
-def flip_axis(axis: Axis) -> Axis:
-    """Turn an axis by 180 degrees (the q arm comes up)."""
-    return Axis(-axis.x, -axis.y, axis.heading + np.float32(np.pi), axis.closed)
+def turn_axis(axis: Axis, angle: float) -> Axis:
+    """Turn an axis about its p end, counter-clockwise on the page, by `angle` in radians."""
+    sin, cos = np.float32(np.sin(angle)), np.float32(np.cos(angle))
+    x, y = axis.x * cos + axis.y * sin, axis.y * cos - axis.x * sin
+    return Axis(x, y, axis.heading + np.float32(angle), axis.closed)
 
 
 def bend_image(straight: np.ndarray, axis: Axis, pad: int) -> tuple[np.ndarray, tuple[float, float]]:

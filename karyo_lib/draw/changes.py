@@ -42,7 +42,7 @@ def changed_spans(chromosome: Chromosome, table: BandTable) -> list[tuple[float,
             last is not None and last.chromosome == home and not last.reversed and last.stop != segment.start
         ):
             spans.append((at - _POINT, at + _POINT))
-        if segment.chromosome == home:
+        if segment.chromosome == home and not segment.reversed:
             seen.append((segment.start, segment.stop))
         at, last = end, segment
     length = at

@@ -1,25 +1,19 @@
 """Compose the karyogram of any karyotype formula from real chromosomes."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from karyo_lib.dataset.bank import Cutout
-from karyo_lib.draw.bend import Axis, bend_axis, bend_image, flip_axis, ring_axis
-from karyo_lib.draw.chromosome import plan_bands
-from karyo_lib.draw.layout import chromosome_length, page_scale
+from karyo_lib.draw.bend import Axis, bend_axis, bend_image, ring_axis, turn_axis
+from karyo_lib.draw.chromosome import BandPlan, plan_bands
+from karyo_lib.draw.layout import chromosome_length, place_pieces
 from karyo_lib.draw.material import Cut, RealChromosome, join_cuts, straighten_ink, trace_chromosome
-from karyo_lib.draw.page import (
-    Page,
-    assemble_page,
-    check_annotations,
-    check_size,
-    find_style,
-    oversampling,
-    page_rng,
-)
+from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import Piece, make_piece
+from karyo_lib.draw.sheet import make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.iscn import (
     BandTable,
@@ -92,35 +86,24 @@ def compose_karyogram(
         karyotype = _as_it_is(cutouts, level)
     elif isinstance(karyotype, str):
         karyotype = parse_karyotype(karyotype, level=level)
-    style = find_style(style)
+    sheet = make_sheet(style, seed, size, annotate, karyotype.counts)
     # Real cut-outs come sharpened already.
-    style = replace(style, artefacts=replace(style.artefacts, sharpen=(0.0, 0.0)))
-    size = check_size(size, style)
-    kinds = check_annotations(annotate, style)
-    rng = page_rng(seed, style.name, "compose")
-    factor = oversampling(size)
-    scale = page_scale((size[0] * factor, size[1] * factor), max(karyotype.counts.values(), default=2))
+    blunt = replace(sheet.style, artefacts=replace(sheet.style.artefacts, sharpen=(0.0, 0.0)))
+    sheet = replace(sheet, style=blunt)
+    rng = sheet.rng("compose")
     table = load_bands(karyotype.level)
-    length = chromosome_length(rng.uniform(*style.layout.length), scale)
+    length = chromosome_length(rng.uniform(*blunt.layout.length), sheet.scale)
     stock = _Stock(cutouts, donors, length / table.length("1"), table, rng)
     stock.reserve(karyotype.chromosomes)
-    pieces, seen = [], {}
+    pieces, copies = [], Counter()
     for chromosome in karyotype.chromosomes:
-        copy = seen[chromosome.slot] = seen.get(chromosome.slot, 0) + 1
-        own = page_rng(seed, style.name, "compose", chromosome.name, str(copy))
-        pieces.append(_compose_piece(chromosome, copy, stock, style, rework, table, own))
-    return assemble_page(
-        pieces,
-        formula=karyotype.formula,
-        style=style,
-        seed=seed,
-        size=size,
-        scale=scale,
-        width=stock.width,
-        annotate=kinds,
-        rng=page_rng(seed, style.name, "page"),
-        annotation_rng=page_rng(seed, style.name, "annotations"),
-    )
+        copies[chromosome.slot] += 1
+        copy = copies[chromosome.slot]
+        own = sheet.rng("compose", chromosome.name, str(copy))
+        pieces.append(_compose_piece(chromosome, copy, stock, blunt, rework, table, own))
+    rng = sheet.rng("page")
+    placement = place_pieces(pieces, blunt.layout, sheet.canvas, sheet.scale, stock.width, rng)
+    return assemble_page(sheet, pieces, placement, karyotype.formula, rng)
 
 
 def _as_it_is(cutouts: Sequence[Cutout], level: int) -> Karyotype:
@@ -232,58 +215,60 @@ def _compose_piece(
     own: np.random.Generator,
 ) -> Piece:
     """Make one chromosome: as it was cut out, or straightened, edited and bent again."""
-    flipped = own.random() < style.layout.upside_down
-    polarity = -1 if flipped else 1
+    flipped, reworked = own.random() < style.layout.upside_down, own.random() < rework
     plan = plan_bands(chromosome, table.level)
-    if not chromosome.rearranged:
-        real = stock.whole(chromosome.slot)
-        if own.random() >= rework:
-            axis, ink = real.axis, real.ink
-            if flipped:
-                axis, ink = _turn(axis, ink.shape), np.ascontiguousarray(ink[::-1, ::-1])
-            rows = real.row_of(plan.edges, table)
-            return make_piece(
-                ink,
-                axis,
-                (0.0, 0.0),
-                chromosome,
-                copy,
-                plan,
-                rows,
-                table,
-                width=real.width,
-                polarity=polarity,
-                source=real.source,
-            )
-        parts = [(real, chromosome.segments[0])]
+    if chromosome.rearranged:
+        parts = [_part(segment, chromosome, stock, own) for segment in chromosome.segments]
     else:
-        parts = [
-            stock.unknown(segment.length, not chromosome.centromeres, own)
-            if segment.chromosome == UNKNOWN
-            else (stock.material(segment.chromosome), segment)
-            for segment in chromosome.segments
-        ]
+        parts = [(stock.whole(chromosome.slot), chromosome.segments[0])]
     width = float(np.mean([real.width for real, _ in parts]))
-    pad, across = int(np.ceil(0.4 * width)) + 2, 2 * int(np.ceil(0.9 * width + 2))
-    straight, ends = join_cuts(
-        [_cut(real, segment, pad, across, table) for real, segment in parts],
-        width,
-        0 if chromosome.ring else pad,
-        ring=chromosome.ring,
-    )
-    length = round(float(ends[-1]))
-    rows = _rows_of(plan.edges, parts, ends, table)
-    hinges = np.interp(np.array(chromosome.centromeres), plan.edges, rows)
-    axis = (
-        ring_axis(length, own) if chromosome.ring else bend_axis(length, width, style.look.bend, hinges, own)
-    )
+    if chromosome.rearranged or reworked:
+        ink, axis, origin, rows = _rebuild(chromosome, parts, plan, width, style, table, own)
+    else:
+        real = parts[0][0]
+        ink, axis, origin, rows = real.ink, real.axis, (0.0, 0.0), real.row_of(plan.edges, table)
     if flipped:
-        axis = flip_axis(axis)
-    ink, origin = bend_image(straight.astype(np.float32), axis, 0 if chromosome.ring else pad)
+        ink, axis = np.ascontiguousarray(ink[::-1, ::-1]), turn_axis(axis, np.pi)
+        origin = (ink.shape[1] - 1 - origin[0], ink.shape[0] - 1 - origin[1])
     source = "+".join(dict.fromkeys(real.source for real, _ in parts))
+    polarity = -1 if flipped else 1
     return make_piece(
         ink, axis, origin, chromosome, copy, plan, rows, table, width=width, polarity=polarity, source=source
     )
+
+
+def _part(
+    segment: Segment, chromosome: Chromosome, stock: _Stock, own: np.random.Generator
+) -> tuple[RealChromosome, Segment]:
+    """Find the chromosome that a segment is cut from."""
+    if segment.chromosome == UNKNOWN:
+        return stock.unknown(segment.length, not chromosome.centromeres, own)
+    return stock.material(segment.chromosome), segment
+
+
+def _rebuild(
+    chromosome: Chromosome,
+    parts: list[tuple[RealChromosome, Segment]],
+    plan: BandPlan,
+    width: float,
+    style: LabStyle,
+    table: BandTable,
+    own: np.random.Generator,
+) -> tuple[np.ndarray, Axis, tuple[float, float], np.ndarray]:
+    """Cut, join and bend: ink on a patch, its axis and origin, and the rows of the plan's edges."""
+    pad, across = int(np.ceil(0.4 * width)) + 2, 2 * int(np.ceil(0.9 * width + 2))
+    cuts = [_cut(real, segment, pad, across, table) for real, segment in parts]
+    pad = 0 if chromosome.ring else pad
+    straight, ends = join_cuts(cuts, width, pad, ring=chromosome.ring)
+    length = round(float(ends[-1]))
+    rows = _rows_of(plan.edges, parts, ends, table)
+    if chromosome.ring:
+        axis = ring_axis(length, own)
+    else:
+        hinges = np.interp(np.array(chromosome.centromeres), plan.edges, rows)
+        axis = bend_axis(length, width, style.look.bend, hinges, own)
+    ink, origin = bend_image(straight.astype(np.float32), axis, pad)
+    return ink, axis, origin, rows
 
 
 def _cut(real: RealChromosome, segment: Segment, pad: int, across: int, table: BandTable) -> Cut:
@@ -316,11 +301,3 @@ def _rows_of(
         rows += (begin + share * (end - begin))[1:].tolist()
         at += segment.length
     return np.interp(edges, positions, rows)
-
-
-def _turn(axis: Axis, shape: tuple[int, ...]) -> Axis:
-    """Axis of a patch that was turned by 180 degrees."""
-    height, width = shape
-    return replace(
-        axis, x=width - 1 - axis.x, y=height - 1 - axis.y, heading=axis.heading + np.float32(np.pi)
-    )

@@ -1,29 +1,23 @@
-"""Draw the karyogram of any karyotype formula."""
+"""Draw the karyogram of any karyotype formula, or one chromosome."""
 
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 
 from karyo_lib.draw.artefacts import expose
-from karyo_lib.draw.bend import bend_axis, bend_image, flip_axis, ring_axis
+from karyo_lib.draw.bend import bend_axis, bend_image, ring_axis, turn_axis
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
-from karyo_lib.draw.layout import chromosome_length, page_scale
-from karyo_lib.draw.page import (
-    Page,
-    assemble_page,
-    check_annotations,
-    check_size,
-    find_style,
-    oversampling,
-    page_rng,
-    settle,
-)
+from karyo_lib.draw.layout import NATIVE_HEIGHT, chromosome_length, place_pieces
+from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import INK_THRESHOLD, Piece, make_piece
+from karyo_lib.draw.sheet import Sheet, make_sheet, settle
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
-from karyo_lib.iscn.segments import Chromosome, Segment
+from karyo_lib.iscn.segments import UNKNOWN, Chromosome, normal_segments
 
 _CHROMOSOME_1 = 15100.0  # ISCN units
 
@@ -48,12 +42,12 @@ def draw_karyogram(
     karyotype : Karyotype or str
         An ISCN formula is parsed at `level`.
     style : str or LabStyle
-        One of :data:`~karyo_lib.draw.styles.STYLES`.
+        One of :data:`~karyo_lib.draw.STYLES`.
     seed : int
         At least 0.
     size : (int, int) or None
-        Width and height in pixels, 100 to 6000; None for the style's own, about 1200 x 950. The layout
-        fills the page; chromosomes are never stretched.
+        Width and height in pixels, 100 to 6000; None for the style's own, about 1200 x 950. The layout fills
+        the page; chromosomes are never stretched.
     annotate : collection of {'arrow', 'box', 'title'}, bool or None
         What is printed to point at abnormalities; None leaves it to the style, True prints all kinds, False
         none.
@@ -73,47 +67,18 @@ def draw_karyogram(
     """
     if isinstance(karyotype, str):
         karyotype = parse_karyotype(karyotype, level=level)
-    style = find_style(style)
-    size = check_size(size, style)
-    kinds = check_annotations(annotate, style)
-    rng = page_rng(seed, style.name)
-    look = settle(style.look, rng)
-    counts: dict[str, int] = {}
+    sheet = make_sheet(style, seed, size, annotate, karyotype.counts)
+    rng = sheet.rng()
+    manner = settle_manner(sheet, karyotype.level, rng)
+    pieces, copies = [], Counter()
     for chromosome in karyotype.chromosomes:
-        counts[chromosome.slot] = counts.get(chromosome.slot, 0) + 1
-    factor = oversampling(size)
-    scale = page_scale((size[0] * factor, size[1] * factor), max(counts.values(), default=2))
-    length = chromosome_length(rng.uniform(*style.layout.length), scale)
-    width = look.width * length
-    pieces, seen = [], {}
-    for chromosome in karyotype.chromosomes:
-        copy = seen[chromosome.slot] = seen.get(chromosome.slot, 0) + 1
-        own = page_rng(seed, style.name, chromosome.name, str(copy))
-        pieces.append(
-            _draw_piece(
-                chromosome,
-                copy,
-                karyotype.level,
-                look,
-                length / _CHROMOSOME_1,
-                width,
-                style.layout.upside_down,
-                own,
-                seed,
-            )
-        )
-    return assemble_page(
-        pieces,
-        formula=karyotype.formula,
-        style=style,
-        seed=seed,
-        size=size,
-        scale=scale,
-        width=width,
-        annotate=kinds,
-        rng=page_rng(seed, style.name, "page"),
-        annotation_rng=page_rng(seed, style.name, "annotations"),
-    )
+        copies[chromosome.slot] += 1
+        own = sheet.rng(chromosome.name, str(copies[chromosome.slot]))
+        turn = np.pi if own.random() < sheet.style.layout.upside_down else 0.0
+        pieces.append(draw_piece(chromosome, copies[chromosome.slot], manner, own, turn))
+    rng = sheet.rng("page")
+    placement = place_pieces(pieces, sheet.style.layout, sheet.canvas, sheet.scale, manner.width, rng)
+    return assemble_page(sheet, pieces, placement, karyotype.formula, rng)
 
 
 def draw_chromosome(
@@ -141,69 +106,84 @@ def draw_chromosome(
     -------
     ndarray of uint8, shape (H, W)
     """
-    style = find_style(style)
-    rng = page_rng(seed, style.name, "single")
-    look, table = settle(style.look, rng), load_bands(level)
-    normal = Chromosome(
-        chromosome, chromosome, (Segment(chromosome, 0.0, table.length(chromosome)),), level=level
-    )
-    piece = _draw_piece(
-        normal,
-        1,
-        level,
-        look,
-        length / _CHROMOSOME_1,
-        look.width * length,
-        0.0,
-        page_rng(seed, style.name, chromosome),
-        seed,
-    )
+    sheet = make_sheet(style, seed, None, False, {})
+    rng = sheet.rng("single")
+    look = settle(sheet.style.look, rng)
+    manner = Manner(look, level, length / _CHROMOSOME_1, look.width * length, seed)
+    normal = Chromosome(chromosome, chromosome, normal_segments(chromosome, load_bands(level)), level=level)
+    piece = draw_piece(normal, 1, manner, sheet.rng("single", chromosome))
     x0, y0, x1, y1 = piece.ink_box
     ink = np.pad(np.where(piece.ink > INK_THRESHOLD, piece.ink, 0)[y0:y1, x0:x1], 2)
-    clean = replace(
-        style.artefacts,
-        paper=(255, 255),
-        uneven=(0, 0),
-        halftone=0.0,
-        noise=(0, 0),
-        grain=(0, 0),
-        negative=False,
-    )
-    return expose(ink, settle(clean, rng), length / (0.175 * 950), rng)
+    none = (0.0, 0.0)
+    clean = replace(sheet.style.artefacts, paper=(255, 255), uneven=none, noise=none, grain=none)
+    clean = replace(clean, halftone=0.0, negative=False)
+    return expose(ink, settle(clean, rng), length / (0.175 * NATIVE_HEIGHT), ink.shape[::-1], rng)
 
 
-def _draw_piece(
-    chromosome: Chromosome,
-    copy: int,
-    level: int,
-    look,
-    units: float,
-    width: float,
-    upside_down: float,
-    rng: np.random.Generator,
-    seed: int,
+@dataclass(frozen=True, eq=False)
+class Manner:
+    """How the chromosomes of one page are drawn.
+
+    Parameters
+    ----------
+    look : SimpleNamespace
+        A :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled.
+    level : {400, 550, 850}
+    units : float
+        Pixels per ISCN unit.
+    width : float
+        Width of a chromosome in pixels.
+    seed : int
+        Seeds the pattern of material of unknown origin.
+    """
+
+    look: SimpleNamespace
+    level: int
+    units: float
+    width: float
+    seed: int
+
+
+def settle_manner(sheet: Sheet, level: int, rng: np.random.Generator) -> Manner:
+    """Draw the look of a page and the size of its chromosomes."""
+    look = settle(sheet.style.look, rng)
+    length = chromosome_length(rng.uniform(*sheet.style.layout.length), sheet.scale)
+    return Manner(look, level, length / _CHROMOSOME_1, look.width * length, sheet.seed)
+
+
+def draw_piece(
+    chromosome: Chromosome, copy: int, manner: Manner, rng: np.random.Generator, turn: float = 0.0
 ) -> Piece:
-    plan = plan_bands(chromosome, level, seed if any(s.chromosome == "?" for s in chromosome.segments) else 0)
+    """Draw one chromosome, bent, on a patch of its own.
+
+    Parameters
+    ----------
+    chromosome : Chromosome
+    copy : int
+        1 for the first of its slot.
+    manner : Manner
+    rng : numpy.random.Generator
+    turn : float
+        Radians by which it is turned from upright.
+
+    Returns
+    -------
+    Piece
+    """
+    unknown = any(segment.chromosome == UNKNOWN for segment in chromosome.segments)
+    plan = plan_bands(chromosome, manner.level, manner.seed if unknown else 0)
     # Short chromosomes are a little thicker than long ones.
-    width = width * (1.06 - 0.08 * plan.length / _CHROMOSOME_1) * np.exp(0.03 * rng.standard_normal())
-    straight = paint_straight(plan, look, units, width, rng, ring=chromosome.ring)
+    width = manner.width * (1.06 - 0.08 * plan.length / _CHROMOSOME_1) * np.exp(0.03 * rng.standard_normal())
+    straight = paint_straight(plan, manner.look, manner.units, width, rng, ring=chromosome.ring)
     if chromosome.ring:
         axis = ring_axis(straight.length, rng)
     else:
-        axis = bend_axis(straight.length, width, look.bend, straight.row_of(np.array(plan.centromeres)), rng)
-    polarity = 1
-    if rng.random() < upside_down:
-        axis, polarity = flip_axis(axis), -1
+        hinges = straight.row_of(np.array(plan.centromeres))
+        axis = bend_axis(straight.length, width, manner.look.bend, hinges, rng)
+    if turn:
+        axis = turn_axis(axis, turn)
     ink, origin = bend_image(straight.ink, axis, straight.pad)
+    table, polarity = load_bands(manner.level), 1 if np.cos(turn) > 0 else -1
     return make_piece(
-        ink,
-        axis,
-        origin,
-        chromosome,
-        copy,
-        plan,
-        straight.edges,
-        load_bands(level),
-        width=width,
-        polarity=polarity,
+        ink, axis, origin, chromosome, copy, plan, straight.edges, table, width=width, polarity=polarity
     )

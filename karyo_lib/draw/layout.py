@@ -18,7 +18,7 @@ _GROUPS = {
     "G": ("21", "22"),
 }
 _NATIVE_AREA = 1200 * 950
-_NATIVE_HEIGHT = 950
+NATIVE_HEIGHT = 950
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def page_scale(size: tuple[int, int], copies: int = 2) -> float:
 
 def chromosome_length(layout_length: float, scale: float) -> float:
     """Return the length in pixels of chromosome 1."""
-    return layout_length * _NATIVE_HEIGHT * scale
+    return layout_length * NATIVE_HEIGHT * scale
 
 
 def place_pieces(
@@ -99,7 +99,7 @@ def place_pieces(
     left, upper, right, lower = layout.margin
     x_left, x_right = left * page_width, (1 - right) * page_width
     lines = {"": 0, "number": 1, "group": 2}[layout.labels]
-    label_height = 1.9 * lines * layout.label_size * _NATIVE_HEIGHT * scale
+    label_height = 1.9 * lines * layout.label_size * NATIVE_HEIGHT * scale
     numbers = [[i for slot in _slots_of(row) for i in members.get(slot, ())] for row in rows]
     # How far each row's ink reaches above and below the line that it stands on.
     above = [

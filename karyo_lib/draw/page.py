@@ -1,19 +1,16 @@
 """A karyogram page with its truth, assembled from chromosomes in a lab's style."""
 
-import zlib
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from karyo_lib.draw.annotate import ANNOTATION_KINDS, stamp_arrow, stamp_box, stamp_rule, stamp_text
-from karyo_lib.draw.artefacts import add_dust, expose, recompress
-from karyo_lib.draw.labs import STYLES
-from karyo_lib.draw.layout import Placement, place_pieces
+from karyo_lib.draw.annotate import stamp_arrow, stamp_box, stamp_rule, stamp_text
+from karyo_lib.draw.artefacts import add_dust, expose
+from karyo_lib.draw.layout import NATIVE_HEIGHT, Placement
 from karyo_lib.draw.piece import INK_THRESHOLD, Piece
+from karyo_lib.draw.sheet import Sheet, settle
 from karyo_lib.draw.styles import LabStyle
 
 TRUTH_COLUMNS = (
@@ -39,9 +36,6 @@ TRUTH_COLUMNS = (
 )
 BAND_COLUMNS = ("row", "chromosome", "band", "x_start", "y_start", "x_stop", "y_stop")
 ANNOTATION_COLUMNS = ("kind", "x0", "y0", "x1", "y1")
-
-# Small pages are drawn at twice their size and reduced, as scans of real pages are.
-_SUPERSAMPLE_BELOW = 700
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,118 +73,46 @@ class Page:
     seed: int
 
 
-def page_rng(seed: int, *names: str) -> np.random.Generator:
-    """Return a generator of its own for every seed and thing drawn."""
-    return np.random.Generator(np.random.SFC64([seed, *(zlib.crc32(name.encode()) for name in names)]))
-
-
-def settle(settings: object, rng: np.random.Generator) -> SimpleNamespace:
-    """Draw one value from every range of a :class:`~karyo_lib.draw.styles.Look` or `Artefacts`."""
-    values = {}
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if isinstance(value, tuple):
-            value = (
-                int(rng.integers(value[0], value[1] + 1))
-                if field.name == "jpeg"
-                else float(rng.uniform(*value))
-            )
-        values[field.name] = value
-    return SimpleNamespace(**values)
-
-
-def find_style(style: str | LabStyle) -> LabStyle:
-    """Return a style by name; a `LabStyle` passes through."""
-    if isinstance(style, LabStyle):
-        return style
-    if style not in STYLES:
-        raise ValueError(f"Expected a style, one of {', '.join(STYLES)}. Received {style!r}.")
-    return STYLES[style]
-
-
-def check_size(size: tuple[int, int] | None, style: LabStyle) -> tuple[int, int]:
-    """Return the page's (width, height); None stands for the style's own."""
-    if size is None:
-        return style.layout.native
-    width, height = (int(value) for value in size)
-    if not (100 <= width <= 6000 and 100 <= height <= 6000):
-        raise ValueError(f"Expected a page size (width, height) of 100 to 6000 pixels. Received {size!r}.")
-    return width, height
-
-
-def check_annotations(annotate: Collection[str] | bool | None, style: LabStyle) -> tuple[str, ...]:
-    """Return the kinds of annotation to print; None stands for the style's habit."""
-    if annotate is None:
-        return style.annotations
-    if isinstance(annotate, bool):
-        return ANNOTATION_KINDS if annotate else ()
-    kinds = (annotate,) if isinstance(annotate, str) else tuple(annotate)
-    unknown = set(kinds) - set(ANNOTATION_KINDS)
-    if unknown:
-        raise ValueError(f"Expected annotations among {ANNOTATION_KINDS}. Received {sorted(unknown)}.")
-    return kinds
-
-
-def oversampling(size: tuple[int, int]) -> int:
-    """Return by how much the drawing is larger than the page that comes out."""
-    return 2 if max(size) <= _SUPERSAMPLE_BELOW else 1
-
-
 def assemble_page(
+    sheet: Sheet,
     pieces: list[Piece],
-    *,
+    placement: Placement,
     formula: str,
-    style: LabStyle,
-    seed: int,
-    size: tuple[int, int],
-    scale: float,
-    width: float,
-    annotate: tuple[str, ...],
     rng: np.random.Generator,
-    annotation_rng: np.random.Generator,
+    ground: np.ndarray | None = None,
 ) -> Page:
     """Lay pieces on a page, print what the style prints, expose it, and write the truth down.
 
     Parameters
     ----------
+    sheet : Sheet
     pieces : list of Piece
-        In the order of the truth table, drawn `oversampling(size)` times larger than they come out.
+        In the order of the truth table, at the size of the sheet's drawing.
+    placement : Placement
     formula : str
-    style : LabStyle
-    seed : int
-        Only noted on the page.
-    size : (int, int)
-        Width and height of the page that comes out.
-    scale : float
-        :func:`~karyo_lib.draw.layout.page_scale` of the drawing.
-    width : float
-        Width of a chromosome of the drawing.
-    annotate : tuple of str
-    rng, annotation_rng : numpy.random.Generator
-        Annotations have their own, so that a page with and without them is otherwise the same.
+    rng : numpy.random.Generator
+        Annotations have another one, so that a page with and without them is otherwise the same.
+    ground : ndarray of float32, shape (H, W), optional
+        Ink that lies under the chromosomes.
 
     Returns
     -------
     Page
     """
-    factor = oversampling(size)
-    canvas = (size[0] * factor, size[1] * factor)
-    placement = place_pieces(pieces, style.layout, canvas, scale, width, rng)
+    style, scale, factor = sheet.style, sheet.scale, sheet.factor
     artefacts = settle(style.artefacts, rng)
-    ink, labels = _composite(pieces, placement, canvas, artefacts)
+    ink, labels = _composite(pieces, placement, sheet.canvas, artefacts)
+    if ground is not None:
+        ink = 1 - (1 - ink) * (1 - ground)
     printed = _print_labels(ink, placement, style, scale)
     add_dust(ink, artefacts.dust, artefacts.scratches, scale, rng)
-    printed += _annotate(ink, pieces, placement, formula, style, scale, annotate, annotation_rng)
-    image = expose(ink, artefacts, scale, rng)
-    if factor > 1:
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        labels = np.ascontiguousarray(labels[::factor, ::factor])
-    if artefacts.jpeg is not None:
-        image = recompress(image, artefacts.jpeg)
+    printed += _annotate(ink, pieces, placement, formula, scale, sheet.annotate, sheet.rng("annotations"))
+    image = expose(ink, artefacts, scale, sheet.size, rng)
+    labels = np.ascontiguousarray(labels[::factor, ::factor])
     annotations = pd.DataFrame(printed, columns=list(ANNOTATION_COLUMNS))
     annotations[["x0", "y0", "x1", "y1"]] = annotations[["x0", "y0", "x1", "y1"]].astype(float) / factor
-    truth, bands = _write_truth(pieces, placement, size, factor)
-    return Page(image, truth, bands, labels, annotations, formula, style.name, seed)
+    truth, bands = _write_truth(pieces, placement, sheet.size, factor)
+    return Page(image, truth, bands, labels, annotations, formula, style.name, sheet.seed)
 
 
 def _composite(
@@ -217,7 +139,7 @@ def _composite(
 
 
 def _print_labels(ink: np.ndarray, placement: Placement, style: LabStyle, scale: float) -> list[tuple]:
-    height = style.layout.label_size * 950 * scale
+    height = style.layout.label_size * NATIVE_HEIGHT * scale
     printed = []
     for text, centre, top in placement.labels:
         printed.append(("label", *stamp_text(ink, text, centre, top, height)))
@@ -232,7 +154,6 @@ def _annotate(
     pieces: list[Piece],
     placement: Placement,
     formula: str,
-    style: LabStyle,
     scale: float,
     kinds: tuple[str, ...],
     rng: np.random.Generator,

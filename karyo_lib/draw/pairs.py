@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from karyo_lib.draw.styles import PLAIN_ROWS
 
@@ -267,14 +268,14 @@ def _lift(
         np.float32
     )
     patches: list[_Patch | None] = []
-    shape = image.shape
-    for number, (x0, y0, x1, y1) in enumerate(chromosomes[_BOX].to_numpy(float)):
-        left, top = max(int(x0) - _RIM, 0), max(int(y0) - _RIM, 0)
-        right, bottom = min(int(np.ceil(x1)) + _RIM, shape[1]), min(int(np.ceil(y1)) + _RIM, shape[0])
-        mask = labels[top:bottom, left:right] == number + 1
-        if not mask.any():
+    found = ndimage.find_objects(labels.astype(np.int32), max_label=len(chromosomes))
+    for number, place in enumerate(found):
+        if place is None:
             patches.append(None)
             continue
+        top, left = (max(side.start - _RIM, 0) for side in place)
+        bottom, right = (min(side.stop + _RIM, end) for side, end in zip(place, labels.shape, strict=True))
+        mask = labels[top:bottom, left:right] == number + 1
         rim = cv2.dilate(mask.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
         rim &= mask | (labels[top:bottom, left:right] == 0)
         drop = np.where(rim, smooth[top:bottom, left:right] - page[top:bottom, left:right], 0).astype(

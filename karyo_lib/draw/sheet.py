@@ -1,0 +1,131 @@
+"""What every page starts from: its style, size and randomness, checked."""
+
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from types import SimpleNamespace
+
+import numpy as np
+
+from karyo_lib.draw.annotate import ANNOTATION_KINDS
+from karyo_lib.draw.labs import STYLES
+from karyo_lib.draw.layout import page_scale
+from karyo_lib.draw.styles import LabStyle
+
+# Small pages are drawn at twice their size and reduced, as scans of real pages are.
+_OVERSAMPLE_BELOW = 700
+_SIDES = (100, 6000)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """An empty page.
+
+    Parameters
+    ----------
+    style : LabStyle
+    seed : int
+    size : (int, int)
+        Width and height of the page that comes out.
+    annotate : tuple of str
+        Kinds of annotation to print.
+    copies : int
+        The largest number of chromosomes that one slot holds.
+    """
+
+    style: LabStyle
+    seed: int
+    size: tuple[int, int]
+    annotate: tuple[str, ...]
+    copies: int = 2
+
+    @property
+    def factor(self) -> int:
+        """By how much the drawing is larger than the page that comes out."""
+        return 2 if max(self.size) <= _OVERSAMPLE_BELOW else 1
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Width and height of the drawing."""
+        return self.size[0] * self.factor, self.size[1] * self.factor
+
+    @cached_property
+    def scale(self) -> float:
+        """Size of things on the drawing relative to a page of 1200 x 950."""
+        return page_scale(self.canvas, self.copies)
+
+    def rng(self, *names: str) -> np.random.Generator:
+        """Return a generator of its own for every seed, style and thing drawn."""
+        names = (self.style.name, *names)
+        return np.random.Generator(np.random.SFC64([self.seed, *(zlib.crc32(n.encode()) for n in names)]))
+
+
+def make_sheet(
+    style: str | LabStyle,
+    seed: int,
+    size: tuple[int, int] | None,
+    annotate: Collection[str] | bool | None,
+    counts: Mapping[str, int],
+) -> Sheet:
+    """Check the settings of a page.
+
+    Parameters
+    ----------
+    style : str or LabStyle
+        The name of one of :data:`~karyo_lib.draw.labs.STYLES`, or a style of one's own.
+    seed : int
+        At least 0.
+    size : (int, int) or None
+        Width and height, 100 to 6000 pixels; None for the style's own.
+    annotate : collection of str, bool or None
+        Kinds of annotation; None leaves it to the style, True stands for all, False for none.
+    counts : mapping of str to int
+        How many chromosomes each slot holds.
+
+    Returns
+    -------
+    Sheet
+
+    Raises
+    ------
+    ValueError
+        For an unknown style or annotation, or an impossible size or seed.
+    """
+    if not isinstance(style, LabStyle):
+        if style not in STYLES:
+            raise ValueError(f"Expected a style, one of {', '.join(STYLES)}. Received {style!r}.")
+        style = STYLES[style]
+    if seed < 0:
+        raise ValueError(f"Expected a seed of 0 or more. Received {seed}.")
+    width, height = style.layout.native if size is None else (int(side) for side in size)
+    if not all(_SIDES[0] <= side <= _SIDES[1] for side in (width, height)):
+        raise ValueError(
+            f"Expected a page size (width, height) of {_SIDES[0]} to {_SIDES[1]} pixels. Received {size!r}."
+        )
+    copies = max(counts.values(), default=2)
+    return Sheet(style, int(seed), (width, height), _check_annotations(annotate, style), copies)
+
+
+def settle(settings: object, rng: np.random.Generator) -> SimpleNamespace:
+    """Draw one value from every range of a :class:`~karyo_lib.draw.styles.Look` or `Artefacts`."""
+    values = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, tuple):
+            whole = field.name == "jpeg"
+            value = int(rng.integers(value[0], value[1] + 1)) if whole else float(rng.uniform(*value))
+        values[field.name] = value
+    return SimpleNamespace(**values)
+
+
+def _check_annotations(annotate: Collection[str] | bool | None, style: LabStyle) -> tuple[str, ...]:
+    if annotate is None:
+        return style.annotations
+    if isinstance(annotate, bool):
+        return ANNOTATION_KINDS if annotate else ()
+    kinds = (annotate,) if isinstance(annotate, str) else tuple(annotate)
+    unknown = set(kinds) - set(ANNOTATION_KINDS)
+    if unknown:
+        raise ValueError(f"Expected annotations among {ANNOTATION_KINDS}. Received {sorted(unknown)}.")
+    return kinds

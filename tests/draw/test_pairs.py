@@ -1,0 +1,119 @@
+"""Per-pair augmentation and the compact layout."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from karyo_lib.draw import draw_karyogram
+from karyo_lib.draw.pairs import PairSettings, augment_pairs, compact_page
+
+STILL = PairSettings(bend=0.0, rotate=0.0, mirror=0.0)
+
+
+@pytest.fixture(scope="module")
+def page():
+    return draw_karyogram("46,XX,t(9;22)(q34;q11.2)", style="digital", seed=4)
+
+
+def assert_boxes_hold_labels(result):
+    for number, row in enumerate(result.chromosomes.itertuples()):
+        y, x = np.nonzero(result.labels == number + 1)
+        if len(y):
+            assert row.x0 - 1 <= x.min() <= x.max() < row.x1 + 1
+            assert row.y0 - 1 <= y.min() <= y.max() < row.y1 + 1
+
+
+def test_doing_nothing_gives_the_page_back(page):
+    result = augment_pairs(page.image, page.truth, page.labels, np.random.default_rng(0), STILL)
+    inside = page.labels > 0
+    difference = np.abs(result.image.astype(int) - page.image)
+    assert difference[inside].mean() < 1
+    assert difference.mean() < 0.5
+    assert np.allclose(result.chromosomes["centromere_x"], page.truth["centromere_x"])
+
+
+def test_mirroring_twice_is_doing_nothing():
+    page = draw_karyogram("46,XX", style="prometaphase", seed=4, size=(700, 600))
+    mirror = PairSettings(bend=0.0, rotate=0.0, mirror=1.0, overlap=1.0)
+    once = augment_pairs(page.image, page.truth, page.labels, np.random.default_rng(0), mirror)
+    assert np.abs(once.image.astype(int) - page.image)[page.labels > 0].mean() > 5
+    twice = augment_pairs(once.image, once.chromosomes, once.labels, np.random.default_rng(0), mirror)
+    assert np.abs(twice.image.astype(int) - page.image)[page.labels > 0].mean() < 4
+    assert np.allclose(twice.chromosomes["centromere_x"], page.truth["centromere_x"], atol=1.1)
+
+
+def test_each_chromosome_stays_in_its_place(page):
+    result = augment_pairs(page.image, page.truth, page.labels, np.random.default_rng(1))
+    assert result.image.shape == page.image.shape
+    assert_boxes_hold_labels(result)
+    old, new = (
+        np.column_stack([(t["x0"] + t["x1"]) / 2, (t["y0"] + t["y1"]) / 2])
+        for t in (page.truth, result.chromosomes)
+    )
+    assert np.hypot(*(old - new).T).max() < 12
+    area = np.bincount(page.labels.ravel(), minlength=47)[1:]
+    after = np.bincount(result.labels.ravel(), minlength=47)[1:]
+    assert (np.abs(after - area) < 0.3 * area + 8).all()
+    ink = [255.0 * p.size - p.sum(dtype=float) for p in (page.image, result.image)]
+    assert ink[1] == pytest.approx(ink[0], rel=0.05)
+    assert not np.array_equal(result.image, page.image)
+    same = augment_pairs(page.image, page.truth, page.labels, np.random.default_rng(1))
+    assert np.array_equal(result.image, same.image)
+
+
+@pytest.mark.parametrize("style", ["digital", "photocopy", "fluorescence"])
+@pytest.mark.parametrize("with_slots", [True, False])
+def test_compacting_closes_gaps_and_keeps_order(style, with_slots):
+    page = draw_karyogram("46,XY", style=style, seed=3)
+    table = page.truth if with_slots else page.truth.drop(columns="slot")
+    result = compact_page(page.image, table, page.labels, np.random.default_rng(0))
+    assert result.image.size < 0.5 * page.image.size
+    assert_boxes_hold_labels(result)
+    kept, before = (np.bincount(p.labels.ravel(), minlength=47)[1:] for p in (result, page))
+    assert kept.sum() >= 0.97 * before.sum()
+    x = (result.chromosomes["x0"] + result.chromosomes["x1"]) / 2
+    for first, second in (("1", "2"), ("6", "9"), ("13", "18"), ("19", "22")):
+        assert x[page.truth["slot"] == first].max() < x[page.truth["slot"] == second].min()
+
+
+def test_compact_pages_fill_the_size_asked_for(page):
+    result = compact_page(page.image, page.truth, page.labels, np.random.default_rng(0), size=(150, 150))
+    assert result.image.shape == (150, 150)
+    before = page.truth["y1"] - page.truth["y0"]
+    after = result.chromosomes["y1"] - result.chromosomes["y0"]
+    # At 150 pixels the compact page shows chromosomes larger than the whole page reduced to 150 would.
+    assert (after / (before * 150 / 416)).median() > 1.5
+    assert_boxes_hold_labels(result)
+
+
+def test_it_works_on_a_scanned_page(real_karyogram):
+    scan = cv2.resize(
+        cv2.imread(str(real_karyogram), cv2.IMREAD_GRAYSCALE), (1232, 966), interpolation=cv2.INTER_AREA
+    )
+    closed = cv2.morphologyEx((scan < 225).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
+    large = [i for i in range(1, len(stats)) if stats[i, cv2.CC_STAT_AREA] > 150]
+    renumber = np.zeros(len(stats), np.int16)
+    renumber[large] = np.arange(1, len(large) + 1)
+    boxes = stats[large, :4]
+    table = pd.DataFrame(
+        np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]), columns=["x0", "y0", "x1", "y1"]
+    )
+    assert 38 <= len(table) <= 48
+    result = augment_pairs(scan, table, renumber[labels], np.random.default_rng(0))
+    assert_boxes_hold_labels(result)
+    compact = compact_page(scan, table, renumber[labels], np.random.default_rng(0))
+    assert compact.image.size < 0.35 * scan.size
+
+
+def test_bad_input_is_named(page):
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="Expected a uint8 page"):
+        augment_pairs(page.image.astype(float), page.truth, page.labels, rng)
+    with pytest.raises(ValueError, match="Expected columns"):
+        augment_pairs(page.image, page.truth.drop(columns="x0"), page.labels, rng)
+    with pytest.raises(ValueError, match="Expected labels up to"):
+        augment_pairs(page.image, page.truth.iloc[:3], page.labels, rng)
+    with pytest.raises(ValueError, match="at least one chromosome"):
+        compact_page(page.image, page.truth, np.zeros_like(page.labels), rng)
