@@ -1,4 +1,4 @@
-"""What the notebooks do, step by step: each function takes a run or result and does one step."""
+"""What the notebooks do, step by step: each function takes a run or a result and does one step."""
 
 from karyo_lib.evaluate import compute_sample_size_table
 from karyo_lib.study.collection import (
@@ -88,6 +88,15 @@ from karyo_lib.study.results import (
     table_5_1,
     thesis_map,
 )
+from karyo_lib.study.search import (
+    chosen_hyperparameters,
+    convergence_display,
+    describe_search,
+    partial_dependence_display,
+    search_display,
+    search_headline,
+    search_hyperparameters,
+)
 from karyo_lib.thesis import find_inconsistencies
 
 __all__ = [
@@ -105,12 +114,14 @@ __all__ = [
     "calibration",
     "change_size_display",
     "change_sizes",
+    "chosen_hyperparameters",
     "collect_results",
     "collection_headline",
     "compare_with_frozen",
     "compute_sample_size_table",
     "confidence_headline",
     "confusion_matrices",
+    "convergence_display",
     "count_collection",
     "count_copies",
     "count_siblings",
@@ -120,6 +131,7 @@ __all__ = [
     "describe_finetuning",
     "describe_leak",
     "describe_protocols",
+    "describe_search",
     "describe_study",
     "example_pages",
     "find_inconsistencies",
@@ -143,6 +155,7 @@ __all__ = [
     "normal_and_abnormal_male",
     "page_display",
     "parameter_counts",
+    "partial_dependence_display",
     "prepare_collection",
     "prepare_copies",
     "prepare_splits",
@@ -156,6 +169,9 @@ __all__ = [
     "sample_all",
     "score_histograms",
     "score_table",
+    "search_display",
+    "search_headline",
+    "search_hyperparameters",
     "show_index",
     "sibling_example",
     "structure_display",

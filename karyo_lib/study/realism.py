@@ -11,10 +11,6 @@ def measure_realism(run: Run) -> pd.DataFrame:
     """Return the correlation of drawn and real band profiles by chromosome; a note where there is no bank."""
     if not run.bank:
         return pd.DataFrame(
-            {
-                "note": [
-                    "No bank of real chromosomes was given to this run: name one with --bank."
-                ]
-            }
+            {"note": ["No bank of real chromosomes was given to this run: name one with --bank."]}
         )
     return compute_realism(ChromosomeBank(run.bank))
