@@ -218,10 +218,10 @@ class Run(Shown):
             self.require(f"tables/{name}.csv", made_by)
         columns = pd.read_csv(path, nrows=0).columns
         text = [column for column in columns if column.endswith("_id") or column in TEXT_COLUMNS]
+        empty = {column: [""] for column in columns if column not in text}  # an id may well read 'NA'
         table = pd.read_csv(
-            path, dtype=dict.fromkeys(text, str), float_precision="round_trip", low_memory=False
+            path, dtype=dict.fromkeys(text, str), na_values=empty, keep_default_na=False, low_memory=False
         )
-        table[text] = table[text].fillna("")
         return table
 
     def save_array(self, array: np.ndarray | Mapping[str, np.ndarray], name: str) -> Path:

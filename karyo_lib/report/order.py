@@ -12,6 +12,16 @@ import nbformat
 
 from karyo_lib.settings import SettingsError, suggest
 
+# Which notebooks' files each one reads: 05 lays its curves over those of 04, 07 reads all but the search.
+NEEDS = {
+    "02": ("01",),
+    "03": ("01", "02"),
+    "04": ("01", "02"),
+    "05": ("01", "02", "04"),
+    "06": ("01", "02", "04", "05"),
+    "07": ("01", "02", "04", "05", "06"),
+}
+
 
 @dataclass(frozen=True)
 class Notebook:
@@ -25,7 +35,7 @@ class Notebook:
     title : str
         Its first heading.
     needs : tuple of str
-        Earlier notebooks named in its code, as in ``run.load_table("splits", made_by="02_augment")``.
+        Names of the earlier notebooks whose files it reads.
     parameters : tuple of str
         Names assigned in its parameters cell.
     cells : int
@@ -59,14 +69,13 @@ def find_notebooks(folder: Path) -> tuple[Notebook, ...]:
 
 def _read(path: Path, earlier: list[str]) -> Notebook:
     content = nbformat.read(path, as_version=4)
-    code = "\n".join(cell.source for cell in content.cells if cell.cell_type == "code")
     prose = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
     heading = re.search(r"^# +(.+)$", prose, re.MULTILINE)
     return Notebook(
         name=path.stem,
         path=path,
         title=heading[1].strip() if heading else path.stem,
-        needs=tuple(name for name in earlier if re.search(rf"[\"']{re.escape(name)}[\"']", code)),
+        needs=tuple(name for name in earlier if name[:2] in NEEDS.get(path.stem[:2], ())),
         parameters=parameters_of(content),
         cells=len(content.cells),
     )

@@ -25,7 +25,7 @@ LARGEST = 8_000_000  # bytes
 NOTICE = "Research tool, not a medical device. No diagnosis may rest on it."
 _HEADING = re.compile(r'<h([23])[^>]*\bid="([^"]+)"[^>]*>(.*?)</h\1>', re.DOTALL)
 _ANCHOR = re.compile(r'<a class="anchor-link"[^>]*>.*?</a>')
-_DOWNLOAD = re.compile(r'href="data:(?:image/png|image/svg\+xml);base64,[^"]+" download="([^"]+)"')
+_DOWNLOAD = re.compile(r'<a [^>]*\bdownload="(?P<name>[^"]+\.(?:png|svg))"[^>]*>')
 
 
 @cache
@@ -75,7 +75,7 @@ def write_report(
     body = _ANCHOR.sub("", body)  # headings keep their ids; a screen reader need not read a sign at each
     body = body.replace("<!-- contents -->", _contents(body))
     if len(body.encode()) > LARGEST:
-        body = _DOWNLOAD.sub(r'href="figures/\1" download="\1"', body)
+        body = _DOWNLOAD.sub(r'<a download="\g<name>" href="figures/\g<name>">', body)
     with writing(run.dir / f"{notebook.name}.html") as part:
         part.write_text(body, encoding="utf-8")
     return content

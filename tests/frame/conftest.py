@@ -1,0 +1,58 @@
+"""A study of four small notebooks, run once, and a browser to look at its reports."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_study import fake_engine, write_study
+
+from karyo_lib.report import execute
+from karyo_lib.runs import Run
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """Folder of small notebooks, finished run folder, its run and records."""
+    root = tmp_path_factory.mktemp("study")
+    notebooks = write_study(root / "notebooks")
+    run = Run.open("smoke", run_dir=str(root / "reports" / "one"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execute, "inspect_engine", fake_engine)
+        records = execute.run_study(run, folder=notebooks)
+    return notebooks, run, records
+
+
+@pytest.fixture
+def fresh_study(study, tmp_path, monkeypatch):
+    """A copy of the finished study that a test may change."""
+    notebooks, run, _ = study
+    shutil.copytree(run.dir.parent.parent, tmp_path / "copy")
+    monkeypatch.setattr(execute, "inspect_engine", fake_engine)
+    return tmp_path / "copy" / notebooks.name, Run.open("smoke", run_dir=str(tmp_path / "copy/reports/one"))
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """Run folder of all seven notebooks in the smoke profile, and what the command said."""
+    root = tmp_path_factory.mktemp("smoke") / "reports" / "smoke"
+    beside = Path(__file__).resolve().parents[3] / "shared" / "weights"
+    weights = os.environ.get("KARYO_WEIGHTS") or (str(beside) if beside.is_dir() else "random")
+    words = [sys.executable, "-m", "karyo_lib.cli", "run", "--profile", "smoke", "--out", str(root)]
+    done = subprocess.run([*words, "--weights", weights], capture_output=True, text=True, check=False)
+    return root, done
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium, Debian's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not on this machine; install the package chromium to run this test")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
