@@ -103,17 +103,17 @@ def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: n
 
 
 def ring_axis(length: int, rng: np.random.Generator) -> Axis:
-    """Draw the axis of a ring chromosome: a slightly squashed circle that starts and ends at the top."""
-    turn = np.linspace(0, 2 * np.pi, length + 1)
-    wobble = 1 + 0.08 * rng.standard_normal() * np.cos(2 * turn + rng.uniform(0, 6.28))
-    heading = turn + np.pi / 2 + 0.1 * rng.standard_normal()
-    step = wobble - wobble.mean() + 1
-    x, y = np.cumsum(np.sin(heading) * step), np.cumsum(np.cos(heading) * step)
-    drift = np.linspace(0, 1, length + 1)
-    x, y = x - drift * (x[-1] - x[0]), y - drift * (y[-1] - y[0])
-    return Axis(
-        (x - x[0]).astype(np.float32), (y - y[0]).astype(np.float32), heading.astype(np.float32), closed=True
-    )
+    """Draw the axis of a ring chromosome: a slightly squashed circle, closed at a random place."""
+    angle = np.linspace(0, 2 * np.pi, length + 1) + rng.uniform(0, 2 * np.pi)
+    radius = length / (2 * np.pi) * (1 + 0.06 * np.cos(2 * angle) * rng.standard_normal())
+    x, y = radius * np.cos(angle), radius * np.sin(angle)
+    heading = np.unwrap(np.arctan2(np.gradient(x), np.gradient(y)))
+    return Axis(x.astype(np.float32), y.astype(np.float32), heading.astype(np.float32), closed=True)
+
+
+def ring_width(length: float, width: float) -> float:
+    """Return the width at which a chromosome of that length can still close around a hole."""
+    return min(width, 1.3 * length / (2 * np.pi))
 
 
 def turn_axis(axis: Axis, angle: float) -> Axis:
@@ -143,38 +143,65 @@ def bend_image(straight: np.ndarray, axis: Axis, pad: int) -> tuple[np.ndarray, 
     """
     half = straight.shape[1] / 2
     reach = half + 2
+    x0, y0 = float(axis.x.min()) - reach, float(axis.y.min()) - reach
+    width, height = float(axis.x.max()) + reach - x0, float(axis.y.max()) + reach - y0
     # A ring's map jumps where it closes, so it is not enlarged from a coarse one.
     step = 1 if axis.closed else _COARSE
-    x0, y0 = float(axis.x.min()) - reach, float(axis.y.min()) - reach
-    columns = int(np.ceil((float(axis.x.max()) - x0 + reach) / step)) + 1
-    rows = int(np.ceil((float(axis.y.max()) - y0 + reach) / step)) + 1
+    columns, rows = int(np.ceil(width / step)) + 1, int(np.ceil(height / step)) + 1
     # Pixel centres of the coarse cells, as cv2.resize places them.
     cells = np.empty((rows, columns, 2), np.float32)
     cells[..., 0] = (np.arange(columns, dtype=np.float32) + 0.5) * step - 0.5 + np.float32(x0)
     cells[..., 1] = ((np.arange(rows, dtype=np.float32) + 0.5) * step - 0.5 + np.float32(y0))[:, None]
-    cells = cells.reshape(-1, 2)
-    points = np.append(np.arange(0, axis.length, 2), axis.length)
-    px, py = axis.x[points], axis.y[points]
-    # |p - c|^2 as one matrix product.
-    squared = cells @ np.stack([-2 * px, -2 * py]) + (px * px + py * py)
-    best = np.argmin(squared, axis=1)
-    distance = np.sqrt(
-        np.maximum(squared[np.arange(len(best)), best] + np.einsum("ij,ij->i", cells, cells), 0)
-    )
-    nearest = points[best]
-    dx, dy = cells[:, 0] - axis.x[nearest], cells[:, 1] - axis.y[nearest]
-    sin, cos = np.sin(axis.heading[nearest]), np.cos(axis.heading[nearest])
-    along = nearest + dx * sin + dy * cos
     if axis.closed:
-        along = np.clip(along, 0.5, axis.length - 0.5)
-    across = dx * cos - dy * sin
+        straight, pad = _close_ends(straight, half)
+        along, across, distance = _place_on_ring(cells.reshape(-1, 2), axis)
+    else:
+        along, across, distance = _place_on_axis(cells.reshape(-1, 2), axis)
     maps = np.stack([across + half - 0.5, along + pad - 0.5, distance], axis=1).astype(np.float32)
     maps = maps.reshape(rows, columns, 3)
     if step > 1:
         maps = cv2.resize(maps, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR)
     map_u, map_v, distance = cv2.split(maps)
-    # Between the arms of a bent chromosome the map jumps from one to the other; no ink is that far from the
-    # axis.
+    # Between the arms of a bent chromosome the map jumps from one to the other; no ink is that far away.
     map_u[distance > reach] = -9
     patch = cv2.remap(straight, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return patch, (-x0, -y0)
+
+
+def _place_on_axis(cells: np.ndarray, axis: Axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Position along and across an open axis of every cell, and its distance from it."""
+    points = np.append(np.arange(0, axis.length, 2), axis.length)
+    px, py = axis.x[points], axis.y[points]
+    # |p - c|^2 as one matrix product.
+    squared = cells @ np.stack([-2 * px, -2 * py]) + (px * px + py * py)
+    best = np.argmin(squared, axis=1)
+    own = np.einsum("ij,ij->i", cells, cells)
+    distance = np.sqrt(np.maximum(squared[np.arange(len(best)), best] + own, 0))
+    nearest = points[best]
+    dx, dy = cells[:, 0] - axis.x[nearest], cells[:, 1] - axis.y[nearest]
+    sin, cos = np.sin(axis.heading[nearest]), np.cos(axis.heading[nearest])
+    return nearest + dx * sin + dy * cos, dx * cos - dy * sin, distance
+
+
+def _place_on_ring(cells: np.ndarray, axis: Axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Position along and across a closed axis, by angle and radius about its middle."""
+    middle_x, middle_y = axis.x[:-1].mean(), axis.y[:-1].mean()
+    turn = np.unwrap(np.arctan2(axis.y - middle_y, axis.x - middle_x))
+    radius = np.hypot(axis.x - middle_x, axis.y - middle_y)
+    dx, dy = cells[:, 0] - middle_x, cells[:, 1] - middle_y
+    steps = np.arange(axis.length + 1)
+    angle = turn[0] + np.mod(np.arctan2(dy, dx) - turn[0], 2 * np.pi)
+    along = np.interp(angle, turn, steps)
+    across = np.hypot(dx, dy) - np.interp(along, steps, radius)
+    return along, across, np.abs(across)
+
+
+def _close_ends(straight: np.ndarray, half: float) -> tuple[np.ndarray, int]:
+    """Make the first and last rows of a ring's ink meet, and repeat one of each beyond the other."""
+    reach = min(max(2, round(0.5 * half)), len(straight) // 4)
+    fade = (np.arange(reach, dtype=np.float32) / reach)[:, None]
+    seam = (straight[:reach].mean(0) + straight[-reach:].mean(0)) / 2
+    closed = straight.copy()
+    closed[:reach] = straight[:reach] * fade + seam * (1 - fade)
+    closed[-reach:] = straight[-reach:] * fade[::-1] + seam * (1 - fade[::-1])
+    return np.concatenate([closed[-1:], closed, closed[:1]]), 1

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from karyo_lib.dataset.bank import Cutout
-from karyo_lib.draw.bend import Axis, bend_axis, bend_image, ring_axis, turn_axis
+from karyo_lib.draw.bend import Axis, bend_axis, bend_image, ring_axis, ring_width, turn_axis
 from karyo_lib.draw.chromosome import BandPlan, plan_bands
 from karyo_lib.draw.layout import chromosome_length, place_pieces
 from karyo_lib.draw.material import Cut, RealChromosome, join_cuts, straighten_ink, trace_chromosome
@@ -264,6 +265,8 @@ def _rebuild(
     rows = _rows_of(plan.edges, parts, ends, table)
     if chromosome.ring:
         axis = ring_axis(length, own)
+        narrow = max(4, 2 * round(across / 2 * ring_width(length, width) / width))
+        straight = cv2.resize(straight, (narrow, len(straight)), interpolation=cv2.INTER_AREA)
     else:
         hinges = np.interp(np.array(chromosome.centromeres), plan.edges, rows)
         axis = bend_axis(length, width, style.look.bend, hinges, own)

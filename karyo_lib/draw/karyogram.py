@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from karyo_lib.draw.artefacts import expose
-from karyo_lib.draw.bend import bend_axis, bend_image, ring_axis, turn_axis
+from karyo_lib.draw.bend import bend_axis, bend_image, ring_axis, ring_width, turn_axis
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
 from karyo_lib.draw.layout import NATIVE_HEIGHT, chromosome_length, place_pieces
 from karyo_lib.draw.page import Page, assemble_page
@@ -174,6 +174,8 @@ def draw_piece(
     plan = plan_bands(chromosome, manner.level, manner.seed if unknown else 0)
     # Short chromosomes are a little thicker than long ones.
     width = manner.width * (1.06 - 0.08 * plan.length / _CHROMOSOME_1) * np.exp(0.03 * rng.standard_normal())
+    if chromosome.ring:
+        width = ring_width(plan.length * manner.units, width)
     straight = paint_straight(plan, manner.look, manner.units, width, rng, ring=chromosome.ring)
     if chromosome.ring:
         axis = ring_axis(straight.length, rng)

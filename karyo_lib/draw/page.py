@@ -101,7 +101,7 @@ def assemble_page(
     """
     style, scale, factor = sheet.style, sheet.scale, sheet.factor
     artefacts = settle(style.artefacts, rng)
-    ink, labels = _composite(pieces, placement, sheet.canvas, artefacts)
+    ink, labels = _composite(pieces, placement, sheet.canvas, artefacts, scale)
     if ground is not None:
         ink = 1 - (1 - ink) * (1 - ground)
     printed = _print_labels(ink, placement, style, scale)
@@ -116,12 +116,17 @@ def assemble_page(
 
 
 def _composite(
-    pieces: list[Piece], placement: Placement, canvas: tuple[int, int], artefacts: SimpleNamespace
+    pieces: list[Piece],
+    placement: Placement,
+    canvas: tuple[int, int],
+    artefacts: SimpleNamespace,
+    scale: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lay inks over one another (light passes both) and note whose pixel is whose."""
     width, height = canvas
     clear = np.ones((height, width), np.float32)
     ground = np.zeros((height, width), np.float32) if artefacts.patch > 0 else None
+    rim = round(5 * scale)
     labels = np.zeros((height, width), np.int16)
     for number, (piece, (x, y)) in enumerate(zip(pieces, placement.corners, strict=True)):
         x0, y0 = max(x, 0), max(y, 0)
@@ -132,7 +137,9 @@ def _composite(
         clear[y0:y1, x0:x1] *= 1 - patch
         labels[y0:y1, x0:x1][patch > INK_THRESHOLD] = number + 1
         if ground is not None:
-            ground[y0:y1, x0:x1] = artefacts.patch
+            left, top, right, bottom = piece.ink_box
+            rows = slice(max(top + y - rim, 0), bottom + y + rim)
+            ground[rows, max(left + x - rim, 0) : right + x + rim] = artefacts.patch
     if ground is not None:
         clear *= 1 - ground
     return 1 - clear, labels
