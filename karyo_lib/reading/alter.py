@@ -121,7 +121,8 @@ class AlteredCells:
 
 
 def _end_of(donor: np.ndarray, ratio: float) -> np.ndarray:
-    """Strip of the donor's q arm end at the receiver's rows a megabase; ``ratio`` is donor over receiver length."""
+    """Strip of the donor's q arm end at the receiver's rows a megabase; ``ratio`` is donor over receiver
+    length."""
     last = STRIP_LENGTH - 1
     return _resample(donor, np.clip(last - np.arange(STRIP_LENGTH)[::-1] / ratio, 0, last))
 

@@ -1,7 +1,9 @@
 """Homologues against each other and against their class: where does a pair differ more than normal pairs do.
 
-Band profiles are aligned elastically (condensation differs along a chromosome); what remains after alignment, the
-stretching that alignment needed, and differences of length and outline are weighed by a logistic function that is
+Band profiles are aligned elastically (condensation differs along a chromosome); what remains after
+alignment, the
+stretching that alignment needed, and differences of length and outline are weighed by a logistic function
+that is
 fitted on normal pairs and on the same pairs with one homologue cut and joined.
 """
 
@@ -121,7 +123,8 @@ class ClassReference:
 
     @classmethod
     def fit(cls, strips: Strips, labels: np.ndarray, rounds: int = 2) -> "ClassReference":
-        """Medians of each class, aligned to themselves ``rounds`` times; labels are positions in `CLASSES`."""
+        """Medians of each class, aligned to themselves ``rounds`` times; labels are positions in
+        `CLASSES`."""
         bands, widths = band_profiles(strips.images), width_profiles(strips.images)
         shape = (len(CLASSES), STRIP_LENGTH)
         out = [np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ones(shape, np.float32)]
@@ -156,7 +159,8 @@ def _warp(shift: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PairMeasures:
-    """Measured pairs: ``features`` (p, len(FEATURES)), and where each differs most, as a fraction of the length."""
+    """Measured pairs: ``features`` (p, len(FEATURES)), and where each differs most, as a fraction of the
+    length."""
 
     features: np.ndarray
     location: np.ndarray
@@ -281,7 +285,8 @@ class PairScorer:
 
 
 def homologue_pairs(assigned: np.ndarray) -> pd.DataFrame:
-    """Pairs to compare: ``label``, ``first``, ``second``; every further copy meets the first, a single one itself."""
+    """Pairs to compare: ``label``, ``first``, ``second``; every further copy meets the first, a single one
+    itself."""
     rows = []
     for label in range(len(CLASSES)):
         own = np.flatnonzero(assigned == label)

@@ -1,11 +1,14 @@
 """From class probabilities of a page's objects to a posterior over count formulae ('46,XX', '47,XY,+21').
 
 Every candidate complement is matched to the objects by minimum-cost assignment, in which an object may be no
-chromosome and a chromosome may have been missed. A candidate's probability weighs that match against its prior:
+chromosome and a chromosome may have been missed. A candidate's probability weighs that match against its
+prior:
 gains and losses cost what their prevalence says.
 
-The relative frequencies below are orders of magnitude for constitutional findings: newborn surveys (Nielsen and
-Wohlert 1991; Jacobs 1992: XXY, XYY about 1 in 1000 males, XXX 1 in 1000 females, trisomy 21 about 1 in 700 to 800, trisomy 18
+The relative frequencies below are orders of magnitude for constitutional findings: newborn surveys (Nielsen
+and
+Wohlert 1991; Jacobs 1992: XXY, XYY about 1 in 1000 males, XXX 1 in 1000 females, trisomy 21 about 1 in 700
+to 800, trisomy 18
 and 13 about 1 in 6000 and 1 in 12000, monosomy X 1 in 2000 to 2500 females), raised where prenatal and
 haematological samples hold what newborns do not (rare trisomies, monosomies, polyploidy).
 """
@@ -85,7 +88,8 @@ class CountSettings:
 
 @dataclass(frozen=True)
 class Complement:
-    """A candidate set of chromosomes: ``counts`` (24,) int in the order of `CLASSES`, its formula and prior."""
+    """A candidate set of chromosomes: ``counts`` (24,) int in the order of `CLASSES`, its formula and
+    prior."""
 
     formula: str
     counts: tuple[int, ...]
@@ -141,7 +145,8 @@ def format_counts(counts: np.ndarray | tuple[int, ...]) -> str:
 
 
 def formula_group(formula: str) -> str:
-    """Group of a count formula: 'normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy' or 'multiple'."""
+    """Group of a count formula: 'normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy' or
+    'multiple'."""
     total, sex, *changes = formula.split(",")
     if int(total) >= 58:
         return "polyploidy"
@@ -189,7 +194,8 @@ def _weighted_complements() -> Iterator[Complement]:
 def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
     """All complements that are weighed, with priors that sum to 1.
 
-    Normal ones, single gains and losses, sex-chromosome aneuploidies, pairs of changes, triploidy and tetraploidy.
+    Normal ones, single gains and losses, sex-chromosome aneuploidies, pairs of changes, triploidy and
+    tetraploidy.
     """
     if not 0 < p_abnormal < 1:
         raise ValueError(f"Expected p_abnormal between 0 and 1. Received {p_abnormal}.")
@@ -202,7 +208,8 @@ def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
 def _match(
     cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float
 ) -> tuple[float, np.ndarray]:
-    """Least cost of matching objects (n) to ``slots`` (m class indices); matched slot of each object, -1 for none."""
+    """Least cost of matching objects (n) to ``slots`` (m class indices); matched slot of each object, -1
+    for none."""
     n, m = len(cost), len(slots)
     size = n + m
     full = np.zeros((size, size))
@@ -215,7 +222,8 @@ def _match(
 
 
 def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Class probabilities with column sums held to the counts (Sinkhorn scaling), for objects that are chromosomes."""
+    """Class probabilities with column sums held to the counts (Sinkhorn scaling), for objects that are
+    chromosomes."""
     present = counts > 0
     p = np.exp(log_likelihood - log_likelihood.max(1, keepdims=True))[:, present] + 1e-9
     target = counts[present] * (len(p) / counts.sum())
@@ -230,7 +238,8 @@ def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarr
 def _screen(
     n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...], keep: int
 ) -> list[Complement]:
-    """The complements worth an exact match: near the number of objects, and near the expected class counts."""
+    """The complements worth an exact match: near the number of objects, and near the expected class
+    counts."""
     p = np.exp(log_likelihood - logsumexp(log_likelihood, axis=1, keepdims=True))
     expected = p.sum(0)
     counts = np.array([c.counts for c in complements])

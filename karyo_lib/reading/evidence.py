@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from karyo_lib.reading.reader import Reading
+from karyo_lib.reading.page_reading import Reading
 
 NORMAL, ABNORMAL, REFERRED, NEUTRAL = "#0072B2", "#D55E00", "#E69F00", "#595959"
 
@@ -34,7 +34,8 @@ class ReadingDisplay:
         return cls(image, reading)
 
     def plot(self, ax: Axes | None = None) -> "ReadingDisplay":
-        """Draw: blue boxes; amber and dashed with a question mark where doubtful; vermillion for odd counts and pairs."""
+        """Draw: blue boxes; amber and dashed with a question mark where doubtful; vermillion for odd counts
+        and pairs."""
         ax = plt.subplots(figsize=(9, 7))[1] if ax is None else ax
         ax.imshow(self.image, cmap="gray", vmin=0, vmax=255)
         self.ax_, self.boxes_, self.names_ = ax, [], []

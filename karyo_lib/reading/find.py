@@ -1,4 +1,5 @@
-"""Page -> chromosomes: thresholding, parts of one chromosome joined, touching ones parted, print and dust rejected."""
+"""Page -> chromosomes: thresholding, parts of one chromosome joined, touching ones parted, print and dust
+rejected."""
 
 from dataclasses import dataclass
 
@@ -25,7 +26,8 @@ class FoundPage:
     ----------
     boxes : pandas.DataFrame
         One row an object, in reading order: ``x0, y0, x1, y1`` (pixels of the page, x1 and y1 exclusive),
-        ``row``, ``slot`` (0-based, -1 where none can be inferred), ``area`` and ``width`` (pixels of the page).
+        ``row``, ``slot`` (0-based, -1 where none can be inferred), ``area`` and ``width`` (pixels of the
+        page).
     cutouts : tuple of ndarray of uint8
         Each object alone on white (255), at the working scale.
     masks : tuple of ndarray of bool
@@ -53,7 +55,8 @@ class FoundPage:
 
 
 def measure_ink(image: np.ndarray) -> np.ndarray:
-    """Darkness relative to the local background, float32 (H, W), 0 (paper) to about 1; negatives are turned."""
+    """Darkness relative to the local background, float32 (H, W), 0 (paper) to about 1; negatives are
+    turned."""
     grey = image.astype(np.float32)
     if np.median(grey) < 110:
         grey = 255 - grey
@@ -68,7 +71,8 @@ def measure_ink(image: np.ndarray) -> np.ndarray:
 
 
 def _thresholds(ink: np.ndarray) -> tuple[float, float]:
-    """Low and high threshold; pale ends of chromosomes are kept, the grey of paper patches around them is not."""
+    """Low and high threshold; pale ends of chromosomes are kept, the grey of paper patches around them is
+    not."""
     high = float(threshold_otsu(ink))
     noise = 1.4826 * float(np.median(np.abs(ink - np.median(ink))))
     core = ink > high
@@ -94,7 +98,8 @@ def _widths(mask: np.ndarray) -> pd.DataFrame:
 
 
 def _typical_width(mask: np.ndarray) -> float:
-    """Width of chromosomes that stand alone: a low quantile over the inked area, as touching ones look wider."""
+    """Width of chromosomes that stand alone: a low quantile over the inked area, as touching ones look
+    wider."""
     table = _widths(mask)
     table = table[table.area > 12]
     if table.empty:
@@ -218,7 +223,8 @@ def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
     for _, row in boxes.groupby(out.row):
         row = row.sort_values("x0")
         gap = row.x0.to_numpy()[1:] - np.maximum.accumulate(row.x1.to_numpy())[:-1]
-        # within a slot homologues stand closer than slots do; where there is no such contrast, a width divides
+        # within a slot homologues stand closer than slots do; where there is no such contrast, a width
+        # divides
         limit = np.clip(
             threshold_otsu(gap) if len(np.unique(gap)) > 2 else 1.5 * width, 0.8 * width, 2.5 * width
         )

@@ -1,7 +1,9 @@
 """Which chromosome is it, which way up, or is it one at all: a small network on straightened strips.
 
-One softmax over 49 outcomes: 24 classes with the p arm up, the same 24 upside down, and 'no single chromosome'.
-The share of upside-down chromosomes in training is not that on pages, so predictions are corrected for the prior.
+One softmax over 49 outcomes: 24 classes with the p arm up, the same 24 upside down, and 'no single
+chromosome'.
+The share of upside-down chromosomes in training is not that on pages, so predictions are corrected for the
+prior.
 """
 
 import json
@@ -176,7 +178,8 @@ class Namer:
         labels = class_indices(names)
         if len(labels) != len(strips) or len(strips) < 24:
             raise ValueError(
-                f"Expected a name for each of at least 24 strips. Received {len(labels)} names, {len(strips)} strips."
+                f"Expected a name for each of at least 24 strips. "
+                f"Received {len(labels)} names, {len(strips)} strips."
             )
         keras.utils.set_random_seed(self.settings.seed)
         self.model = build_naming_model(self.settings)

@@ -1,7 +1,9 @@
 """Parting chromosomes that touch: a mask that is no single chromosome is cut along pale valleys and necks.
 
-A single chromosome is as wide as its neighbours on the page everywhere along its medial axis, so the area is close to
-length times width and the tube around the axis covers it. A mask that fails this is cut into pieces by watershed
+A single chromosome is as wide as its neighbours on the page everywhere along its medial axis, so the area
+is close to
+length times width and the tube around the axis covers it. A mask that fails this is cut into pieces by
+watershed
 from the cores of its distance map; pieces are then joined again wherever their union passes the test.
 """
 
@@ -56,7 +58,8 @@ def _outline(mask: np.ndarray) -> np.ndarray:
 
 
 def _solidity(mask: np.ndarray) -> float:
-    """Share of the convex hull that is filled: low for one bent chromosome, high for two straight neighbours."""
+    """Share of the convex hull that is filled: low for one bent chromosome, high for two straight
+    neighbours."""
     hull = np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(_outline(mask)), 1)
     return float(mask.sum() / max(int(hull.sum()), 1))
@@ -95,7 +98,8 @@ def _crop(mask: np.ndarray) -> np.ndarray:
 def _seams(mask: np.ndarray, ink: np.ndarray, width: float, most: int = 4) -> list[np.ndarray]:
     """Cuts from top to bottom along the palest way between neighbours: masks of what lies left of each.
 
-    Dynamic programming over rows gives, for every pixel, the least ink on a way from the top through it to the
+    Dynamic programming over rows gives, for every pixel, the least ink on a way from the top through it to
+    the
     bottom; ways through the best pixels of some rows are the candidates.
     """
     rows, columns = mask.shape
@@ -141,7 +145,8 @@ def _seams(mask: np.ndarray, ink: np.ndarray, width: float, most: int = 4) -> li
 
 
 def _straight_cuts(mask: np.ndarray, ink: np.ndarray, width: float, most: int = 3) -> list[np.ndarray]:
-    """Straight, nearly upright cuts with the shortest and palest way through the mask: what lies left of each.
+    """Straight, nearly upright cuts with the shortest and palest way through the mask: what lies left of
+    each.
 
     Where neighbours overlap along their whole length there is no pale valley to follow.
     """

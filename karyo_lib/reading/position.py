@@ -7,7 +7,8 @@ from karyo_lib.reading.strips import CLASSES
 
 _SEX = 22  # X and Y share one state, since layouts put them into one slot or into two
 _REPEAT = 4.0
-#: Least share of slots whose own chromosomes agree with the order; below, the layout is taken to be another one.
+#: Least share of slots whose own chromosomes agree with the order; below, the layout is taken to be another
+#: one.
 _AGREEMENT = 0.7
 
 

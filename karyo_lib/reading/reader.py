@@ -1,4 +1,5 @@
-"""Reads a karyogram as a cytogeneticist does: find, name, count, compare; says how sure, and when to refer."""
+"""Reads a karyogram as a cytogeneticist does: find, name, count, compare; says how sure, and when to
+refer."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from karyo_lib.reading.compare import (
 from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromosomes, formula_group
 from karyo_lib.reading.find import FoundPage, find_chromosomes
 from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
+from karyo_lib.reading.page_reading import PairEvidence, Reading, nothing_read, summary
 from karyo_lib.reading.position import position_evidence
 from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips
@@ -51,75 +53,6 @@ class ReaderSettings:
     least_found: int = 40
     least_certain: float = 0.7
     doubtful: float = 0.8
-
-
-@dataclass(frozen=True)
-class PairEvidence:
-    """The pair that differs most, ready to draw.
-
-    Attributes
-    ----------
-    chromosome : str
-    images : tuple of ndarray
-        Both strips; once where there is one copy.
-    profiles : ndarray, shape (1 or 2, STRIP_LENGTH)
-        Band profiles, p end first.
-    reference : ndarray, shape (STRIP_LENGTH,)
-        The class's usual profile.
-    location : float
-        Where they differ most, as a fraction of the length from the p end.
-    band : str
-        The band at that place of a normal chromosome, for example ``'9q34.1'``.
-    """
-
-    chromosome: str
-    images: tuple[np.ndarray, ...]
-    profiles: np.ndarray
-    reference: np.ndarray
-    location: float
-    band: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read from a page.
-
-    Attributes
-    ----------
-    chromosomes : pandas.DataFrame
-        One row an object: box ``x0, y0, x1, y1`` (pixels), ``row``, ``slot``, ``chromosome`` (class; '' where it is no
-        chromosome), ``probability`` of that class given the counts, ``alone`` and ``alone_probability`` (best class
-        from its looks alone), ``none_probability``, ``upside_down`` and ``doubtful`` (bool), ``pair_score``.
-    pairs : pandas.DataFrame
-        ``chromosome, first, second, score, location, band``; scores above 0 are rarer than 1 in 200 normal pairs.
-    formula, group : str
-        Count formula and its group ('normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy', 'multiple';
-        'structural' where counts are normal and a pair differs).
-    formula_probability, p_abnormal, p_count, p_structural : float
-        Probability of the formula; of any abnormality; of an abnormal count; of a structural change.
-    candidates : pandas.DataFrame
-        ``formula, probability, n``.
-    refer_reason : str
-        Why a specialist must look; '' where nothing speaks for it.
-    evidence : PairEvidence or None
-    passes : ndarray of float32, shape (T,)
-        ``p_abnormal`` under Monte Carlo dropout; empty where none was asked for.
-    found : FoundPage
-    """
-
-    chromosomes: pd.DataFrame
-    pairs: pd.DataFrame
-    formula: str
-    group: str
-    formula_probability: float
-    p_abnormal: float
-    p_count: float
-    p_structural: float
-    candidates: pd.DataFrame
-    refer_reason: str
-    evidence: PairEvidence | None
-    passes: np.ndarray
-    found: FoundPage
 
 
 class Reader:
@@ -154,7 +87,8 @@ class Reader:
         Parameters
         ----------
         training, validation : LabelledStrips
-            Chromosomes of different patients. Validation chromosomes set temperature, pair score and calibration.
+            Chromosomes of different patients. Validation chromosomes set temperature, pair score and
+            calibration.
         naming : NamingSettings, optional
         start : Reader, optional
             Fine-tune from this reader's network.
@@ -222,7 +156,7 @@ class Reader:
         namer, _, _ = self._ready()
         found = find_chromosomes(image)
         if len(found) == 0:
-            return _nothing_read(found, passes)
+            return nothing_read(found, passes)
         strips = straighten_cell(found.cutouts, found.masks)
         names = namer.predict(strips)
         count = self._count(names, found.boxes)
@@ -356,7 +290,8 @@ class Reader:
         Returns
         -------
         table : pandas.DataFrame
-            ``found, formula, formula_probability, group, p_abnormal, p_count, p_structural, evidence, refer_reason``.
+            ``found, formula, formula_probability, group, p_abnormal, p_count, p_structural, evidence,
+            refer_reason``.
         passes : ndarray of float32, shape (T, N)
             At least one row: without Monte Carlo passes, ``p_abnormal`` itself.
         """
@@ -419,47 +354,3 @@ class Reader:
             }
         reader.reference, reader.scorer = ClassReference(**parts["reference"]), PairScorer(**parts["scorer"])
         return reader
-
-
-def summary(reading: Reading) -> dict:
-    """One row of a worklist."""
-    return {
-        "found": len(reading.found),
-        "formula": reading.formula,
-        "formula_probability": reading.formula_probability,
-        "group": reading.group,
-        "p_abnormal": reading.p_abnormal,
-        "p_count": reading.p_count,
-        "p_structural": reading.p_structural,
-        "evidence": "" if reading.evidence is None else reading.evidence.band,
-        "refer_reason": reading.refer_reason,
-    }
-
-
-def _nothing_read(found: FoundPage, passes: int) -> Reading:
-    table = found.boxes.assign(
-        **{c: pd.Series(dtype=object) for c in ("chromosome", "alone")},
-        **{
-            c: pd.Series(dtype=float)
-            for c in ("probability", "alone_probability", "none_probability", "pair_score")
-        },
-        **{c: pd.Series(dtype=bool) for c in ("upside_down", "doubtful")},
-    )
-    pairs = pd.DataFrame(columns=["first", "second", "chromosome", "score", "location", "band"])
-    candidates = pd.DataFrame({"formula": [], "probability": [], "n": []})
-    unknown = np.full(passes, 0.5, np.float32)
-    return Reading(
-        table,
-        pairs,
-        "?",
-        "unreadable",
-        0.0,
-        0.5,
-        0.5,
-        0.0,
-        candidates,
-        "no chromosomes found",
-        None,
-        unknown,
-        found,
-    )

@@ -67,7 +67,8 @@ def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a page: ``style, width, truth, formula, exact, abnormal, p_count, p_abnormal, chromosomes, found,
+        One row a page: ``style, width, truth, formula, exact, abnormal, p_count, p_abnormal, chromosomes,
+        found,
         false, discarded`` (false objects that the reader itself took for no chromosome), ``named`` (matched
         chromosomes named right with the counts respected), ``named_alone``, ``refer_reason``.
     """
@@ -176,7 +177,8 @@ def score_comparison(
     Returns
     -------
     pandas.DataFrame
-        ``kind, megabases, pairs, sensitivity, location_error`` (median, as a share of the length, of those seen).
+        ``kind, megabases, pairs, sensitivity, location_error`` (median, as a share of the length, of those
+        seen).
     """
     cells = alter_cells(data, seed)
     names = reader.namer.predict(cells.strips)

@@ -1,7 +1,9 @@
 """A chromosome cut-out, bent or not, becomes a straight strip of fixed size.
 
-The centreline is the minimum-cost path between the two ends of the mask that are farthest apart inside it, where
-staying far from the outline is cheap (a medial axis without side branches). Its ends, which run into corners of the
+The centreline is the minimum-cost path between the two ends of the mask that are farthest apart inside it,
+where
+staying far from the outline is cheap (a medial axis without side branches). Its ends, which run into
+corners of the
 outline, are replaced by straight extrapolations. Grey values are then read along perpendiculars to it.
 """
 
@@ -18,7 +20,8 @@ STRIP_WIDTH = 20
 CHROMOSOME_WIDTH = 14.0
 #: Distance of neighbouring strip columns in pixels of the scaled cell: a strip is 22 pixels wide.
 _COLUMN_SPACING = 1.1
-#: Below this ratio of length to width the medial path mostly follows corners, and the principal axis is safer.
+#: Below this ratio of length to width the medial path mostly follows corners, and the principal axis is
+#: safer.
 _SHORT = 2.4
 
 
@@ -154,7 +157,8 @@ def straighten(image: np.ndarray, mask: np.ndarray | None = None, scale: float =
     mask : ndarray of bool, shape (H, W), optional
         Where the chromosome is; the largest inked object by default.
     scale : float, default 1
-        Pixels of the cut-out that make a pixel of a cell with chromosomes ``CHROMOSOME_WIDTH`` wide: the strip
+        Pixels of the cut-out that make a pixel of a cell with chromosomes ``CHROMOSOME_WIDTH`` wide: the
+        strip
         keeps thickness relative to the cell, while length is normalised (and returned).
 
     Returns

@@ -88,7 +88,8 @@ def strips_of_page(page: Page) -> tuple[Strips, np.ndarray]:
 def random_style(rng: np.random.Generator) -> LabStyle:
     """A style beyond any laboratory's: what varies between preparations is drawn anew from wide ranges.
 
-    A network trained on drawings must not rely on how drawings look; the order and relative darkness of bands is
+    A network trained on drawings must not rely on how drawings look; the order and relative darkness of
+    bands is
     what drawings and photographs share.
     """
 
@@ -169,7 +170,8 @@ def draw_cells(
 
 
 def patient_part(case: str, test: int = 20, validation: int = 12) -> str:
-    """'test', 'val' or 'train' for a patient, by a hash of the identifier: the same in every run and on every machine.
+    """'test', 'val' or 'train' for a patient, by a hash of the identifier: the same in every run and on
+    every machine.
 
     Parameters
     ----------

@@ -12,7 +12,8 @@ from karyo_lib.draw import draw_karyogram
 from karyo_lib.reading.alter import alter_cells, alter_chromosome
 from karyo_lib.reading.evidence import PairDisplay, ReadingDisplay
 from karyo_lib.reading.name import Namer, NamingSettings, class_indices
-from karyo_lib.reading.reader import Reader, summary
+from karyo_lib.reading.page_reading import summary
+from karyo_lib.reading.reader import Reader
 from karyo_lib.reading.score import score_cells, score_comparison, score_finding, score_pages, summarise_pages
 from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH
 from karyo_lib.reading.strips import CLASSES

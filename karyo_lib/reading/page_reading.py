@@ -1,0 +1,126 @@
+"""The result of reading a page."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.reading.find import FoundPage
+
+
+@dataclass(frozen=True)
+class PairEvidence:
+    """The pair that differs most, ready to draw.
+
+    Attributes
+    ----------
+    chromosome : str
+    images : tuple of ndarray
+        Both strips; once where there is one copy.
+    profiles : ndarray, shape (1 or 2, STRIP_LENGTH)
+        Band profiles, p end first.
+    reference : ndarray, shape (STRIP_LENGTH,)
+        The class's usual profile.
+    location : float
+        Where they differ most, as a fraction of the length from the p end.
+    band : str
+        The band at that place of a normal chromosome, for example ``'9q34.1'``.
+    """
+
+    chromosome: str
+    images: tuple[np.ndarray, ...]
+    profiles: np.ndarray
+    reference: np.ndarray
+    location: float
+    band: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from a page.
+
+    Attributes
+    ----------
+    chromosomes : pandas.DataFrame
+        One row an object: box ``x0, y0, x1, y1`` (pixels), ``row``, ``slot``, ``chromosome`` (class; ''
+        where it is no
+        chromosome), ``probability`` of that class given the counts, ``alone`` and ``alone_probability``
+        (best class
+        from its looks alone), ``none_probability``, ``upside_down`` and ``doubtful`` (bool), ``pair_score``.
+    pairs : pandas.DataFrame
+        ``chromosome, first, second, score, location, band``; scores above 0 are rarer than 1 in 200 normal
+        pairs.
+    formula, group : str
+        Count formula and its group ('normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy',
+        'multiple';
+        'structural' where counts are normal and a pair differs).
+    formula_probability, p_abnormal, p_count, p_structural : float
+        Probability of the formula; of any abnormality; of an abnormal count; of a structural change.
+    candidates : pandas.DataFrame
+        ``formula, probability, n``.
+    refer_reason : str
+        Why a specialist must look; '' where nothing speaks for it.
+    evidence : PairEvidence or None
+    passes : ndarray of float32, shape (T,)
+        ``p_abnormal`` under Monte Carlo dropout; empty where none was asked for.
+    found : FoundPage
+    """
+
+    chromosomes: pd.DataFrame
+    pairs: pd.DataFrame
+    formula: str
+    group: str
+    formula_probability: float
+    p_abnormal: float
+    p_count: float
+    p_structural: float
+    candidates: pd.DataFrame
+    refer_reason: str
+    evidence: PairEvidence | None
+    passes: np.ndarray
+    found: FoundPage
+
+
+def summary(reading: Reading) -> dict:
+    """One row of a worklist."""
+    return {
+        "found": len(reading.found),
+        "formula": reading.formula,
+        "formula_probability": reading.formula_probability,
+        "group": reading.group,
+        "p_abnormal": reading.p_abnormal,
+        "p_count": reading.p_count,
+        "p_structural": reading.p_structural,
+        "evidence": "" if reading.evidence is None else reading.evidence.band,
+        "refer_reason": reading.refer_reason,
+    }
+
+
+def nothing_read(found: FoundPage, passes: int) -> Reading:
+    """The reading of a page on which no chromosome was found."""
+    table = found.boxes.assign(
+        **{c: pd.Series(dtype=object) for c in ("chromosome", "alone")},
+        **{
+            c: pd.Series(dtype=float)
+            for c in ("probability", "alone_probability", "none_probability", "pair_score")
+        },
+        **{c: pd.Series(dtype=bool) for c in ("upside_down", "doubtful")},
+    )
+    pairs = pd.DataFrame(columns=["first", "second", "chromosome", "score", "location", "band"])
+    candidates = pd.DataFrame({"formula": [], "probability": [], "n": []})
+    unknown = np.full(passes, 0.5, np.float32)
+    return Reading(
+        table,
+        pairs,
+        "?",
+        "unreadable",
+        0.0,
+        0.5,
+        0.5,
+        0.0,
+        candidates,
+        "no chromosomes found",
+        None,
+        unknown,
+        found,
+    )
