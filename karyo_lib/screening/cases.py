@@ -1,0 +1,254 @@
+"""Files of a folder -> pages ready to be judged; whatever cannot be read comes with its reason instead."""
+
+import contextlib
+import io
+import itertools
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from karyo_lib.dataset.images import MAX_PIXELS, UnusableImage, load_image
+from karyo_lib.dataset.pages import fit_page
+from karyo_lib.screening.reference import measure_page
+
+MOST_PAGES = 100
+MORE_PAGES = "more than one page: the first was read"
+PICTURE_SIDE = 360  # pixels of the picture in the worklist
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini", "metadata.csv"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """A file to be screened.
+
+    Attributes
+    ----------
+    name : str
+        Path below the screened folder, POSIX, safe to show: control characters are replaced.
+    path : pathlib.Path
+        Where it is; never shown.
+    reason : str
+        Why it must not be opened; '' if it may.
+    """
+
+    name: str
+    path: Path
+    reason: str = ""
+
+    def fingerprint(self) -> str:
+        """Return what changes when the file does: size and time of change."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return "absent"
+        return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A page of a file: one case.
+
+    Attributes
+    ----------
+    name, page : str, int
+        File, and the page's number in it from 1.
+    fitted : ndarray of uint8, shape (size, size), or None
+        The page fitted to the package's page size; None where it could not be read.
+    shape : tuple of int
+        Height and width of the page as it is.
+    native : ndarray of uint8, shape (H, W), or None
+        The page as it is, where asked for.
+    measures : ndarray or None
+        Of :func:`karyo_lib.screening.reference.measure_page`.
+    picture : bytes
+        JPEG for the worklist.
+    sha256 : str
+        Of the file.
+    notes : tuple of str
+        What a user should know of the file.
+    doubts : tuple of str
+        Reasons to refer that lie in the file.
+    reason : str
+        Why it could not be read; '' if it could.
+    """
+
+    name: str
+    page: int
+    fitted: np.ndarray | None = None
+    shape: tuple[int, int] = (0, 0)
+    native: np.ndarray | None = None
+    measures: np.ndarray | None = None
+    picture: bytes = b""
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list[CaseFile]:
+    """List all files below a folder, in the order of their names, without opening any.
+
+    Hidden files and folders, tables of a data set (``metadata.csv``) and `leave_out` are passed over. Links
+    to files are read only where they stay inside the folder; linked folders are not followed.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"Expected a folder with karyograms. Received {str(folder)!r}, which is none.")
+    root, found = folder.resolve(), []
+    leave_out = leave_out.resolve() if leave_out else None
+
+    def refuse(error: OSError) -> None:
+        path = Path(error.filename)
+        found.append(CaseFile(_shown(path, folder), path, f"folder cannot be opened ({error.strerror})"))
+
+    for directory, subfolders, names in os.walk(folder, onerror=refuse):
+        here = Path(directory)
+        for name in [n for n in subfolders if (here / n).is_symlink() and not n.startswith(".")]:
+            found.append(CaseFile(_shown(here / name, folder), here / name, "linked folder, not followed"))
+        subfolders[:] = [
+            n
+            for n in subfolders
+            if not n.startswith(".") and not (here / n).is_symlink() and (here / n).resolve() != leave_out
+        ]
+        for name in names:
+            path = here / name
+            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
+                continue
+            outside = path.is_symlink() and not path.resolve().is_relative_to(root)
+            reason = "symbolic link that leads out of the folder" if outside else ""
+            found.append(CaseFile(_shown(path, folder), path, reason))
+    return _tell_apart(sorted(found, key=lambda file: (file.name, os.fsencode(file.path))))
+
+
+def list_files(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[CaseFile]:
+    """Return the files of a folder, or the files given, each known by its name alone."""
+    if isinstance(paths, str | os.PathLike):
+        if Path(paths).is_dir():
+            return find_files(paths)
+        paths = [paths]
+    return _tell_apart([CaseFile(_shown(Path(path), Path(path).parent), Path(path)) for path in paths])
+
+
+def _tell_apart(files: list[CaseFile]) -> list[CaseFile]:
+    """Number names that only differ in what cannot be shown."""
+    seen: Counter[str] = Counter()
+    apart = []
+    for file in files:
+        seen[file.name] += 1
+        n = seen[file.name]
+        apart.append(file if n == 1 else replace(file, name=f"{file.name} ({n})"))
+    return apart
+
+
+def read_pages(file: CaseFile, page_size: int, *, native: bool = False) -> Iterator[Page]:
+    """Read the pages of a file; what cannot be read is a page with a reason.
+
+    Parameters
+    ----------
+    file : CaseFile
+    page_size : int
+        Side in pixels that pages are fitted to.
+    native : bool
+        Keep the pages as they are too.
+    """
+    if file.reason:
+        yield Page(file.name, 1, reason=file.reason)
+        return
+    first = _read_page(file.name, 1, file.path, page_size, native)
+    several = MORE_PAGES in first.notes
+    kept = tuple(note for note in first.notes if note != MORE_PAGES)
+    number = 1
+    for number, path in _split_further_pages(file.path) if several else ():
+        if number == 2:  # all pages can be had: nothing was passed over
+            yield replace(first, notes=kept)
+        if number > MOST_PAGES:
+            reason = f"more than {MOST_PAGES} pages in one file: the others were not read, split the file"
+            yield Page(file.name, number, reason=reason)
+            return
+        page = _read_page(file.name, number, path, page_size, native)
+        yield replace(page, sha256=first.sha256) if page.sha256 else page
+    if number == 1:
+        yield replace(first, doubts=(MORE_PAGES,)) if several else first
+
+
+def _read_page(name: str, number: int, path: Path | str, page_size: int, native: bool) -> Page:
+    if isinstance(path, str):
+        return Page(name, number, reason=path)
+    try:
+        image = load_image(path)
+    except UnusableImage as error:
+        return Page(name, number, reason=error.reason)
+    fitted = fit_page(image.pixels, (page_size, page_size))
+    return Page(
+        name=name,
+        page=number,
+        fitted=fitted,
+        shape=image.pixels.shape,
+        native=image.pixels if native else None,
+        measures=measure_page(fitted),
+        picture=encode_picture(image.pixels),
+        sha256=image.sha256,
+        notes=image.notes,
+    )
+
+
+def _split_further_pages(path: Path) -> Iterator[tuple[int, Path | str]]:
+    """Yield number and file (or the reason why not) of each page after the first, TIFF and GIF only.
+
+    A page is copied into a file of its own, so that it passes through the checks that every file does.
+    """
+    with tempfile.TemporaryDirectory(prefix="karyo-") as folder, contextlib.ExitStack() as stack:
+        try:
+            image = stack.enter_context(Image.open(path, formats=["TIFF", "GIF"]))
+        except Exception:  # another format, which keeps its pages to itself
+            return
+        for number in itertools.count(2):
+            copy: Path | str = Path(folder) / f"page{number}.tif"
+            try:
+                image.seek(number - 1)
+                if image.width * image.height > MAX_PIXELS:
+                    raise ValueError(f"more than the limit of {MAX_PIXELS} pixels")
+                if number <= MOST_PAGES:
+                    image.copy().save(copy)
+            except EOFError:
+                return
+            except Exception as error:  # decoders raise nearly anything on damaged files
+                yield number, f"damaged or truncated page ({type(error).__name__})"
+                return
+            yield number, copy
+            copy.unlink(missing_ok=True)
+
+
+def encode_picture(pixels: np.ndarray) -> bytes:
+    """Return a small JPEG of a page, its proportions kept."""
+    scale = min(1.0, PICTURE_SIDE / max(pixels.shape))
+    if scale < 1:
+        size = tuple(max(1, round(side * scale)) for side in pixels.shape[::-1])
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=72, optimize=True)
+    return buffer.getvalue()
+
+
+def _shown(path: Path, folder: Path) -> str:
+    """Return a file's name as text that any page or terminal can show, without where the folder is."""
+    try:
+        name = path.relative_to(folder).as_posix()
+    except ValueError:
+        name = path.name
+    name = os.fsencode(name).decode("utf-8", "replace")
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", name)

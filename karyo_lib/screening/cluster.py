@@ -1,0 +1,85 @@
+"""Screening on many machines: a Dask scheduler deals chunks of files out, results come back in order.
+
+A worker that dies takes its chunks with it only until the scheduler gives them to another one; a chunk's
+results arrive once, so nothing is lost or doubled. Workers need karyo and must see the files under the same
+paths, the model's too.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from karyo_lib.screening.cases import CaseFile
+from karyo_lib.screening.package import load_package
+from karyo_lib.screening.screener import Result, Screener
+
+CHUNK = 32
+_AHEAD = 3  # chunks waiting per worker
+_CONNECT_SECONDS = 20
+
+
+def screen_on_cluster(
+    scheduler: str, model: Path, files: list[CaseFile], clear_below: float | None
+) -> Iterator[Result]:
+    """Screen files on the workers of a Dask scheduler.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address, 'tcp://host:port'.
+    model : pathlib.Path
+        File of the package, which the workers see under the same path.
+    files : list of CaseFile
+    clear_below : float or None
+
+    Yields
+    ------
+    Result
+        In the order of `files`.
+
+    Raises
+    ------
+    ValueError
+        If Dask is not installed or the scheduler does not answer.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError(
+            "Expected the package distributed for --scheduler. Received an installation without it: "
+            "pip install 'karyo[cluster]', or leave --scheduler out."
+        ) from None
+    try:
+        client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ValueError(
+            f"Expected a Dask scheduler at {scheduler!r}. Received no answer ({type(error).__name__}): "
+            "start one with 'dask scheduler', or leave --scheduler out."
+        ) from None
+    with client:
+        digest = load_package(model).digest
+        files = [replace(file, path=file.path.absolute()) for file in files]
+        chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
+        waiting: deque = deque()
+        for chunk in chunks:
+            job = (screen_chunk, str(model.resolve()), digest, chunk, clear_below)
+            waiting.append(client.submit(*job, pure=False, retries=3))
+            if len(waiting) > _AHEAD * max(1, len(client.scheduler_info()["workers"])):
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def screen_chunk(model: str, digest: str, files: list[CaseFile], clear_below: float | None) -> list[Result]:
+    """Screen a chunk of files: what a worker does."""
+    return list(_screener(model, digest, clear_below).screen_files(files))
+
+
+@lru_cache(maxsize=2)
+def _screener(model: str, digest: str, clear_below: float | None) -> Screener:
+    screener = Screener(model, workers=2, clear_below=clear_below)
+    if screener.package.digest != digest:
+        raise ValueError("Expected the model that was sent out. Received another one under its path.")
+    return screener

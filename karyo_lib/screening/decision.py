@@ -1,0 +1,138 @@
+"""Probability, confidence and doubts -> cleared, abnormal or refer, with the reason.
+
+A case is cleared only where everything speaks for it: the page is like the training karyograms, the passes
+agree, and the probability is below a threshold with a promise (or one that the user took on himself).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from karyo_lib.uncertainty import Promise, choose_threshold
+
+DECISIONS = ("abnormal", "refer", "quarantined", "cleared")  # most urgent first
+EVERYTHING = 2.0  # a threshold above every probability
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a case is cleared.
+
+    Attributes
+    ----------
+    confidence : float
+        Percent of the passes that must agree.
+    clear_below : float or None
+        Cases whose probability of abnormal is below it are cleared; None: no case is.
+    basis : str
+        Where the threshold comes from, or why there is none.
+    """
+
+    confidence: float
+    clear_below: float | None
+    basis: str
+
+    @classmethod
+    def from_promise(cls, promise: Promise | None, confidence: float, own: float | None = None) -> "Rule":
+        """Take the threshold of a promise, or the user's own without any promise."""
+        if own is not None:
+            if not 0 < own <= 1:
+                raise ValueError(f"Expected a clearing threshold above 0 and up to 1. Received {own!r}.")
+            return cls(confidence, own, f"threshold {own:g} set by the user, without a promise")
+        if promise is None:
+            return cls(confidence, None, "no operating threshold was fitted")
+        if promise.threshold is None:
+            return cls(confidence, None, "no threshold keeps the promised miss rate")
+        kept = f"at most {100 * promise.alpha:g} % missed, promised at {100 * (1 - promise.delta):g} %"
+        return cls(confidence, promise.threshold, kept)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`decision` is one of ``DECISIONS``; `reason` is for the user."""
+
+    decision: str
+    reason: str
+
+
+def is_held_back(p: float, confidence: float, doubts: tuple[str, ...], least_confidence: float) -> bool:
+    """Whether a case is not cleared whatever the threshold."""
+    return bool(doubts) or p >= 0.5 or confidence < least_confidence
+
+
+def decide(p: float, confidence: float, doubts: tuple[str, ...], rule: Rule) -> Decision:
+    """Decide a case that could be read.
+
+    Parameters
+    ----------
+    p : float
+        Calibrated probability of abnormal.
+    confidence : float
+        Percent of the passes that agree with the label.
+    doubts : tuple of str
+        Whatever speaks against trusting the network here.
+    rule : Rule
+    """
+    if doubts:
+        return Decision("refer", "; ".join(doubts))
+    if confidence < rule.confidence:
+        return Decision(
+            "refer",
+            f"unsure: {confidence:.0f} % of the passes agree, expected {rule.confidence:.0f}",
+        )
+    if p >= 0.5:
+        return Decision("abnormal", f"probability of abnormal {p:.2f}")
+    if rule.clear_below is None:
+        return Decision("refer", f"looks normal, but {rule.basis}")
+    if p < rule.clear_below:
+        below = f" below {rule.clear_below:.2g}" if rule.clear_below <= 1 else ""
+        return Decision("cleared", f"probability of abnormal {p:.2f}{below} ({rule.basis})")
+    return Decision("refer", f"probability of abnormal {p:.2f} is not below {rule.clear_below:.2g}")
+
+
+def fit_promise(
+    p: np.ndarray,
+    held_back: np.ndarray,
+    y_true: np.ndarray,
+    groups: np.ndarray,
+    *,
+    alpha: float,
+    delta: float,
+    risk: str,
+    seed: int,
+) -> Promise:
+    """Choose the operating threshold for the whole rule, held-back cases included.
+
+    Among cleared cases, those held back are left out: the promise then holds among cases that reach the
+    threshold, which are the only ones it clears. Among abnormal cases they stay, at the top of the order.
+
+    Parameters
+    ----------
+    p : ndarray, shape (N,)
+        Calibrated probabilities of karyograms that trained and tuned nothing.
+    held_back : ndarray of bool, shape (N,)
+        From :func:`is_held_back`.
+    y_true, groups : ndarray, shape (N,)
+        1 is abnormal; patients.
+    alpha, delta, risk, seed
+        See :func:`karyo_lib.uncertainty.choose_threshold`.
+    """
+    if held_back.all():  # nothing says anything about cases that would reach a threshold
+        promise = choose_threshold(p, y_true, alpha=alpha, delta=delta, risk=risk, groups=groups, seed=seed)
+        return replace(
+            promise,
+            threshold=None,
+            n_cleared=0,
+            misses=0,
+            bound=float("nan"),
+            yield_share=0.0,
+            sentence=f"Every one of the {len(p)} calibration cases is referred before a threshold matters.",
+        )
+    if risk == "cleared":
+        score, y, groups = p[~held_back], y_true[~held_back], groups[~held_back]
+    else:
+        score, y = np.where(held_back, 1.0, p), y_true
+    promise = choose_threshold(score, y, alpha=alpha, delta=delta, risk=risk, groups=groups, seed=seed)
+    if promise.threshold is not None and not np.isfinite(promise.threshold):
+        promise = replace(promise, threshold=EVERYTHING)
+    return promise

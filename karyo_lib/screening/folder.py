@@ -1,0 +1,190 @@
+"""A folder of karyograms in, a worklist out; what is finished is kept whatever happens."""
+
+import contextlib
+import csv
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from karyo_lib import __version__
+from karyo_lib.atomic import writing
+from karyo_lib.screening.cases import CaseFile, find_files
+from karyo_lib.screening.journal import Journal
+from karyo_lib.screening.names import Names, read_patients, read_salt
+from karyo_lib.screening.package import Package, load_package
+from karyo_lib.screening.screener import Result, Screener, model_name
+from karyo_lib.screening.worklist import PICTURES, About, write_worklist
+
+_EVERY_SECONDS = 60  # between two partial worklists
+_LEAST_RATIO = 20  # of screening time to the time a worklist takes
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """How a folder is screened.
+
+    Attributes
+    ----------
+    fresh : bool
+        Screen everything again; otherwise what is finished is kept.
+    workers : int or None
+        Threads that read files, per process.
+    scheduler : str
+        Address of a Dask scheduler, 'tcp://host:port'; '' for this process alone.
+    clear_below : float or None
+        Clear below this probability in place of the package's threshold, without a promise.
+    patients : {'none', 'show', 'mask'}
+        Patient ids of ``metadata.csv`` in the worklist.
+    mask_names : bool
+        Numbers in place of file names; ``names.csv`` says which is which, and stays with you.
+    pictures : int
+        Cases with a picture in the page, most urgent first.
+    progress : bool
+    """
+
+    fresh: bool = False
+    workers: int | None = None
+    scheduler: str = ""
+    clear_below: float | None = None
+    patients: str = "none"
+    mask_names: bool = False
+    pictures: int = PICTURES
+    progress: bool = True
+
+
+def screen_folder(
+    model: Package | str | os.PathLike,
+    folder: str | os.PathLike,
+    out: str | os.PathLike,
+    options: ScreenOptions | None = None,
+) -> Path:
+    """Screen all karyograms below a folder and write ``worklist.csv`` and ``worklist.html``.
+
+    Results are added to ``journal.jsonl`` in `out` as they come. An interrupted screening leaves a worklist
+    of what is finished; the same call goes on from there. Nothing outside `out` is written.
+
+    Parameters
+    ----------
+    model : Package, path or 'reading'
+        See :class:`karyo_lib.screening.Screener`.
+    folder, out : path
+    options : ScreenOptions, optional
+
+    Returns
+    -------
+    pathlib.Path
+        Of ``worklist.html``.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no file, the model cannot be used, or `out` holds the results of another model.
+    """
+    options = options or ScreenOptions()
+    folder, out = Path(folder), Path(out)
+    files = find_files(folder, leave_out=out)
+    if not files:
+        raise ValueError(f"Expected karyograms below {str(folder)!r}. Received a folder without files.")
+    if out.resolve() == folder.resolve():
+        raise ValueError("Expected an out folder other than the folder that is screened. Received the same.")
+    source = _open_source(model, options)
+    out.mkdir(parents=True, exist_ok=True)
+    names = Names(
+        read_patients(folder) if options.patients != "none" else {},
+        options.patients,
+        masked=options.mask_names,
+        salt=read_salt(out) if options.patients == "mask" else b"",
+    )
+    made_from = {"karyo": __version__, "model": source.about.digest, "threshold": repr(options.clear_below)}
+    journal = Journal(out, made_from, fresh=options.fresh)
+
+    def write() -> None:
+        # A file that has changed is screened again: its later results count.
+        entries = list({(entry.file, entry.page): entry for entry in journal.entries}.values())
+        screened = len({entry.file for entry in entries} & known)
+        about = replace(source.about, screened=screened, found=len(files))
+        present = [entry for entry in entries if entry.file in known]
+        write_worklist(out, present, journal.read, names, about, options.pictures)
+        if options.mask_names:
+            _write_key(out, present)
+
+    known = {file.name for file in files}
+    fingerprints = {file.name: file.fingerprint() for file in files}
+    left = [file for file in files if not journal.holds(file.name, fingerprints[file.name])]
+    bar = tqdm(
+        total=len(files), initial=len(files) - len(left), desc="Screening", unit="image",
+        disable=not options.progress, smoothing=0.05,
+    )  # fmt: skip
+    written, took = time.monotonic(), 0.0
+    try:
+        with contextlib.closing(source.screen(left)) as results:
+            for name, group in itertools.groupby(results, key=lambda result: result.file):
+                journal.add(list(group), fingerprints[name])
+                bar.update()
+                if time.monotonic() - written > max(_EVERY_SECONDS, _LEAST_RATIO * took):
+                    began = time.monotonic()
+                    write()
+                    written = time.monotonic()
+                    took = written - began
+    finally:  # also when stopped: what is finished is of use
+        bar.close()
+        write()
+        journal.close()
+    return out / "worklist.html"
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Where results come from, and what the worklist says of it."""
+
+    screen: Callable[[list[CaseFile]], Iterator[Result]]
+    about: About
+
+
+def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> _Source:
+    if options.scheduler:
+        if isinstance(model, Package) or model == "reading":
+            raise ValueError("Expected a model file to screen on a cluster. Received none: save it first.")
+        from karyo_lib.screening.cluster import screen_on_cluster
+
+        package = load_package(model)
+
+        def screen(files: list[CaseFile]) -> Iterator[Result]:
+            return screen_on_cluster(options.scheduler, Path(model), files, options.clear_below)
+    else:
+        screener = Screener(model, workers=options.workers, clear_below=options.clear_below)
+        package, screen = screener.package, screener.screen_files
+    about = About(
+        model="a package" if isinstance(model, Package) else model_name(model),
+        digest=package.digest or "unsaved",
+        method=package.recipe.method,
+        threshold=_describe_threshold(package, options.clear_below),
+        warning=str(package.facts.get("warning", "")),
+        screened=0,
+        found=0,
+    )
+    return _Source(screen, about)
+
+
+def _describe_threshold(package: Package, clear_below: float | None) -> str:
+    if clear_below is not None:
+        return f"Cleared below a probability of {clear_below:g}, set by the user. Nothing is promised."
+    if package.promise is None:
+        return (
+            "No operating threshold was fitted, so no case is cleared. Remedy: karyo train on your own "
+            "karyograms."
+        )
+    return package.promise.sentence
+
+
+def _write_key(out: Path, entries: list) -> None:
+    with writing(out / "names.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "file", "page"])
+        writer.writerows([entry.number, entry.file, entry.page] for entry in entries)
+    (out / "names.csv").chmod(0o600)

@@ -1,0 +1,170 @@
+"""What looks at a page: the network of a package, or the reader of chromosomes."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from karyo_lib.backend import compile_options, keras
+from karyo_lib.features import preprocess
+from karyo_lib.models import CUTS, build_model, split_model
+from karyo_lib.sampling import sample_dropout
+from karyo_lib.screening.cases import Page
+from karyo_lib.screening.heatmap import compute_grad_cam, mark_boxes
+from karyo_lib.screening.package import Package, Recipe
+from karyo_lib.weights import WeightsSource
+
+BATCH = 16
+_HIGH_SCORE = 0.0  # of a pair: rarer than 1 in 200 normal pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a judge says of a page, before calibration.
+
+    Attributes
+    ----------
+    p : float
+        Probability of abnormal, the mean of the passes.
+    passes : ndarray of float, shape (T,)
+        Single passes; empty where there are none.
+    embedding : ndarray of float32, shape (d,), or None
+        Where the page lies among others.
+    heat : ndarray of float32, shape (h, w)
+        What it rested on, 0 to 1; over the fitted page for a network, over the page itself for the reader.
+    doubts : tuple of str
+        Reasons to refer.
+    formula, evidence : str
+        Count formula and the band that differs most (reader only).
+    """
+
+    p: float
+    passes: np.ndarray
+    embedding: np.ndarray | None
+    heat: np.ndarray
+    doubts: tuple[str, ...] = field(default=())
+    formula: str = ""
+    evidence: str = ""
+
+
+class Judge(Protocol):
+    """Looks at pages, `batch` of them at a time; `native` says whether it needs them unscaled."""
+
+    batch: int
+    native: bool
+
+    def look(self, pages: Sequence[Page]) -> list[Look]: ...
+
+
+def open_judge(package: Package) -> Judge:
+    """Build the judge that a package describes."""
+    if package.recipe.method == "network":
+        return NetworkJudge(package.recipe, package.weights)
+    return ReadingJudge(package.recipe, package.reader)
+
+
+class NetworkJudge:
+    """The network of a package, rebuilt from karyo's own code and filled with the package's arrays."""
+
+    native = False
+    batch = BATCH
+
+    def __init__(self, recipe: Recipe, weights: np.ndarray):
+        self.recipe = recipe
+        # No file: the arrays come from the package.
+        source = WeightsSource(recipe.base, None, "custom", "", "a package")
+        model = build_model(
+            recipe.base,
+            source,
+            trainable=recipe.trainable,
+            dropout=recipe.dropout,
+            input_shape=recipe.input_shape,
+        )
+        set_flat_weights(model, weights)
+        self.trunk, self.head = split_model(model, CUTS[recipe.base]["head"])
+        self.trunk.compile(**compile_options())
+
+    def look(self, pages: Sequence[Page]) -> list[Look]:
+        """Look at pages in one batch."""
+        recipe = self.recipe
+        inputs = preprocess(recipe.base, [page.fitted for page in pages], recipe.input_shape)
+        maps = np.asarray(self.trunk.predict_on_batch(inputs), np.float32)
+        passes = sample_dropout(self.head, maps, recipe.passes, recipe.seed)
+        heat = compute_grad_cam(self.head, maps)
+        embeddings = maps.mean(axis=(1, 2))
+        return [
+            Look(float(passes[:, i].mean()), passes[:, i], embeddings[i], heat[i]) for i in range(len(pages))
+        ]
+
+
+class ReadingJudge:
+    """The reader: finds, names, counts and compares the chromosomes of a page."""
+
+    native = True
+    batch = 1
+
+    def __init__(self, recipe: Recipe, files: dict[str, bytes] | None = None):
+        from karyo_lib.reading.reader import Reader
+
+        self.recipe = recipe
+        if files:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in files.items():
+                    (Path(folder) / name).write_bytes(content)
+                self.reader = Reader.load(folder)
+        else:
+            self.reader = Reader.load()
+
+    def look(self, pages: Sequence[Page]) -> list[Look]:
+        """Read pages one by one."""
+        return [self._look(page) for page in pages]
+
+    def _look(self, page: Page) -> Look:
+        reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
+        table, evidence = reading.chromosomes, ""
+        marked = np.zeros(len(table), bool)
+        if len(reading.pairs) and (reading.p_structural > 0.5 or reading.pairs["score"].max() > _HIGH_SCORE):
+            worst = reading.pairs.loc[reading.pairs["score"].idxmax()]
+            marked[[int(worst["first"]), int(worst["second"])]] = True
+            evidence = f"the pair of {worst['chromosome']} differs, most at {worst['band']}"
+        if reading.p_count > 0.5 and len(table):
+            counts = table.loc[table["chromosome"] != "", "chromosome"].value_counts()
+            males = counts.get("Y", 0) > 0
+            usual = {"X": 1, "Y": 1} if males else {"X": 2, "Y": 0}
+            odd = [c for c, n in counts.items() if n != usual.get(c, 2)]
+            marked |= table["chromosome"].isin(odd).to_numpy()
+            evidence = "; ".join(filter(None, [f"counted {reading.formula}", evidence]))
+        passes = np.asarray(reading.passes, float)
+        return Look(
+            p=float(passes.mean()) if passes.size else float(reading.p_abnormal),
+            passes=passes,
+            embedding=None,
+            heat=mark_boxes(page.native.shape, table[marked]),
+            doubts=(reading.refer_reason,) if reading.refer_reason else (),
+            formula=reading.formula,
+            evidence=evidence,
+        )
+
+
+def get_flat_weights(model: keras.Model) -> np.ndarray:
+    """Return all arrays of a network in Keras's order, flattened, float32."""
+    return np.concatenate([np.asarray(array, "<f4").ravel() for array in model.get_weights()])
+
+
+def set_flat_weights(model: keras.Model, flat: np.ndarray) -> None:
+    """Fill a network with what :func:`get_flat_weights` returned.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer numbers than the network holds.
+    """
+    shapes = [array.shape for array in model.get_weights()]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    if sum(sizes) != flat.size:
+        raise ValueError(f"Expected {sum(sizes)} weights for this network. Received {flat.size}.")
+    parts = np.split(flat, np.cumsum(sizes)[:-1])
+    model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])

@@ -1,0 +1,95 @@
+"""How files and patients are called in a worklist: as they are, or masked."""
+
+import hashlib
+import secrets
+from pathlib import Path
+
+import pandas as pd
+
+from karyo_lib.atomic import writing
+
+PATIENTS = ("none", "show", "mask")
+_SALT = "salt"
+
+
+class Names:
+    """Names of files and patients for one worklist.
+
+    Parameters
+    ----------
+    patient_of : dict of str to str, optional
+        File -> patient.
+    patients : {'none', 'show', 'mask'}
+        Leave patient ids out, show them, or show a code in their place that is the same for all of a
+        patient's cases.
+    masked : bool
+        Show the number of a case in place of its file name, and no digest of the file.
+    salt : bytes
+        Of the codes.
+    """
+
+    def __init__(
+        self,
+        patient_of: dict[str, str] | None = None,
+        patients: str = "none",
+        *,
+        masked: bool = False,
+        salt: bytes = b"",
+    ):
+        if patients not in PATIENTS:
+            raise ValueError(f"Expected patients to be one of {', '.join(PATIENTS)}. Received {patients!r}.")
+        self._patient_of, self._patients, self.masked, self._salt = patient_of or {}, patients, masked, salt
+
+    @property
+    def shows_patients(self) -> bool:
+        """Whether a worklist has a column for patients."""
+        return self._patients != "none" and bool(self._patient_of)
+
+    def file(self, name: str, number: int) -> str:
+        """Return what the file of a case is called."""
+        return f"case {number}" if self.masked else name
+
+    def patient(self, name: str) -> str:
+        """Return what the patient of a file is called; '' if unknown or not to be shown."""
+        patient = self._patient_of.get(name, "") if self._patients != "none" else ""
+        if patient and self._patients == "mask":
+            code = hashlib.blake2b(patient.encode(), key=self._salt, digest_size=5).hexdigest()
+            return f"P-{code}"
+        return patient
+
+
+def read_patients(folder: Path) -> dict[str, str]:
+    """Return file -> patient from ``metadata.csv`` (columns ``file_name``, ``patient_id``), if it is there.
+
+    Raises
+    ------
+    ValueError
+        If the table cannot be read or lacks the columns.
+    """
+    path = Path(folder) / "metadata.csv"
+    if not path.is_file():
+        return {}
+    try:
+        options = {"sep": None, "engine": "python", "encoding": "utf-8-sig"}
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        raise ValueError(
+            f"Expected metadata.csv as a table in UTF-8. Received none ({type(error).__name__})."
+        ) from error
+    if not {"file_name", "patient_id"} <= set(table.columns):
+        raise ValueError(
+            "Expected columns file_name and patient_id in metadata.csv. "
+            f"Received {', '.join(map(str, table.columns))}."
+        )
+    names = table["file_name"].str.strip().str.replace("\\", "/")
+    return dict(zip(names, table["patient_id"].str.strip(), strict=True))
+
+
+def read_salt(folder: Path) -> bytes:
+    """Return the secret of a folder's codes, drawn once; whoever has it can test guesses of an id."""
+    path = Path(folder) / _SALT
+    if not path.is_file():
+        with writing(path) as part:
+            part.write_text(secrets.token_hex(16))
+        path.chmod(0o600)
+    return bytes.fromhex(path.read_text().strip())

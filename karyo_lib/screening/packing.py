@@ -1,0 +1,390 @@
+"""A folder of labelled karyograms -> a package: trained, calibrated, with a threshold and its promise.
+
+Patients are shared out first. Training karyograms alone are augmented; validation ones choose the epoch,
+calibrate and set the limit of what is still like the training karyograms; the calibration part, which did
+nothing of that, gives the operating threshold and the numbers of the card.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from karyo_lib import __version__
+from karyo_lib.augment import augment_dataset
+from karyo_lib.backend import backend_facts
+from karyo_lib.conditions import Condition
+from karyo_lib.dataset.images import read_image
+from karyo_lib.dataset.index import index_folder
+from karyo_lib.dataset.pages import fit_page, prepare_dataset
+from karyo_lib.evaluate import compute_metrics
+from karyo_lib.features import FeatureCache
+from karyo_lib.fitting import TrainSettings
+from karyo_lib.models import build_model
+from karyo_lib.screening.calibration import Calibration
+from karyo_lib.screening.cases import Page
+from karyo_lib.screening.decision import fit_promise, is_held_back
+from karyo_lib.screening.judges import Judge, Look, NetworkJudge, ReadingJudge, get_flat_weights
+from karyo_lib.screening.package import READER_FILES, Package, Recipe
+from karyo_lib.screening.reference import Reference, measure_page
+from karyo_lib.screening.screener import measure_confidence
+from karyo_lib.split import check_no_leak, make_splits
+from karyo_lib.train import FitResult, fit_condition
+from karyo_lib.weights import WeightsSource, resolve_weights
+
+_METRICS = ("roc_auc", "pr_auc", "sensitivity", "specificity", "ppv_at_0.1", "brier", "ece")
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    """How a package is made.
+
+    Attributes
+    ----------
+    method : {'network', 'reading'}
+        Train a network, or calibrate the reader of chromosomes, which is trained already.
+    base, trainable : str
+        See :func:`karyo_lib.models.build_model`.
+    epochs, learning_rate, batch_size : int, float, int
+    passes : int
+        Monte Carlo dropout passes; for the reader 0 takes its probability as it is.
+    calibration : {'temperature', 'isotonic', 'none'}
+    alpha, delta, risk
+        The promise; see :func:`karyo_lib.uncertainty.choose_threshold`.
+    referral_confidence : float
+        Percent of the passes that must agree.
+    page_size : int
+        Side that pages are fitted to, pixels.
+    input_shape : tuple of int
+        Of the network.
+    seed : int
+    """
+
+    method: str = "network"
+    base: str = "VGG16"
+    trainable: str = "head"
+    epochs: int = 30
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    passes: int = 100
+    calibration: str = "temperature"
+    alpha: float = 0.05
+    delta: float = 0.10
+    risk: str = "cleared"
+    referral_confidence: float = 80.0
+    page_size: int = 416
+    input_shape: tuple[int, int, int] = (150, 150, 3)
+    seed: int = 2020
+
+    def recipe(self) -> Recipe:
+        """Return what of this the package keeps."""
+        return Recipe(
+            method=self.method,
+            page_size=self.page_size,
+            passes=self.passes,
+            referral_confidence=self.referral_confidence,
+            base=self.base,
+            trainable=self.trainable,
+            input_shape=self.input_shape,
+            seed=self.seed,
+        )
+
+
+def train_package(
+    data: str | os.PathLike,
+    settings: PackSettings | None = None,
+    *,
+    weights: str | Path | None = None,
+    reader: str | os.PathLike | None = None,
+    cache: FeatureCache | None = None,
+    progress: bool = True,
+    n_jobs: int = 1,
+) -> Package:
+    """Make a package from a folder of labelled karyograms.
+
+    Parameters
+    ----------
+    data : str or os.PathLike
+        Folders ``normal/`` and ``abnormal/``, or a ``metadata.csv``; see
+        :func:`karyo_lib.dataset.index.index_folder`. Name patients there: they are never shared between
+        training and calibration.
+    settings : PackSettings, optional
+    weights : path or 'random', optional
+        What the base starts from.
+    reader : path, optional
+        Folder of a reader of your own, for the method 'reading'.
+    cache : FeatureCache, optional
+        Activations that are kept: an interrupted training finds them again.
+    progress : bool
+    n_jobs : int
+        Threads that read images.
+
+    Returns
+    -------
+    Package
+
+    Raises
+    ------
+    ValueError
+        If the folder or the settings are not what is expected; the message says what is.
+    """
+    settings = settings or PackSettings()
+    recipe = settings.recipe()
+    index, quarantine = index_folder(data, progress=progress, n_jobs=n_jobs)
+    originals = index.assign(parent_id=index["image_id"], copy=0)
+    splits = make_splits(index, originals, settings.seed)
+    splits = splits[(splits["protocol"] == "grouped") & (splits["data"] == "original")]
+    check_no_leak(splits)
+    rows = splits.merge(index[["image_id", "path", "sha256"]], on="image_id", validate="1:1")
+    if recipe.method == "network":
+        source = resolve_weights(recipe.base, weights)
+        with tempfile.TemporaryDirectory() as folder:
+            fit, n_augmented = _fit(rows, index, Path(data), Path(folder), settings, source, cache, progress)
+        flat = get_flat_weights(_join(fit, source, settings))
+        package = Package(recipe, flat, Calibration(), None, None)
+        judge: Judge = NetworkJudge(recipe, flat)
+        told = _describe_network(fit, source, settings, n_augmented)
+        warning = source.warning
+    else:
+        judge = ReadingJudge(recipe, None if reader is None else _reader_files(Path(reader)))
+        package = Package(recipe, None, Calibration(), None, None, reader=_save_reader(judge))
+        # The reader learns nothing here: most karyograms can serve the promise.
+        rows = rows.assign(part=rows["part"].map({"train": "test", "val": "val", "test": "train"}))
+        told, warning = _describe_reading(), ""
+    looks, measures = _look_at_all(judge, rows, Path(data), recipe.page_size, progress)
+    return _finish(package, rows, looks, measures, settings, told, warning, len(quarantine))
+
+
+def _fit(
+    rows: pd.DataFrame,
+    index: pd.DataFrame,
+    data: Path,
+    folder: Path,
+    settings: PackSettings,
+    source: WeightsSource,
+    cache: FeatureCache | None,
+    progress: bool,
+) -> tuple[FitResult, int]:
+    size = (settings.page_size, settings.page_size)
+    prepared = prepare_dataset(index, data, folder / "pages", size=size, progress=progress)
+    part = rows.set_index("image_id")["part"]
+    training = prepared[prepared["image_id"].map(part) == "train"]
+    copies = augment_dataset(
+        training, folder / "pages", folder / "copies", seed=settings.seed, progress=progress
+    )
+    images = {row.image_id: read_image(folder / "copies" / row.path) for row in copies.itertuples()}
+    others = prepared[prepared["image_id"].map(part) != "train"]
+    images |= {row.image_id: read_image(folder / "pages" / row.path) for row in others.itertuples()}
+    split = pd.concat([
+        copies[["image_id", "label"]].assign(part="train"),
+        others[["image_id", "label"]].assign(part=others["image_id"].map(part)),
+    ])  # fmt: skip
+    condition = Condition("package", "package", "augmented", settings.base, settings.trainable)
+    how = TrainSettings(
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        input_shape=settings.input_shape,
+    )
+    return fit_condition(condition, images, split, how, source, cache, progress=progress), len(copies)
+
+
+def _join(fit: FitResult, source: WeightsSource, settings: PackSettings):
+    """Return the whole network: the base as it came, its trained tail on top."""
+    model = build_model(
+        settings.base,
+        source,
+        trainable=settings.trainable,
+        dropout=fit.settings.dropout,
+        input_shape=settings.input_shape,
+    )
+    for layer in fit.model.layers:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(layer.get_weights())
+    return model
+
+
+def _save_reader(judge: ReadingJudge) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        judge.reader.save(Path(folder))
+        return _reader_files(Path(folder))
+
+
+def _reader_files(folder: Path) -> dict[str, bytes]:
+    missing = [name for name in READER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"Expected a folder of Reader.save. Received {folder.name!r} without {missing}.")
+    return {name: (folder / name).read_bytes() for name in READER_FILES}
+
+
+def _look_at_all(
+    judge: Judge, rows: pd.DataFrame, data: Path, page_size: int, progress: bool
+) -> tuple[list[Look], np.ndarray]:
+    """Look at every original as screening will: the same steps, in the same order."""
+    looks: list[Look] = []
+    measures: list[np.ndarray] = []
+    batches = range(0, len(rows), judge.batch)
+    for start in tqdm(batches, "Looking at karyograms", unit="batch", disable=not progress):
+        pages = []
+        for path in rows["path"].iloc[start : start + judge.batch]:
+            pixels = read_image(data / path)
+            fitted = fit_page(pixels, (page_size, page_size))
+            measures.append(measure_page(fitted))
+            native = pixels if judge.native else None
+            pages.append(Page("", 1, fitted=fitted, shape=pixels.shape, native=native))
+        looks += judge.look(pages)
+    return looks, np.stack(measures)
+
+
+def _finish(
+    package: Package,
+    rows: pd.DataFrame,
+    looks: Sequence[Look],
+    measures: np.ndarray,
+    settings: PackSettings,
+    told: list[dict],
+    warning: str,
+    n_unusable: int,
+) -> Package:
+    part, y = rows["part"].to_numpy(), (rows["label"] == "abnormal").to_numpy().astype(int)
+    train, val, test = (part == name for name in ("train", "val", "test"))
+    raw = np.array([look.p for look in looks])
+    calibration = Calibration.fit(settings.calibration, raw[val], y[val])
+    embeddings = held_out = None
+    if looks[0].embedding is not None:
+        stacked = np.stack([look.embedding for look in looks])
+        embeddings, held_out = stacked[train], stacked[val]
+    reference = Reference.fit(measures[~test], embeddings, held_out)
+    p = calibration.transform(raw)
+    held_back = np.array([
+        is_held_back(
+            p[i],
+            measure_confidence(p[i], calibration.transform(look.passes)),
+            (*look.doubts, *reference.compare(measures[i], look.embedding)),
+            settings.referral_confidence,
+        )
+        for i, look in enumerate(looks)
+    ])  # fmt: skip
+    groups = rows["patient_id"].to_numpy()
+    promise = fit_promise(
+        p[test], held_back[test], y[test], groups[test],
+        alpha=settings.alpha, delta=settings.delta, risk=settings.risk, seed=settings.seed,
+    )  # fmt: skip
+    metrics = compute_metrics(y[test], p[test], groups=groups[test], seed=settings.seed)
+    sections = [
+        _describe_use(),
+        _describe_data(rows, n_unusable, package.recipe.method),
+        *told,
+        {
+            "title": "How good it is",
+            "text": ["On the calibration part, whose patients neither trained nor tuned anything."],
+            "rows": _metric_rows(metrics),
+        },
+        {
+            "title": "When a case is cleared",
+            "text": [
+                promise.sentence,
+                f"A case must also be like the training karyograms, and at least "
+                f"{settings.referral_confidence:g} % of the passes must agree. Of the {int(test.sum())} "
+                f"karyograms of the calibration part {int(held_back[test].sum())} are held back by these "
+                "rules or called abnormal.",
+                f"Calibration of the probability: {calibration.describe()}.",
+            ],
+            "rows": [],
+        },
+        {
+            "title": "What is unlike the training karyograms",
+            "text": [
+                f"Limits from {reference.n} karyograms. A page outside any of them is referred.",
+                "They catch pages that are plainly something else; they do not prove that a page is like "
+                "those of training.",
+            ],
+            "rows": [],
+        },
+        {
+            "title": "Made with",
+            "text": [],
+            "rows": [["", ""], *[[k, v] for k, v in {"karyo": __version__, **backend_facts()}.items()]],
+        },
+    ]
+    facts = {"title": f"karyo model, {package.recipe.method}", "warning": warning, "sections": sections}
+    return Package(package.recipe, package.weights, calibration, promise, reference, package.reader, facts)
+
+
+def _metric_rows(metrics: pd.DataFrame) -> list[list[str]]:
+    rows = [["Measure", "Value", "95 % interval", "Cases"]]
+    for row in metrics[metrics["metric"].isin(_METRICS)].itertuples():
+        value = "not defined" if np.isnan(row.value) else f"{row.value:.3f}"
+        interval = "" if np.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}"
+        rows.append([row.title, value, interval, str(row.n)])
+    return rows
+
+
+def _describe_use() -> dict:
+    return {
+        "title": "What it is for",
+        "text": [
+            "It sorts karyograms of one laboratory into cleared, abnormal and refer, to measure how far that "
+            "can be trusted. It names no abnormality to a patient and replaces no specialist.",
+            "It knows karyograms like those it was trained on: another laboratory, stain, microscope or "
+            "layout needs another model.",
+        ],
+        "rows": [],
+    }
+
+
+def _describe_data(rows: pd.DataFrame, n_unusable: int, method: str) -> dict:
+    used_for = {
+        "train": "training" if method == "network" else "limits of the page measures",
+        "val": "best epoch, calibration, limits" if method == "network" else "calibration, limits",
+        "test": "operating threshold and the numbers below",
+    }
+    table = [["Part", "Normal", "Abnormal", "Patients", "Used for"]]
+    for part, use in used_for.items():
+        some = rows[rows["part"] == part]
+        counts = some["label"].value_counts()
+        table.append([
+            {"train": "training", "val": "validation", "test": "calibration part"}[part],
+            str(counts.get("normal", 0)), str(counts.get("abnormal", 0)),
+            str(some["patient_id"].nunique()), use,
+        ])  # fmt: skip
+    digest = hashlib.sha256("\n".join(sorted(rows["sha256"])).encode()).hexdigest()
+    text = [f"{len(rows)} karyograms, split by patient. Digest of their files: {digest}."]
+    if n_unusable:
+        text.append(f"{n_unusable} files of the folder could not be used.")
+    return {"title": "What it was made from", "text": text, "rows": table}
+
+
+def _describe_network(
+    fit: FitResult, source: WeightsSource, settings: PackSettings, n_augmented: int
+) -> list[dict]:
+    best = fit.history.loc[fit.history["epoch"] == fit.best_epoch].iloc[0]
+    return [{
+        "title": "How it was trained",
+        "text": [
+            f"{fit.condition.base}, trained part: {fit.condition.trainable}; {n_augmented} training images "
+            f"after augmentation; {settings.epochs} epochs of batches of {settings.batch_size} at a learning "
+            f"rate of {settings.learning_rate:g}; epoch {fit.best_epoch} kept, validation AUC "
+            f"{best['val_auc']:.3f}. Confidence from {settings.passes} Monte Carlo dropout passes.",
+            f"Base weights: {source.purity}, {source.origin}, digest {source.digest[:16]}.",
+        ],
+        "rows": [],
+    }]  # fmt: skip
+
+
+def _describe_reading() -> list[dict]:
+    return [{
+        "title": "How it was trained",
+        "text": [
+            "The reader finds, names, counts and compares the chromosomes of a page. It was trained before; "
+            "here it was only calibrated."
+        ],
+        "rows": [],
+    }]  # fmt: skip

@@ -1,0 +1,156 @@
+"""What the training karyograms look like, to tell when a page is unlike all of them.
+
+Two looks: a few plain measures of the page, whose limits a user can read; and the distance to the nearest
+training karyograms among the network's features (Sun et al. 2022, ICML, "Out-of-distribution detection with
+deep nearest neighbors").
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+PAGE_MEASURES = {
+    "background": "background grey",
+    "contrast": "contrast of ink and background",
+    "ink": "share of the page that is ink",
+    "objects": "dark objects of a chromosome's size",
+    "object_ink": "share of the ink in objects of a chromosome's size",
+    "texture": "roughness of the background",
+}
+# No measure is so constant that a smaller difference would mean anything.
+_LEAST_SPREAD = np.array([8.0, 10.0, 0.01, 5.0, 0.05, 0.5])
+_MARGIN = 0.5  # of the range seen in training, on either side
+_DISTANCE_MARGIN = 1.15
+_OBJECT_AREA = (1e-4, 0.03)  # of the page
+
+
+def measure_page(page: np.ndarray) -> np.ndarray:
+    """Measure a page.
+
+    Parameters
+    ----------
+    page : ndarray of uint8, shape (H, W)
+        Fitted to the package's page size.
+
+    Returns
+    -------
+    ndarray of float64, shape (6,)
+        In the order of ``PAGE_MEASURES``; grey levels 0..255, shares 0..1, a count.
+    """
+    background = float(np.median(np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])))
+    cut, mask = cv2.threshold(page, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    ink = (mask > 0) != (background > cut)
+    n, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    areas = stats[1:n, cv2.CC_STAT_AREA] / page.size
+    fits = (areas >= _OBJECT_AREA[0]) & (areas <= _OBJECT_AREA[1])
+    contrast = background - float(np.median(page[ink])) if ink.any() else 0.0
+    rough = cv2.Laplacian(page, cv2.CV_32F)[~ink]
+    return np.array([
+        background,
+        contrast,
+        float(ink.mean()),
+        float(fits.sum()),
+        float(areas[fits].sum() / max(areas.sum(), 1e-9)),
+        float(np.log1p(np.abs(rough).mean())) if rough.size else 0.0,
+    ])  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Limits of what the training karyograms are like.
+
+    Attributes
+    ----------
+    low, high : tuple of float
+        Limits of each measure of ``PAGE_MEASURES``: the range seen, half as wide again on either side.
+    embeddings : ndarray of float32, shape (n, d)
+        Pooled features of the training karyograms, each of length 1; (0, 0) where there is no network.
+    neighbours : int
+        Neighbours whose mean distance counts.
+    limit : float
+        Largest distance of a karyogram that is like the training ones.
+    n : int
+        Karyograms it rests on.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    embeddings: np.ndarray
+    neighbours: int
+    limit: float
+    n: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "low", tuple(map(float, self.low)))
+        object.__setattr__(self, "high", tuple(map(float, self.high)))
+        if not len(self.low) == len(self.high) == len(PAGE_MEASURES) or self.neighbours < 1:
+            raise ValueError("Expected limits for each measure of a page. Received others.")
+        if not np.isfinite([*self.low, *self.high, self.limit]).all():
+            raise ValueError("Expected finite limits. Received others.")
+
+    @classmethod
+    def fit(
+        cls, measures: np.ndarray, embeddings: np.ndarray | None, held_out: np.ndarray | None, *, neighbours=3
+    ) -> "Reference":
+        """Take the limits.
+
+        Parameters
+        ----------
+        measures : ndarray, shape (N, 6)
+            Of the training and validation pages.
+        embeddings : ndarray, shape (n, d), or None
+            Of the training karyograms.
+        held_out : ndarray, shape (m, d), or None
+            Of karyograms that did not train: their largest distance, and 15 % more, is the limit. Distances
+            of the training ones to each other would be too small.
+        """
+        low, high = measures.min(axis=0), measures.max(axis=0)
+        margin = np.maximum(_MARGIN * (high - low), _LEAST_SPREAD)
+        if embeddings is None:
+            return cls(low - margin, high + margin, np.zeros((0, 0), np.float32), 1, 0.0, len(measures))
+        kept = _to_length_one(embeddings)
+        neighbours = min(neighbours, len(kept))
+        distances = [_distance(kept, e, neighbours) for e in _to_length_one(held_out)]
+        limit = _DISTANCE_MARGIN * max(distances)
+        return cls(low - margin, high + margin, kept, neighbours, float(limit), len(measures))
+
+    def distance(self, embedding: np.ndarray) -> float:
+        """Mean distance to the nearest training karyograms, 0 to 2."""
+        return _distance(self.embeddings, _to_length_one(embedding[None])[0], self.neighbours)
+
+    def compare(self, measures: np.ndarray, embedding: np.ndarray | None) -> tuple[str, ...]:
+        """Say in what a page is unlike the training karyograms; nothing where it is like them."""
+        found = []
+        for value, low, high, title in zip(
+            measures, self.low, self.high, PAGE_MEASURES.values(), strict=True
+        ):
+            if not low <= value <= high:
+                found.append(f"{title} {value:.3g}, expected {max(low, 0):.3g} to {high:.3g}")
+        if embedding is not None and len(self.embeddings):
+            distance = self.distance(embedding)
+            if not distance <= self.limit:
+                found.append(
+                    f"features {distance:.2f} from those of training, expected up to {self.limit:.2f}"
+                )
+        return (f"unlike the training karyograms: {'; '.join(found)}",) if found else ()
+
+    def describe(self) -> dict:
+        """Return all but the embeddings, as plain numbers."""
+        return {
+            "low": [round(v, 6) for v in self.low],
+            "high": [round(v, 6) for v in self.high],
+            "neighbours": self.neighbours,
+            "limit": self.limit,
+            "n": self.n,
+        }
+
+
+def _to_length_one(embeddings: np.ndarray) -> np.ndarray:
+    embeddings = np.asarray(embeddings, np.float32)
+    return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
+
+
+def _distance(kept: np.ndarray, embedding: np.ndarray, neighbours: int) -> float:
+    distances = np.linalg.norm(kept - embedding, axis=1)
+    return float(np.partition(distances, neighbours - 1)[:neighbours].mean())

@@ -1,0 +1,190 @@
+"""Pages in, results out: read in parallel ahead of the network, in order, with bounded memory."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from karyo_lib.screening.calibration import Calibration
+from karyo_lib.screening.cases import CaseFile, Page, list_files, read_pages
+from karyo_lib.screening.decision import Rule, decide
+from karyo_lib.screening.heatmap import crop_to_page, encode_heat
+from karyo_lib.screening.judges import Judge, Look, open_judge
+from karyo_lib.screening.package import Package, Recipe, load_package
+
+_AHEAD = 4  # files read ahead per worker
+_DIGITS = 4  # of probabilities: the last bits depend on the batch
+
+
+@dataclass(frozen=True)
+class Result:
+    """What screening says of one page.
+
+    Attributes
+    ----------
+    file, page : str, int
+        Name below the screened folder, and the page's number in the file from 1.
+    label : str
+        'normal', 'abnormal', or '' where the file could not be read.
+    probability : float
+        Calibrated probability of abnormal, 0 to 1; NaN where the file could not be read.
+    confidence : float
+        Percent of the Monte Carlo passes that agree with the label; NaN likewise.
+    decision, reason : str
+        'abnormal', 'refer', 'quarantined' or 'cleared', and why.
+    formula, evidence : str
+        Count formula and what differs (method reading).
+    notes : str
+        What a user should know of the file.
+    sha256 : str
+        Of the file; '' where it could not be read.
+    picture, heat : bytes
+        JPEG of the page, and PNG of what the decision rested on, to be laid over it; may be empty.
+    """
+
+    file: str
+    page: int
+    label: str
+    probability: float
+    confidence: float
+    decision: str
+    reason: str
+    formula: str = ""
+    evidence: str = ""
+    notes: str = ""
+    sha256: str = ""
+    picture: bytes = b""
+    heat: bytes = b""
+
+
+class Screener:
+    """Screens karyograms with a package, or with the reader that comes with karyo.
+
+    Parameters
+    ----------
+    model : Package, path or 'reading'
+        'reading' needs no training, but has no threshold with a promise: it clears nothing unless
+        `clear_below` is given.
+    workers : int, optional
+        Threads that read files; all processors by default.
+    clear_below : float, optional
+        Clear below this probability of abnormal instead of the package's threshold, without any promise.
+    method : {'network', 'reading'}, optional
+        ``method='reading'`` is another way to say ``model='reading'``.
+
+    Raises
+    ------
+    karyo_lib.screening.package.PackageError
+        If the file is no package that this karyo can use.
+    """
+
+    def __init__(
+        self,
+        model: Package | str | os.PathLike | None = None,
+        *,
+        workers: int | None = None,
+        clear_below: float | None = None,
+        method: str | None = None,
+    ):
+        if model in (None, "reading") and method in (None if model else "reading", "reading"):
+            model = Package(Recipe("reading", passes=0), None, Calibration(), None, None)
+        if model is None:
+            raise ValueError("Expected a package or method='reading'. Received neither.")
+        self.package = model if isinstance(model, Package) else load_package(model)
+        if method not in (None, self.package.recipe.method):
+            raise ValueError(
+                f"Expected a package of the method {method!r}. Received {self.package.recipe.method!r}."
+            )
+        if workers is not None and workers < 1:
+            raise ValueError(f"Expected at least 1 worker. Received {workers}.")
+        self.workers = workers or os.cpu_count() or 1
+        self.rule = Rule.from_promise(
+            self.package.promise, self.package.recipe.referral_confidence, clear_below
+        )
+        self.judge: Judge = open_judge(self.package)
+
+    def screen(self, paths: str | os.PathLike | Iterable[str | os.PathLike]) -> Iterator[Result]:
+        """Screen a folder (all files below it) or files, and yield results in that order.
+
+        A file that cannot be read gives a result with the decision 'quarantined'; a file of several pages one
+        result a page. No more than a few files are in memory at a time.
+        """
+        return self.screen_files(list_files(paths))
+
+    def screen_files(self, files: Iterable[CaseFile]) -> Iterator[Result]:
+        """Screen files that were listed before."""
+        batch: list[Page] = []
+        waiting = 0
+        for page in self._read_ahead(files):
+            batch.append(page)
+            waiting += not page.reason
+            if waiting == self.judge.batch or len(batch) >= 4 * self.judge.batch:
+                yield from self._judge(batch)
+                batch, waiting = [], 0
+        yield from self._judge(batch)
+
+    def _read_ahead(self, files: Iterable[CaseFile]) -> Iterator[Page]:
+        size, native = self.package.recipe.page_size, self.judge.native
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="karyo-read")
+        ahead: deque[Future[list[Page]]] = deque()
+        try:
+            for file in files:
+                ahead.append(pool.submit(lambda f: list(read_pages(f, size, native=native)), file))
+                if len(ahead) > _AHEAD * self.workers:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _judge(self, pages: list[Page]) -> list[Result]:
+        readable = [page for page in pages if not page.reason]
+        looks = iter(self.judge.look(readable) if readable else ())
+        return [_quarantine(page) if page.reason else self._decide(page, next(looks)) for page in pages]
+
+    def _decide(self, page: Page, look: Look) -> Result:
+        calibration, reference = self.package.calibration, self.package.reference
+        p = round(float(calibration.transform(np.array([look.p]))[0]), _DIGITS)
+        confidence = measure_confidence(p, calibration.transform(look.passes))
+        doubts = (*page.doubts, *look.doubts)
+        if reference is not None:
+            doubts = (*doubts, *reference.compare(page.measures, look.embedding))
+        decision = decide(p, confidence, doubts, self.rule)
+        heat = look.heat if self.judge.native else crop_to_page(look.heat, page.shape)
+        return Result(
+            file=page.name,
+            page=page.page,
+            label="abnormal" if p >= 0.5 else "normal",
+            probability=p,
+            confidence=confidence,
+            decision=decision.decision,
+            reason=decision.reason,
+            formula=look.formula,
+            evidence=look.evidence,
+            notes="; ".join(page.notes),
+            sha256=page.sha256,
+            picture=page.picture,
+            heat=encode_heat(heat) if heat.any() else b"",
+        )
+
+
+def measure_confidence(p: float, passes: np.ndarray) -> float:
+    """Return the percentage of calibrated passes that agree with the label of `p`; without any, from `p`."""
+    if passes.size == 0:
+        return round(100 * max(p, 1 - p), 1)
+    agree = float(np.mean((passes >= 0.5) == (p >= 0.5)))
+    return round(100 * agree, 1)
+
+
+def _quarantine(page: Page) -> Result:
+    nan = float("nan")
+    return Result(page.name, page.page, "", nan, nan, "quarantined", page.reason)
+
+
+def model_name(model: Package | str | os.PathLike) -> str:
+    """Return how a model is called in a worklist: its file's name, without the folder."""
+    return model if model == "reading" else Path(os.fspath(model)).name
