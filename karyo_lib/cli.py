@@ -14,6 +14,7 @@ from rich.console import Console
 
 from karyo_lib import __version__
 from karyo_lib.atomic import NoSpace, writing
+from karyo_lib.screening.commands import COMMANDS as SCREENING
 
 app = typer.Typer(
     name="karyo",
@@ -175,6 +176,10 @@ def draw(
             page.truth.to_csv(part, index=False)
     height, width = page.image.shape
     typer.echo(f"{output}: {page.formula}, {len(page.truth)} chromosomes, {width} x {height} px")
+
+
+for _command in SCREENING:
+    app.command()(_told_plainly(_command))
 
 
 def main() -> None:
