@@ -72,7 +72,10 @@ def train(
 
 def screen(
     model: Annotated[
-        str, typer.Argument(help="Model file from `karyo train`; or the word `reading`, which needs none.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Model file from `karyo train`; or the word `reading`, which needs none."
+        ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with karyograms, at any depth.")],
     output: Annotated[

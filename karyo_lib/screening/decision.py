@@ -126,7 +126,8 @@ def fit_promise(
             misses=0,
             bound=float("nan"),
             yield_share=0.0,
-            sentence=f"Every one of the {len(p)} calibration cases is referred before a threshold matters.",
+            sentence=f"No threshold can promise anything: all {len(p)} calibration cases are called abnormal "
+            "or referred before a threshold matters.",
         )
     if risk == "cleared":
         score, y, groups = p[~held_back], y_true[~held_back], groups[~held_back]

@@ -64,6 +64,9 @@
     } else stage.textContent = row.dataset.decision === "quarantined" ? "This file could not be read." : "No picture in this worklist.";
     var heat = stage.querySelector(".heat");
     overlay.hidden = !heat;
+    dialog.querySelector(".meaning").textContent = !heat ? "" : dialog.dataset.method === "reading" ?
+      "Marked: chromosomes whose number or banding speaks for an abnormality." :
+      "Coloured: what spoke most for \u201c" + JSON.parse(row.dataset.facts)[0][1] + "\u201d.";
     if (heat) { slider.value = 55; slider.oninput = function () { heat.style.opacity = slider.value / 100; }; }
     facts.textContent = "";
     JSON.parse(row.dataset.facts).forEach(function (fact) {
