@@ -74,11 +74,12 @@ def _thresholds(ink: np.ndarray) -> tuple[float, float]:
     """Low and high threshold; pale ends of chromosomes are kept, the grey of paper patches around them is
     not."""
     high = float(threshold_otsu(ink))
-    noise = 1.4826 * float(np.median(np.abs(ink - np.median(ink))))
+    faint = ink[(ink > 0) & (ink < 0.5 * high)]  # paper lighter than its surroundings is cut off at 0
+    noise = float(np.median(faint)) if faint.size else 0.0
     core = ink > high
     ring = ndimage.binary_dilation(core, iterations=5) & ~ndimage.binary_dilation(core, iterations=3)
     around = float(np.median(ink[ring])) if ring.any() else 0.0
-    low = max(0.4 * high, 5 * noise, around + 0.3 * (high - around))
+    low = max(0.4 * high, 3 * noise, around + 0.3 * (high - around))
     return min(low, 0.9 * high), high
 
 
@@ -101,7 +102,8 @@ def _typical_width(mask: np.ndarray) -> float:
     """Width of chromosomes that stand alone: a low quantile over the inked area, as touching ones look
     wider."""
     table = _widths(mask)
-    table = table[table.area > 12]
+    # a printed line is many times as long as it is wide, more than any chromosome
+    table = table[(table.area > 12) & (table.area < 25 * table.width**2)]
     if table.empty:
         return float("nan")
     table = table.sort_values("width")
@@ -187,10 +189,10 @@ def _below_rows(boxes: pd.DataFrame, width: float) -> np.ndarray:
     taller = high[None] > 1.3 * high[:, None]
     beside = ((y0[None] < y[:, None]) & (y1[None] > y[:, None]) & taller).any(1)
     gap = y0[:, None] - y1[None]
-    reach = 1.5 * width
+    reach = 8.0 * width
     under = (
         (gap > -0.3 * width)
-        & (gap < 2.5 * width)
+        & (gap < 4.0 * width)
         & (x0[None] - reach < x[:, None])
         & (x1[None] + reach > x[:, None])
     )
