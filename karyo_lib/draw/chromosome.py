@@ -1,7 +1,7 @@
 """Band profile of a chromosome, and the straight upright chromosome painted from it."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import SimpleNamespace
 
 import cv2
@@ -46,6 +46,22 @@ class BandPlan:
     @property
     def length(self) -> float:
         return float(self.edges[-1])
+
+    @cached_property
+    def stalk(self) -> np.ndarray:
+        """Which bands are stalks of satellites."""
+        return np.array([stain == "stalk" for stain in self.stain])
+
+    @cached_property
+    def variable(self) -> np.ndarray:
+        """Which bands differ in length from person to person: heterochromatin and stalks."""
+        return np.array([stain in ("stalk", "gvar") for stain in self.stain])
+
+    @cached_property
+    def satellite(self) -> np.ndarray:
+        """Which bands are satellites of acrocentric chromosomes."""
+        kinds = zip(self.stain, self.band, strict=True)
+        return np.array([stain == "gvar" and band.startswith("p13") for stain, band in kinds])
 
 
 @dataclass(frozen=True)
@@ -209,26 +225,13 @@ def paint_straight(
 def _band_edges(plan: BandPlan, look: SimpleNamespace, units: float, rng: np.random.Generator) -> np.ndarray:
     """Lay the bands out in pixels: polymorphic heterochromatin, local stretch, condensation of the whole."""
     lengths = np.diff(plan.edges)
-    polymorphic = np.array([stain in ("stalk", "gvar") for stain in plan.stain])
-    if polymorphic.any():
-        satellites = np.array(
-            [
-                stain == "stalk" or (stain == "gvar" and name.startswith("p13"))
-                for stain, name in zip(plan.stain, plan.band, strict=True)
-            ]
-        )
-        lengths = lengths * np.where(polymorphic, np.exp(0.2 * rng.standard_normal()), 1.0)
-        lengths = lengths * np.where(
-            satellites, np.clip(0.9 * np.exp(0.35 * rng.standard_normal()), 0.2, 1.6), 1.0
-        )
-    middles = (plan.edges[1:] + plan.edges[:-1]) / 2
-    knots = np.linspace(0, plan.length, 6)
-    lengths = lengths * np.exp(np.interp(middles, knots, 0.09 * rng.standard_normal(6)))
-    lengths = lengths * np.exp(0.06 * rng.standard_normal(len(lengths)))
-    scale = units * np.exp(look.condensation * rng.standard_normal()) * plan.length / lengths.sum()
-    if polymorphic.any():
-        scale *= lengths.sum() / plan.length
-    return np.concatenate([[0.0], np.cumsum(lengths * scale)])
+    if plan.variable.any():
+        lengths[plan.variable] *= np.exp(0.2 * rng.standard_normal())
+        lengths[plan.stalk | plan.satellite] *= np.clip(0.9 * np.exp(0.35 * rng.standard_normal()), 0.2, 1.6)
+    total = lengths.sum() * units * np.exp(look.condensation * rng.standard_normal())
+    stretch = cv2.resize(rng.standard_normal((6, 1)), (1, len(lengths)), interpolation=cv2.INTER_LINEAR)[:, 0]
+    lengths *= np.exp(0.09 * stretch + 0.06 * rng.standard_normal(len(lengths)))
+    return np.concatenate([[0.0], np.cumsum(lengths * (total / lengths.sum()))])
 
 
 def _profiles(
@@ -270,18 +273,21 @@ def _profiles(
     # Telomeres lie a little out of focus, some more than others.
     for tip in (u, edges[-1] - u) if not ring else ():
         presence *= 1 - rng.uniform(0, 0.35) * np.exp(-np.maximum(tip, 0) / (0.3 * width))
-    stalks = np.array([stain == "stalk" for stain in plan.stain])
-    if stalks.any():
-        narrow, faint = np.zeros_like(u), np.zeros_like(u)
+    if plan.stalk.any():
         amount = 1 - np.clip(look.fade * np.exp(0.3 * rng.standard_normal()), 0.03, 0.8)
-        for start, stop in zip(edges[:-1][stalks], edges[1:][stalks], strict=True):
-            narrow[(u > start) & (u < stop)] = 1.0
-        for start, stop, name, stain in zip(edges[:-1], edges[1:], plan.band, plan.stain, strict=True):
-            if stain == "gvar" and name.startswith("p13"):
-                faint[(u > start - width) & (u < stop)] = rng.uniform(0.1, 0.6)
+        narrow = _rows_between(u, edges, plan.stalk)
+        faint = rng.uniform(0.1, 0.6) * _rows_between(u + 0.5 * width, edges, plan.satellite)
         thickness *= 1 - rng.uniform(0.3, 0.5) * _blur(narrow, 0.12 * width)
-        presence *= 1 - np.clip(amount * _blur(narrow, 0.15 * width) + _blur(faint, 0.15 * width), 0, 0.97)
+        presence *= 1 - np.clip(_blur(amount * narrow + faint, 0.15 * width), 0, 0.97)
     return profile.astype(np.float32), thickness.astype(np.float32), presence.astype(np.float32)
+
+
+def _rows_between(u: np.ndarray, edges: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """1 at the rows of the chosen bands, else 0."""
+    rows = np.zeros_like(u)
+    for start, stop in zip(edges[:-1][chosen], edges[1:][chosen], strict=True):
+        rows[(u > start) & (u < stop)] = 1
+    return rows
 
 
 def _chromatids(
