@@ -272,7 +272,7 @@ def _profiles(
         thickness *= 1 - min(depth, 0.6) * np.exp(-np.square((u - at) / reach))
     # Telomeres lie a little out of focus, some more than others.
     for tip in (u, edges[-1] - u) if not ring else ():
-        presence *= 1 - rng.uniform(0, 0.35) * np.exp(-np.maximum(tip, 0) / (0.3 * width))
+        presence *= 1 - rng.uniform(0, 0.5) * np.exp(-np.maximum(tip, 0) / (0.3 * width))
     if plan.stalk.any():
         amount = 1 - np.clip(look.fade * np.exp(0.3 * rng.standard_normal()), 0.03, 0.8)
         narrow = _rows_between(u, edges, plan.stalk)
