@@ -79,7 +79,7 @@ def _thresholds(ink: np.ndarray) -> tuple[float, float]:
     core = ink > high
     ring = ndimage.binary_dilation(core, iterations=5) & ~ndimage.binary_dilation(core, iterations=3)
     around = float(np.median(ink[ring])) if ring.any() else 0.0
-    low = max(0.4 * high, 3 * noise, around + 0.3 * (high - around))
+    low = max(0.4 * high, min(3 * noise, 0.55 * high), around + 0.3 * (high - around))
     return min(low, 0.9 * high), high
 
 
@@ -99,15 +99,21 @@ def _widths(mask: np.ndarray) -> pd.DataFrame:
 
 
 def _typical_width(mask: np.ndarray) -> float:
-    """Width of chromosomes that stand alone: a low quantile over the inked area, as touching ones look
-    wider."""
-    table = _widths(mask)
-    # a printed line is many times as long as it is wide, more than any chromosome
-    table = table[(table.area > 12) & (table.area < 25 * table.width**2)]
-    if table.empty:
-        return float("nan")
-    table = table.sort_values("width")
-    return float(table.width.to_numpy()[np.searchsorted(table.area.cumsum(), 0.3 * table.area.sum())])
+    """Width of chromosomes that stand alone: a low quantile over the inked area; touching ones look wider."""
+    width = float("nan")
+    for _ in range(2):
+        table = _widths(mask)
+        # a printed line is many times as long as it is wide, more than any chromosome
+        table = table[(table.area > 12) & (table.area < 25 * table.width**2)].sort_values("width")
+        if table.empty:
+            break
+        width = float(table.width.to_numpy()[np.searchsorted(table.area.cumsum(), 0.3 * table.area.sum())])
+        # second look: the cleft between sister chromatids and pale bands do not make a chromosome thinner
+        reach = 2 * max(1, round(0.12 * width)) + 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+        mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel) > 0
+        mask = remove_small_holes(mask, max_size=int(0.5 * width**2))
+    return width
 
 
 def _resize(image: np.ndarray, scale: float) -> np.ndarray:
