@@ -242,14 +242,15 @@ def metrics_by_group(results: Results) -> pd.DataFrame:
 
 
 def thesis_map(run: Run) -> pd.DataFrame:
-    """Return each figure and table of the thesis, and the report and place that have ours."""
+    """Return each figure and table of the thesis, the report and place that have ours, and its picture."""
     rows = []
     for item in load_items():
+        drawn = item.ours and run.path("figures", f"{item.anchor}.png").exists()
         rows.append(
             {
                 "thesis": item.item,
+                "thumbnail": item.anchor if drawn else "",
                 "title": item.title,
-                "report": item.report if item.ours else "",
                 "place": f"{item.report}.html#{item.anchor}" if item.ours else "others' work, described only",
             }
         )
