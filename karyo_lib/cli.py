@@ -132,7 +132,10 @@ def run(
 @app.command()
 @_told_plainly
 def draw(
-    formula: Annotated[str, typer.Argument(help='Karyotype in ISCN, in quotes: "46,XX,t(9;22)(q34;q11.2)".')],
+    formula: Annotated[
+        str,
+        typer.Argument(metavar="FORMULA", help='Karyotype in ISCN, in quotes: "46,XX,t(9;22)(q34;q11.2)".'),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Image to write; PNG, JPEG, TIFF.")
     ],

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import math
 import numbers
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 HEADLINE = "application/vnd.karyo.headline+json"
 BANNER = "application/vnd.karyo.banner+json"
 FIGURE = "application/vnd.karyo.figure+json"
 RUN = "application/vnd.karyo.run+json"
 BANNER_KINDS = ("warning", "error", "info")
+_LONG = 36  # characters: a longer text in a table is set in several lines
+_PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
 
 
@@ -59,6 +63,18 @@ def format_number(value: Any, digits: int = 3) -> str:
         return f"{value:.{digits - 1}e}"
     places = digits if size < 1 else max(0, digits - 1 - int(math.log10(size)))
     return f"{value:.{places}f}"
+
+
+def thumbnail(path: Path, size: tuple[int, int]) -> str:
+    """Return an image, at most *size* (width, height) in px, as an address that needs no file."""
+    with Image.open(path) as image:
+        small = image.convert("RGBA")
+        small.thumbnail(size)
+        flat = Image.new("RGB", small.size, "white")
+        flat.paste(small, mask=small.getchannel("A"))
+    stream = io.BytesIO()
+    flat.save(stream, format="WEBP", quality=80)
+    return data_uri(stream.getvalue(), "image/webp")
 
 
 class Shown:
@@ -121,6 +137,7 @@ class Table(Shown):
     csv: bytes
     rows: int
     digits: int
+    pictures: dict[str, str] = field(default_factory=dict)  # figure name -> address of its thumbnail
 
     def __str__(self) -> str:
         title = f"{self.thesis + ': ' if self.thesis else ''}{self.caption}"
@@ -142,9 +159,11 @@ class Table(Shown):
             for column, is_number in zip(frame.columns, number, strict=True)
         )
         body = "".join(
-            "<tr>" + "".join(map(self._cell, row, number)) + "</tr>"
+            "<tr>" + "".join(map(self._cell, row, number, frame.columns)) + "</tr>"
             for row in frame.itertuples(index=False, name=None)
         )
+        if frame.empty:
+            body = f'<tr><td colspan="{max(len(frame.columns), 1)}">none</td></tr>'
         cut = len(self.frame) - len(frame)
         more = f" First {len(frame)} of {len(self.frame)} rows; the CSV has all." if cut else ""
         inside = len(self.csv) <= _CSV_INSIDE
@@ -160,12 +179,23 @@ class Table(Shown):
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
         )
 
-    def _cell(self, value: Any, is_number: bool) -> str:
-        text = html.escape(format_number(value, self.digits))
+    def _cell(self, value: Any, is_number: bool, column: Any) -> str:
+        text = str(value) if column == "seed" else format_number(value, self.digits)
         if not is_number:
-            return f"<td>{text}</td>"
+            long = " class=long" if len(text) > _LONG else ""
+            return f"<td{long}>{self._linked(text, column)}</td>"
         raw = "" if pd.isna(value) else repr(float(value))
         return f'<td class="number" data-value="{raw}">{text}</td>'
+
+    def _linked(self, text: str, column: Any) -> str:
+        """Return a text as HTML: a place in a report as a link, a figure in ``thumbnail`` as a picture."""
+        if column == "thumbnail":
+            address = self.pictures.get(text)
+            return f'<img class="karyo-thumbnail" src="{address}" alt="">' if address else ""
+        if found := _PLACE.fullmatch(text):
+            words = f"{found['report']}, {found['anchor']}" if found["anchor"] else found["report"]
+            return f'<a href="{html.escape(text)}">{html.escape(words)}</a>'
+        return html.escape(text)
 
 
 @dataclass(frozen=True)

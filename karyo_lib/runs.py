@@ -31,6 +31,7 @@ from karyo_lib.present import (
     Text,
     headline_items,
     static,
+    thumbnail,
 )
 from karyo_lib.settings import Profile, SettingsError, load_settings
 
@@ -38,7 +39,7 @@ FOLDERS = ("tables", "figures", "models", "data")
 # Read back as text even where all values look like numbers: '007' is a patient, '21' a chromosome.
 TEXT_COLUMNS = ("cell", "case", "chromosome", "copy_of", "iscn", "formula", "sha256", "slot")
 _HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG
-_HEAVY_PNG = 700_000  # bytes: above, the PNG goes to 256 colours
+_HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
 
 
 class MissingInput(FileNotFoundError):
@@ -319,7 +320,14 @@ class Run(Shown):
             csv=path.read_bytes(),
             rows=rows,
             digits=digits,
+            pictures=self._thumbnails(table.head(rows)),
         )
+
+    def _thumbnails(self, table: pd.DataFrame) -> dict[str, str]:
+        """Return figure name -> small picture, for the names in a column ``thumbnail``."""
+        names = table["thumbnail"].dropna().unique() if "thumbnail" in table else ()
+        paths = {name: self.path("figures", f"{name}.png") for name in names}
+        return {name: thumbnail(path, (160, 120)) for name, path in paths.items() if path.exists()}
 
     def headline(self, items: Sequence[Sequence[Any]]) -> Headline:
         """Return the opening numbers: ``(label, value, low, high, note)``, the last three optional."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from datetime import UTC, datetime
 from functools import cache
@@ -13,10 +11,9 @@ from typing import Any
 import jinja2
 import pandas as pd
 from nbformat import NotebookNode
-from PIL import Image
 
 from karyo_lib.atomic import writing
-from karyo_lib.present import Table
+from karyo_lib.present import Table, thumbnail
 from karyo_lib.report.content import Content, prepare
 from karyo_lib.report.order import Notebook
 from karyo_lib.report.page import TEMPLATES, assets
@@ -97,12 +94,7 @@ def _thumbnail(run: Run, content: Content) -> str | None:
     for figure in content.figures:
         path = run.dir / "figures" / f"{figure['name']}.png"
         if path.exists():
-            with Image.open(path) as image:
-                small = image.convert("RGB")
-                small.thumbnail(_THUMBNAIL)
-                stream = io.BytesIO()
-                small.save(stream, format="WEBP", quality=80)
-            return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+            return thumbnail(path, _THUMBNAIL)
     return None
 
 

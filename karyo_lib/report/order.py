@@ -12,16 +12,6 @@ import nbformat
 
 from karyo_lib.settings import SettingsError, suggest
 
-# Which notebooks' files each one reads: 05 lays its curves over those of 04, 07 reads all but the search.
-NEEDS = {
-    "02": ("01",),
-    "03": ("01", "02"),
-    "04": ("01", "02"),
-    "05": ("01", "02", "04"),
-    "06": ("01", "02", "04", "05"),
-    "07": ("01", "02", "04", "05", "06"),
-}
-
 
 @dataclass(frozen=True)
 class Notebook:
@@ -35,7 +25,8 @@ class Notebook:
     title : str
         Its first heading.
     needs : tuple of str
-        Names of the earlier notebooks whose files it reads.
+        Earlier notebooks whose files it reads, directly or through others. It names them in its code, as in
+        ``run.require("tables/splits.csv", made_by="02_augment")``.
     parameters : tuple of str
         Names assigned in its parameters cell.
     cells : int
@@ -63,19 +54,24 @@ def find_notebooks(folder: Path) -> tuple[Notebook, ...]:
             f"Expected notebooks named 01_..., 02_... in the folder {folder.name!r}. Received none: "
             "run karyo from a checkout of its repository."
         )
-    names = [path.stem for path in paths]
-    return tuple(_read(path, names[:place]) for place, path in enumerate(paths))
+    found: dict[str, Notebook] = {}
+    for path in paths:
+        found[path.stem] = _read(path, found)
+    return tuple(found.values())
 
 
-def _read(path: Path, earlier: list[str]) -> Notebook:
+def _read(path: Path, earlier: dict[str, Notebook]) -> Notebook:
     content = nbformat.read(path, as_version=4)
+    code = "\n".join(cell.source for cell in content.cells if cell.cell_type == "code")
     prose = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
     heading = re.search(r"^# +(.+)$", prose, re.MULTILINE)
+    named = {name for name in earlier if re.search(rf"[\"']{re.escape(name)}[\"']", code)}
+    needed = named.union(*(earlier[name].needs for name in named))
     return Notebook(
         name=path.stem,
         path=path,
         title=heading[1].strip() if heading else path.stem,
-        needs=tuple(name for name in earlier if name[:2] in NEEDS.get(path.stem[:2], ())),
+        needs=tuple(name for name in earlier if name in needed),
         parameters=parameters_of(content),
         cells=len(content.cells),
     )

@@ -25,6 +25,7 @@ LARGEST = 8_000_000  # bytes
 NOTICE = "Research tool, not a medical device. No diagnosis may rest on it."
 _HEADING = re.compile(r'<h([23])[^>]*\bid="([^"]+)"[^>]*>(.*?)</h\1>', re.DOTALL)
 _ANCHOR = re.compile(r'<a class="anchor-link"[^>]*>.*?</a>')
+_FIGURE = re.compile(r'<figure class="karyo karyo-figure".*?</figure>', re.DOTALL)
 _DOWNLOAD = re.compile(r'<a [^>]*\bdownload="(?P<name>[^"]+\.(?:png|svg))"[^>]*>')
 
 
@@ -58,7 +59,7 @@ def write_report(
 ) -> Content:
     """Write ``<name>.html`` into the run folder and return what it shows.
 
-    A report above 8 MB carries its figures once only; their downloads then lead to the ``figures`` folder.
+    In a report above 8 MB the downloads of figures lead to the ``figures`` folder.
     """
     clean = scrubber(run)
     content = prepare(executed, notebook.title, clean)
@@ -74,6 +75,7 @@ def write_report(
     body, _ = _exporter().from_notebook_node(content.notebook, resources={"karyo": told})
     body = _ANCHOR.sub("", body)  # headings keep their ids; a screen reader need not read a sign at each
     body = body.replace("<!-- contents -->", _contents(body))
+    body = _FIGURE.sub(_once, body)
     if len(body.encode()) > LARGEST:
         body = _DOWNLOAD.sub(r'<a download="\g<name>" href="figures/\g<name>">', body)
     with writing(run.dir / f"{notebook.name}.html") as part:
@@ -86,6 +88,16 @@ def write_skipped(
 ) -> None:
     """Write the report of a notebook that did not run, which says why."""
     write_report(run, notebook, new_notebook(), record, notebooks)
+
+
+def _once(figure: re.Match[str]) -> str:
+    """Leave out of a figure the download that is the image shown; the script takes it from there."""
+    shown = re.search(r'\bsrc="([^"]+)"', figure[0])[1]
+    return re.sub(
+        rf'<a download="([^"]+)" href="{re.escape(shown)}">',
+        r'<a data-shown="" download="\1" href="figures/\1">',
+        figure[0],
+    )
 
 
 def _contents(body: str) -> str:

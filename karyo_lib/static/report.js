@@ -42,6 +42,10 @@
     box.addEventListener("click", function () { box.close(); });
   }
 
+  document.querySelectorAll("a[data-shown]").forEach(function (link) {   // the page carries each image once
+    link.href = link.closest("figure").querySelector("img").src;
+  });
+
   window.addEventListener("beforeprint", function () {   // a printed page cannot be unfolded
     document.querySelectorAll(".provenance details").forEach(function (part) { part.open = true; });
   });

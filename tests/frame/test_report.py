@@ -18,7 +18,7 @@ from small_study import fake_engine, write_notebook
 from karyo_lib.report import execute, page
 from karyo_lib.report.content import without_progress
 from karyo_lib.report.kernel import execute as execute_one
-from karyo_lib.report.order import NEEDS, check_parameters, choose, find_notebooks
+from karyo_lib.report.order import check_parameters, choose, find_notebooks
 from karyo_lib.report.progress import Monitor, clock, duration, read_step
 from karyo_lib.report.records import Records
 from karyo_lib.report.scrub import scrubber
@@ -35,8 +35,13 @@ def test_notebooks_come_in_order_with_what_they_need(study):
     assert found[0].parameters == ("profile", "run_dir", "seed", "data", "bank", "weights")
 
 
-def test_no_notebook_needs_a_later_one():
-    assert all(needed < number for number, needs in NEEDS.items() for needed in needs)
+def test_what_is_needed_is_read_from_the_code_with_what_that_needs(tmp_path):
+    write_notebook(tmp_path, "01_a", "1")
+    write_notebook(tmp_path, "02_b", "run.require('x', made_by='01_a')")
+    write_notebook(tmp_path, "03_c", 'run.load_table("y", made_by="02_b")', "# of '04_d'")
+    write_notebook(tmp_path, "04_d", "1")
+    needs = [notebook.needs for notebook in find_notebooks(tmp_path)]
+    assert needs == [(), ("01_a",), ("01_a", "02_b"), ()]
 
 
 def test_only_takes_names_and_numbers(study):
@@ -192,7 +197,7 @@ def test_fresh_reruns_and_other_settings_take_nothing_over(fresh_study, capsys):
 def test_what_depends_on_a_failure_is_left_out_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(execute, "inspect_engine", fake_engine)
     write_notebook(tmp_path / "notebooks", "01_first", "raise OSError('no')")
-    write_notebook(tmp_path / "notebooks", "02_second", "run.text('never')")
+    write_notebook(tmp_path / "notebooks", "02_second", "run.require('x', made_by='01_first')")
     run = Run.open("smoke", run_dir=str(tmp_path / "run"))
     records = execute.run_study(run, folder=tmp_path / "notebooks")
     assert [record["status"] for record in records.values()] == ["failed", "skipped"]
