@@ -61,12 +61,12 @@ def find_centreline(mask: np.ndarray) -> np.ndarray:
         path = _principal_axis(points.astype(float), width)
     else:
         path = _medial_path(padded, distance)
-        along = _path_length(path)
+        along = path_length(path)
         inner = (along > 0.55 * width) & (along < along[-1] - 0.55 * width)
         path = path[inner] if inner.sum() >= 5 else _principal_axis(points.astype(float), width)
     if path[0, 0] > path[-1, 0]:
         path = path[::-1]
-    along = _path_length(path)
+    along = path_length(path)
     spline, _ = splprep(path.T, u=along, k=3, s=len(path) * (0.06 * width) ** 2)
     line = np.stack(splev(np.linspace(0, along[-1], max(int(along[-1] * 2), 8)), spline), 1)
     back = min(len(line) - 1, int(width))
@@ -101,7 +101,8 @@ def _farthest(mask: np.ndarray, start: tuple[int, int]) -> tuple[int, int]:
     return tuple(int(i) for i in np.unravel_index(costs.argmax(), costs.shape))
 
 
-def _path_length(path: np.ndarray) -> np.ndarray:
+def path_length(path: np.ndarray) -> np.ndarray:
+    """Return the distance covered at each point (n, 2) of a path, shape (n,)."""
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
 
 

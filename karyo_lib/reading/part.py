@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from karyo_lib.reading.straighten import find_centreline
+from karyo_lib.draw.centreline import find_centreline
 
 
 def singleness(mask: np.ndarray, width: float) -> float:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from karyo_lib.draw.centreline import chromosome_mask
 from karyo_lib.reading.straighten import (
     CHROMOSOME_WIDTH,
     STRIP_LENGTH,
     STRIP_WIDTH,
-    chromosome_mask,
     mask_width,
     straighten,
 )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from karyo_lib.draw.centreline import chromosome_mask
 from karyo_lib.reading.compare import align, homologue_pairs
 from karyo_lib.reading.count import (
     CountSettings,
@@ -18,7 +19,7 @@ from karyo_lib.reading.count import (
 from karyo_lib.reading.find import find_chromosomes, infer_slots
 from karyo_lib.reading.part import part_touching, singleness
 from karyo_lib.reading.position import align_slots, position_evidence
-from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH, chromosome_mask, straighten
+from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH, straighten
 from karyo_lib.reading.strips import CLASSES, straighten_cell
 
 
