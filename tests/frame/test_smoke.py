@@ -1,0 +1,82 @@
+"""All seven notebooks, run by the command in the smallest profile, and their reports opened."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+from test_browser import CONTRAST, keep, visit  # noqa: F401
+
+from karyo_lib.report.page import LARGEST
+from karyo_lib.report.records import Records
+from karyo_lib.thesis import load_items
+
+pytestmark = pytest.mark.timeout(1800)  # the run is made in the first test that asks for it
+
+
+@pytest.fixture(scope="module")
+def reports(smoke_run):
+    folder, done = smoke_run
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def test_command_ends_with_the_index(reports, smoke_run):
+    assert smoke_run[1].stdout.strip().splitlines()[-1] == str(reports / "index.html")
+
+
+def test_every_notebook_is_done_and_quiet(reports):
+    records = Records(reports)
+    for path in sorted(reports.glob("0*.html")):
+        record = records.read(path.stem)
+        assert record["status"] == "done", record["error"]
+        assert record["warnings"] == [], path.stem
+
+
+def test_reports_are_small_offline_and_without_paths(reports):
+    pages = sorted(reports.glob("*.html"))
+    assert len(pages) == 8
+    for path in pages:
+        text = path.read_text()
+        assert path.stat().st_size < LARGEST, path.name
+        assert not re.search(r"(?:src|href)\s*=\s*[\"'](?:https?:)?//", text), path.name
+        assert str(reports) not in text, path.name
+        assert not re.search(r"(?<![\w.$}~<-])/(?:root|home|tmp|Users)/\w", text), path.name
+
+
+def test_every_item_of_the_thesis_has_its_place(reports):
+    text = {path.name: path.read_text() for path in reports.glob("*.html")}
+    items = [item for item in load_items() if item.ours]
+    assert items
+    missing = [item.item for item in items if f'id="{item.anchor}"' not in text[f"{item.report}.html"]]
+    assert missing == []
+
+
+def test_links_between_reports_lead_somewhere(reports):
+    text = {path.name: path.read_text() for path in reports.glob("*.html")}
+    for name, content in text.items():
+        for page, anchor in re.findall(r'href="(\d\d_\w+\.html)(?:#([\w.-]+))?"', content):
+            assert page in text, f"{name} -> {page}"
+            assert not anchor or f'id="{anchor}"' in text[page], f"{name} -> {page}#{anchor}"
+
+
+def test_tables_and_provenance_are_whole(reports):
+    table = pd.read_csv(reports / "tables" / "table_5_1.csv")
+    assert len(table) >= 7
+    provenance = json.loads((reports / "provenance.json").read_text())
+    assert set(provenance["weights"]) == {"VGG16", "InceptionV3"}
+    assert not list(reports.rglob(".part-*"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_reports_open_without_complaint(reports, visit, scheme):  # noqa: F811
+    for path in sorted(reports.glob("*.html")):
+        page = visit(path, color_scheme=scheme)
+        page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+        assert page.evaluate(CONTRAST) == [], path.name
+        assert page.eval_on_selector_all("h1", "all => all.length") == 1
+        assert page.eval_on_selector_all("img:not([alt])", "all => all.length") == 0
+        ids = page.eval_on_selector_all("[id]", "all => all.map(one => one.id)")
+        assert len(ids) == len(set(ids)), path.name
+        page.eval_on_selector_all("details", "all => all.forEach(one => one.open = false)")
+        keep(page, f"smoke-{path.stem}-{scheme}")
