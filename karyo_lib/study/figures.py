@@ -20,7 +20,7 @@ from karyo_lib.models import build_model, count_parameters, describe_structure, 
 from karyo_lib.runs import Run
 from karyo_lib.study.confidence import Passes, uncertainties_of, wrong_cases
 from karyo_lib.study.copies import Copies, load_copy_images
-from karyo_lib.study.fits import PROTOCOLS, Fits, compute_run_aucs, resolve_run_weights
+from karyo_lib.study.fits import PROTOCOLS, Fits, compute_run_aucs, name_conditions, resolve_run_weights
 from karyo_lib.thesis import load_models
 from karyo_lib.uncertainty import UNCERTAINTIES
 
@@ -90,8 +90,7 @@ def _roc_panels(panels: dict[str, dict[str, pd.DataFrame]], colours: dict[str, s
 def leak_display(fits: Fits, controls: Fits) -> LeakDisplay:
     """Return the test AUC of every condition under every protocol, each single run a dot."""
     runs = pd.concat([compute_run_aucs(fits), compute_run_aucs(controls)], ignore_index=True)
-    titles = {c.key: c.title for c in CONDITIONS}
-    return LeakDisplay.from_runs(runs.assign(condition=runs["condition"].map(titles)))
+    return LeakDisplay.from_runs(runs.assign(condition=name_conditions(runs["condition"])))
 
 
 def threshold_display(fits: Fits, condition: str, protocol: str, threshold: float) -> OperatingPointDisplay:

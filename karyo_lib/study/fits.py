@@ -245,7 +245,14 @@ def measure_test(fits: Fits, resamples: int, repeat: int | None = None) -> pd.Da
 def metrics_table(fits: Fits, resamples: int) -> pd.DataFrame:
     """Return the metrics of Table 5.1 with intervals, one row a condition, protocol and metric."""
     table = measure_test(fits, resamples)
-    return table[table["metric"].isin(TABLE_METRICS)].drop(columns=["metric"])
+    table = table[table["metric"].isin(TABLE_METRICS)]
+    shown = table.assign(condition=name_conditions(table["condition"]), metric=table["title"])
+    return shown[["condition", "protocol", "metric", "value", "low", "high", "n", "method"]]
+
+
+def name_conditions(keys: pd.Series) -> pd.Series:
+    """Return the titles of condition keys, for tables that people read."""
+    return keys.map({condition.key: condition.title for condition in CONDITIONS})
 
 
 def compute_run_aucs(fits: Fits) -> pd.DataFrame:
@@ -285,6 +292,7 @@ def compare_with_frozen(run: Run, fits: Fits) -> pd.DataFrame:
         rows.append(compared.assign(condition=key, protocol=protocol, reference=reference))
     table = pd.concat(rows, ignore_index=True)
     table = table.rename(columns={"a": "frozen", "b": "fine_tuned"})
+    table = table.assign(condition=name_conditions(table["condition"]))
     return table[
         ["condition", "protocol", "frozen", "fine_tuned", "difference", "low", "high", "excludes_zero"]
     ]

@@ -27,6 +27,7 @@ from karyo_lib.study.fits import (
     compute_run_aucs,
     load_fits,
     measure_test,
+    name_conditions,
     resolve_run_weights,
 )
 from karyo_lib.thesis import (
@@ -148,14 +149,14 @@ def describe_study(results: Results) -> str:
     """Say in words what the run found, from its numbers: the leak, the best honest condition, the groups."""
     sentences = [describe_protocols(results.fits, results.controls)]
     aucs = results.metrics[results.metrics["metric"] == "roc_auc"]
-    titles = {c.key: c.title for c in CONDITIONS}
     grouped = aucs[aucs["protocol"] == "grouped"]
     sentences.append(
-        describe_best(grouped.assign(title=grouped["condition"].map(titles)), "Split by patient")
+        describe_best(grouped.assign(title=name_conditions(grouped["condition"])), "Split by patient")
     )
     if "group" in results.index.columns:
         by_group = metrics_by_group(results)
-        sentences.append(describe_groups(by_group[by_group["condition"] == headline_condition(results)]))
+        shown = name_conditions(pd.Series([headline_condition(results)]))[0]
+        sentences.append(describe_groups(by_group[by_group["condition"] == shown]))
     return "\n\n".join(sentences)
 
 
@@ -168,9 +169,8 @@ def describe_protocols(fits: Fits, controls: Fits) -> str:
 
 def describe_finetuning(comparison: pd.DataFrame) -> str:
     """Say in words whether fine-tuning helped once the leak is closed, from the paired differences."""
-    titles = {c.key: c.title for c in CONDITIONS}
     grouped = comparison[comparison["protocol"] == "grouped"]
-    table = grouped.assign(title=grouped["condition"].map(titles))
+    table = grouped.rename(columns={"condition": "title"})
     return describe_differences(table, baseline="the frozen base, split by patient")
 
 
@@ -238,6 +238,7 @@ def metrics_by_group(results: Results) -> pd.DataFrame:
         )
         tables.append(table.assign(condition=condition))
     table = pd.concat(tables, ignore_index=True)
+    table = table.assign(condition=name_conditions(table["condition"]))
     return table[["condition", *[column for column in table.columns if column != "condition"]]]
 
 
