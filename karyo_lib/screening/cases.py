@@ -128,7 +128,8 @@ def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list
             path = here / name
             if name.startswith(".") or name.lower() in _SYSTEM_FILES:
                 continue
-            outside = path.is_symlink() and not path.resolve().is_relative_to(root)
+            # realpath, unlike Path.resolve, bears links that lead to themselves
+            outside = path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root)
             reason = "symbolic link that leads out of the folder" if outside else ""
             found.append(CaseFile(_shown(path, folder), path, reason))
     return _tell_apart(sorted(found, key=lambda file: (file.name, os.fsencode(file.path))))

@@ -83,7 +83,7 @@ class Recipe:
             "page_size and input_shape": all(type(n) is int and 32 <= n <= 4096 for n in sides)
             and len(self.input_shape) == 3
             and self.input_shape[2] == 3,
-            "passes": type(self.passes) is int and (self.method == "reading") <= self.passes + 1 <= 10_001,
+            "passes": type(self.passes) is int and (self.method == "network") <= self.passes <= 10_000,
             "referral_confidence": 0 <= self.referral_confidence <= 100,
             "base and trainable": isinstance(self.base, str) and isinstance(self.trainable, str),
             "dropout": 0 <= self.dropout < 1,
