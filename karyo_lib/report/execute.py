@@ -122,9 +122,9 @@ class _Study:
         write_index(self.run, self.records, self.notebooks, self.provenance)
 
     def _one(self, notebook: Notebook, fresh: bool) -> None:
-        missing = [name for name in notebook.needs if self.told[name].get("status") in ("failed", "skipped")]
-        if missing:
-            self._skip(notebook, f"{', '.join(missing)} did not finish, and this one needs what it makes.")
+        failed = [name for name in notebook.needs if self.told[name].get("status") == "failed"]
+        if failed:  # needs are transitive: what was left out behind a failure names the failure
+            self._skip(notebook, f"{', '.join(failed)} did not finish, and this one needs what it makes.")
             return
         upstream = {
             path: told[2]
