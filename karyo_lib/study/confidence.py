@@ -1,12 +1,12 @@
-"""Notebook 06: Monte Carlo passes of every trained condition, and what each score is worth for referral."""
+"""Notebook 06: Monte Carlo passes of every trained condition, their price, and the thesis's tables."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from karyo_lib.evaluate import describe_referral
 from karyo_lib.features import FeatureCache, compute_features
 from karyo_lib.runs import MissingInput, Run
 from karyo_lib.sampling import sample_dropout
@@ -21,12 +21,12 @@ from karyo_lib.thesis import count_published_referrals, load_wrong_cases
 from karyo_lib.train import load_fit
 from karyo_lib.uncertainty import (
     PREDICTION_COLUMNS,
-    UNCERTAINTIES,
     CombinedScore,
     compute_scores,
     compute_uncertainties,
-    judge_scores,
 )
+
+PRICED = 12  # karyograms on which passes and forward pass are timed
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def sample_all(run: Run) -> Passes:
         known = ["image_id", "patient_id", "part", "y_true"]
         name = dict(zip(RUN_COLUMNS, (condition, protocol, repeat), strict=True))
         scores = pd.concat([rows[known], scores], axis=1).assign(**name)
-        scores, note = _combine(scores)
+        scores, note = combine_scores(scores)
         tables.append(scores)
         notes.append(name | {"note": note})
     scores = pd.concat(tables, ignore_index=True)
@@ -93,8 +93,6 @@ def sample_all(run: Run) -> Passes:
 def _sample(
     run: Run, condition: str, protocol: str, repeat: int, rows: pd.DataFrame, images: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, float]:
-    import time
-
     fit = load_fit(fit_store(run, condition, protocol, repeat))
     if fit is None:
         made_by = "05_finetune" if "frozen" not in condition else "04_transfer"
@@ -115,8 +113,8 @@ def _sample(
     return array, spent
 
 
-def _combine(scores: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Add the combined score, fitted on the validation rows alone."""
+def combine_scores(scores: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Add the combined score, fitted on the validation rows alone; returns what it rests on, too."""
     validation = scores[scores["part"] == "val"]
     model = CombinedScore().fit(validation, validation["y_true"].to_numpy())
     return scores.assign(combined=model.transform(scores)), model.note_
@@ -185,36 +183,38 @@ def uncertainties_of(scores: pd.DataFrame) -> pd.DataFrame:
     return compute_uncertainties(scores).assign(combined=scores["combined"])
 
 
-def score_table(passes: Passes, resamples: int) -> pd.DataFrame:
-    """Judge every score on all test images of a protocol, paired against the vote share."""
-    tables = []
-    for protocol in passes.scores["protocol"].unique():
-        test = passes.pool(protocol)
-        wrong = (test["label"] != test["y_true"]).to_numpy()
-        if not wrong.any():
+def price_passes(run: Run) -> pd.DataFrame:
+    """Measure what all passes cost beside one forward pass of the frozen base on the same karyograms.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a base: ``base, karyograms, passes, forward_seconds, passes_seconds, times_forward``, the last
+        being both together over the forward pass alone: the aim is at most 1.3.
+    """
+    images = list(load_image_map(run).values())[:PRICED]
+    rows = []
+    for key in load_fits(run, "transfer").summary["condition"].unique():
+        fit = load_fit(fit_store(run, key, "grouped", 0))
+        if fit is None or fit.condition.data != "augmented":
             continue
-        judged = judge_scores(
-            wrong, uncertainties_of(test), groups=test["patient_id"].to_numpy(), n_resamples=resamples
+        weights = resolve_run_weights(run, fit.condition.base)
+        fit.compute_features(images[:2], weights, progress=False)  # traces the base
+        sample_dropout(fit.model, fit.compute_features(images[:2], weights, progress=False), 2)
+        began = time.perf_counter()
+        features = fit.compute_features(images, weights, progress=False)
+        forward = time.perf_counter() - began
+        began = time.perf_counter()
+        sample_dropout(fit.model, features, run.settings.passes)
+        spent = time.perf_counter() - began
+        rows.append(
+            {
+                "base": fit.condition.base,
+                "karyograms": len(images),
+                "passes": run.settings.passes,
+                "forward_seconds": forward,
+                "passes_seconds": spent,
+                "times_forward": (forward + spent) / forward,
+            }
         )
-        judged = judged[judged["measure"] != "excess_aurc"]
-        tables.append(judged.assign(protocol=protocol, errors=int(wrong.sum()), images=wrong.size))
-    if not tables:
-        return pd.DataFrame(columns=["protocol", "score", "measure", "value", "low", "high"])
-    table = pd.concat(tables, ignore_index=True)
-    return table.assign(score=table["score"].map(UNCERTAINTIES))[
-        ["protocol", "score", "measure", "value", "low", "high", "difference", "difference_low",
-         "difference_high", "excludes_zero", "errors", "images"]
-    ]  # fmt: skip
-
-
-def describe_confidence(passes: Passes, resamples: int) -> str:
-    """Say in words what the combined score is worth against the vote share, split by patient."""
-    test = passes.pool("grouped")
-    wrong = (test["label"] != test["y_true"]).to_numpy()
-    judged = judge_scores(
-        wrong, uncertainties_of(test), groups=test["patient_id"].to_numpy(), n_resamples=resamples
-    )
-    return (
-        f"Split by patient, over all conditions: {describe_referral(judged)} A score can only order what a "
-        "model knows: where the model is near chance, so is its confidence."
-    )
+    return pd.DataFrame(rows)

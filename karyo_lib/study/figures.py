@@ -1,4 +1,4 @@
-"""Figures of notebooks 04 to 07: results -> displays, both protocols side by side."""
+"""Figures of notebooks 04, 05 and 07: results -> displays, both protocols side by side."""
 
 import numpy as np
 import pandas as pd
@@ -6,25 +6,17 @@ from sklearn.metrics import confusion_matrix
 
 from karyo_lib.conditions import CONDITIONS, get_condition
 from karyo_lib.displays.classification import (
-    CalibrationCurvesDisplay,
     ConfusionMatricesDisplay,
     OperatingPointDisplay,
     RocDisplay,
 )
-from karyo_lib.displays.confidence import RiskCoverageDisplay, ScoreHistogramDisplay
 from karyo_lib.displays.diagrams import StructureDisplay
 from karyo_lib.displays.dots import LeakDisplay
-from karyo_lib.displays.pages import ImageGridDisplay
 from karyo_lib.displays.style import PROTOCOL_TITLES, new_grid, style
 from karyo_lib.models import build_model, count_parameters, describe_structure, summarize_layers
 from karyo_lib.runs import Run
-from karyo_lib.study.confidence import Passes, uncertainties_of, wrong_cases
-from karyo_lib.study.copies import Copies, load_copy_images
 from karyo_lib.study.fits import PROTOCOLS, Fits, compute_run_aucs, name_conditions, resolve_run_weights
 from karyo_lib.thesis import load_models
-from karyo_lib.uncertainty import UNCERTAINTIES
-
-MOST_IMAGES = 12  # wrongly predicted pages shown
 
 
 def training_curves(fits: Fits, condition: str):
@@ -132,57 +124,3 @@ def structure_display(run: Run, *trainable: str) -> StructureDisplay:
             for what in trainable
         }
     )
-
-
-def wrong_images(copies: Copies, passes: Passes, condition: str, protocol: str):
-    """Return the pages of :func:`karyo_lib.study.confidence.wrong_cases`, in the order of its rows."""
-    cases = wrong_cases(passes, condition, protocol).head(MOST_IMAGES)
-    if cases.empty:
-        with style():
-            figure, axes = new_grid(None, 1, 1, height=0.6)
-        axes[0, 0].axis("off")
-        axes[0, 0].text(0, 0.5, "No test image was predicted wrongly.")
-        return figure
-    rows = copies.table.set_index("image_id").loc[cases["image"]].reset_index()
-    captions = [
-        f"{case.image}\n{case.predicted}, is {case.actual}\n{case.confidence_score:.0f} % of passes"
-        for case in cases.itertuples()
-    ]
-    return ImageGridDisplay.from_images(
-        load_copy_images(copies, rows), captions, labels=list(cases["actual"]), n_columns=4
-    )
-
-
-def score_histograms(passes: Passes, condition: str, protocol: str) -> ScoreHistogramDisplay:
-    """Return the vote shares of right and wrong predictions of a condition's test part."""
-    rows = passes.select(condition, protocol)
-    return ScoreHistogramDisplay.from_predictions(
-        rows["confidence"].to_numpy(), (rows["label"] != rows["y_true"]).to_numpy()
-    )
-
-
-def risk_coverage(passes: Passes, protocol: str, referral: float = 0.2) -> RiskCoverageDisplay:
-    """Return the risk-coverage curves of all scores over all conditions' test parts under a protocol."""
-    rows = passes.pool(protocol)
-    wrong = (rows["label"] != rows["y_true"]).to_numpy()
-    scores = uncertainties_of(rows)
-    return RiskCoverageDisplay.from_scores(wrong, scores.rename(columns=UNCERTAINTIES), referral=referral)
-
-
-def calibration(passes: Passes, protocol: str) -> CalibrationCurvesDisplay:
-    """Return the calibration of the mean probability by base network, augmented data."""
-    rows = passes.pool(protocol)
-    curves = {}
-    for key in ("augmented-vgg16-frozen", "augmented-inceptionv3-frozen"):
-        part = rows[rows["condition"] == key]
-        if len(part):
-            curves[get_condition(key).title] = (part["y_true"], part["p_mean"])
-    return CalibrationCurvesDisplay.from_predictions(curves)
-
-
-def referral_display(passes: Passes, condition: str, protocol: str, referred: float) -> RiskCoverageDisplay:
-    """Return the risk-coverage curves of one condition with the point at a share of referred cases."""
-    rows = passes.select(condition, protocol)
-    wrong = (rows["label"] != rows["y_true"]).to_numpy()
-    scores = uncertainties_of(rows)[["vote_share", "combined"]]
-    return RiskCoverageDisplay.from_scores(wrong, scores.rename(columns=UNCERTAINTIES), referral=referred)

@@ -1,0 +1,67 @@
+"""How unlike the training images an image is: what no probability of a classifier can tell."""
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+
+class Novelty:
+    """Distance to the nearest training images in the space of a base network's features.
+
+    A classifier is forced to answer, and may be sure of its answer to a page that is no karyogram at all;
+    the distance knows nothing of classes (Sun, Ming, Zhu and Li 2022, ICML).
+
+    Parameters
+    ----------
+    neighbours : int
+        The distance to this many nearest training images is averaged.
+    false_alarms : float
+        Share of known images that may be called novel, in (0, 1).
+
+    Attributes
+    ----------
+    threshold_ : float
+        Distances above it are novel.
+    """
+
+    def __init__(self, neighbours: int = 5, false_alarms: float = 0.05):
+        if neighbours < 1 or not 0 < false_alarms < 1:
+            raise ValueError(
+                "Expected at least 1 neighbour and a share of false alarms in (0, 1). Received "
+                f"{neighbours} and {false_alarms}."
+            )
+        self.neighbours, self.false_alarms = neighbours, false_alarms
+
+    @staticmethod
+    def _directions(features: np.ndarray) -> np.ndarray:
+        """Average over the picture, and keep the direction: its length grows with contrast."""
+        features = np.asarray(features, dtype=float)
+        pooled = features.mean(axis=tuple(range(1, features.ndim - 1))) if features.ndim > 2 else features
+        return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
+
+    def fit(self, train: np.ndarray, validation: np.ndarray) -> "Novelty":
+        """Remember the training images and set the threshold on others.
+
+        Parameters
+        ----------
+        train : ndarray of float, shape (N, ..., C)
+            Features of the training images; channels last.
+        validation : ndarray of float, shape (M, ..., C)
+            Of known images that did not train: the threshold is their conformal quantile, so that of new
+            images of the same kind at most ``false_alarms`` exceed it on average (Vovk et al. 2005). Where M
+            is too small for that, it is the largest distance seen.
+        """
+        directions = self._directions(train)
+        self.index_ = NearestNeighbors(n_neighbors=min(self.neighbours, len(directions))).fit(directions)
+        known = np.sort(self.transform(validation))
+        rank = int(np.ceil((known.size + 1) * (1 - self.false_alarms)))
+        self.threshold_ = float(known[min(rank, known.size) - 1])
+        return self
+
+    def transform(self, features: np.ndarray) -> np.ndarray:
+        """Return the mean distance of each image to its nearest training images, shape (N,)."""
+        distances, _ = self.index_.kneighbors(self._directions(features))
+        return distances.mean(axis=1)
+
+    def is_novel(self, features: np.ndarray) -> np.ndarray:
+        """Return which images are unlike the training images, bool, shape (N,)."""
+        return self.transform(features) > self.threshold_

@@ -1,0 +1,218 @@
+"""What notebook 06 tells, on scores made by hand: methods, calibration, promises, and who is referred."""
+
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from karyo_lib import study
+from karyo_lib.study.confidence import Passes, combine_scores, wrong_cases
+from karyo_lib.study.confidence_judgement import describe_ceiling
+from karyo_lib.study.confidence_methods import alter_pages
+from karyo_lib.study.confidence_promise import ALPHAS, HONEST, LEAKY
+from karyo_lib.study.confidence_shifts import NO_KARYOGRAMS, Shifts
+from karyo_lib.study.unseen import Unseen, _halve, draw_strangers, make_shifts
+from karyo_lib.uncertainty import choose_threshold, compute_scores
+
+VGG16 = "augmented-vgg16-frozen"
+
+
+def make_scores(rng, n=60, t=40, flipped=0.3, skill=3.0, split=(0.5, 0.5)) -> pd.DataFrame:
+    """Passes whose spread is larger where the truth is missed."""
+    y = rng.integers(0, 2, n)
+    wrong = rng.random(n) < flipped
+    centre = np.where(y ^ wrong, 1, -1) * np.where(wrong, 0.6, skill)
+    passes = 1 / (1 + np.exp(-(centre + rng.normal(size=(t, n)))))
+    names = [f"k{i:03}" for i in range(n)]
+    known = {"image_id": names, "patient_id": names, "y_true": y, "repeat": 0, "protocol": "grouped"}
+    table = compute_scores(passes).assign(**known, condition=VGG16)
+    table["part"] = np.where(np.arange(n) < split[0] * n, "val", "test")
+    return combine_scores(table)[0]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+@pytest.fixture
+def comparison(rng):
+    tables = [
+        make_scores(rng, flipped=share).assign(method=method, title=method)
+        for method, share in (("dropout", 0.3), ("bases", 0.2))
+    ]
+    scores = pd.concat(tables, ignore_index=True)
+    answers = pd.DataFrame(
+        {"method": ["dropout", "bases"], "condition": VGG16, "answers": [40, 10], "seconds": 1.0}
+    )
+    return study.Comparison(scores, answers, SimpleNamespace(pair=(VGG16,)))
+
+
+def test_one_table_holds_every_method_and_score(comparison):
+    table = study.method_table(comparison, 50)
+    assert len(table) == 2 * 7
+    for method, rows in table.groupby("method"):
+        test = comparison.pool(method, VGG16)
+        errors = int((test["label"] != test["y_true"]).sum())
+        assert set(rows["errors"]) == {errors}
+        found = ((test["label"] == 1) & (test["y_true"] == 1)).sum() / (test["y_true"] == 1).sum()
+        assert rows["sensitivity_before"].iloc[0] == pytest.approx(found)
+    votes = table[table["score"] == "Vote share (thesis)"]
+    np.testing.assert_array_equal(votes["against_votes"], 0)
+    assert (table["sensitivity_with_specialist"] >= table["sensitivity_before"] - 1e-12).all()
+
+
+def test_the_words_on_methods_say_what_the_table_says(comparison):
+    table = study.method_table(comparison, 50)
+    told = study.describe_methods(table)
+    assert f"{table['aurc'].min():.3f}" in told
+    table[["against_votes_low", "against_votes_high"]] = -0.2, -0.1
+    assert "excludes zero, in 2 of 2 methods" in study.describe_methods(table)
+    table[["against_votes_low", "against_votes_high"]] = -0.2, 0.1
+    assert "excludes zero, in 0 of 2 methods" in study.describe_methods(table)
+
+
+def test_the_ceiling_by_hand():
+    rows = pd.DataFrame(
+        {"y_true": [1, 1, 0, 0, 0, 0, 0, 0, 0, 1], "label": [0, 0, 1, 0, 0, 0, 0, 0, 0, 1],
+         "p_mean": np.linspace(0, 1, 10), "condition": VGG16, "repeat": 0}
+    )  # fmt: skip
+    told = describe_ceiling(rows)
+    assert "30% of the answers are wrong" in told
+    assert "a perfect score would catch 67% of the errors at 20% referral" in told
+    assert "25% of 8 labels normal, 50% of 2 labels abnormal" in told
+
+
+def test_calibration_looks_at_validation_alone(comparison):
+    before = study.calibrate(comparison)
+    scores = comparison.scores
+    flipped = scores.assign(y_true=np.where(scores["part"] == "test", 1 - scores["y_true"], scores["y_true"]))
+    after = study.calibrate(study.Comparison(flipped, comparison.answers, comparison.panel))
+    for column in ("before", "temperature", "isotonic"):
+        np.testing.assert_array_equal(before[column], after[column])
+    assert set(before["image_id"]) == set(comparison.pool("bases", VGG16)["image_id"])
+    table = study.calibration_table(before, 50)
+    brier = table[table["title"].str.contains("Brier")].set_index("calibration")["value"]
+    assert brier["before"] == pytest.approx(((before["before"] - before["y_true"]) ** 2).mean())
+    display = study.calibration_display(before)
+    assert list(display.displays_) == ["before", "temperature", "isotonic"]
+    plt.close(display.figure_)
+
+
+def test_wrong_cases_are_the_wrong_test_images_with_all_scores(rng):
+    scores = make_scores(rng)
+    passes = Passes(scores, pd.DataFrame({"note": [""]}), 40, 0.1)
+    table = wrong_cases(passes, VGG16, "grouped")
+    test = scores[scores["part"] == "test"]
+    assert set(table["image"]) == set(test.loc[test["label"] != test["y_true"], "image_id"])
+    assert table["confidence_score"].is_monotonic_increasing
+
+
+def test_the_same_page_is_altered_the_same_way_in_any_company(rng):
+    pages = list(rng.integers(0, 256, (3, 32, 32), dtype=np.uint8))
+    together, alone = alter_pages(pages, 1, 5), alter_pages(pages[2:], 1, 5)
+    np.testing.assert_array_equal(together[2], alone[0])
+    assert (alter_pages(pages, 2, 5)[0] != together[0]).any()
+
+
+# shifts
+
+
+def make_unseen(rng, n=24) -> Unseen:
+    patients = [f"P{i // 2}" for i in range(n)]  # two pages a patient
+    table = pd.DataFrame(
+        {"image_id": [f"u{i}" for i in range(n)], "patient_id": patients, "iscn": "46,XY",
+         "label": np.where(np.arange(n) % 6 < 2, "abnormal", "normal"), "seed": range(n), "source": "drawn"}
+    )  # fmt: skip
+    return Unseen(_halve(table, 1), rng.integers(0, 256, (n, 128, 128), dtype=np.uint8), "made", fresh=False)
+
+
+def test_no_patient_stands_in_both_halves_and_each_half_has_both_labels(rng):
+    table = make_unseen(rng).table
+    assert table.groupby("patient_id")["half"].nunique().max() == 1
+    assert (table.groupby("half")["y_true"].nunique() == 2).all()
+
+
+def test_shifts_alter_pages_and_keep_their_labels(rng):
+    unseen = make_unseen(rng)
+    run = SimpleNamespace(seed=1, bank="", settings=SimpleNamespace(image_size=128, level=550))
+    shifts = make_shifts(run, unseen)
+    pages, y = shifts["as trained"]
+    assert len(pages) == len(y) == (unseen.table["half"] == "check").sum()
+    blurred, _ = shifts["blur, 2 px"]
+    assert blurred.std() < pages.std()
+    noisy, y_noisy = shifts["noise, 15 % of pixels"]
+    assert len(noisy) == len(y_noisy)
+    assert set(y_noisy) == {0, 1}
+    assert shifts[NO_KARYOGRAMS][1] is None
+    fresh = Unseen(unseen.table, unseen.images, "made", fresh=True)
+    restyled, _ = make_shifts(run, fresh)["fluorescence, not trained on"]
+    assert np.median(restyled[0]) < 100  # bright chromosomes on black
+
+
+def test_strangers_differ_in_kind_and_are_the_same_again():
+    pages = draw_strangers(128, seed=4, of_a_kind=2)
+    assert pages.shape == (8, 128, 128)
+    assert pages.dtype == np.uint8
+    np.testing.assert_array_equal(pages, draw_strangers(128, seed=4, of_a_kind=2))
+    blank, text, photograph, metaphase = pages[0], pages[2], pages[4], pages[6]
+    assert blank.std() < 5 < text.std()
+    assert photograph.std() > 30
+    assert (metaphase < 128).any()
+
+
+def make_shift_scores(rng) -> pd.DataFrame:
+    tables = []
+    for name, flipped in (("as trained", 0.1), ("blur, 2 px", 0.5), (NO_KARYOGRAMS, 0.3)):
+        scores = make_scores(rng, n=30, flipped=flipped)
+        scores = scores.assign(
+            shift=name, method="dropout", title="Monte Carlo dropout", by_votes=scores["referred"],
+            by_combined=False, by_novelty=name == NO_KARYOGRAMS,
+        )  # fmt: skip
+        tables.append(scores.assign(y_true=np.nan) if name == NO_KARYOGRAMS else scores)
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_shift_table_and_words_by_hand(rng):
+    scores = make_shift_scores(rng)
+    shifts = Shifts(scores, {}, make_unseen(rng))
+    table = study.shift_table(shifts).set_index("pages")
+    blurred = scores[scores["shift"] == "blur, 2 px"]
+    assert table.loc["blur, 2 px", "error_rate"] == (blurred["label"] != blurred["y_true"]).mean()
+    assert np.isnan(table.loc[NO_KARYOGRAMS, "error_rate"])
+    assert table.loc[NO_KARYOGRAMS, "referred_combined_or_novelty"] == 1
+    told = study.describe_shifts(shifts)
+    assert "the distance to the training pages 100%" in told
+    assert "Under blur, 2 px the answers are wrong more often" in told
+    display = study.referral_by_shift(shifts)
+    assert {row for row, _ in display.dots_} == {"as trained", "blur, 2 px", NO_KARYOGRAMS}
+    plt.close(display.figure_)
+    curves = study.shift_risk_coverage(shifts)
+    assert set(curves.lines_) == {"as trained", "blur, 2 px"}
+    plt.close(curves.figure_)
+
+
+# promises
+
+
+def test_promises_given_broken_and_refused_are_told(rng):
+    y = np.r_[np.zeros(300, int), np.ones(60, int)]
+    good = np.r_[rng.uniform(0, 0.6, 300), rng.uniform(0.5, 1, 60)]
+    bad = rng.random(360)
+    promises = {(LEAKY, a): choose_threshold(good, y, alpha=a) for a in ALPHAS}
+    promises |= {(HONEST, a): choose_threshold(bad[:5], y[::72], alpha=a) for a in ALPHAS}
+    checks = pd.DataFrame(
+        [{"models": LEAKY, "alpha": 0.01, "checked_on": "patients not in the run", "n": 100, "n_cleared": 50,
+          "misses": 20, "rate": 0.4, "low": 0.26, "high": 0.55, "verdict": "broken"}]
+    )  # fmt: skip
+    result = study.Promises(promises, checks, {HONEST: "one half", LEAKY: "copies"})
+    assert result.strictest(LEAKY).alpha == min(a for (m, a), p in promises.items()
+                                                if m == LEAKY and p.threshold is not None)  # fmt: skip
+    table = study.promise_table(result)
+    assert len(table) == 2 * len(ALPHAS)
+    told = study.describe_promises(result)
+    assert "No threshold can promise" in told
+    assert "20 of 50 cleared are abnormal (40% [26%, 55%]), broken" in told
+    assert "**Broken**" in told
