@@ -199,8 +199,8 @@ def price_passes(run: Run) -> pd.DataFrame:
         if fit is None or fit.condition.data != "augmented":
             continue
         weights = resolve_run_weights(run, fit.condition.base)
-        fit.compute_features(images[:2], weights, progress=False)  # traces the base
-        sample_dropout(fit.model, fit.compute_features(images[:2], weights, progress=False), 2)
+        features = fit.compute_features(images, weights, progress=False)  # traces the base
+        sample_dropout(fit.model, features, 2)
         began = time.perf_counter()
         features = fit.compute_features(images, weights, progress=False)
         forward = time.perf_counter() - began

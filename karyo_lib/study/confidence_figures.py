@@ -48,7 +48,7 @@ def risk_coverage(passes: Passes, protocol: str, referral: float = 0.2) -> RiskC
     """Return the risk-coverage curves of all scores over all conditions' test parts under a protocol."""
     rows = passes.pool(protocol)
     wrong = (rows["label"] != rows["y_true"]).to_numpy()
-    scores = uncertainties_of(rows)
+    scores = uncertainties_of(rows).drop(columns="entropy")  # orders images as the mean probability does
     return RiskCoverageDisplay.from_scores(wrong, scores.rename(columns=UNCERTAINTIES), referral=referral)
 
 
