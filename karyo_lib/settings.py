@@ -38,7 +38,11 @@ class Profile:
     search_epochs: int = 15
     passes: int = 100  # Monte Carlo dropout
     referral_threshold: float = 80.0  # percent of agreeing votes below which a specialist reads
-    repeats: int = 5  # random splits
+    repeats: int = 10  # random splits on which the networks are trained
+    luck_repeats: int = 10  # random splits on which the linear probe is measured
+    shortcut_pages: int = 146  # karyograms of each set in which something beside them tells the label
+    largest_input: int = 416  # px, side of the largest network input that is tried
+    newer_bases: tuple[str, ...] = ()  # further bases that are tried, by their names in Keras
     bootstrap: int = 2000  # resamples behind an interval
     conditions: tuple[str, ...] = ()  # keys of the conditions to train; empty: all seven
 
@@ -52,7 +56,14 @@ class Profile:
 
 
 _CHOICES = {"level": (400, 550, 850), "groups": ("all", "numerical")}
-_LEAST = {"normal": 10, "abnormal": 10, "image_size": 150}  # fewer leaves a part of a split without one class
+_LEAST = {
+    "normal": 10,
+    "abnormal": 10,  # fewer leaves a part of a split without one class
+    "image_size": 150,
+    "luck_repeats": 2,
+    "shortcut_pages": 16,
+    "largest_input": 150,
+}
 
 
 def _check(name: str, value: Any) -> None:
@@ -60,7 +71,7 @@ def _check(name: str, value: Any) -> None:
     if kind == "tuple[str, ...]":
         good = isinstance(value, tuple) and all(isinstance(item, str) for item in value)
         if not good:
-            raise SettingsError(f"Expected {name} to be a tuple of condition keys. Received {value!r}.")
+            raise SettingsError(f"Expected {name} to be a tuple of names. Received {value!r}.")
         return
     wanted = {"int": int, "float": (int, float), "str": str}[kind]
     if isinstance(value, bool) or not isinstance(value, wanted):
@@ -92,6 +103,9 @@ PROFILES: dict[str, Profile] = {
         search_epochs=2,
         passes=20,
         repeats=1,
+        luck_repeats=3,
+        shortcut_pages=16,
+        largest_input=150,
         bootstrap=200,
     ),
     # Everything whole except the fine-tuning, which is short.
@@ -102,9 +116,10 @@ PROFILES: dict[str, Profile] = {
         epochs_full=4,
         search_trials=12,
         repeats=1,
+        shortcut_pages=60,
     ),
     # All of it.
-    "thesis": Profile(name="thesis"),
+    "thesis": Profile(name="thesis", newer_bases=("ResNet50V2", "EfficientNetV2B0", "ConvNeXtTiny")),
 }
 
 
