@@ -103,22 +103,26 @@ def describe_confidence(passes: Passes, resamples: int) -> str:
     judged = _judge(test, resamples)
     if judged is None:
         return "Split by patient, no answer is wrong: no score can be judged by the errors it catches."
+    caught = judged[(judged["score"] == "vote_share") & (judged["measure"] == f"caught_{RATE:.0%}"[:-1])]
+    votes = float(caught["value"].iloc[0])
     runs = test[["condition", "repeat"]].drop_duplicates().shape[0]
     wrong = test["label"] != test["y_true"]
     return (
         f"Split by patient, over {runs} fits with {int(wrong.sum())} errors in {len(test)} answers on "
         f"{test['image_id'].nunique()} karyograms of {test['patient_id'].nunique()} patients: "
-        f"{describe_referral(judged)} {describe_ceiling(test)}"
+        f"{describe_referral(judged)} {describe_ceiling(test, votes)}"
     )
 
 
-def describe_ceiling(test: pd.DataFrame) -> str:
+def describe_ceiling(test: pd.DataFrame, votes: float) -> str:
     """Say why a score catches what it catches: how common errors are, and which labels are wrong.
 
     Parameters
     ----------
     test : pandas.DataFrame
         ``y_true, label, p_mean, condition, repeat`` of test images.
+    votes : float
+        Share of the errors that the vote share catches.
     """
     wrong = (test["label"] != test["y_true"]).to_numpy()
     rate = wrong.mean()
@@ -132,9 +136,15 @@ def describe_ceiling(test: pd.DataFrame) -> str:
     by_label = ", ".join(
         f"{rate_of:.0%} of {count} labels {name}" for name, (rate_of, count) in called.items()
     )
+    reach = (
+        f" Twice what the vote share catches is {2 * votes:.0%}, more than a perfect score could: that aim is "
+        "out of reach until fewer answers are wrong."
+        if 2 * votes > best
+        else ""
+    )
     return (
         f"Why: {rate:.0%} of the answers are wrong, so that a perfect score would catch {best:.0%} of the "
-        f"errors at {RATE:.0%} referral and one that guesses {RATE:.0%}. Wrong are {by_label}. The models' "
+        f"errors at {RATE:.0%} referral and one that guesses {RATE:.0%}.{reach} Wrong are {by_label}. The models' "
         f"mean test AUC is {np.nanmean(aucs):.2f}: a score can only order what a model knows."
     )
 

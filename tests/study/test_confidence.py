@@ -79,7 +79,9 @@ def test_the_ceiling_by_hand():
         {"y_true": [1, 1, 0, 0, 0, 0, 0, 0, 0, 1], "label": [0, 0, 1, 0, 0, 0, 0, 0, 0, 1],
          "p_mean": np.linspace(0, 1, 10), "condition": VGG16, "repeat": 0}
     )  # fmt: skip
-    told = describe_ceiling(rows)
+    told = describe_ceiling(rows, votes=0.3)
+    assert "out of reach" not in told
+    assert "is 80%, more than a perfect score could" in describe_ceiling(rows, votes=0.4)
     assert "30% of the answers are wrong" in told
     assert "a perfect score would catch 67% of the errors at 20% referral" in told
     assert "25% of 8 labels normal, 50% of 2 labels abnormal" in told
