@@ -20,7 +20,8 @@ def test_quick_shortens_only_fine_tuning_search_and_repeats():
     quick, thesis = load_settings("quick").as_dict(), load_settings("thesis").as_dict()
     changed = {name for name in quick if quick[name] != thesis[name]}
     assert changed == {
-        "name", "epochs_last_block", "epochs_last_two_blocks", "epochs_full", "search_trials", "repeats"
+        "name", "epochs_last_block", "epochs_last_two_blocks", "epochs_full", "search_trials", "repeats",
+            "shortcut_pages", "newer_bases",
     }  # fmt: skip
     assert all(quick[name] < thesis[name] for name in changed - {"name"})
 
@@ -50,7 +51,7 @@ def test_settings_cannot_be_changed():
         (lambda: load_settings(learning_rate=0), "learning_rate to be above 0. Received 0"),
         (lambda: load_settings(learning_rate=float("nan")), "learning_rate to be above 0. Received nan"),
         (lambda: load_settings(level=500), "level to be one of 400, 550, 850. Received 500"),
-        (lambda: load_settings(conditions="a"), "conditions to be a tuple of condition keys. Received 'a'"),
+        (lambda: load_settings(conditions="a"), "conditions to be a tuple of names. Received 'a'"),
     ],
 )
 def test_errors_name_the_value_and_what_is_valid(call, said):
