@@ -6,14 +6,18 @@ paths, the model's too.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from karyo_lib.screening.cases import CaseFile
 from karyo_lib.screening.package import load_package
 from karyo_lib.screening.screener import Result, Screener
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 CHUNK = 32
 _AHEAD = 3  # chunks waiting per worker
@@ -62,17 +66,22 @@ def screen_on_cluster(
         digest = load_package(model).digest
         files = [replace(file, path=file.path.absolute()) for file in files]
         chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
-        waiting: deque = deque()
-        for chunk in chunks:
-            job = (screen_chunk, str(model.resolve()), digest, chunk, clear_below)
-            waiting.append(client.submit(*job, pure=False, retries=3))
-            if len(waiting) > _AHEAD * max(1, len(client.scheduler_info()["workers"])):
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+        for results in deal_out(client, screen_chunk, chunks, str(model.resolve()), digest, clear_below):
+            yield from results
 
 
-def screen_chunk(model: str, digest: str, files: list[CaseFile], clear_below: float | None) -> list[Result]:
+def deal_out(client: "Client", job: Callable, chunks: list, *settings: object) -> Iterator[list]:
+    """Yield ``job(chunk, *settings)`` of each chunk, in order, with a few chunks waiting per worker."""
+    waiting: deque = deque()
+    for chunk in chunks:
+        waiting.append(client.submit(job, chunk, *settings, pure=False, retries=3))
+        if len(waiting) > _AHEAD * max(1, len(client.scheduler_info()["workers"])):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def screen_chunk(files: list[CaseFile], model: str, digest: str, clear_below: float | None) -> list[Result]:
     """Screen a chunk of files: what a worker does."""
     return list(_screener(model, digest, clear_below).screen_files(files))
 

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from karyo_lib import __version__
 from karyo_lib.atomic import writing
 from karyo_lib.screening.cases import CaseFile, find_files
+from karyo_lib.screening.decision import Rule
 from karyo_lib.screening.journal import Journal
 from karyo_lib.screening.names import Names, read_patients, read_salt
 from karyo_lib.screening.package import Package, load_package
@@ -164,6 +165,7 @@ def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> 
         digest=package.digest or "unsaved",
         method=package.recipe.method,
         threshold=_describe_threshold(package, options.clear_below),
+        clears=Rule.from_promise(package.promise, 0, options.clear_below).clear_below is not None,
         warning=str(package.facts.get("warning", "")),
         screened=0,
         found=0,

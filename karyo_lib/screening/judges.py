@@ -18,7 +18,6 @@ from karyo_lib.screening.package import Package, Recipe
 from karyo_lib.weights import WeightsSource
 
 BATCH = 16
-_HIGH_SCORE = 0.0  # of a pair: rarer than 1 in 200 normal pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +125,10 @@ class ReadingJudge:
         reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
         table, evidence = reading.chromosomes, ""
         marked = np.zeros(len(table), bool)
-        if len(reading.pairs) and (reading.p_structural > 0.5 or reading.pairs["score"].max() > _HIGH_SCORE):
+        if len(reading.pairs):
             worst = reading.pairs.loc[reading.pairs["score"].idxmax()]
             marked[[int(worst["first"]), int(worst["second"])]] = True
-            evidence = f"the pair of {worst['chromosome']} differs, most at {worst['band']}"
+            evidence = f"most unlike pair: {worst['chromosome']}, at {worst['band']}"
         if reading.p_count > 0.5 and len(table):
             counts = table.loc[table["chromosome"] != "", "chromosome"].value_counts()
             males = counts.get("Y", 0) > 0

@@ -88,7 +88,8 @@ class PackSettings:
             method=self.method,
             page_size=self.page_size,
             passes=self.passes,
-            referral_confidence=self.referral_confidence,
+            # Without passes the confidence is the probability again, which has its own threshold.
+            referral_confidence=self.referral_confidence if self.passes else 0.0,
             base=self.base,
             trainable=self.trainable,
             input_shape=self.input_shape,
@@ -268,7 +269,7 @@ def _finish(
             p[i],
             measure_confidence(p[i], calibration.transform(look.passes)),
             (*look.doubts, *reference.compare(measures[i], look.embedding)),
-            settings.referral_confidence,
+            package.recipe.referral_confidence,
         )
         for i, look in enumerate(looks)
     ])  # fmt: skip
@@ -278,6 +279,7 @@ def _finish(
         alpha=settings.alpha, delta=settings.delta, risk=settings.risk, seed=settings.seed,
     )  # fmt: skip
     metrics = compute_metrics(y[test], p[test], groups=groups[test], seed=settings.seed)
+    needed = package.recipe.referral_confidence
     sections = [
         _describe_use(),
         _describe_data(rows, n_unusable, package.recipe.method),
@@ -291,10 +293,10 @@ def _finish(
             "title": "When a case is cleared",
             "text": [
                 promise.sentence,
-                f"A case must also be like the training karyograms, and at least "
-                f"{settings.referral_confidence:g} % of the passes must agree. Of the {int(test.sum())} "
-                f"karyograms of the calibration part {int(held_back[test].sum())} are held back by these "
-                "rules or called abnormal.",
+                "A case must also be like the training karyograms"
+                + (f", and at least {needed:g} % of the passes must agree" if needed else "")
+                + f". Of the {int(test.sum())} karyograms of the calibration part "
+                f"{int(held_back[test].sum())} are held back by these rules or called abnormal.",
                 f"Calibration of the probability: {calibration.describe()}.",
             ],
             "rows": [],

@@ -91,7 +91,9 @@ class Screener:
         method: str | None = None,
     ):
         if model in (None, "reading") and method in (None if model else "reading", "reading"):
-            model = Package(Recipe("reading", passes=0), None, Calibration(), None, None)
+            model = Package(
+                Recipe("reading", passes=0, referral_confidence=0.0), None, Calibration(), None, None
+            )
         if model is None:
             raise ValueError("Expected a package or method='reading'. Received neither.")
         self.package = model if isinstance(model, Package) else load_package(model)

@@ -40,6 +40,8 @@ class About:
         Of the model.
     method, threshold : str
         In words.
+    clears : bool
+        Whether there is a threshold below which cases are cleared.
     warning : str
         Of the model's weights; may be ''.
     screened, found : int
@@ -50,6 +52,7 @@ class About:
     digest: str
     method: str
     threshold: str
+    clears: bool
     warning: str
     screened: int
     found: int

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from screening_stubs import StubJudge, draw_bars, make_package
+from screening_stubs import SMALL, StubJudge, draw_bars, make_package
 
 from karyo_lib.dataset.recipe import AlphaRecipe, draw_dataset
 from karyo_lib.screening import judges, screener
 from karyo_lib.screening.package import Package, save_package
-from karyo_lib.screening.packing import PackSettings, train_package
+from karyo_lib.screening.packing import train_package
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "dataset"))  # bad_images
 
@@ -50,9 +50,6 @@ def drawn_dir(tmp_path_factory) -> Path:
     table = index.assign(file_name="pages/" + index["path"])
     table[["file_name", "label", "iscn", "patient_id"]].to_csv(folder / "metadata.csv", index=False)
     return folder
-
-
-SMALL = PackSettings(input_shape=(64, 64, 3), page_size=200, epochs=2, passes=8)
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@
     var heat = stage.querySelector(".heat");
     overlay.hidden = !heat;
     dialog.querySelector(".meaning").textContent = !heat ? "" : dialog.dataset.method === "reading" ?
-      "Marked: chromosomes whose number or banding speaks for an abnormality." :
+      "Marked: the most unlike pair, and chromosomes of an unusual number." :
       "Coloured: what spoke most for \u201c" + JSON.parse(row.dataset.facts)[0][1] + "\u201d.";
     if (heat) { slider.value = 55; slider.oninput = function () { heat.style.opacity = slider.value / 100; }; }
     facts.textContent = "";

@@ -1,0 +1,235 @@
+"""From labelled folder to worklist, with a real network; the worklist in a real browser; the command."""
+
+import csv
+import io
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from screening_stubs import SMALL
+from typer.testing import CliRunner
+
+from karyo_lib.cli import app
+from karyo_lib.screening import folder as folder_module
+from karyo_lib.screening.calibration import Calibration
+from karyo_lib.screening.decision import DECISIONS
+from karyo_lib.screening.folder import ScreenOptions, screen_folder
+from karyo_lib.screening.judges import NetworkJudge, set_flat_weights
+from karyo_lib.screening.package import Package, PackageError, load_package, save_package
+from karyo_lib.screening.packing import train_package
+from karyo_lib.screening.screener import Screener
+from karyo_lib.weights import resolve_weights
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="session")
+def trained_model(trained, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.karyo"
+    save_package(trained, path)
+    return path
+
+
+def test_training_keeps_its_parts_apart(trained):
+    card = {section["title"]: section for section in trained.facts["sections"]}
+    rows = card["What it was made from"]["rows"][1:]
+    assert sum(int(row[1]) + int(row[2]) for row in rows) == 22
+    assert "random" in trained.facts["warning"]
+    assert trained.promise.n == int(rows[2][1]) + int(rows[2][2]) or trained.promise.threshold is None
+    assert trained.reference.n == 22 - int(rows[2][1]) - int(rows[2][2])
+    assert not any("/" in text for section in trained.facts["sections"] for text in section["text"])
+
+
+def test_the_trained_network_comes_back_from_its_file(trained, trained_model, drawn_dir):
+    a = list(Screener(trained).screen(drawn_dir))
+    b = list(Screener(trained_model).screen(drawn_dir))
+    assert [repr(result) for result in a] == [repr(result) for result in b]  # nan is nan
+    judged = [r for r in a if r.label]
+    assert len(judged) == 22
+    assert all(0 <= r.probability <= 1 and 50 <= r.confidence <= 100 for r in judged)
+    assert all(r.picture[:2] == b"\xff\xd8" for r in judged)
+
+
+def test_probabilities_are_those_of_the_whole_network(trained, drawn_dir):
+    """The package's network, run in one piece by Keras, agrees with the judge where dropout is off."""
+    from dataclasses import replace
+
+    from karyo_lib.features import preprocess
+    from karyo_lib.models import build_model
+    from karyo_lib.screening.cases import find_files, read_pages
+
+    pages = [next(read_pages(f, 200)) for f in find_files(drawn_dir) if f.name.endswith("png")][:5]
+    recipe = trained.recipe
+    whole = build_model("VGG16", resolve_weights("VGG16", "random"), input_shape=recipe.input_shape)
+    set_flat_weights(whole, trained.weights)
+    inputs = preprocess("VGG16", [p.fitted for p in pages], recipe.input_shape)
+    expected = np.asarray(whole(inputs, training=False))[:, 0]
+    certain = NetworkJudge(replace(recipe, dropout=0.0), trained.weights)
+    np.testing.assert_allclose([look.p for look in certain.look(pages)], expected, atol=1e-5)
+    with pytest.raises(ValueError, match="weights for this network"):
+        set_flat_weights(whole, trained.weights[:-1])
+
+
+def test_training_again_gives_the_same_package(trained, drawn_dir, tmp_path):
+    again = train_package(drawn_dir, SMALL, weights="random", progress=False)
+    for name, package in (("a", trained), ("b", again)):
+        save_package(package, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_weights_of_another_network_are_refused(trained, tmp_path):
+    wrong = Package(trained.recipe, trained.weights[:1000], Calibration(), None, None)
+    save_package(wrong, tmp_path / "wrong.karyo")
+    with pytest.raises((PackageError, ValueError), match="weights for this network"):
+        Screener(tmp_path / "wrong.karyo")
+
+
+def test_ctrl_c_leaves_a_worklist_and_resume_completes_it(trained_model, drawn_dir, tmp_path):
+    """The command in a process of its own, interrupted once the first results are on the disk."""
+    many = tmp_path / "many"
+    many.mkdir()
+    page = next((drawn_dir / "pages").glob("*.png"))
+    for i in range(240):
+        (many / f"{i:03}.png").hardlink_to(page)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "karyo_lib.cli", "screen", str(trained_model), str(many), "-o", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    journal, deadline = out / "journal.jsonl", time.monotonic() + 120
+    while time.monotonic() < deadline and not (journal.is_file() and journal.stat().st_size > 20_000):
+        time.sleep(0.05)
+    # A shell that runs this in the background takes Ctrl-C away; being asked to end must do the same.
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors[-500:]
+    assert b"Stopped" in errors
+    done = len(_csv(out))
+    assert 0 < done < 240
+    assert "Not finished" in (out / "worklist.html").read_text()
+    screen_folder(trained_model, many, out, ScreenOptions(progress=False))
+    rows = _csv(out)
+    assert sorted(row["file"] for row in rows) == [f"{i:03}.png" for i in range(240)]
+    assert len({(r["probability"], r["decision"]) for r in rows}) == 1  # the same page every time
+
+
+def test_the_command_says_what_is_wrong(tmp_path, drawn_dir):
+    bad = tmp_path / "bad.karyo"
+    bad.write_bytes(b"no model")
+    result = CliRunner().invoke(app, ["screen", str(bad), str(drawn_dir), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "bad.karyo" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_dask_the_scheduler_option_says_so(trained_model, drawn_dir, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    options = ScreenOptions(progress=False, scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(ValueError, match=r"karyo\[cluster\]"):
+        screen_folder(trained_model, drawn_dir, tmp_path / "out", options)
+    with pytest.raises(ValueError, match="save it first"):
+        folder_module.screen_folder(load_package(trained_model), drawn_dir, tmp_path / "out", options)
+
+
+def _csv(out) -> list[dict]:
+    return list(csv.DictReader(io.StringIO((out / "worklist.csv").read_text(encoding="utf-8-sig"))))
+
+
+@pytest.fixture
+def mixed_out(stub, stub_model, pages_dir, tmp_path) -> Path:
+    content = (pages_dir / "page05.png").read_bytes()
+    (pages_dir / "<img src=x onerror=document.title=1>.png").write_bytes(content)
+    (pages_dir / "broken.png").write_bytes(b"nothing")
+    Image.fromarray(np.full((200, 300), 255, np.uint8)).save(pages_dir / "blank.png")
+    screen_folder(stub_model, pages_dir, tmp_path / "out", ScreenOptions(progress=False))
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM.name} is not on this machine")
+    with playwright.sync_playwright() as engine:
+        opened = engine.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_worklist_in_a_browser(browser, mixed_out, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((mixed_out / "worklist.html").as_uri())
+    rows = page.locator(".list tbody tr")
+    rank = {d: i for i, d in enumerate(DECISIONS)}
+
+    def column(name: str) -> list[str]:
+        return rows.evaluate_all(f"rows => rows.filter(r => !r.hidden).map(r => r.dataset.{name})")
+
+    assert rows.count() == 15
+    order = [rank[d] for d in column("decision")]
+    assert order == sorted(order)
+    # sort: highest probability first, then lowest; unread files stay last
+    page.get_by_role("button", name="P(abnormal)").click()
+    p = [float(v) for v in column("p") if v]
+    assert p == sorted(p, reverse=True)
+    assert column("p")[-2:] == ["", ""]
+    page.get_by_role("button", name="P(abnormal)").click()
+    assert [float(v) for v in column("p") if v] == sorted(p)
+    page.get_by_role("button", name="File", exact=True).click()
+    assert column("file")[-1] == "page11.png"
+    # filter
+    page.locator(".filter .quarantined").click()
+    assert set(column("decision")) == {"quarantined"}
+    page.locator(".filter .quarantined").click()
+    page.get_by_role("searchbox").fill("page0")
+    assert len(column("file")) == 10
+    assert page.locator(".shown").inner_text() == "10 of 15 cases"
+    page.get_by_role("searchbox").fill("no such")
+    assert page.locator(".empty").is_visible()
+    page.get_by_role("searchbox").fill("")
+    # a case: picture, heat map, facts, next
+    rows.nth(3).locator("button").click()
+    dialog = page.locator("dialog")
+    first = dialog.locator("h2").inner_text()
+    assert first == rows.nth(3).locator(".file").inner_text()
+    assert dialog.locator(".stage img").count() == 2
+    assert dialog.locator(".stage .seen").evaluate("i => i.complete && i.naturalWidth > 0")
+    dialog.locator("input[type=range]").fill("80")
+    assert dialog.locator(".stage .heat").evaluate("i => i.style.opacity") == "0.8"
+    page.keyboard.press("Escape")
+    rows.nth(3).locator("button").click()
+    dialog.get_by_role("button", name="Next").click()
+    assert dialog.locator("h2").inner_text() != first
+    dialog.get_by_role("button", name="Close").click()
+    assert not dialog.is_visible()
+    page.get_by_role("button", name="Heat maps").click()
+    assert page.locator(".list .heat").first.is_visible()
+    page.emulate_media(media="print")
+    assert not page.locator(".tools").is_visible()
+    assert page.title() == "karyo · worklist"
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [(mixed_out / "worklist.html").as_uri()]
+
+
+def test_the_card_is_whole_and_asks_for_nothing(trained, browser, tmp_path):
+    from karyo_lib.screening.card import render_card
+
+    markdown, html = render_card(trained.facts)
+    assert re.search(r"^\| ROC-AUC \|", markdown, re.MULTILINE)
+    (tmp_path / "card.html").write_text(html, encoding="utf-8")
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "card.html").as_uri())
+    assert page.locator("h2").count() == len(trained.facts["sections"])
+    assert len(asked) == 1
