@@ -103,7 +103,7 @@ def describe_confidence(passes: Passes, resamples: int) -> str:
     judged = _judge(test, resamples)
     if judged is None:
         return "Split by patient, no answer is wrong: no score can be judged by the errors it catches."
-    caught = judged[(judged["score"] == "vote_share") & (judged["measure"] == f"caught_{RATE:.0%}"[:-1])]
+    caught = judged[(judged["score"] == "vote_share") & (judged["measure"] == f"caught_{round(100 * RATE)}")]
     votes = float(caught["value"].iloc[0])
     runs = test[["condition", "repeat"]].drop_duplicates().shape[0]
     wrong = test["label"] != test["y_true"]
@@ -137,15 +137,15 @@ def describe_ceiling(test: pd.DataFrame, votes: float) -> str:
         f"{rate_of:.0%} of {count} labels {name}" for name, (rate_of, count) in called.items()
     )
     reach = (
-        f" Twice what the vote share catches is {2 * votes:.0%}, more than a perfect score could: that aim is "
-        "out of reach until fewer answers are wrong."
+        f" Twice what the vote share catches is {2 * votes:.0%}, more than a perfect score could: that aim "
+        "is out of reach until fewer answers are wrong."
         if 2 * votes > best
         else ""
     )
     return (
         f"Why: {rate:.0%} of the answers are wrong, so that a perfect score would catch {best:.0%} of the "
-        f"errors at {RATE:.0%} referral and one that guesses {RATE:.0%}.{reach} Wrong are {by_label}. The models' "
-        f"mean test AUC is {np.nanmean(aucs):.2f}: a score can only order what a model knows."
+        f"errors at {RATE:.0%} referral and one that guesses {RATE:.0%}.{reach} Wrong are {by_label}. The "
+        f"models' mean test AUC is {np.nanmean(aucs):.2f}: a score can only order what a model knows."
     )
 
 
