@@ -98,7 +98,7 @@ class _Study:
 
     def go(self, chosen: tuple[Notebook, ...], fresh: bool) -> dict[str, dict[str, Any]]:
         began = time.monotonic()
-        self.monitor.say(str(self.run))
+        self.monitor.say(f"{self.run}; looking at weights and inputs")
         engine = inspect_engine(self.run)
         self.engine = engine["engine"]
         self.shared = digests(self.run, engine)

@@ -44,7 +44,7 @@ def write_index(
 ) -> None:
     """Write the index from the records of the run folder, as far as they go."""
     clean = scrubber(run)
-    cards, banners, headlines = [], [], []
+    cards, banners, headlines, stale = [], [], [], []
     for notebook in notebooks:
         record = scrub(records.read(notebook.name), clean)
         executed = records.read_notebook(notebook.name) if record else None
@@ -55,10 +55,12 @@ def write_index(
                 banner for banner in content.banners if banner not in banners and banner["kind"] != "info"
             ]
             headlines = content.headlines or headlines  # the last notebook's are the study's
+            stale += [notebook.name] if _differs(record["provenance"], scrub(provenance, clean)) else []
     told = {
         "cards": cards,
         "banners": banners,
         "troubles": [card for card in cards if card["status"] in ("failed", "skipped", "running")],
+        "stale": stale,
         "headlines": headlines,
         "summary": _summary(run),
         "provenance": scrub(provenance, clean),
@@ -72,6 +74,11 @@ def write_index(
     told["history_json"] = json.dumps(told["history"]).replace("</", "<\\/")
     with writing(run.dir / "index.html") as part:
         part.write_text(_template().render(**told), encoding="utf-8")
+
+
+def _differs(made: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Tell whether a report was made from other settings or inputs than the run that the index is of."""
+    return any(made[key] != now[key] for key in ("settings", "seed", "karyograms", "digests"))
 
 
 def _card(run: Run, notebook: Notebook, record: dict[str, Any], content: Content | None) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Monitor:
         self.console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)
         self.expected = dict(expected)
         self.finished: list[str] = []
-        self.started = self.told = time.monotonic()
+        self.started = self.told = time.monotonic()  # again when the first notebook starts
         self.place, self.name, self.cells, self.cell, self.step = 0, "", 1, 0, ""
         self.live = (
             Progress(
@@ -107,6 +107,8 @@ class Monitor:
 
     def notebook(self, name: str, cells: int) -> None:
         """A notebook begins."""
+        if not self.name and not self.finished:
+            self.started = self.told = time.monotonic()
         self.place = list(self.expected).index(name) + 1
         self.name, self.cells, self.cell, self.step = name, max(cells, 1), 0, ""
         if not self.live:

@@ -192,4 +192,5 @@ def test_two_runs_are_compared(fresh_study, visit):
     said = page.text_content("#comparison")
     assert "seed20207" in said
     assert "Numbers: no difference" in said
+    assert "other settings or inputs than the latest run: 02_second, 04_fourth." in page.text_content("main")
     keep(page, "index-compare")

@@ -225,3 +225,22 @@ def test_anchors():
 def test_nothing_is_shown_outside_a_notebook(run, capsys):
     Run.open("smoke", run_dir=str(run.dir))
     assert capsys.readouterr() == ("", "")
+
+
+def test_table_links_places_and_shows_thumbnails(run):
+    _, ax = plt.subplots()
+    run.figure(ax, "curves", "Curves.")
+    table = pd.DataFrame(
+        {
+            "place": ["04_transfer.html#fig-4-8", "07_report.html", "04_transfer.html#<x>"],
+            "thumbnail": ["curves", "none_such", None],
+            "seed": [3012128320, 1, 2],
+        }
+    )
+    page = run.table(table, "map", "Where things are.").to_html()
+    assert '<a href="04_transfer.html#fig-4-8">04_transfer, fig-4-8</a>' in page
+    assert '<a href="07_report.html">07_report</a>' in page
+    assert "&lt;x&gt;" in page
+    assert page.count('<img class="karyo-thumbnail" src="data:image/webp;base64,') == 1
+    assert ">3012128320<" in page
+    assert ">none<" in run.table(table.head(0), "empty", "Nothing.").to_html()
