@@ -137,10 +137,11 @@ def describe_luck(luck: pd.DataFrame) -> str:
     table = luck_table(luck)
     grouped = table[table["protocol"] == "grouped"].assign(width=lambda t: t["max"] - t["min"])
     widest = grouped.loc[grouped["width"].idxmax()]
+    mean = format_interval(widest["mean"], widest["low"], widest["high"])
     told = (
         f"On {int(widest['runs'])} splits by patient of the same karyograms, "
-        f"{_titles()[widest['condition']]} (linear probe) has a test AUC anywhere from {widest['min']:.2f} to "
-        f"{widest['max']:.2f}, mean {format_interval(widest['mean'], widest['low'], widest['high'])}. "
+        f"{_titles()[widest['condition']]} (linear probe) has a test AUC anywhere from "
+        f"{widest['min']:.2f} to {widest['max']:.2f}, mean {mean}. "
         "One split, however it is drawn, shows one of these numbers."
     )
     reference = _titles()[REFERENCE]

@@ -19,7 +19,7 @@ STRENGTH = 0.1  # inverse of the penalty; fixed beforehand, so that no split cho
 
 
 def compute_pooled(run: Run, base: str, images: list[np.ndarray], side: int = INPUT_SHAPE[0]) -> np.ndarray:
-    """Return globally averaged features of pages at an input of `side` pixels, float32, shape (N, channels)."""
+    """Return globally averaged features of pages, float32 (N, channels), at an input of `side` pixels."""
     features = compute_features(
         base,
         resolve_run_weights(run, base),
