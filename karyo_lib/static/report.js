@@ -2,10 +2,12 @@
 (function () {
   var links = Array.prototype.slice.call(document.querySelectorAll(".contents a"));
   var targets = links.map(function (link) { return document.getElementById(decodeURIComponent(link.hash.slice(1))); });
+  var chosen = -1;   // the entry that was pressed, until the reader scrolls: the last headings may not reach the top
   function follow() {
     var place = 0;
     targets.forEach(function (target, i) { if (target && target.getBoundingClientRect().top < 120) place = i; });
     if (window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 4) place = links.length - 1;
+    if (chosen >= 0) place = chosen;
     links.forEach(function (link, i) {
       if (i === place) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
     });
@@ -15,6 +17,10 @@
     window.addEventListener("scroll", function () {
       if (!waiting) { waiting = true; requestAnimationFrame(function () { waiting = false; follow(); }); }
     }, { passive: true });
+    ["wheel", "touchmove", "keydown", "pointerdown"].forEach(function (kind) {
+      window.addEventListener(kind, function () { chosen = -1; }, { passive: true, capture: true });
+    });
+    links.forEach(function (link, i) { link.addEventListener("click", function () { chosen = i; follow(); }); });
     follow();
   }
 
