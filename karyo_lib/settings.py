@@ -61,7 +61,7 @@ _LEAST = {
     "abnormal": 10,  # fewer leaves a part of a split without one class
     "image_size": 150,
     "luck_repeats": 2,
-    "shortcut_pages": 16,
+    "shortcut_pages": 12,
     "largest_input": 150,
 }
 
@@ -104,7 +104,7 @@ PROFILES: dict[str, Profile] = {
         passes=20,
         repeats=1,
         luck_repeats=3,
-        shortcut_pages=16,
+        shortcut_pages=12,
         largest_input=150,
         bootstrap=200,
     ),

@@ -21,6 +21,7 @@ from karyo_lib.models import INPUT_SHAPE
 from karyo_lib.runs import Run
 from karyo_lib.study.collection import load_collection
 from karyo_lib.study.copies import load_splits
+from karyo_lib.study.facts import compute_honesty_facts
 from karyo_lib.study.fits import (
     TABLE_METRICS,
     Fits,
@@ -191,6 +192,7 @@ def _facts(run: Run, results: Results) -> dict[str, Any]:
     grouped, thesis = (results.metric(key, protocol, "roc_auc") for protocol in ("grouped", "thesis"))
     facts = compute_split_facts(results.index, load_splits(run))
     sources = {base: resolve_run_weights(run, base) for base in ("VGG16", "InceptionV3")}
+    facts |= compute_honesty_facts(run, results.fits)
     return facts | {
         "n_quarantined": len(run.load_table("quarantine", made_by="01_data")),
         "auc_grouped": grouped["value"],
@@ -209,9 +211,6 @@ def _facts(run: Run, results: Results) -> dict[str, Any]:
         "image_size": settings.image_size,
         "input_size": INPUT_SHAPE[0],
         "referral_threshold": settings.referral_threshold,
-        # The search and the choice of the epoch read the validation part alone, in code that has no other.
-        "search_blind": True,
-        "test_untouched": True,
         # The recipes print no annotation unless told to; of a folder of one's own nothing is known.
         "annotations_tell_label": None if run.source == "own" else False,
         "reference_standard": None
