@@ -22,7 +22,7 @@ def compute_honesty_facts(run: Run, fits: Fits) -> dict[str, Any]:
     """
     external = shortcut_table(run.load_table("shortcut_runs", made_by="04_transfer"))
     external = external.set_index(["trained_on", "test"]).loc[(TITLES["neutral"], ACROSS)]
-    helps = helps_table(run.load_table("what_helps_runs", made_by="05_finetune").fillna({"reference": ""}))
+    helps = helps_table(run.load_table("what_helps_runs", made_by="05_finetune"))
     helps = helps.set_index("title")
     ensemble, weighted = helps.loc["ensemble of both bases"], helps.loc["class weights"]
     trials = run.load_table("trials", made_by="03_hparam_bayes")

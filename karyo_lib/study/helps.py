@@ -137,6 +137,7 @@ def _predict(view: View, truth: pd.Series, train: set[str], test: np.ndarray, ba
 
 def helps_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean AUC, paired difference to the reference with interval, and seconds, a row a variant."""
+    table = table.fillna({"reference": ""})  # an empty text comes back from a file as missing
     means = summarise_runs(table, ["title"], test_share=TEST_SHARE).set_index("title")
     wide = table.pivot(index="repeat", columns="title", values="value")
     facts = table.drop_duplicates("title").set_index("title")
