@@ -7,7 +7,7 @@ batches that the whole network would see, and a training that was interrupted go
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from karyo_lib.atomic import writing
 from karyo_lib.backend import compile_options, keras
-from karyo_lib.models import DROPOUT, INPUT_SHAPE, seed_dropout, seed_head
+from karyo_lib.models import DROPOUT, INPUT_SHAPE, MOMENTUM, seed_dropout, seed_head
 
 METRICS = ("loss", "auc", "precision", "recall", "accuracy")
 """Columns of a history; each also with the prefix ``val_``."""
@@ -42,6 +42,8 @@ class TrainSettings:
         Seeds the head's initial weights, the order of the images and the dropout.
     dropout : float
         Rate of both dropout layers.
+    momentum : float
+        Of the moving averages of BatchNormalization; see :data:`karyo_lib.models.MOMENTUM`.
     patience : int or None
         Stop after so many epochs without a better validation AUC; None trains all epochs, as the thesis does.
     balanced : bool
@@ -57,6 +59,7 @@ class TrainSettings:
     batch_size: int = 16
     seed: int = 0
     dropout: float = DROPOUT
+    momentum: float = MOMENTUM
     patience: int | None = None
     balanced: bool = False
     optimizer: str = "adam"
@@ -143,7 +146,7 @@ class Trainer:
         train, validation : Examples
             Inputs of the model and labels.
         settings : TrainSettings
-            `optimizer`, `dropout` and `input_shape` are fixed by the model already.
+            `optimizer`, `dropout`, `momentum` and `input_shape` are fixed by the model already.
         checkpoint : path, optional
             ``.npz`` file written after every epoch; if it exists, training goes on from it. The caller
             vouches that it belongs to the same data and settings, and deletes it.
@@ -304,8 +307,3 @@ class _ProgressBar(keras.callbacks.Callback):
 
 def _class_weights(y: np.ndarray) -> dict[int, float]:
     return {label: len(y) / (2 * int(np.sum(y == label))) for label in (0, 1)}
-
-
-def describe_settings(settings: TrainSettings) -> dict:
-    """Return the settings by name, for provenance."""
-    return asdict(settings)

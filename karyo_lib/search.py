@@ -110,9 +110,7 @@ class HeadObjective:
     def __call__(self, learning_rate: float, batch_size: int) -> dict[str, float]:
         """Train once."""
         settings = replace(self.settings, learning_rate=learning_rate, batch_size=batch_size)
-        trainer = get_trainer(
-            self.base, "head", self.weights, settings.dropout, settings.input_shape, settings.optimizer
-        )
+        trainer = get_trainer(self.base, "head", self.weights, settings)
         history = trainer.fit(self.train, self.validation, settings).history
         if not np.isfinite(history[["loss", "val_loss"]].to_numpy()).all():
             raise DivergenceError(f"The loss was no finite number in epoch {len(history)}.")

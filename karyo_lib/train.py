@@ -180,14 +180,7 @@ def fit_condition(
         Examples(features[chosen], y[chosen])
         for chosen in (rows["part"] == part for part in ("train", "val"))
     )
-    trainer = get_trainer(
-        condition.base,
-        condition.trainable,
-        weights,
-        settings.dropout,
-        settings.input_shape,
-        settings.optimizer,
-    )
+    trainer = get_trainer(condition.base, condition.trainable, weights, settings)
     checkpoint = None
     if folder is not None and condition.fine_tuned:  # a frozen base trains in seconds
         checkpoint = folder / f"checkpoint-{key[:16]}.npz"
@@ -330,16 +323,27 @@ def _engine() -> tuple[str, str]:
     return keras.config.backend(), keras.config.dtype_policy().name
 
 
+def get_trainer(base: str, trainable: str, weights: WeightsSource, settings: TrainSettings) -> Trainer:
+    """Return the compiled tail of a condition; the last one is kept.
+
+    Repeats, protocols and search trials of one condition therefore trace it once.
+    """
+    fixed = (settings.dropout, settings.momentum, settings.input_shape, settings.optimizer)
+    return _compile_tail(base, trainable, weights, *fixed)
+
+
 @lru_cache(maxsize=1)
-def get_trainer(
+def _compile_tail(
     base: str,
     trainable: str,
     weights: WeightsSource,
     dropout: float,
+    momentum: float,
     input_shape: tuple[int, int, int],
     optimizer: str,
 ) -> Trainer:
-    """Compile the tail of a condition; kept, so that its repeats, protocols and trials trace it once."""
-    model = build_model(base, weights, trainable=trainable, dropout=dropout, input_shape=input_shape)
+    model = build_model(
+        base, weights, trainable=trainable, dropout=dropout, momentum=momentum, input_shape=input_shape
+    )
     _, tail = split_model(model, get_cut(base, trainable))
     return Trainer(tail, optimizer)

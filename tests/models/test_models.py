@@ -158,6 +158,17 @@ def test_dropout_of_zero_is_allowed_and_of_one_is_not(vgg16_random):
         build_model("VGG16", vgg16_random, dropout=1)
 
 
+def test_momentum_is_that_of_the_layers_that_are_trained(inception_random):
+    for trainable, expected in (("head", {0.99: 94, 0.8: 1}), ("all", {0.8: 95})):
+        model = build_model(
+            "InceptionV3", inception_random, trainable=trainable, momentum=0.8, input_shape=SMALL
+        )
+        momenta = [x.momentum for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+        assert {m: momenta.count(m) for m in set(momenta)} == expected
+    with pytest.raises(ValueError, match=r"momentum in \[0, 1\)\. Received 1"):
+        build_model("InceptionV3", inception_random, momentum=1)
+
+
 def test_choices_that_do_not_exist(vgg16_random, vgg16):
     with pytest.raises(ValueError, match=r"InceptionV3 with head, all trainable\. Received 'last-block'"):
         get_cut("InceptionV3", "last-block")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from karyo_lib import search
+from karyo_lib import train
 from karyo_lib.backend import keras
 from karyo_lib.fitting import DivergenceError, Examples, TrainSettings
 from karyo_lib.search import (
@@ -204,7 +204,7 @@ def test_trials_share_one_compiled_head_and_do_not_influence_each_other(objectiv
     compiled = []
     original = keras.Model.compile
     monkeypatch.setattr(keras.Model, "compile", lambda *a, **k: compiled.append(1) or original(*a, **k))
-    search.get_trainer.cache_clear()
+    train._compile_tail.cache_clear()
     points = [(1e-3, 16), (1e-1, 512), (1e-3, 16)]
     first, _, third = [objective(*point) for point in points]
     assert first == third

@@ -53,7 +53,7 @@ def test_a_condition_learns_and_says_what_it_did(fit, split, quick):
 def test_two_runs_are_equal_to_the_bit(fit):
     first = fit()
     other_seed = fit(settings=replace(first.settings, seed=2))
-    train.get_trainer.cache_clear()
+    train._compile_tail.cache_clear()
     second = fit()
     pd.testing.assert_frame_equal(first.predictions, second.predictions, check_exact=True)
     drop = {"columns": "seconds"}
