@@ -37,7 +37,7 @@ from karyo_lib.settings import Profile, SettingsError, load_settings
 
 FOLDERS = ("tables", "figures", "models", "data")
 # Read back as text even where all values look like numbers: '007' is a patient, '21' a chromosome.
-TEXT_COLUMNS = ("cell", "case", "chromosome", "copy_of", "iscn", "formula", "sha256", "slot")
+TEXT_COLUMNS = ("cell", "case", "chromosome", "copy_of", "iscn", "donor", "formula", "sha256", "slot")
 _HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG
 _HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
 
