@@ -84,7 +84,8 @@ def luck_table(luck: pd.DataFrame) -> pd.DataFrame:
 
     The interval of the mean allows for the karyograms that the splits share (Nadeau and Bengio 2003).
     """
-    return summarise_runs(luck, ["condition", "protocol"], test_share=TEST_SHARE)
+    table = summarise_runs(luck, ["condition", "protocol"], test_share=TEST_SHARE)
+    return table.assign(low=table["low"].clip(lower=0), high=table["high"].clip(upper=1))
 
 
 def compare_on_splits(luck: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:

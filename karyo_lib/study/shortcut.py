@@ -126,7 +126,7 @@ def shortcut_examples(shortcuts: Shortcuts) -> ImageGridDisplay:
     rows = index[index["image_id"] == first].set_index("set").loc[[*TITLES]].reset_index()
     return ImageGridDisplay.from_images(
         load_pages(rows, shortcuts.folder),
-        [TITLES[name] for name in rows["set"]],
+        [TITLES[name].replace(", ", ",\n") for name in rows["set"]],
         labels=list(rows["label"]),
         n_columns=3,
     )
@@ -216,6 +216,7 @@ def shortcut_table(table: pd.DataFrame) -> pd.DataFrame:
     summary = summarise_runs(kept, ["trained_on", "test"], test_share=1 / FOLDS)
     order = [(name, kind) for name in TRAINED for kind in (WITHIN, ACROSS)]
     summary = summary.set_index(["trained_on", "test"]).loc[order].reset_index()
+    summary = summary.assign(low=summary["low"].clip(lower=0), high=summary["high"].clip(upper=1))
     return summary.assign(trained_on=summary["trained_on"].map(TITLES))[
         ["trained_on", "test", "mean", "low", "high", "sd", "runs"]
     ]
@@ -258,26 +259,25 @@ def describe_shortcuts(table: pd.DataFrame) -> str:
             "on unseen lab styles without a shortcut."
         )
     dirty, cleaned = (rows.loc[(TITLES[name], WITHIN)] for name in ("annotated", "annotated-clean"))
-    gone = cleaned["low"] <= 0.5
+    if not dirty["low"] > 0.5:
+        sentences.append(
+            "The annotations are not shown to be used on so few pages: cleaning cannot be judged."
+        )
+        return " ".join(sentences)
+    left = (
+        "cannot be told from chance"
+        if cleaned["low"] <= 0.5
+        else "is above chance: cleaning leaves traces, or the chromosomes themselves are read"
+    )
     sentences.append(
         f"Once arrows, boxes, titles and labels are found and painted over, {_told(dirty)} becomes "
-        f"{_told(cleaned)} "
-        + (
-            "on pages of the same kind: what is left cannot be told from chance."
-            if gone
-            else "on pages of the same kind: cleaning leaves traces that still tell the label."
-            if cleaned["mean"] > 0.5 + (dirty["mean"] - 0.5) / 4
-            else "on pages of the same kind."
-        )
+        f"{_told(cleaned)} on pages of the same kind: what is left {left}."
     )
     outside, clean = (rows.loc[(TITLES[name], ACROSS)] for name in ("annotated", "annotated-clean"))
+    back = "and gives" if clean["low"] > max(0.5, outside["mean"]) else "but gives no shown"
     sentences.append(
-        f"On unseen styles cleaning changes the AUC by {clean['mean'] - outside['mean']:+.2f}: "
-        + (
-            "it gives performance back."
-            if clean["low"] > max(0.5, outside["mean"])
-            else "it takes the false score away, but gives no shown performance back."
-        )
+        f"On unseen styles cleaning changes the AUC by {clean['mean'] - outside['mean']:+.2f}: it takes the "
+        f"false score away, {back} performance back."
     )
     return " ".join(sentences)
 
