@@ -151,9 +151,14 @@ def helps_table(table: pd.DataFrame) -> pd.DataFrame:
 def helps_display(table: pd.DataFrame) -> MetricsForestDisplay:
     """Return the paired difference of each switch to its reference, with intervals."""
     rows = helps_table(table).dropna(subset="difference")
-    rows = rows.assign(value=rows["difference"], title=rows["title"] + " less " + rows["reference"])
+    rows = rows.assign(
+        value=rows["difference"],
+        title=rows["title"].where(
+            rows["reference"] == BASELINE, rows["title"] + " less " + rows["reference"]
+        ),
+    )
     return MetricsForestDisplay.from_table(
-        rows, label="Difference in test AUC, split by patient", reference=(0.0, "no difference")
+        rows, label=f"Difference in test AUC to {BASELINE}", reference=(0.0, "no difference")
     )
 
 
@@ -221,7 +226,7 @@ def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
         Variant("ensemble of both bases", tuple(plain.values()), BASELINE, False, both_bases, mixed),
         Variant("per-pair augmentation", (pairs["VGG16"],), BASELINE, False, seconds["VGG16"], vgg),
         Variant("compact layout", (compact["VGG16"],), BASELINE, False, seconds["VGG16"] + find_seconds, vgg),
-        Variant("compact, per-pair, class weights and ensemble together", tuple(together.values()), BASELINE,
+        Variant("these four together", tuple(together.values()), BASELINE,
                 True, both_bases + find_seconds, mixed),
     ]  # fmt: skip
     for base, side in _larger_inputs(run):
