@@ -61,7 +61,7 @@ def format_number(value: Any, digits: int = 3) -> str:
     size = abs(value)
     if size != 0 and (size < 1e-3 or size >= 1e6):
         return f"{value:.{digits - 1}e}"
-    places = digits if size < 1 else max(0, digits - 1 - int(math.log10(size)))
+    places = digits if size <= 1 else max(0, digits - 1 - int(math.log10(size)))
     return f"{value:.{places}f}"
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from nbformat import NotebookNode
 
 from karyo_lib.atomic import writing
-from karyo_lib.present import Table, thumbnail
+from karyo_lib.present import Table, format_number, thumbnail
 from karyo_lib.report.content import Content, prepare
 from karyo_lib.report.order import Notebook
 from karyo_lib.report.page import TEMPLATES, assets
@@ -23,6 +23,7 @@ from karyo_lib.report.scrub import scrub, scrubber
 from karyo_lib.runs import Run
 
 _SUMMARY = "table_5_1"  # thesis beside ours, written by the last notebook
+_SUMMARY_METRICS = ("Accuracy", "AUC")
 _THUMBNAIL = (480, 288)  # px
 
 
@@ -109,9 +110,30 @@ def _summary(run: Run) -> str | None:
     path = run.path("tables", f"{_SUMMARY}.csv")
     if not path.exists():
         return None
-    frame = pd.read_csv(path)
-    caption = "The seven conditions: the thesis's printed figures and this run's."
-    return Table(_SUMMARY, caption, "Table 5.1", frame, path.read_bytes(), rows=50, digits=2).to_html()
+    table = pd.read_csv(path)
+    caption = "The seven conditions: what the thesis prints, what its matrices give, and this run."
+    if "metric" in table:
+        table = table[table["metric"].isin(_SUMMARY_METRICS)]
+        caption += " Accuracy and AUC with 95 % intervals; the CSV has the other metrics."
+    shown = _with_intervals(table)
+    return Table(_SUMMARY, caption, "Table 5.1", shown, path.read_bytes(), rows=50, digits=2).to_html()
+
+
+def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Put columns ``x``, ``x_low`` and ``x_high`` into one, as a reader wants them: '0.80 (0.50 to 0.96)'."""
+    shown = {}
+    for name in table.columns:
+        low, high = f"{name}_low", f"{name}_high"
+        if low in table and high in table:
+            shown[name] = [
+                format_number(value, 2)
+                if pd.isna(value) or pd.isna(least)
+                else f"{format_number(value, 2)} ({format_number(least, 2)} to {format_number(most, 2)})"
+                for value, least, most in zip(table[name], table[low], table[high], strict=True)
+            ]
+        elif not name.endswith(("_low", "_high")):
+            shown[name] = table[name].tolist()
+    return pd.DataFrame(shown)
 
 
 def find_history(folder: Path) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ NOTICE = "Research tool, not a medical device. No diagnosis may rest on it."
 _HEADING = re.compile(r'<h([23])[^>]*\bid="([^"]+)"[^>]*>(.*?)</h\1>', re.DOTALL)
 _ANCHOR = re.compile(r'<a class="anchor-link"[^>]*>.*?</a>')
 _FIGURE = re.compile(r'<figure class="karyo karyo-figure".*?</figure>', re.DOTALL)
+_SHOWN = re.compile(r'\bsrc="(?P<address>[^"]+)"')
 _DOWNLOAD = re.compile(r'<a [^>]*\bdownload="(?P<name>[^"]+\.(?:png|svg))"[^>]*>')
 
 
@@ -92,12 +93,14 @@ def write_skipped(
 
 def _once(figure: re.Match[str]) -> str:
     """Leave out of a figure the download that is the image shown; the script takes it from there."""
-    shown = re.search(r'\bsrc="([^"]+)"', figure[0])[1]
-    return re.sub(
-        rf'<a download="([^"]+)" href="{re.escape(shown)}">',
-        r'<a data-shown="" download="\1" href="figures/\1">',
-        figure[0],
-    )
+    shown = _SHOWN.search(figure[0])["address"]
+
+    def link(found: re.Match[str]) -> str:
+        name = found["name"]
+        repeats = f'href="{shown}"' in found[0]
+        return f'<a data-shown="" download="{name}" href="figures/{name}">' if repeats else found[0]
+
+    return _DOWNLOAD.sub(link, figure[0])
 
 
 def _contents(body: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from karyo_lib.runs import Run, project_dir
 
-_KERNEL_FILE = re.compile(r"(?:/[\w.+-]+)*/ipykernel_\d+/\d+\.py")
+_KERNEL_FILE = re.compile(r"[^\s\"'<>(]{0,200}?/ipykernel_\d+/\d+\.py")
 
 
 def scrubber(run: Run) -> Callable[[str], str]:
@@ -42,7 +42,12 @@ def scrubber(run: Run) -> Callable[[str], str]:
     name(tempfile.gettempdir(), "TMP")
     # The longest first: a checkout in the home folder is a checkout.
     pattern = re.compile("|".join(re.escape(path) for path in sorted(names, key=len, reverse=True)))
-    return lambda text: _KERNEL_FILE.sub("<this notebook>", pattern.sub(lambda found: names[found[0]], text))
+
+    def clean(text: str) -> str:
+        text = pattern.sub(lambda found: names[found[0]], text)
+        return _KERNEL_FILE.sub("<this notebook>", text) if "ipykernel_" in text else text
+
+    return clean
 
 
 def scrub(value: Any, clean: Callable[[str], str]) -> Any:

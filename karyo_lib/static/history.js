@@ -22,7 +22,7 @@
   function part(title, a, b) {
     var keys = Object.keys(a).concat(Object.keys(b).filter(function (key) { return !(key in a); }));
     var changed = keys.filter(function (key) { return JSON.stringify(a[key]) !== JSON.stringify(b[key]); });
-    var heading = document.createElement("h4");
+    var heading = document.createElement("h3");
     heading.textContent = title + (changed.length ? "" : ": no difference");
     place.appendChild(heading);
     if (!changed.length) return;

@@ -43,16 +43,3 @@ def smoke_run(tmp_path_factory):
     words = [sys.executable, "-m", "karyo_lib.cli", "run", "--profile", "smoke", "--out", str(root)]
     done = subprocess.run([*words, "--weights", weights], capture_output=True, text=True, check=False)
     return root, done
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium, Debian's."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("Chromium is not on this machine; install the package chromium to run this test")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()

@@ -65,6 +65,20 @@ def _cell(cell: nbformat.NotebookNode) -> list[str]:
     return said
 
 
+def shown_names(path: Path) -> list[str]:
+    """Return the names under which a notebook keeps figures and tables."""
+    notebook = nbformat.read(path, as_version=4)
+    trees = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [
+        f"{call.func.attr} {call.args[1].value}"
+        for call in calls
+        if getattr(call.func, "attr", "") in ("figure", "table", "save_table", "save_array")
+        and len(call.args) > 1
+        and isinstance(call.args[1], ast.Constant)
+    ]
+
+
 def _typed(call: ast.Call) -> list[str]:
     """Return the numbers typed into what a conclusion or a headline says."""
     said = []

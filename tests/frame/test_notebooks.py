@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_rules import complaints
+from notebook_rules import complaints, shown_names
 from small_study import PARAMETERS, write_notebook
 
 from karyo_lib.report.order import find_notebooks
@@ -20,6 +20,13 @@ def test_there_are_seven():
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook_keeps_the_rules(name):
     assert complaints(NOTEBOOKS / f"{name}.ipynb") == []
+
+
+def test_no_two_figures_or_tables_share_a_file():
+    names = [(name, path.stem) for path in sorted(NOTEBOOKS.glob("*.ipynb")) for name in shown_names(path)]
+    seen = {}
+    for name, notebook in names:
+        assert seen.setdefault(name, notebook) == notebook, f"{name}: {seen[name]} and {notebook}"
 
 
 def test_order_of_the_study():

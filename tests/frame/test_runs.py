@@ -207,7 +207,7 @@ def test_headline_and_banner_carry_their_own_types(run):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.5, "0.500"), (1.0, "1.00"), (12.345, "12.3"), (1234.5, "1234"), (0, "0"), (0.0, "0.000"),
+        (0.5, "0.500"), (1.0, "1.000"), (12.345, "12.3"), (1234.5, "1234"), (0, "0"), (0.0, "0.000"),
         (1234567, "1\u202f234\u202f567"), (1e-5, "1.00e-05"), (None, "\N{EN DASH}"), (np.nan, "\N{EN DASH}"),
         (np.int64(7), "7"), (np.float32(0.25), "0.250"), (True, "True"), ("text", "text"),
         (float("-inf"), "\N{MINUS SIGN}\N{INFINITY}"), (-0.25, "-0.250"), (99.96, "100.0"),

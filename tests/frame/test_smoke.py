@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 
 import pandas as pd
 import pytest
@@ -31,6 +32,19 @@ def test_every_notebook_is_done_and_quiet(reports):
         record = records.read(path.stem)
         assert record["status"] == "done", record["error"]
         assert record["warnings"] == [], path.stem
+
+
+def test_no_notebook_overwrites_another(reports):
+    records = Records(reports)
+    outputs = [records.read(path.stem)["outputs"] for path in sorted(reports.glob("0*.html"))]
+    assert len(set().union(*outputs)) == sum(map(len, outputs))
+    assert all(records.intact({"outputs": written}) for written in outputs)
+
+
+def test_a_second_run_finds_nothing_to_do(reports, smoke_run):
+    again = subprocess.run(smoke_run[1].args, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("unchanged, kept") == 7
 
 
 def test_reports_are_small_offline_and_without_paths(reports):
