@@ -1,6 +1,7 @@
 """Fixtures for material that is not part of the repository; tests that need it skip with the reason."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,16 @@ def weights_dir() -> Path:
 def real_karyogram() -> Path:
     """A real karyogram page, 46,XY."""
     return _material("KARYO_REAL_KARYOGRAM", "karyograms", "nhgri_46XY.png")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium, Debian's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not on this machine; install the package chromium to run this test")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()

@@ -27,7 +27,7 @@ def train(
     trainable: Annotated[
         str, typer.Option(help="head, last-block, last-two-blocks (VGG16) or all (InceptionV3).")
     ] = "head",
-    epochs: Annotated[int, typer.Option(min=1)] = 30,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 30,
     alpha: Annotated[float, typer.Option(help="Highest share of misses that may be promised.")] = 0.05,
     delta: Annotated[float, typer.Option(help="Probability with which the promise may fail.")] = 0.10,
     risk: Annotated[

@@ -26,8 +26,6 @@ from karyo_lib.screening.packing import train_package
 from karyo_lib.screening.screener import Screener
 from karyo_lib.weights import resolve_weights
 
-CHROMIUM = Path("/usr/bin/chromium")
-
 
 @pytest.fixture(scope="session")
 def trained_model(trained, tmp_path_factory) -> Path:
@@ -148,17 +146,6 @@ def mixed_out(stub, stub_model, pages_dir, tmp_path) -> Path:
     Image.fromarray(np.full((200, 300), 255, np.uint8)).save(pages_dir / "blank.png")
     screen_folder(stub_model, pages_dir, tmp_path / "out", ScreenOptions(progress=False))
     return tmp_path / "out"
-
-
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM.name} is not on this machine")
-    with playwright.sync_playwright() as engine:
-        opened = engine.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
