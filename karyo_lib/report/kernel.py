@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -131,4 +132,8 @@ def execute(
             error = f"{failure.ename}: {failure.evalue}"
         except DeadKernelError:
             error = _DIED
+        except KeyboardInterrupt:
+            # The cell that was running is abandoned; that its kernel is gone is no news to report at exit.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            raise
     return remove_error_markers(watch.notebook), error
