@@ -10,15 +10,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 
+from karyo_lib.draw.lift import Patch, lift_chromosomes
 from karyo_lib.draw.styles import PLAIN_ROWS
 
 _BOX = ["x0", "y0", "x1", "y1"]
 _CHANGE = ["change_x0", "change_y0", "change_x1", "change_y1"]
 _CENTROMERE = ["centromere_x", "centromere_y"]
-# Pixels by which a chromosome's mask grows when it is lifted, so that its blurred rim comes with it.
-_RIM = 2
 _ROW_OF_SLOT = {name: number for number, row in enumerate(PLAIN_ROWS) for name in row} | {"mar": 3}
 
 
@@ -90,7 +88,7 @@ def augment_pairs(
     """
     _check(image, chromosomes, labels)
     settings = settings or PairSettings()
-    ground, lifted = _lift(image, chromosomes, labels, rng)
+    ground, lifted = lift_chromosomes(image, labels, len(chromosomes), rng)
     drop = np.zeros(image.shape, np.float32)
     new_labels = np.zeros(labels.shape, np.int16)
     table = _Table(chromosomes)
@@ -142,7 +140,7 @@ def compact_page(
     PairPage
     """
     _check(image, chromosomes, labels)
-    ground, lifted = _lift(image, chromosomes, labels, rng)
+    ground, lifted = lift_chromosomes(image, labels, len(chromosomes), rng)
     present = [i for i, patch in enumerate(lifted) if patch is not None]
     if not present:
         raise ValueError("Expected a label image with at least one chromosome. Received none.")
@@ -165,16 +163,6 @@ def compact_page(
     return _fit(page, table.frame(), new_labels, size, round(paper))
 
 
-@dataclass(frozen=True, eq=False)
-class _Patch:
-    """A lifted chromosome: signed difference to the background, its mask, and its corner on the page."""
-
-    drop: np.ndarray
-    mask: np.ndarray
-    x: int
-    y: int
-
-
 @dataclass(frozen=True)
 class _Move:
     """Mirror, bow and rotation about the middle of a patch."""
@@ -186,7 +174,7 @@ class _Move:
     turn: float
 
     @classmethod
-    def draw(cls, patch: _Patch, settings: PairSettings, rng: np.random.Generator) -> "_Move":
+    def draw(cls, patch: Patch, settings: PairSettings, rng: np.random.Generator) -> "_Move":
         rows, columns = patch.mask.shape
         return cls(
             (columns / 2, rows / 2),
@@ -197,7 +185,7 @@ class _Move:
         )
 
     @classmethod
-    def none(cls, patch: _Patch) -> "_Move":
+    def none(cls, patch: Patch) -> "_Move":
         rows, columns = patch.mask.shape
         return cls((columns / 2, rows / 2), float(rows), False, 0.0, 0.0)
 
@@ -211,7 +199,7 @@ class _Move:
         sin, cos = np.sin(self.turn), np.cos(self.turn)
         return u * cos - v * sin + self.centre[0], u * sin + v * cos + self.centre[1]
 
-    def apply(self, patch: _Patch) -> tuple[np.ndarray, np.ndarray, int, int]:
+    def apply(self, patch: Patch) -> tuple[np.ndarray, np.ndarray, int, int]:
         """Return the moved difference and mask, and the corner of both on the page."""
         if not (self.mirror or self.bow or self.turn):
             return patch.drop, patch.mask, patch.x, patch.y
@@ -249,42 +237,6 @@ def _check(image: np.ndarray, chromosomes: pd.DataFrame, labels: np.ndarray) -> 
         )
 
 
-def _lift(
-    image: np.ndarray, chromosomes: pd.DataFrame, labels: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, list[_Patch | None]]:
-    """Part a page into its background, with grain, and a patch for every chromosome."""
-    page = image.astype(np.float32)
-    covered = cv2.dilate((labels > 0).astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
-    typical = float(np.median(page[~covered])) if (~covered).any() else 255.0
-    # Print and dust differ from the paper as chromosomes do: they stay, but tell nothing about the
-    # background.
-    clear = ~covered & (np.abs(page - typical) < 40)
-    weight = clear.astype(np.float32)
-    sigma = max(4.0, max(image.shape) / 40)
-    smooth = cv2.GaussianBlur(page * weight, (0, 0), sigma) + 1e-3 * typical
-    smooth /= cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-3
-    grain = (page - smooth)[clear]
-    ground = np.where(~covered, page, smooth + (rng.choice(grain, page.shape) if len(grain) else 0)).astype(
-        np.float32
-    )
-    patches: list[_Patch | None] = []
-    found = ndimage.find_objects(labels.astype(np.int32), max_label=len(chromosomes))
-    for number, place in enumerate(found):
-        if place is None:
-            patches.append(None)
-            continue
-        top, left = (max(side.start - _RIM, 0) for side in place)
-        bottom, right = (min(side.stop + _RIM, end) for side, end in zip(place, labels.shape, strict=True))
-        mask = labels[top:bottom, left:right] == number + 1
-        rim = cv2.dilate(mask.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8)) > 0
-        rim &= mask | (labels[top:bottom, left:right] == 0)
-        drop = np.where(rim, smooth[top:bottom, left:right] - page[top:bottom, left:right], 0).astype(
-            np.float32
-        )
-        patches.append(_Patch(drop, mask, left, top))
-    return ground, patches
-
-
 def _lay(
     drop: np.ndarray, labels: np.ndarray, ink: np.ndarray, mask: np.ndarray, x: int, y: int, number: int
 ) -> None:
@@ -309,7 +261,7 @@ class _Table:
     def frame(self) -> pd.DataFrame:
         return self._table.assign(**self._values)
 
-    def update(self, number: int, patch: _Patch, mask: np.ndarray, x: int, y: int, move: _Move) -> None:
+    def update(self, number: int, patch: Patch, mask: np.ndarray, x: int, y: int, move: _Move) -> None:
         """Note that a patch was moved so that its mask now has its corner at x, y."""
         values = self._values
         columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
@@ -352,7 +304,7 @@ def _rows(chromosomes: pd.DataFrame, present: list[int]) -> list[list[int]]:
 
 
 def _pack(
-    chromosomes: pd.DataFrame, lifted: list[_Patch | None], rows: list[list[int]], gap: int
+    chromosomes: pd.DataFrame, lifted: list[Patch | None], rows: list[list[int]], gap: int
 ) -> tuple[dict[int, tuple[int, int]], int, int]:
     """New corners of the patches, and the width and height of the compact page."""
     corners: dict[int, tuple[int, int]] = {}

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
+import karyo_lib.draw.lift
 import karyo_lib.draw.pairs
 import karyo_lib.reading.find
 from karyo_lib.dataset.images import read_image
@@ -269,7 +270,7 @@ def _time(step: Callable[[np.ndarray], object], images: list[np.ndarray]) -> flo
 
 def _make_changed(run: Run, index: pd.DataFrame, root: Path) -> dict[str, list[np.ndarray]]:
     """Make the altered pages of a collection: a folder each, whole or not at all; resumes."""
-    code = source_digest(karyo_lib.draw.pairs, karyo_lib.reading.find)
+    code = source_digest(karyo_lib.draw.lift, karyo_lib.draw.pairs, karyo_lib.reading.find)
     folder = run.path("data", "changed")
     jobs = [  # page by page, so that chromosomes are looked for once
         (f"{row.image_id}-{change}.png", f"{code} {change} {row.sha256} {run.seed}",

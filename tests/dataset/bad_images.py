@@ -1,6 +1,6 @@
 """A data folder with every bad input among good pages; for the tests and for end-to-end runs.
 
-    python tests/dataset/bad_images.py FOLDER
+python tests/dataset/bad_images.py FOLDER
 """
 
 import io
@@ -87,8 +87,15 @@ def png_header_only(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def encode_dicom(page: np.ndarray, bits: int = 8, photometric: str = "MONOCHROME2", frames: int = 1,
-                 side: int | None = None, pixels: bool = True, deflated: bool = False) -> bytes:
+def encode_dicom(
+    page: np.ndarray,
+    bits: int = 8,
+    photometric: str = "MONOCHROME2",
+    frames: int = 1,
+    side: int | None = None,
+    pixels: bool = True,
+    deflated: bool = False,
+) -> bytes:
     import pydicom
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid

@@ -19,7 +19,7 @@ def png(height=12, width=6, value=90):
     return buffer.getvalue()
 
 
-def write_bank(folder, members=None, cells="a.1,a,normal,\"46,XX\",2\n"):
+def write_bank(folder, members=None, cells='a.1,a,normal,"46,XX",2\n'):
     members = {"a.1/1_1.png": png(), "a.1/1_2.png": png(value=60)} if members is None else members
     with zipfile.ZipFile(folder / "chromosomes.zip", "w") as archive:
         for name, data in members.items():
@@ -30,8 +30,11 @@ def write_bank(folder, members=None, cells="a.1,a,normal,\"46,XX\",2\n"):
 
 def test_reads_cells_and_cutouts(tmp_path):
     members = {f"a.1/{name}.png": png(value=i) for i, name in enumerate(["X_1", "10_1", "2_2", "2_1"])}
-    bank = ChromosomeBank(write_bank(tmp_path, members | {"other/1_1.png": png(), "README.txt": b"x"},
-                                     'a.1,7,abnormal,"47,XXY",4\n'))
+    bank = ChromosomeBank(
+        write_bank(
+            tmp_path, members | {"other/1_1.png": png(), "README.txt": b"x"}, 'a.1,7,abnormal,"47,XXY",4\n'
+        )
+    )
     cutouts = bank.cutouts("a.1")
     assert [(c.chromosome, c.copy) for c in cutouts] == [("2", 1), ("2", 2), ("10", 1), ("X", 1)]
     assert [int(c.image[0, 0]) for c in cutouts] == [3, 2, 1, 0]

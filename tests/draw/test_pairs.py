@@ -87,6 +87,23 @@ def test_compact_pages_fill_the_size_asked_for(page):
     assert_boxes_hold_labels(result)
 
 
+@pytest.mark.parametrize("style", ["digital", "photocopy"])
+def test_ink_beside_a_mask_that_is_too_small_moves_with_its_chromosome(style):
+    page = draw_karyogram("46,XX", style=style, seed=4)
+    thin = page.labels * cv2.erode(
+        (page.labels > 0).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2
+    )
+    turn = PairSettings(bend=0.0, rotate=25.0, mirror=0.0, overlap=0.2)
+    result = augment_pairs(page.image, page.truth, thin, np.random.default_rng(0), turn)
+    paper = np.median(page.image)
+    left = (page.labels > 0) & (
+        cv2.dilate((result.labels > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    )
+    ink = [np.abs(p[left].astype(float) - paper) > 40 for p in (page.image, result.image)]
+    assert ink[0].sum() > 500
+    assert ink[1].sum() < 0.04 * ink[0].sum()
+
+
 def test_it_works_on_a_scanned_page(real_karyogram):
     scan = cv2.resize(
         cv2.imread(str(real_karyogram), cv2.IMREAD_GRAYSCALE), (1232, 966), interpolation=cv2.INTER_AREA
