@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -238,9 +239,12 @@ def test_a_larger_report_drops_the_second_copy_of_its_figures(study, monkeypatch
 
 # -- killed and stopped
 
+# A background job of a shell inherits an ignored Ctrl-C, so the script asks for Python's own handler.
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from karyo_lib import cli
 from karyo_lib.report import execute
 source = {"purity": "imagenet", "digest": "0" * 64, "origin": "a test", "warning": ""}
@@ -259,7 +263,8 @@ run.save_table(pd.DataFrame({"a": [1, 2]}), "second")
 """
 
 
-def start_slow_run(root):
+@contextmanager
+def slow_run(root):
     """Start the command on two notebooks, of which the second takes a minute the first time."""
     write_notebook(
         root / "notebooks",
@@ -269,7 +274,12 @@ def start_slow_run(root):
     )
     write_notebook(root / "notebooks", "02_second", SLOW)
     words = [sys.executable, "-c", SCRIPT, str(root), "run", "--profile", "smoke", "--out", str(root / "run")]
-    return words, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with process:
+        try:
+            yield words, process
+        finally:
+            process.kill()
 
 
 def wait_for(condition, seconds=120):
@@ -281,11 +291,11 @@ def wait_for(condition, seconds=120):
 
 
 def test_a_killed_run_resumes(tmp_path):
-    words, process = start_slow_run(tmp_path)
-    wait_for((tmp_path / "run" / "data" / "slow.txt").exists)
-    kernels = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with slow_run(tmp_path) as (words, process):
+        wait_for((tmp_path / "run" / "data" / "slow.txt").exists)
+        kernels = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
     wait_for(lambda: not any(kernel.is_running() and kernel.status() != "zombie" for kernel in kernels))
     assert Records(tmp_path / "run").read("02_second")["status"] == "running"
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -298,11 +308,11 @@ def test_a_killed_run_resumes(tmp_path):
 
 
 def test_ctrl_c_stops_cleanly(tmp_path):
-    _, process = start_slow_run(tmp_path)
-    wait_for((tmp_path / "run" / "data" / "slow.txt").exists)
-    kernels = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    with slow_run(tmp_path) as (_, process):
+        wait_for((tmp_path / "run" / "data" / "slow.txt").exists)
+        kernels = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped. What is finished is kept" in output
     assert "Traceback" not in output
