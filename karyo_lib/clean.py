@@ -1,11 +1,18 @@
 """Arrows, boxes, titles, labels and rules painted over: nothing but chromosomes is left to learn from."""
 
+import os
+import sys
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
+import karyo_lib.reading
+from karyo_lib.dataset.images import read_image
+from karyo_lib.dataset.pages import make_pages, source_digest
 from karyo_lib.reading.find import find_chromosomes, measure_ink
 
 _BOX = ["x0", "y0", "x1", "y1"]
@@ -76,6 +83,38 @@ def clean_page(image: np.ndarray, seed: int = 0) -> CleanPage:
     removed = pd.concat([removed, told], ignore_index=True)[["kind", *_BOX]]
     cleaned = _paint(image, painted, ~painted & ~edge, np.random.default_rng(seed))
     return CleanPage(cleaned, painted, removed, len(found) - len(arrows))
+
+
+def clean_pages(
+    table: pd.DataFrame, root: str | os.PathLike, out_dir: str | os.PathLike, *, n_jobs: int = 1
+) -> pd.DataFrame:
+    """Write cleaned pages beside those of an index; what is finished is kept.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With ``path``, relative to `root`, and ``sha256``.
+    root, out_dir : str or os.PathLike
+    n_jobs : int
+        Processes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table with the new ``path``, relative to `out_dir`, and ``sha256``.
+    """
+    code = source_digest(sys.modules[__name__], karyo_lib.reading)
+    paths = [Path(path).name for path in table["path"]]
+    jobs = [
+        (new, f"{code} {row.sha256}", partial(_clean_file, Path(root) / row.path))
+        for new, row in zip(paths, table.itertuples(), strict=True)
+    ]
+    digests = make_pages(jobs, out_dir, title="Cleaning karyograms", n_jobs=n_jobs)
+    return table.assign(path=paths, sha256=digests)
+
+
+def _clean_file(path: Path) -> np.ndarray:
+    return clean_page(read_image(path)).image
 
 
 def _is_arrow(ink: np.ndarray, width: float) -> bool:

@@ -96,6 +96,20 @@ def run(
     weights: Annotated[
         str, typer.Option(metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`.")
     ] = "",
+    clean: Annotated[
+        bool,
+        typer.Option(
+            "--clean", help="Find arrows, boxes, titles and labels and paint them over before all else."
+        ),
+    ] = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="One setting in place of the profile's, such as `passes=50`; may be given more than once.",
+        ),
+    ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -115,11 +129,15 @@ def run(
     * `karyo run --data my_karyograms --out reports/mine` : your own images
 
     * `karyo run --only 04 --only 05 --fresh` : two of the notebooks, again
+
+    * `karyo run --data my_karyograms --clean --set repeats=5` : without print on the pages, five splits
     """
     from karyo_lib.report.execute import run_study
     from karyo_lib.runs import Run
+    from karyo_lib.settings import parse_settings
 
-    opened = Run.open(profile, run_dir=out, seed=seed, data=data, bank=bank, weights=weights)
+    changes = parse_settings(setting or ()) | ({"clean": True} if clean else {})
+    opened = Run.open(profile, run_dir=out, seed=seed, data=data, bank=bank, weights=weights, **changes)
     records = run_study(opened, only=only or (), fresh=fresh)
     bad = [name for name, record in records.items() if record["status"] != "done"]
     if bad:

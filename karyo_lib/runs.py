@@ -159,6 +159,9 @@ class Run(Shown):
         for name, place in {"--data": self.data, "--bank": self.bank, "--weights": self.weights}.items():
             words += [name, place] if place else []
         words += ["--seed", str(self.seed)] if self.seed != 2020 else []
+        for name, value in self.settings.changes().items():
+            told = ",".join(value) if isinstance(value, tuple) else str(value)
+            words += ["--set", f"{name}={told.lower() if isinstance(value, bool) else told}"]
         words += ["--only", only] if only else []
         return shlex.join(words)
 

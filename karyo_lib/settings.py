@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -45,6 +46,7 @@ class Profile:
     newer_bases: tuple[str, ...] = ()  # further bases that are tried, by their names in Keras
     bootstrap: int = 2000  # resamples behind an interval
     conditions: tuple[str, ...] = ()  # keys of the conditions to train; empty: all seven
+    clean: bool = False  # print, arrows and boxes found and painted over before anything is learnt
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -53,6 +55,11 @@ class Profile:
     def as_dict(self) -> dict[str, Any]:
         """Return the values by name, for provenance."""
         return asdict(self)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the values that differ from those of the profile of this name, by name."""
+        own = PROFILES[self.name].as_dict()
+        return {name: value for name, value in self.as_dict().items() if value != own[name]}
 
 
 _CHOICES = {"level": (400, 550, 850), "groups": ("all", "numerical")}
@@ -73,8 +80,8 @@ def _check(name: str, value: Any) -> None:
         if not good:
             raise SettingsError(f"Expected {name} to be a tuple of names. Received {value!r}.")
         return
-    wanted = {"int": int, "float": (int, float), "str": str}[kind]
-    if isinstance(value, bool) or not isinstance(value, wanted):
+    wanted = {"int": int, "float": (int, float), "str": str, "bool": bool}[kind]
+    if isinstance(value, bool) != (kind == "bool") or not isinstance(value, wanted):
         raise SettingsError(f"Expected {name} to be of type {kind}. Received {value!r}.")
     if name in _CHOICES and value not in _CHOICES[name]:
         choices = ", ".join(map(str, _CHOICES[name]))
@@ -157,6 +164,35 @@ def load_settings(profile: str = "quick", **overrides: Any) -> Profile:
                 f"Expected a parameter of a run, one of {', '.join(valid)}. "
                 f"Received {name!r}.{suggest(name, valid)}"
             )
-    if isinstance(overrides.get("conditions"), list):
-        overrides["conditions"] = tuple(overrides["conditions"])
-    return replace(PROFILES[profile], **overrides)
+    lists = {name: tuple(value) for name, value in overrides.items() if isinstance(value, list)}
+    return replace(PROFILES[profile], **(overrides | lists))
+
+
+def parse_settings(words: Iterable[str]) -> dict[str, Any]:
+    """Return settings by name from words such as ``'passes=50'`` or ``'conditions=a,b'``.
+
+    Raises
+    ------
+    SettingsError
+        If a word is not ``NAME=VALUE``, the name does not exist, or the value is not of its kind.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise SettingsError(f"Expected a setting as NAME=VALUE, such as passes=50. Received {word!r}.")
+        kind = _TYPES.get(name, "")
+        try:
+            found[name] = _PARSERS[kind](text) if kind else text  # a wrong name is told by load_settings
+        except (ValueError, KeyError):
+            raise SettingsError(f"Expected {name} to be of type {kind}. Received {text!r}.") from None
+    return found
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": {"true": True, "false": False}.__getitem__,
+    "tuple[str, ...]": lambda text: tuple(part for part in text.split(",") if part),
+}

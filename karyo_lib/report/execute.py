@@ -59,6 +59,10 @@ def run_study(
         "data": run.data,
         "bank": run.bank,
         "weights": run.weights,
+        "overrides": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in run.settings.changes().items()
+        },
     }
     for notebook in chosen:
         check_parameters(notebook, parameters)

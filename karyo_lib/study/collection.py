@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from karyo_lib.clean import clean_pages
 from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.dataset.index import index_folder
 from karyo_lib.dataset.pages import load_pages, prepare_dataset
@@ -13,7 +14,7 @@ from karyo_lib.dataset.recipe import AlphaRecipe, compose_dataset, draw_dataset
 from karyo_lib.runs import Run
 from karyo_lib.thesis import load_datasets
 
-PAGES = "karyograms"  # folder below the run's data
+PAGES, CLEANED = "karyograms", "cleaned"  # folders below the run's data
 QUARANTINE_COLUMNS = ["path", "reason"]
 
 
@@ -37,7 +38,10 @@ class Collection:
 
 
 def prepare_collection(run: Run) -> Collection:
-    """Draw, compose or read the karyograms of a run and write their index; resumes where it was stopped."""
+    """Draw, compose or read the karyograms of a run and write their index; resumes where it was stopped.
+
+    With the setting ``clean`` what is not a chromosome is then painted over on every page.
+    """
     settings = run.settings
     pages = run.path("data", PAGES)
     size = (settings.image_size, settings.image_size)
@@ -55,12 +59,18 @@ def prepare_collection(run: Run) -> Collection:
             groups=settings.groups,
         )
         if run.source == "composed":
-            index = compose_dataset(recipe, ChromosomeBank(run.bank), pages)
+            index = compose_dataset(recipe, ChromosomeBank(run.bank), pages, n_jobs=-1)
         else:
-            index = draw_dataset(recipe, pages)
+            index = draw_dataset(recipe, pages, n_jobs=-1)
+    if settings.clean:
+        index = clean_pages(index, pages, _folder(run), n_jobs=-1)
     run.save_table(index, "index")
     run.save_table(quarantine, "quarantine")
-    return Collection(index, quarantine, pages)
+    return Collection(index, quarantine, _folder(run))
+
+
+def _folder(run: Run) -> Path:
+    return run.path("data", CLEANED if run.settings.clean else PAGES)
 
 
 def load_collection(run: Run) -> Collection:
@@ -74,7 +84,7 @@ def load_collection(run: Run) -> Collection:
     return Collection(
         run.load_table("index", made_by="01_data"),
         run.load_table("quarantine", made_by="01_data"),
-        run.path("data", PAGES),
+        _folder(run),
     )
 
 

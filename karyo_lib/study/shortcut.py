@@ -14,11 +14,9 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-import karyo_lib.clean
-from karyo_lib.clean import clean_page
+from karyo_lib.clean import clean_pages
 from karyo_lib.dataset.bank import ChromosomeBank
-from karyo_lib.dataset.images import read_image
-from karyo_lib.dataset.pages import load_pages, make_pages, source_digest
+from karyo_lib.dataset.pages import load_pages
 from karyo_lib.dataset.recipe import REAL_ANEUPLOID, AlphaRecipe, compose_dataset, draw_dataset
 from karyo_lib.displays.dots import DotsDisplay
 from karyo_lib.displays.pages import ImageGridDisplay
@@ -85,32 +83,19 @@ def prepare_shortcuts(run: Run) -> Shortcuts:
     tables = []
     for name, chosen in recipes.items():
         if run.source == "composed":
-            table = compose_dataset(chosen, ChromosomeBank(run.bank), folder / name)
+            table = compose_dataset(chosen, ChromosomeBank(run.bank), folder / name, n_jobs=-1)
         else:
-            table = draw_dataset(chosen, folder / name)
+            table = draw_dataset(chosen, folder / name, n_jobs=-1)
         tables.append(table.assign(set=name, path=[f"{name}/{path}" for path in table["path"]]))
     made = {table["set"].iloc[0]: table for table in tables}
     for name in ("annotated", "unseen"):
-        tables.append(_clean_set(made[name], folder, f"{name}-clean"))
+        cleaned = clean_pages(made[name], folder, folder / f"{name}-clean", n_jobs=-1)
+        paths = [f"{name}-clean/{path}" for path in cleaned["path"]]
+        tables.append(cleaned.assign(set=f"{name}-clean", path=paths))
     index = pd.concat(tables, ignore_index=True)
     columns = ["set", "image_id", "path", "label", "patient_id", "style", "iscn", "group", "source", "sha256"]
     run.save_table(index[columns], "shortcut_pages")
     return Shortcuts(index[columns], folder)
-
-
-def _clean_set(table: pd.DataFrame, folder: Path, name: str) -> pd.DataFrame:
-    code = source_digest(karyo_lib.clean, karyo_lib.reading.find)
-    paths = [f"{name}/{Path(path).name}" for path in table["path"]]
-    jobs = [
-        (Path(new).name, f"{code} {row.sha256}", partial(_clean_file, folder / row.path))
-        for new, row in zip(paths, table.itertuples(), strict=True)
-    ]
-    digests = make_pages(jobs, folder / name, title="Cleaning karyograms")
-    return table.assign(set=name, path=paths, sha256=digests)
-
-
-def _clean_file(path: Path) -> np.ndarray:
-    return clean_page(read_image(path)).image
 
 
 def load_shortcuts(run: Run) -> Shortcuts:

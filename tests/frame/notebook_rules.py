@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-PARAMETERS = ("profile", "run_dir", "seed", "data", "bank", "weights")
+PARAMETERS = ("profile", "run_dir", "seed", "data", "bank", "weights", "overrides")
 # Numbers that tell where something stands, not what came out: 'sections 3.3, 4.1 and 4.2', 'Fig 4.8'.
 _REFERENCE = re.compile(
     r"(?:sections?|§|chapters?|figs?\.?|figures?|tables?|version|ISCN|items?)\s*\d[\d.]*"

@@ -7,8 +7,19 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from karyo_lib.runs import Run
 
-PARAMETERS = 'profile = "quick"\nrun_dir = ""\nseed = 2020\ndata = ""\nbank = ""\nweights = ""'
-OPEN = "from karyo_lib.runs import Run\nrun = Run.open(profile, run_dir, seed, data, bank, weights)"
+PARAMETERS = """
+profile = "quick"
+run_dir = ""
+seed = 2020
+data = ""
+bank = ""
+weights = ""
+overrides = {}
+"""
+OPEN = """
+from karyo_lib.runs import Run
+run = Run.open(profile, run_dir, seed, data, bank, weights, **overrides)
+"""
 FIGURE = """
 import matplotlib.pyplot as plt
 fig, ax = plt.subplots()

@@ -28,7 +28,8 @@ def test_version():
         (["--help"], ["run", "draw", "not a medical device"]),
         (
             ["run", "--help"],
-            ["--profile", "--data", "--bank", "--only", "--out", "--seed", "--weights", "--fresh"],
+            ["--profile", "--data", "--bank", "--only", "--out", "--seed", "--weights", "--fresh"]
+            + ["--clean", "--set"],
         ),
         (["draw", "--help"], ["FORMULA", "--level", "--style", "--seed", "--size", "--output", "Example"]),
     ],
@@ -76,6 +77,7 @@ def test_draw_writes_image_and_truth(tmp_path):
         (["run", "--profile", "thesi"], "Did you mean 'thesis'?"),
         (["run", "--data", "nowhere"], "Expected data to be an existing folder. Received 'nowhere'."),
         (["run", "--only", "09", "--out", "run"], "Expected a notebook, one of 01_data"),
+        (["run", "--set", "pases=3"], "Did you mean 'passes'?"),
         (["run", "--weights", "nowhere.h5"], "Received 'nowhere.h5'"),
     ],
 )

@@ -33,7 +33,7 @@ def test_notebooks_come_in_order_with_what_they_need(study):
     found = find_notebooks(study[0])
     assert [notebook.name for notebook in found] == ["01_first", "02_second", "03_broken", "04_fourth"]
     assert found[3].needs == ("01_first", "02_second")
-    assert found[0].parameters == ("profile", "run_dir", "seed", "data", "bank", "weights")
+    assert found[0].parameters == ("profile", "run_dir", "seed", "data", "bank", "weights", "overrides")
 
 
 def test_what_is_needed_is_read_from_the_code_with_what_that_needs(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karyo_lib.settings import PROFILES, Profile, SettingsError, load_settings
+from karyo_lib.settings import PROFILES, Profile, SettingsError, load_settings, parse_settings
 
 
 def test_thesis_profile_is_the_thesis():
@@ -51,6 +51,11 @@ def test_settings_cannot_be_changed():
         (lambda: load_settings(learning_rate=0), "learning_rate to be above 0. Received 0"),
         (lambda: load_settings(learning_rate=float("nan")), "learning_rate to be above 0. Received nan"),
         (lambda: load_settings(level=500), "level to be one of 400, 550, 850. Received 500"),
+        (lambda: load_settings(clean=1), "clean to be of type bool. Received 1"),
+        (lambda: parse_settings(["passes"]), "NAME=VALUE, such as passes=50. Received 'passes'"),
+        (lambda: parse_settings(["passes=x"]), "passes to be of type int. Received 'x'"),
+        (lambda: parse_settings(["clean=yes"]), "clean to be of type bool. Received 'yes'"),
+        (lambda: load_settings(**parse_settings(["pases=3"])), "Received 'pases'. Did you mean 'passes'?"),
         (lambda: load_settings(conditions="a"), "conditions to be a tuple of names. Received 'a'"),
     ],
 )
@@ -73,3 +78,12 @@ def test_every_value_in_range_is_taken(passes, learning_rate):
     settings = load_settings(passes=passes, learning_rate=learning_rate)
     assert isinstance(settings, Profile)
     assert (settings.passes, settings.learning_rate) == (passes, learning_rate)
+
+
+@given(st.integers(1, 10_000), st.floats(1e-6, 1.0), st.booleans(), st.lists(st.sampled_from(["a", "b"])))
+def test_settings_as_words_give_the_values_and_changes_give_them_back(passes, rate, clean, conditions):
+    words = [f"passes={passes}", f"learning_rate={rate!r}", f"clean={str(clean).lower()}"]
+    settings = load_settings("smoke", **parse_settings([*words, f"conditions={','.join(conditions)}"]))
+    assert (settings.passes, settings.learning_rate, settings.clean) == (passes, rate, clean)
+    assert settings.conditions == tuple(conditions)
+    assert load_settings("smoke", **settings.changes()) == settings

@@ -5,6 +5,8 @@ import pytest
 
 from karyo_lib.clean import clean_page
 from karyo_lib.draw import draw_karyogram
+from karyo_lib.runs import Run
+from karyo_lib.study.collection import load_collection, load_images, prepare_collection
 
 
 @pytest.fixture(scope="module", params=["classic", "photocopy"])
@@ -54,3 +56,16 @@ def test_a_page_without_chromosomes_is_returned_as_it_is():
 def test_a_colour_image_is_refused():
     with pytest.raises(ValueError, match=r"Expected a grey image"):
         clean_page(np.zeros((50, 50, 3), np.uint8))
+
+
+def test_a_run_that_cleans_studies_the_cleaned_pages(tmp_path):
+    few = {"normal": 10, "abnormal": 10, "image_size": 300}
+    plain, clean = (
+        Run.open("smoke", str(tmp_path / name), clean=name == "clean", **few) for name in ("plain", "clean")
+    )
+    before, after = prepare_collection(plain), prepare_collection(clean)
+    assert list(before.index["image_id"]) == list(after.index["image_id"])
+    for original, cleaned in zip(load_images(before), load_images(load_collection(clean)), strict=True):
+        assert np.array_equal(clean_page(original).image, cleaned)
+    assert (before.index["sha256"] != after.index["sha256"]).any()
+    assert "--set clean=true" in clean.command()
