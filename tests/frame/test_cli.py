@@ -28,8 +28,7 @@ def test_version():
         (["--help"], ["run", "draw", "not a medical device"]),
         (
             ["run", "--help"],
-            ["--profile", "--data", "--bank", "--only", "--out", "--seed", "--weights", "--fresh"]
-            + ["--clean", "--set"],
+            ["--profile", "--data", "--bank", "--only", "--out", "--seed", "--weights", "--fresh", "--set"],
         ),
         (["draw", "--help"], ["FORMULA", "--level", "--style", "--seed", "--size", "--output", "Example"]),
     ],
