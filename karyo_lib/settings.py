@@ -46,6 +46,7 @@ class Profile:
     newer_bases: tuple[str, ...] = ()  # further bases that are tried, by their names in Keras
     bootstrap: int = 2000  # resamples behind an interval
     conditions: tuple[str, ...] = ()  # keys of the conditions to train; empty: all seven
+    finetuned_controls: bool = True  # the fine-tuned conditions once more, on labels drawn at random
     clean: bool = False  # print, arrows and boxes found and painted over before anything is learnt
 
     def __post_init__(self) -> None:
@@ -114,6 +115,7 @@ PROFILES: dict[str, Profile] = {
         shortcut_pages=12,
         largest_input=150,
         bootstrap=200,
+        finetuned_controls=False,
     ),
     # Everything whole except the fine-tuning, which is short.
     "quick": Profile(
@@ -124,6 +126,7 @@ PROFILES: dict[str, Profile] = {
         search_trials=12,
         repeats=1,
         shortcut_pages=60,
+        finetuned_controls=False,
     ),
     # All of it.
     "thesis": Profile(name="thesis", newer_bases=("ResNet50V2", "EfficientNetV2B0", "ConvNeXtTiny")),

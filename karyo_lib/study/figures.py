@@ -81,7 +81,7 @@ def _roc_panels(panels: dict[str, dict[str, pd.DataFrame]], colours: dict[str, s
 
 def leak_display(fits: Fits, controls: Fits) -> LeakDisplay:
     """Return the test AUC of every condition under every protocol, each single run a dot."""
-    runs = pd.concat([compute_run_aucs(fits), compute_run_aucs(controls)], ignore_index=True)
+    runs = compute_run_aucs(fits, controls)
     return LeakDisplay.from_runs(runs.assign(condition=name_conditions(runs["condition"])))
 
 

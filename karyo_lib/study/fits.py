@@ -23,8 +23,15 @@ PROTOCOLS = ("thesis", "grouped")
 CONTROLS = ("shuffled-thesis", "shuffled-grouped")
 TRANSFER = tuple(c.key for c in CONDITIONS if not c.fine_tuned)
 FINETUNED = tuple(c.key for c in CONDITIONS if c.fine_tuned)
-TABLES = {"transfer": "04_transfer", "controls": "04_transfer", "finetuned": "05_finetune"}
+TABLES = {
+    "transfer": "04_transfer",
+    "controls": "04_transfer",
+    "finetuned": "05_finetune",
+    "finetuned_controls": "05_finetune",
+}
 RUN_COLUMNS = ["condition", "protocol", "repeat"]
+SUMMARY_COLUMNS = [*RUN_COLUMNS, "best_epoch", "images", "seconds", "feature_seconds", "purity"]
+PREDICTION_COLUMNS = ["image_id", "part", "y_true", "p", "parent_id", "patient_id"]
 # The metrics that Table 5.1 prints.
 TABLE_METRICS = ("accuracy", "ppv", "sensitivity", "roc_auc")
 
@@ -126,9 +133,20 @@ def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer")
     return _fit_all(run, conditions, PROTOCOLS, table)
 
 
-def fit_controls(run: Run, conditions: Sequence[str]) -> Fits:
-    """Train the same conditions on labels drawn at random, under both ways of splitting."""
-    return _fit_all(run, conditions, CONTROLS, "controls")
+def fit_controls(run: Run, conditions: Sequence[str], table: str = "controls") -> Fits:
+    """Train the same conditions on labels drawn at random, under both ways of splitting.
+
+    Parameters
+    ----------
+    run : Run
+        Where its settings leave the controls of fine-tuned conditions out, those give empty tables.
+    conditions : sequence of str
+    table : str
+        Name under which the tables are kept: ``controls`` or ``finetuned_controls``.
+    """
+    if table == "finetuned_controls" and not run.settings.finetuned_controls:
+        return _keep(run, [], [], [], table)
+    return _fit_all(run, conditions, CONTROLS, table)
 
 
 def load_fits(run: Run, *tables: str) -> Fits:
@@ -136,7 +154,7 @@ def load_fits(run: Run, *tables: str) -> Fits:
 
     def load(kind: str) -> pd.DataFrame:
         parts = [run.load_table(f"{kind}_{name}", made_by=TABLES[name]) for name in tables]
-        return pd.concat(parts, ignore_index=True)
+        return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
     return Fits(load("predictions"), load("history"), load("fits"))
 
@@ -183,7 +201,13 @@ def _fit_all(run: Run, conditions: Sequence[str], protocols: Sequence[str], tabl
                 "purity": fit.purity,
             }
         )
-    fits = Fits(_named_first(predictions), _named_first(histories), pd.DataFrame(summary))
+    return _keep(run, predictions, histories, summary, table)
+
+
+def _keep(run: Run, predictions: list, histories: list, summary: list, table: str) -> Fits:
+    fits = Fits(
+        _named_first(predictions), _named_first(histories), pd.DataFrame(summary, columns=SUMMARY_COLUMNS)
+    )
     run.save_table(fits.predictions, f"predictions_{table}")
     run.save_table(fits.history, f"history_{table}")
     run.save_table(fits.summary, f"fits_{table}")
@@ -220,6 +244,8 @@ def _compute_all_features(
 
 
 def _named_first(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame(columns=[*RUN_COLUMNS, *PREDICTION_COLUMNS])
     table = pd.concat(tables, ignore_index=True)
     return table[RUN_COLUMNS + [column for column in table.columns if column not in RUN_COLUMNS]]
 
@@ -255,16 +281,17 @@ def name_conditions(keys: pd.Series) -> pd.Series:
     return keys.map({condition.key: condition.title for condition in CONDITIONS})
 
 
-def compute_run_aucs(fits: Fits) -> pd.DataFrame:
+def compute_run_aucs(*fits: Fits) -> pd.DataFrame:
     """Return the test AUC of every single run: ``condition, protocol, repeat, value``."""
     from sklearn.metrics import roc_auc_score
 
     rows = []
-    test = fits.predictions[fits.predictions["part"] == "test"]
-    for name, part in test.groupby(RUN_COLUMNS, sort=False):
-        value = roc_auc_score(part["y_true"], part["p"]) if part["y_true"].nunique() == 2 else float("nan")
-        rows.append(dict(zip(RUN_COLUMNS, name, strict=True)) | {"value": value})
-    return pd.DataFrame(rows)
+    for some in fits:
+        test = some.predictions[some.predictions["part"] == "test"]
+        for name, part in test.groupby(RUN_COLUMNS, sort=False):
+            both = part["y_true"].nunique() == 2
+            rows.append((*name, roc_auc_score(part["y_true"], part["p"]) if both else float("nan")))
+    return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "value"])
 
 
 def compare_with_frozen(run: Run, fits: Fits) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def collect_results(run: Run) -> Results:
     fits = load_fits(run, "transfer", "finetuned")
     return Results(
         fits=fits,
-        controls=load_fits(run, "controls"),
+        controls=load_fits(run, "controls", "finetuned_controls"),
         scores=run.load_table("scores_by_image", made_by="06_mc_dropout"),
         index=load_collection(run).index,
         siblings=run.load_table("siblings", made_by="02_augment"),
@@ -121,7 +121,7 @@ def table_5_1(results: Results) -> pd.DataFrame:
 
 def mean_aucs(results: Results) -> pd.DataFrame:
     """Return mean, spread and range of the test AUC over all runs by condition and protocol."""
-    runs = pd.concat([compute_run_aucs(results.fits), compute_run_aucs(results.controls)], ignore_index=True)
+    runs = compute_run_aucs(results.fits, results.controls)
     return summarise_runs(runs, ["condition", "protocol"], test_share=0.2)
 
 
@@ -163,7 +163,7 @@ def describe_study(results: Results) -> str:
 
 def describe_protocols(fits: Fits, controls: Fits) -> str:
     """Say in words what the leak is worth: test AUC by protocol, real and shuffled labels."""
-    runs = pd.concat([compute_run_aucs(fits), compute_run_aucs(controls)], ignore_index=True)
+    runs = compute_run_aucs(fits, controls)
     augmented = {c.key for c in CONDITIONS if c.data == "augmented"}
     return describe_leak(runs[runs["condition"].isin(augmented)])
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from karyo_lib import study
+from karyo_lib.runs import Run
 from karyo_lib.study.fits import Fits, compute_run_aucs, measure_test
 from karyo_lib.study.results import Results, table_5_1
 
@@ -86,3 +87,17 @@ def test_the_control_is_told_beside_the_leak():
     told = study.describe_protocols(fits, controls)
     assert "0.75" in told
     assert "1.00" in told
+
+
+def test_controls_that_a_run_leaves_out_are_empty_and_change_no_number(tmp_path):
+    run = Run.open("smoke", str(tmp_path / "run"))
+    off = study.fit_controls(run, study.FINETUNED, table="finetuned_controls")
+    assert len(off.predictions) == len(off.summary) == 0
+    fits = make_fits(np.array([0.9, 0.1, 0.2, 0.3, 0.8, 0.4, 0.6, 0.7]))
+    assert compute_run_aucs(fits, off).equals(compute_run_aucs(fits))
+    for kind, table in zip(
+        ("predictions", "history", "fits"), (fits.predictions, fits.history, fits.summary), strict=True
+    ):
+        run.save_table(table, f"{kind}_controls")
+    loaded = study.load_fits(run, "controls", "finetuned_controls")
+    assert compute_run_aucs(loaded).equals(compute_run_aucs(fits))
