@@ -120,9 +120,9 @@ PROFILES: dict[str, Profile] = {
     # Everything whole except the fine-tuning, which is short.
     "quick": Profile(
         name="quick",
-        epochs_last_block=5,
-        epochs_last_two_blocks=3,
-        epochs_full=4,
+        epochs_last_block=4,
+        epochs_last_two_blocks=2,
+        epochs_full=2,
         search_trials=12,
         repeats=1,
         shortcut_pages=60,
