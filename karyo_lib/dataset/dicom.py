@@ -1,6 +1,7 @@
 """Pixels of a DICOM file, and nothing else of it: no names, no dates, no identifiers."""
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import pydicom
@@ -34,8 +35,8 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM"
 
 
-def decode_dicom(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, int]:
-    """Decode the first frame.
+def decode_frames(data: bytes, max_pixels: int) -> Iterator[tuple[np.ndarray, bool, int]]:
+    """Decode the frames of a file one by one.
 
     The modality and value-of-interest transforms are applied (DICOM PS3.3, C.11.1 and C.11.2), so the values
     are those that a viewer would show.
@@ -47,13 +48,14 @@ def decode_dicom(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, int]:
     max_pixels : int
         Largest allowed width times height, checked before anything is decoded.
 
-    Returns
-    -------
+    Yields
+    ------
     values : numpy.ndarray
         Shape (H, W), integer or float of any range, or (H, W, 3) uint8 for colour.
     inverted : bool
         True for MONOCHROME1, where the smallest value is white.
     frames : int
+        How many the file says it holds.
 
     Raises
     ------
@@ -73,20 +75,23 @@ def decode_dicom(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, int]:
     dataset = pydicom.dcmread(io.BytesIO(data))
     if "PixelData" not in dataset:
         raise UnreadableDicom("DICOM file without pixel data")
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    sizes = [(int(dataset.Columns), int(dataset.Rows))]
-    if syntax in _WITH_IMAGE_HEADER:  # the size inside the frame is the one that the decoder allocates
-        frame = get_frame(dataset.PixelData, 0, number_of_frames=frames)
-        with Image.open(io.BytesIO(frame), formats=["JPEG", "JPEG2000"]) as image:
-            sizes.append(image.size)
-    for width, height in sizes:
-        if width * height > max_pixels:
-            raise UnreadableDicom(f"{width} x {height} pixels, more than the limit of {max_pixels}")
-    values = pixel_array(dataset, index=0)
+    frames = max(1, int(dataset.get("NumberOfFrames") or 1))
+    for index in range(frames):
+        sizes = [(int(dataset.Columns), int(dataset.Rows))]
+        if syntax in _WITH_IMAGE_HEADER:  # the size inside the frame is the one that the decoder allocates
+            frame = get_frame(dataset.PixelData, index, number_of_frames=frames)
+            with Image.open(io.BytesIO(frame), formats=["JPEG", "JPEG2000"]) as image:
+                sizes.append(image.size)
+        for width, height in sizes:
+            if width * height > max_pixels:
+                raise UnreadableDicom(f"{width} x {height} pixels, more than the limit of {max_pixels}")
+        yield *_as_shown(pixel_array(dataset, index=index), dataset), frames
+
+
+def _as_shown(values: np.ndarray, dataset: pydicom.Dataset) -> tuple[np.ndarray, bool]:
     photometric = dataset.PhotometricInterpretation
     if photometric == "PALETTE COLOR":
         values = apply_color_lut(values, dataset)
     if values.ndim == 3:
-        return (values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)), False, frames
-    values = apply_voi_lut(apply_modality_lut(values, dataset), dataset)
-    return values, photometric == "MONOCHROME1", frames
+        return (values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)), False
+    return apply_voi_lut(apply_modality_lut(values, dataset), dataset), photometric == "MONOCHROME1"

@@ -2,19 +2,22 @@
 
 import hashlib
 import io
+import itertools
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from karyo_lib.dataset.dicom import UnreadableDicom, decode_dicom, is_dicom
+from karyo_lib.dataset.dicom import UnreadableDicom, decode_frames, is_dicom
 
 MAX_PIXELS = 40_000_000  # an A4 page scanned at 600 dpi has 35 million
 MIN_SIDE = 100  # below it, chromosome 21 is one pixel wide
 MAX_BYTES = 256_000_000
+MORE_PAGES = "more than one page: the first was read"
 
 # Only these decoders are ever tried, whatever the file says it is.
 FORMATS = {
@@ -53,7 +56,7 @@ class UnusableImage(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """A file that was read.
+    """A page of a file that was read.
 
     Attributes
     ----------
@@ -63,11 +66,14 @@ class LoadedImage:
         Digest of the file's bytes.
     notes : tuple of str
         What a user should know, for example that only the first of several pages was read.
+    several : bool
+        Whether the file holds more pages than this one.
     """
 
     pixels: np.ndarray
     sha256: str
     notes: tuple[str, ...]
+    several: bool = False
 
 
 def read_image(
@@ -106,28 +112,70 @@ def load_image(
     path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
 ) -> LoadedImage:
     """Read an image file as `read_image` does, with the digest of the file and notes for the user."""
+    page = next(load_pages(path, max_pixels=max_pixels, min_side=min_side))
+    if isinstance(page, UnusableImage):
+        raise page
+    return replace(page, notes=(MORE_PAGES, *page.notes)) if page.several else page
+
+
+def load_pages(
+    path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
+) -> Iterator[LoadedImage | UnusableImage]:
+    """Read every page of a file one by one: pages of a TIFF, images of a GIF, frames of a DICOM file.
+
+    A page that cannot be used is yielded as the error that says why. Whatever stands behind a damaged page
+    cannot be trusted and is not read; pages that are blank or of the wrong size keep nothing from the others.
+
+    Parameters
+    ----------
+    path, max_pixels, min_side
+        See `read_image`.
+
+    Yields
+    ------
+    LoadedImage or UnusableImage
+        At least one.
+    """
     path = Path(path)
-    data = _read_bytes(path)
-    notes: list[str] = []
     try:
-        if is_dicom(data):
-            pixels, found = _from_dicom(data, max_pixels, notes), "DICOM"
+        data = _read_bytes(path)
+    except UnusableImage as error:
+        yield error
+        return
+    sha256 = hashlib.sha256(data).hexdigest()
+    pages = _dicom_pages(data, max_pixels) if is_dicom(data) else _pillow_pages(data, max_pixels, min_side)
+    for number, page in enumerate(_until_damaged(pages), 1):
+        if isinstance(page, str):
+            behind = " and what stands behind it was not read" if number > 1 else ""
+            yield UnusableImage(path.name, page + behind)
+            continue
+        found, pixels, several = page
+        if isinstance(pixels, str):
+            yield UnusableImage(path.name, pixels)
+        elif min(pixels.shape) < min_side:
+            yield UnusableImage(path.name, _too_small(pixels.shape[1], pixels.shape[0], min_side))
+        elif _is_blank(pixels):
+            yield UnusableImage(path.name, "blank page: nothing stands out from the background")
         else:
-            pixels, found = _from_pillow(data, max_pixels, min_side, notes)
+            known = path.suffix.lower() in FORMATS[found]
+            note = f"named {path.suffix or 'without an extension'}, read as {found}"
+            yield LoadedImage(pixels, sha256, () if known else (note,), several)
+
+
+# Format, pixels (or why they are not read), and whether the file holds more pages than one.
+_Found = tuple[str, np.ndarray | str, bool]
+
+
+def _until_damaged(pages: Iterator[_Found]) -> Iterator[_Found | str]:
+    """Yield pages up to the first that cannot be decoded, and of that one what is wrong."""
+    try:
+        yield from pages
     except UnidentifiedImageError:
-        expected = ", ".join(FORMATS)
-        raise UnusableImage(path.name, f"not an image of a known format (read are {expected})") from None
+        yield f"not an image of a known format (read are {', '.join(FORMATS)})"
     except _Refused as refused:
-        raise UnusableImage(path.name, str(refused)) from None
+        yield str(refused)
     except Exception as error:  # decoders raise nearly anything on damaged files
-        raise UnusableImage(path.name, f"damaged or truncated image ({type(error).__name__})") from error
-    if path.suffix.lower() not in FORMATS[found]:
-        notes.append(f"named {path.suffix or 'without an extension'}, read as {found}")
-    if min(pixels.shape) < min_side:
-        raise UnusableImage(path.name, _too_small(pixels.shape[1], pixels.shape[0], min_side))
-    if _is_blank(pixels):
-        raise UnusableImage(path.name, "blank page: nothing stands out from the background")
-    return LoadedImage(pixels, hashlib.sha256(data).hexdigest(), tuple(notes))
+        yield f"damaged or truncated image ({type(error).__name__})"
 
 
 class _Refused(Exception):
@@ -160,35 +208,39 @@ def _read_bytes(path: Path) -> bytes:
         raise UnusableImage(path.name, reason) from None
 
 
-def _from_dicom(data: bytes, max_pixels: int, notes: list[str]) -> np.ndarray:
+def _dicom_pages(data: bytes, max_pixels: int) -> Iterator[_Found]:
     try:
-        values, inverted, frames = decode_dicom(data, max_pixels)
+        for values, inverted, frames in decode_frames(data, max_pixels):
+            colour = values.ndim == 3
+            pixels = np.asarray(Image.fromarray(values).convert("L")) if colour else _to_8_bit(values)
+            yield "DICOM", 255 - pixels if inverted else pixels, frames > 1
     except UnreadableDicom as error:
         raise _Refused(str(error)) from error
-    if frames > 1:
-        notes.append("more than one page: the first was read")
-    pixels = np.asarray(Image.fromarray(values).convert("L")) if values.ndim == 3 else _to_8_bit(values)
-    return 255 - pixels if inverted else pixels
 
 
-def _from_pillow(data: bytes, max_pixels: int, min_side: int, notes: list[str]) -> tuple[np.ndarray, str]:
+def _pillow_pages(data: bytes, max_pixels: int, min_side: int) -> Iterator[_Found]:
     try:
         image = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _Refused("more pixels than are safe to decode") from None
     with image:
         found = "JPEG" if image.format == "MPO" else image.format  # MPO: several JPEG images in one file
-        if image.width * image.height > max_pixels:
-            raise _Refused(f"{image.width} x {image.height} pixels, more than the limit of {max_pixels}")
-        if min(image.size) < min_side:
-            raise _Refused(_too_small(*image.size, min_side))
-        if getattr(image, "is_animated", False):
-            notes.append("more than one page: the first was read")
-            image.seek(0)
-        # Pillow leaves 16-bit WhiteIsZero pages (tag 262) as they are stored.
-        negative = found == "TIFF" and image.mode.startswith("I;16") and image.tag_v2.get(262) == 0
-        pixels = _to_grey(ImageOps.exif_transpose(image))
-    return (255 - pixels if negative else pixels), found
+        several = getattr(image, "is_animated", False)
+        for number in itertools.count() if several else (0,):
+            try:
+                image.seek(number)
+            except EOFError:
+                return
+            width, height = image.size
+            if width * height > max_pixels:
+                yield found, f"{width} x {height} pixels, more than the limit of {max_pixels}", several
+            elif min(width, height) < min_side:
+                yield found, _too_small(width, height, min_side), several
+            else:
+                # Pillow leaves 16-bit WhiteIsZero pages (tag 262) as they are stored.
+                deep = found == "TIFF" and image.mode.startswith("I;16")
+                pixels = _to_grey(ImageOps.exif_transpose(image))
+                yield found, 255 - pixels if deep and image.tag_v2.get(262) == 0 else pixels, several
 
 
 def _to_grey(image: Image.Image) -> np.ndarray:

@@ -1,11 +1,8 @@
 """Files of a folder -> pages ready to be judged; whatever cannot be read comes with its reason instead."""
 
-import contextlib
 import io
-import itertools
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,12 +12,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from karyo_lib.dataset.images import MAX_PIXELS, UnusableImage, load_image
+from karyo_lib.dataset.images import LoadedImage, UnusableImage, load_pages
 from karyo_lib.dataset.pages import fit_page
 from karyo_lib.screening.reference import measure_page
 
 MOST_PAGES = 100
-MORE_PAGES = "more than one page: the first was read"
 PICTURE_SIDE = 360  # pixels of the picture in the worklist
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "metadata.csv"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -75,8 +71,6 @@ class Page:
         Of the file.
     notes : tuple of str
         What a user should know of the file.
-    doubts : tuple of str
-        Reasons to refer that lie in the file.
     reason : str
         Why it could not be read; '' if it could.
     """
@@ -90,7 +84,6 @@ class Page:
     picture: bytes = b""
     sha256: str = ""
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -169,30 +162,18 @@ def read_pages(file: CaseFile, page_size: int, *, native: bool = False) -> Itera
     if file.reason:
         yield Page(file.name, 1, reason=file.reason)
         return
-    first = _read_page(file.name, 1, file.path, page_size, native)
-    several = MORE_PAGES in first.notes
-    kept = tuple(note for note in first.notes if note != MORE_PAGES)
-    number = 1
-    for number, path in _split_further_pages(file.path) if several else ():
-        if number == 2:  # all pages can be had: nothing was passed over
-            yield replace(first, notes=kept)
+    for number, loaded in enumerate(load_pages(file.path), 1):
         if number > MOST_PAGES:
             reason = f"more than {MOST_PAGES} pages in one file: the others were not read, split the file"
             yield Page(file.name, number, reason=reason)
             return
-        page = _read_page(file.name, number, path, page_size, native)
-        yield replace(page, sha256=first.sha256) if page.sha256 else page
-    if number == 1:
-        yield replace(first, doubts=(MORE_PAGES,)) if several else first
+        if isinstance(loaded, UnusableImage):
+            yield Page(file.name, number, reason=loaded.reason)
+        else:
+            yield _fit(file.name, number, loaded, page_size, native)
 
 
-def _read_page(name: str, number: int, path: Path | str, page_size: int, native: bool) -> Page:
-    if isinstance(path, str):
-        return Page(name, number, reason=path)
-    try:
-        image = load_image(path)
-    except UnusableImage as error:
-        return Page(name, number, reason=error.reason)
+def _fit(name: str, number: int, image: LoadedImage, page_size: int, native: bool) -> Page:
     fitted = fit_page(image.pixels, (page_size, page_size))
     return Page(
         name=name,
@@ -205,33 +186,6 @@ def _read_page(name: str, number: int, path: Path | str, page_size: int, native:
         sha256=image.sha256,
         notes=image.notes,
     )
-
-
-def _split_further_pages(path: Path) -> Iterator[tuple[int, Path | str]]:
-    """Yield number and file (or the reason why not) of each page after the first, TIFF and GIF only.
-
-    A page is copied into a file of its own, so that it passes through the checks that every file does.
-    """
-    with tempfile.TemporaryDirectory(prefix="karyo-") as folder, contextlib.ExitStack() as stack:
-        try:
-            image = stack.enter_context(Image.open(path, formats=["TIFF", "GIF"]))
-        except Exception:  # another format, which keeps its pages to itself
-            return
-        for number in itertools.count(2):
-            copy: Path | str = Path(folder) / f"page{number}.tif"
-            try:
-                image.seek(number - 1)
-                if image.width * image.height > MAX_PIXELS:
-                    raise ValueError(f"more than the limit of {MAX_PIXELS} pixels")
-                if number <= MOST_PAGES:
-                    image.copy().save(copy)
-            except EOFError:
-                return
-            except Exception as error:  # decoders raise nearly anything on damaged files
-                yield number, f"damaged or truncated page ({type(error).__name__})"
-                return
-            yield number, copy
-            copy.unlink(missing_ok=True)
 
 
 def encode_picture(pixels: np.ndarray) -> bytes:

@@ -152,7 +152,7 @@ class Screener:
         calibration, reference = self.package.calibration, self.package.reference
         p = round(float(calibration.transform(np.array([look.p]))[0]), _DIGITS)
         confidence = measure_confidence(p, calibration.transform(look.passes))
-        doubts = (*page.doubts, *look.doubts)
+        doubts = look.doubts
         if reference is not None:
             doubts = (*doubts, *reference.compare(page.measures, look.embedding))
         decision = decide(p, confidence, doubts, self.rule)

@@ -109,15 +109,16 @@ def encode_dicom(
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     dataset.PatientName = "Secret^Patient"
     dataset.PatientID = "secret-id"
-    dataset.Rows, dataset.Columns = (side, side) if side else page.shape
+    pages = page if page.ndim == 3 else np.stack([page] * frames)
+    dataset.Rows, dataset.Columns = (side, side) if side else page.shape[-2:]
     dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
     dataset.PhotometricInterpretation = photometric
     dataset.BitsAllocated = 8 if bits == 8 else 16
     dataset.BitsStored, dataset.HighBit = bits, bits - 1
-    if frames > 1:
-        dataset.NumberOfFrames = frames
+    if len(pages) > 1:
+        dataset.NumberOfFrames = len(pages)
     if pixels:
-        data = page.astype("<u2" if bits > 8 else "u1").tobytes() * frames
+        data = pages.astype("<u2" if bits > 8 else "u1").tobytes()
         dataset.add_new("PixelData", "OW" if bits > 8 else "OB", data + b"\0" * (len(data) % 2))
     buffer = io.BytesIO()
     pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)

@@ -6,10 +6,11 @@ import time
 
 import numpy as np
 import pytest
-from bad_images import EXPECTED, write_bad_images
+from bad_images import EXPECTED, encode_dicom, write_bad_images
 from PIL import Image
 from screening_stubs import draw_bars, make_package
 
+from karyo_lib.dataset.images import load_pages
 from karyo_lib.screening.cases import MOST_PAGES, CaseFile, find_files, list_files, read_pages
 from karyo_lib.screening.screener import Screener
 
@@ -83,10 +84,45 @@ def test_each_page_of_a_tiff_is_a_case(tmp_path, deep):
     pages[0].save(tmp_path / "three.tif", save_all=True, append_images=pages[1:])
     read = _pages(tmp_path / "three.tif")
     assert [page.page for page in read] == [1, 2, 3]
-    assert not any(page.reason or page.doubts or page.notes for page in read)
+    assert not any(page.reason or page.notes for page in read)
     assert len({page.sha256 for page in read}) == 1
     for page, array in zip(read, arrays, strict=True):
         assert np.abs(page.fitted.astype(int) - array).max() <= 1
+
+
+def test_each_frame_of_a_dicom_file_is_a_case(tmp_path):
+    pages = np.stack([draw_bars(i, dark=40 * i) for i in range(3)])
+    (tmp_path / "frames.dcm").write_bytes(encode_dicom(pages))
+    read = _pages(tmp_path / "frames.dcm")
+    assert [page.page for page in read] == [1, 2, 3]
+    for page, array in zip(read, pages, strict=True):
+        np.testing.assert_array_equal(page.fitted, array)
+    # Fewer frames than the file says it holds: nothing is made up, and the file is not cleared in silence.
+    (tmp_path / "cut.dcm").write_bytes(encode_dicom(pages)[: -pages[0].size // 2])
+    assert all(page.reason for page in _pages(tmp_path / "cut.dcm"))
+
+
+def test_each_page_is_turned_by_its_own_exif_entry(tmp_path):
+    array = draw_bars(3, size=(240, 200))
+    upright, turned = Image.fromarray(array), Image.fromarray(np.rot90(array, 1).copy())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.encoderinfo = {"exif": exif}
+    upright.save(tmp_path / "two.tif", save_all=True, append_images=[turned, upright])
+    read = [page.pixels for page in load_pages(tmp_path / "two.tif")]
+    assert [pixels.shape for pixels in read] == [(200, 240)] * 3
+    for pixels in read:
+        np.testing.assert_array_equal(pixels, array)
+
+
+def test_pages_behind_a_damaged_one_are_not_passed_over_in_silence(tmp_path):
+    pages = [Image.fromarray(draw_bars(i)) for i in range(3)]
+    pages[0].save(tmp_path / "t.tif", save_all=True, append_images=pages[1:], compression="tiff_lzw")
+    data = (tmp_path / "t.tif").read_bytes()
+    (tmp_path / "t.tif").write_bytes(data[: int(len(data) * 0.6)])
+    read = _pages(tmp_path / "t.tif")
+    assert read[-1].reason
+    assert len(read) == 1 or "not read" in read[-1].reason
 
 
 def test_a_blank_page_between_others_is_named(tmp_path):
@@ -115,8 +151,8 @@ def test_every_kind_of_bad_file_gets_a_reason(tmp_path, stub):
             assert results[name][0].decision == "quarantined", name
             assert reason in results[name][0].reason
             assert str(tmp_path) not in results[name][0].reason
-    # Frames that cannot be had apart make a case for a specialist, not one to clear.
-    assert results["frames.dcm"][0].decision == "refer"
+    assert [result.page for result in results["frames.dcm"]] == [1, 2, 3]
+    assert not any(result.notes for result in results["frames.dcm"])
 
 
 def test_mutated_images_are_read_or_quarantined(tmp_path, stub):
