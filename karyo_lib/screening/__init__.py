@@ -6,19 +6,24 @@ Names are imported when they are first used, so that ``karyo --help`` does not w
 from importlib import import_module
 from typing import Any
 
+ALPHA, DELTA = 0.05, 0.10
+"""Share of misses that is promised, and probability that the promise fails, where the user chooses none."""
+
 _PLACES = {
     "Package": "package",
     "PackageError": "package",
     "PackSettings": "packing",
     "Result": "screener",
+    "Screened": "folder",
     "Screener": "screener",
     "Worklist": "worklist",
     "load_package": "package",
     "save_package": "package",
+    "ScreenOptions": "folder",
     "screen_folder": "folder",
     "train_package": "packing",
 }
-__all__ = sorted(_PLACES)
+__all__ = sorted((*_PLACES, "ALPHA", "DELTA"))
 
 
 def __getattr__(name: str) -> Any:

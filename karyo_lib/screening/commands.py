@@ -1,10 +1,13 @@
 """The commands ``karyo train`` and ``karyo screen``."""
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from karyo_lib.screening import ALPHA, DELTA
 
 
 def train(
@@ -28,8 +31,8 @@ def train(
         str, typer.Option(help="head, last-block, last-two-blocks (VGG16) or all (InceptionV3).")
     ] = "head",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 30,
-    alpha: Annotated[float, typer.Option(help="Highest share of misses that may be promised.")] = 0.05,
-    delta: Annotated[float, typer.Option(help="Probability with which the promise may fail.")] = 0.10,
+    alpha: Annotated[float, typer.Option(help="Highest share of misses that may be promised.")] = ALPHA,
+    delta: Annotated[float, typer.Option(help="Probability with which the promise may fail.")] = DELTA,
     risk: Annotated[
         str, typer.Option(help="Count misses among **cleared** cases or among **abnormal** ones.")
     ] = "cleared",
@@ -44,11 +47,12 @@ def train(
 
     Patients are split first: none stands in training and calibration at once. The model file holds weights,
     calibration, operating threshold with its promise, and a model card, which is also written beside it.
+    Until it is finished a hidden folder beside it holds what was computed, so that the same command goes on
+    from there.
 
     Example: `karyo train --data my_karyograms -o model.karyo`
     """
     from karyo_lib.atomic import writing
-    from karyo_lib.features import FeatureCache
     from karyo_lib.screening.card import render_card
     from karyo_lib.screening.package import save_package
     from karyo_lib.screening.packing import PackSettings, train_package
@@ -59,11 +63,13 @@ def train(
         method=method, base=base, trainable=trainable, epochs=epochs, alpha=alpha, delta=delta, risk=risk,
         calibration=calibration, seed=seed, passes=100 if method == "network" else 0,
     )  # fmt: skip
-    package = train_package(data, settings, weights=weights or None, cache=FeatureCache(), n_jobs=workers)
+    work = output.with_name(f".{output.name}.work")
+    package = train_package(data, settings, weights=weights or None, work=work, n_jobs=workers)
     digest = save_package(package, output)
     for suffix, text in zip((".card.md", ".card.html"), render_card(package.facts), strict=True):
         with writing(output.with_suffix(suffix)) as part:
             part.write_text(text, encoding="utf-8")
+    shutil.rmtree(work, ignore_errors=True)
     if package.facts["warning"]:
         typer.secho(package.facts["warning"], fg="yellow", err=True)
     typer.echo(package.promise.sentence)
@@ -73,15 +79,22 @@ def train(
 def screen(
     model: Annotated[
         str,
-        typer.Argument(
-            metavar="MODEL", help="Model file from `karyo train`; or the word `reading`, which needs none."
-        ),
+        typer.Argument(metavar="MODEL", help="Model file from `karyo train`; none with `--method reading`."),
     ],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with karyograms, at any depth.")],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder for the worklist."),
+        typer.Option("--output", "-o", metavar="OUT", help="Folder for the worklist; all that is written."),
     ],
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="Folder with karyograms, at any depth.", show_default=False)
+    ] = "",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="**reading**: the reader of chromosomes that comes with karyo, in place of a MODEL; needs "
+            "no training, and clears nothing."
+        ),
+    ] = "",
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Screen all again, or go on and keep what is finished.")
     ] = False,
@@ -103,16 +116,35 @@ def screen(
 ) -> None:
     """Screen a folder of karyograms: cleared, abnormal, or for a specialist, in a worklist.
 
-    A file that cannot be read is quarantined with the reason; whatever is unlike the training karyograms is
-    referred. Share `worklist.csv` and `worklist.html`; `journal.jsonl` holds all names as they are.
+    PNG, JPEG, BMP, TIFF, GIF and DICOM; every page of a file is a case. A file that cannot be read is
+    quarantined with the reason; whatever is unlike the training karyograms is referred.
+
+    OUT holds `worklist.html` to look at, `worklist.csv` for your own system, and `journal.jsonl`, from which
+    a stopped screening goes on: it holds all names as they are, so share the other two. Ctrl-C leaves a
+    worklist of what is finished.
+
+    Ends with 0 when every file was screened, 130 when stopped, 1 on an error.
 
     Examples:
 
-    * `karyo screen model.karyo new_karyograms -o out`
+    * `karyo screen model.karyo new_karyograms -o worklist`
 
-    * `karyo screen reading new_karyograms -o out`
+    * `karyo screen --method reading new_karyograms -o worklist`
     """
     from karyo_lib.screening.folder import ScreenOptions, screen_folder
+
+    if method and not folder:  # no MODEL: what was given is the folder
+        model, folder = method, model
+    if not folder:
+        raise ValueError(
+            "Expected a model and a folder, or --method reading and a folder. Received only "
+            f"{Path(model).name!r}."
+        )
+    if method not in ("", "reading") or (method and model != "reading"):
+        raise ValueError(
+            f"Expected --method reading without a model, or a model alone. Received --method {method} and "
+            f"{Path(model).name!r}."
+        )
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -122,7 +154,11 @@ def screen(
         fresh=fresh, workers=workers or None, scheduler=scheduler, clear_below=clear_below or None,
         patients=patients, mask_names=mask_names, pictures=pictures,
     )  # fmt: skip
-    typer.echo(str(screen_folder(model, folder, output, options)))
+    screened = screen_folder(model, folder, output, options)
+    typer.echo(str(screened))
+    if not screened.clears:
+        typer.secho("Nothing is cleared by this model; the worklist says why.", fg="yellow", err=True)
+    typer.echo(str(screened.worklist))
 
 
 COMMANDS = (train, screen)

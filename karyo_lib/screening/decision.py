@@ -4,11 +4,13 @@ A case is cleared only where everything speaks for it: the page is like the trai
 agree, and the probability is below a threshold with a promise (or one that the user took on himself).
 """
 
+import math
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 
-from karyo_lib.uncertainty import Promise, choose_threshold
+from karyo_lib.uncertainty import Promise, choose_threshold, compute_smallest_n
 
 DECISIONS = ("abnormal", "refer", "quarantined", "cleared")  # most urgent first
 EVERYTHING = 2.0  # a threshold above every probability
@@ -137,3 +139,56 @@ def fit_promise(
     if promise.threshold is not None and not np.isfinite(promise.threshold):
         promise = replace(promise, threshold=EVERYTHING)
     return promise
+
+
+def describe_need(
+    promise: Promise, p: np.ndarray, held_back: np.ndarray, y_true: np.ndarray, groups: np.ndarray, total: int
+) -> str:
+    """Say how many labelled karyograms a threshold would take, where there is none; '' where there is one.
+
+    The estimate takes the share of cases that reach a threshold, and the share of abnormal ones among the
+    lowest scores, as they are in this calibration part.
+
+    Parameters
+    ----------
+    promise : Promise
+        From :func:`fit_promise`.
+    p, held_back, y_true, groups
+        What it was fitted on.
+    total : int
+        Patients of the whole labelled folder, calibration part and all.
+    """
+    if promise.threshold is not None:
+        return ""
+    among_cleared = promise.risk == "cleared"
+    counted = ~held_back if among_cleared else y_true == 1
+    what = "look normal and are held back by no rule" if among_cleared else "are abnormal"
+    have = np.unique(groups[counted]).size
+    least = compute_smallest_n(promise.alpha, promise.delta)
+    if have == 0:
+        return f"None of its cases {what}: it takes a model that is surer first."
+    if have < least:
+        needed, given = least, "none of them missed"
+    else:
+        lowest = np.argsort(p[counted], kind="stable")[:least]
+        misses = int(y_true[counted][lowest].sum())
+        rate = misses / least
+        if not among_cleared or rate >= promise.alpha:
+            return (
+                f"Of the {least} such cases with the lowest scores {misses} are abnormal: it takes a model "
+                "that tells them apart better, not more karyograms alone."
+            )
+        sizes = ((m, compute_smallest_n(promise.alpha, promise.delta, m)) for m in count())
+        needed = next(n for m, n in sizes if rate * n <= m)
+        given = f"{100 * rate:.1f} % of them abnormal, as among the lowest scores here"
+    about = _round_up(needed * total / have)
+    return (
+        f"What it would take: {needed} calibration cases of different patients that {what}, {given}. Of "
+        f"{total} patients {have} gave such a case, so about {about:,} labelled patients are needed."
+    )
+
+
+def _round_up(number: float) -> int:
+    """Two digits: more would claim to know better."""
+    step = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return int(step * math.ceil(number / step))

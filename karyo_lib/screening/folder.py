@@ -5,6 +5,7 @@ import csv
 import itertools
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +14,15 @@ from tqdm.auto import tqdm
 
 from karyo_lib import __version__
 from karyo_lib.atomic import writing
+from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.cases import CaseFile, find_files
-from karyo_lib.screening.decision import Rule
+from karyo_lib.screening.decision import DECISIONS, Rule
 from karyo_lib.screening.journal import Journal
 from karyo_lib.screening.names import Names, read_patients, read_salt
 from karyo_lib.screening.package import Package, load_package
 from karyo_lib.screening.screener import Result, Screener, model_name
 from karyo_lib.screening.worklist import PICTURES, About, write_worklist
+from karyo_lib.uncertainty import compute_smallest_n
 
 _EVERY_SECONDS = 60  # between two partial worklists
 _LEAST_RATIO = 20  # of screening time to the time a worklist takes
@@ -58,12 +61,41 @@ class ScreenOptions:
     progress: bool = True
 
 
+@dataclass(frozen=True)
+class Screened:
+    """What came of a screening.
+
+    Attributes
+    ----------
+    worklist : pathlib.Path
+        Of ``worklist.html``.
+    files : int
+    counts : dict of str to int
+        Cases of each decision, most urgent first.
+    clears : bool
+        Whether the model has a threshold below which cases are cleared.
+    """
+
+    worklist: Path
+    files: int
+    counts: dict[str, int]
+    clears: bool
+
+    def __str__(self) -> str:
+        """One line for the terminal."""
+        cases = sum(self.counts.values())
+        said = (
+            f"{cases} case{'' if cases == 1 else 's'} from {self.files} file{'' if self.files == 1 else 's'}"
+        )
+        return f"{said}: {', '.join(f'{n} {decision}' for decision, n in self.counts.items())}"
+
+
 def screen_folder(
     model: Package | str | os.PathLike,
     folder: str | os.PathLike,
     out: str | os.PathLike,
     options: ScreenOptions | None = None,
-) -> Path:
+) -> Screened:
     """Screen all karyograms below a folder and write ``worklist.csv`` and ``worklist.html``.
 
     Results are added to ``journal.jsonl`` in `out` as they come. An interrupted screening leaves a worklist
@@ -78,8 +110,8 @@ def screen_folder(
 
     Returns
     -------
-    pathlib.Path
-        Of ``worklist.html``.
+    Screened
+        How many cases got which decision, and where the worklist is.
 
     Raises
     ------
@@ -104,7 +136,7 @@ def screen_folder(
     made_from = {"karyo": __version__, "model": source.about.digest, "threshold": repr(options.clear_below)}
     journal = Journal(out, made_from, fresh=options.fresh)
 
-    def write() -> None:
+    def write() -> Screened:
         # A file that has changed is screened again: its later results count.
         entries = list({(entry.file, entry.page): entry for entry in journal.entries}.values())
         screened = len({entry.file for entry in entries} & known)
@@ -113,6 +145,9 @@ def screen_folder(
         write_worklist(out, present, journal.read, names, about, options.pictures)
         if options.mask_names:
             _write_key(out, present)
+        found = Counter(entry.decision for entry in present)
+        counts = {decision: found[decision] for decision in DECISIONS}
+        return Screened(out / "worklist.html", screened, counts, about.clears)
 
     known = {file.name for file in files}
     fingerprints = {file.name: file.fingerprint() for file in files}
@@ -134,9 +169,9 @@ def screen_folder(
                     took = written - began
     finally:  # also when stopped: what is finished is of use
         bar.close()
-        write()
+        screened = write()
         journal.close()
-    return out / "worklist.html"
+    return screened
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +212,11 @@ def _describe_threshold(package: Package, clear_below: float | None) -> str:
     if clear_below is not None:
         return f"Cleared below a probability of {clear_below:g}, set by the user. Nothing is promised."
     if package.promise is None:
+        least = compute_smallest_n(ALPHA, DELTA)
         return (
-            "No operating threshold was fitted, so no case is cleared. Remedy: karyo train on your own "
-            "karyograms."
+            "No operating threshold was fitted. One takes 'karyo train' on your own labelled karyograms: at "
+            f"least {least} calibration cases that look normal, none of them abnormal, for at most "
+            f"{100 * ALPHA:g} % missed."
         )
     return package.promise.sentence
 

@@ -9,7 +9,8 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,10 @@ from karyo_lib.evaluate import compute_metrics
 from karyo_lib.features import FeatureCache
 from karyo_lib.fitting import TrainSettings
 from karyo_lib.models import build_model
+from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.cases import Page
-from karyo_lib.screening.decision import fit_promise, is_held_back
+from karyo_lib.screening.decision import describe_need, fit_promise, is_held_back
 from karyo_lib.screening.judges import Judge, Look, NetworkJudge, ReadingJudge, get_flat_weights
 from karyo_lib.screening.package import READER_FILES, Package, Recipe
 from karyo_lib.screening.reference import Reference, measure_page
@@ -74,8 +76,8 @@ class PackSettings:
     batch_size: int = 16
     passes: int = 100
     calibration: str = "temperature"
-    alpha: float = 0.05
-    delta: float = 0.10
+    alpha: float = ALPHA
+    delta: float = DELTA
     risk: str = "cleared"
     referral_confidence: float = 80.0
     page_size: int = 416
@@ -103,7 +105,7 @@ def train_package(
     *,
     weights: str | Path | None = None,
     reader: str | os.PathLike | None = None,
-    cache: FeatureCache | None = None,
+    work: str | os.PathLike | None = None,
     progress: bool = True,
     n_jobs: int = 1,
 ) -> Package:
@@ -120,8 +122,9 @@ def train_package(
         What the base starts from.
     reader : path, optional
         Folder of a reader of your own, for the method 'reading'.
-    cache : FeatureCache, optional
-        Activations that are kept: an interrupted training finds them again.
+    work : path, optional
+        Folder for pages, copies and activations on the way; an interrupted training finds them there again.
+        By default one among the system's temporary files, which is removed.
     progress : bool
     n_jobs : int
         Threads that read images.
@@ -145,8 +148,8 @@ def train_package(
     rows = splits.merge(index[["image_id", "path", "sha256"]], on="image_id", validate="1:1")
     if recipe.method == "network":
         source = resolve_weights(recipe.base, weights)
-        with tempfile.TemporaryDirectory() as folder:
-            fit, n_augmented = _fit(rows, index, Path(data), Path(folder), settings, source, cache, progress)
+        with tempfile.TemporaryDirectory() if work is None else nullcontext(work) as folder:
+            fit, n_augmented = _fit(rows, index, Path(data), Path(folder), settings, source, progress)
         flat = get_flat_weights(_join(fit, source, settings))
         package = Package(recipe, flat, Calibration(), None, None)
         judge: Judge = NetworkJudge(recipe, flat)
@@ -169,7 +172,6 @@ def _fit(
     folder: Path,
     settings: PackSettings,
     source: WeightsSource,
-    cache: FeatureCache | None,
     progress: bool,
 ) -> tuple[FitResult, int]:
     size = (settings.page_size, settings.page_size)
@@ -194,6 +196,7 @@ def _fit(
         seed=settings.seed,
         input_shape=settings.input_shape,
     )
+    cache = FeatureCache(folder / "features")
     return fit_condition(condition, images, split, how, source, cache, progress=progress), len(copies)
 
 
@@ -278,6 +281,8 @@ def _finish(
         p[test], held_back[test], y[test], groups[test],
         alpha=settings.alpha, delta=settings.delta, risk=settings.risk, seed=settings.seed,
     )  # fmt: skip
+    need = describe_need(promise, p[test], held_back[test], y[test], groups[test], np.unique(groups).size)
+    promise = replace(promise, sentence=f"{promise.sentence} {need}".strip())
     metrics = compute_metrics(y[test], p[test], groups=groups[test], seed=settings.seed)
     needed = package.recipe.referral_confidence
     sections = [

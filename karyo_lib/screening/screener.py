@@ -1,5 +1,6 @@
 """Pages in, results out: read in parallel ahead of the network, in order, with bounded memory."""
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from karyo_lib.screening.judges import Judge, Look, open_judge
 from karyo_lib.screening.package import Package, Recipe, load_package
 
 _AHEAD = 4  # files read ahead per worker
+_AT_ONCE = 2  # pages of one file in memory: a file may hold a hundred
 _DIGITS = 4  # of probabilities: the last bits depend on the batch
 
 
@@ -130,16 +132,26 @@ class Screener:
         yield from self._judge(batch)
 
     def _read_ahead(self, files: Iterable[CaseFile]) -> Iterator[Page]:
-        size, native = self.package.recipe.page_size, self.judge.native
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="karyo-read")
-        ahead: deque[Future[list[Page]]] = deque()
+        ahead: deque[tuple[Iterator[Page], Future[list[Page]]]] = deque()
+
+        def start(pages: Iterator[Page]) -> Future[list[Page]]:
+            return pool.submit(lambda: list(itertools.islice(pages, _AT_ONCE)))
+
+        def finish(pages: Iterator[Page], some: Future[list[Page]]) -> Iterator[Page]:
+            while len(read := some.result()) == _AT_ONCE:
+                yield from read
+                some = start(pages)
+            yield from read
+
         try:
             for file in files:
-                ahead.append(pool.submit(lambda f: list(read_pages(f, size, native=native)), file))
+                pages = read_pages(file, self.package.recipe.page_size, native=self.judge.native)
+                ahead.append((pages, start(pages)))
                 if len(ahead) > _AHEAD * self.workers:
-                    yield from ahead.popleft().result()
+                    yield from finish(*ahead.popleft())
             while ahead:
-                yield from ahead.popleft().result()
+                yield from finish(*ahead.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

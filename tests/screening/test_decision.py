@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from screening_stubs import draw_bars, make_promise
 
 from karyo_lib.models import CUTS, build_model, split_model
-from karyo_lib.screening.decision import EVERYTHING, Rule, decide, fit_promise, is_held_back
+from karyo_lib.screening.decision import EVERYTHING, Rule, decide, describe_need, fit_promise, is_held_back
 from karyo_lib.screening.heatmap import compute_grad_cam, crop_to_page, encode_heat
 from karyo_lib.screening.reference import PAGE_MEASURES, Reference, measure_page
 from karyo_lib.weights import resolve_weights
@@ -67,6 +68,38 @@ def test_the_promise_holds_for_the_whole_rule():
             broken += y[cleared].mean() > rule_alpha
     assert cleared_any > rounds / 3
     assert broken / rounds <= delta + 3 * np.sqrt(delta * (1 - delta) / rounds)
+
+
+def _need(p, held_back, y, total, risk="cleared", alpha=0.05):
+    groups = np.arange(len(p))
+    promise = fit_promise(p, held_back, y, groups, alpha=alpha, delta=0.1, risk=risk, seed=0)
+    return promise, describe_need(promise, p, held_back, y, groups, total)
+
+
+def test_what_a_threshold_would_take_is_computed():
+    p, y = np.linspace(0.1, 0.4, 60), np.zeros(60, int)
+    free, none = np.zeros(60, bool), np.arange(60) >= 10
+    # 10 of 60 reach a threshold, 45 are needed (0.95 ** 45 < 0.1): 45 / 10 * 300 patients.
+    promise, need = _need(p, none, y, 300)
+    assert promise.threshold is None
+    assert "45 calibration cases" in need
+    assert "about 1,400 labelled patients" in need  # 1350, to two digits upwards
+    assert _need(p, free, y, 300)[1] == ""
+    assert "surer" in _need(p, ~free, y, 300)[1]
+    # Two abnormal ones among the 45 lowest: at that rate the number named keeps the promise.
+    few = y.copy()
+    few[[3, 30]] = 1
+    promise, need = _need(p, free, few, 300)
+    assert promise.threshold is None
+    needed = int(need.split("take: ")[1].split()[0])
+    assert stats.binom.cdf(np.ceil(needed * 2 / 45), needed, 0.05) <= 0.1
+    many = (np.arange(60) % 5 == 0).astype(int)
+    assert "not more karyograms" in _need(p, free, many, 300)[1]
+    # Among the abnormal cases: those count.
+    some = (np.arange(60) >= 54).astype(int)
+    promise, need = _need(p, free, some, 100, risk="abnormal")
+    assert "are abnormal" in need
+    assert "about 750 labelled patients" in need  # 45 / 6 * 100
 
 
 def test_no_calibration_case_left_means_no_threshold():
