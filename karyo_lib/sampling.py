@@ -4,6 +4,8 @@ Gal and Ghahramani (2016): dropout stays on at prediction time, and the spread o
 the network is. Everything random lies in the head, so that the rest runs once per image.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from karyo_lib.backend import compile_options, keras
@@ -13,10 +15,9 @@ from karyo_lib.models import (
     HIDDEN_DROPOUT,
     HIDDEN_NORMALIZATION,
     OUTPUT,
-    POOLING,
 )
 
-_BLOCK_BYTES = 128 * 2**20  # masked feature maps held at a time
+_BLOCK_BYTES = 128 * 2**20  # pooled feature maps held at a time
 
 
 def sample_dropout(model: keras.Model, features: np.ndarray, passes: int = 100, seed: int = 0) -> np.ndarray:
@@ -63,7 +64,7 @@ def sample_dropout(model: keras.Model, features: np.ndarray, passes: int = 100, 
     maps = _run_up_to_dropout(model, features)
     map_masks, hidden_masks = draw_masks(model, passes, seed)
     images_a_block = max(1, min(len(maps), 64))
-    passes_a_block = max(1, _BLOCK_BYTES // (images_a_block * map_masks[0].nbytes))
+    passes_a_block = max(1, _BLOCK_BYTES // (images_a_block * map_masks[0, 0, 0].nbytes))
     out = np.empty((passes, len(maps)), "float32")
     for t in range(0, passes, passes_a_block):
         some = slice(t, t + passes_a_block)
@@ -81,13 +82,22 @@ def draw_masks(model: keras.Model, passes: int, seed: int) -> tuple[np.ndarray, 
     tuple of numpy.ndarray
         Shapes (T, height, width, channels) and (T, hidden units), float32.
     """
-    rng = np.random.default_rng(seed)
     layers = [model.get_layer(name) for name in (FEATURES_DROPOUT, HIDDEN_DROPOUT)]
-    shapes = [tuple(layer.input.shape[1:]) for layer in layers]
+    shapes = tuple(tuple(layer.input.shape[1:]) for layer in layers)
+    return _draw(shapes, tuple(layer.rate for layer in layers), passes, seed)
+
+
+@lru_cache(maxsize=1)  # the next batch of the same network
+def _draw(
+    shapes: tuple[tuple[int, ...], ...], rates: tuple[float, ...], passes: int, seed: int
+) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
     masks = tuple(np.empty((passes, *shape), "float32") for shape in shapes)
     for t in range(passes):
-        for layer, mask in zip(layers, masks, strict=True):
-            mask[t] = (rng.random(mask.shape[1:], dtype="float32") >= layer.rate) / (1.0 - layer.rate)
+        for rate, mask in zip(rates, masks, strict=True):
+            mask[t] = (rng.random(mask.shape[1:], dtype="float32") >= rate) / (1.0 - rate)
+    for mask in masks:
+        mask.flags.writeable = False
     return masks
 
 
@@ -106,9 +116,9 @@ def _run_head(
     """Send n feature maps through k thinned heads; returns probabilities of shape (k, n)."""
     ops = keras.ops
     k, n = len(map_masks), len(maps)
-    x = ops.reshape(ops.multiply(maps[None], map_masks[:, None]), (k * n, *maps.shape[1:]))
-    x = model.get_layer(POOLING)(x)
-    x = model.get_layer(HIDDEN)(x)
+    # Dropout and average pooling as one sum: the masked maps, k times as large as the maps, are never made.
+    pooled = np.einsum("nhwc,khwc->knc", maps / np.float32(maps.shape[1] * maps.shape[2]), map_masks)
+    x = model.get_layer(HIDDEN)(pooled.reshape(k * n, -1))
     x = model.get_layer(HIDDEN_NORMALIZATION)(x, training=False)
     x = ops.reshape(ops.multiply(ops.reshape(x, (k, n, -1)), hidden_masks[:, None]), (k * n, -1))
     return ops.convert_to_numpy(ops.reshape(model.get_layer(OUTPUT)(x), (k, n)))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -276,5 +277,7 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
 
 
 def _is_blank(pixels: np.ndarray) -> bool:
-    sample = pixels[:: max(1, pixels.shape[0] // 1000), :: max(1, pixels.shape[1] // 1000)].astype(np.int16)
-    return np.mean(np.abs(sample - np.median(sample)) > _INK_CONTRAST) < _INK_SHARE
+    sample = pixels[:: max(1, pixels.shape[0] // 1000), :: max(1, pixels.shape[1] // 1000)]
+    levels = cv2.calcHist([np.ascontiguousarray(sample)], [0], None, [256], [0, 256]).ravel()
+    median = np.searchsorted(np.cumsum(levels), sample.size / 2)
+    return levels[np.abs(np.arange(256) - median) > _INK_CONTRAST].sum() < _INK_SHARE * sample.size

@@ -1,6 +1,5 @@
 """Files of a folder -> pages ready to be judged; whatever cannot be read comes with its reason instead."""
 
-import io
 import os
 import re
 from collections import Counter
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from karyo_lib.dataset.images import LoadedImage, UnusableImage, load_pages
 from karyo_lib.dataset.pages import fit_page
@@ -194,9 +192,8 @@ def encode_picture(pixels: np.ndarray) -> bytes:
     if scale < 1:
         size = tuple(max(1, round(side * scale)) for side in pixels.shape[::-1])
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=72, optimize=True)
-    return buffer.getvalue()
+    how = [cv2.IMWRITE_JPEG_QUALITY, 72, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    return cv2.imencode(".jpg", pixels, how)[1].tobytes()
 
 
 def _shown(path: Path, folder: Path) -> str:

@@ -35,14 +35,19 @@ def compute_grad_cam(head: keras.Model, maps: np.ndarray) -> np.ndarray:
     gamma, beta, mean, variance = normalization.get_weights()
     out, out_bias = head.get_layer(OUTPUT).get_weights()
     scale = gamma / np.sqrt(variance + normalization.epsilon)
-    hidden = maps.mean(axis=(1, 2)) @ kernel + bias
+    hidden = _multiply(maps.mean(axis=(1, 2)), kernel) + bias
     logit = ((np.maximum(hidden, 0) - mean) * scale + beta) @ out[:, 0] + out_bias[0]
     # d logit / d map is this, over h x w, at every place: the pooling spreads it evenly.
-    channel = ((hidden > 0) * (scale * out[:, 0])) @ kernel.T
+    channel = _multiply((hidden > 0) * (scale * out[:, 0]), kernel.T)
     channel *= np.where(logit >= 0, 1.0, -1.0)[:, None]
     cam = np.maximum(np.einsum("nhwc,nc->nhw", maps, channel), 0)
     peak = cam.max(axis=(1, 2), keepdims=True)
     return np.where(peak > 0, cam / np.maximum(peak, 1e-12), 0).astype(np.float32)
+
+
+def _multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # By the engine: numpy's own threads would wait for those that run the network, and the other way round.
+    return np.array(keras.ops.convert_to_numpy(keras.ops.matmul(a, b)))
 
 
 def mark_boxes(shape: tuple[int, int], boxes: pd.DataFrame, side: int = 96) -> np.ndarray:
