@@ -117,7 +117,8 @@ def _run_head(
     ops = keras.ops
     k, n = len(map_masks), len(maps)
     # Dropout and average pooling as one sum: the masked maps, k times as large as the maps, are never made.
-    pooled = np.einsum("nhwc,khwc->knc", maps / np.float32(maps.shape[1] * maps.shape[2]), map_masks)
+    pooled = np.einsum("nhwc,khwc->knc", maps, map_masks)
+    pooled /= np.float32(maps.shape[1] * maps.shape[2])
     x = model.get_layer(HIDDEN)(pooled.reshape(k * n, -1))
     x = model.get_layer(HIDDEN_NORMALIZATION)(x, training=False)
     x = ops.reshape(ops.multiply(ops.reshape(x, (k, n, -1)), hidden_masks[:, None]), (k * n, -1))
