@@ -25,7 +25,11 @@ _CONNECT_SECONDS = 20
 
 
 def screen_on_cluster(
-    scheduler: str, model: Path, files: list[CaseFile], clear_below: float | None
+    scheduler: str,
+    model: Path,
+    files: list[CaseFile],
+    clear_below: float | None,
+    heat_map: str = "grad-cam",
 ) -> Iterator[Result]:
     """Screen files on the workers of a Dask scheduler.
 
@@ -36,7 +40,8 @@ def screen_on_cluster(
     model : pathlib.Path
         File of the package, which the workers see under the same path.
     files : list of CaseFile
-    clear_below : float or None
+    clear_below, heat_map
+        See :class:`karyo_lib.screening.Screener`.
 
     Yields
     ------
@@ -66,7 +71,8 @@ def screen_on_cluster(
         digest = load_package(model).digest
         files = [replace(file, path=file.path.absolute()) for file in files]
         chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
-        for results in deal_out(client, screen_chunk, chunks, str(model.resolve()), digest, clear_below):
+        settings = (str(model.resolve()), digest, clear_below, heat_map)
+        for results in deal_out(client, screen_chunk, chunks, *settings):
             yield from results
 
 
@@ -81,14 +87,16 @@ def deal_out(client: "Client", job: Callable, chunks: list, *settings: object) -
         yield waiting.popleft().result()
 
 
-def screen_chunk(files: list[CaseFile], model: str, digest: str, clear_below: float | None) -> list[Result]:
+def screen_chunk(
+    files: list[CaseFile], model: str, digest: str, clear_below: float | None, heat_map: str
+) -> list[Result]:
     """Screen a chunk of files: what a worker does."""
-    return list(_screener(model, digest, clear_below).screen_files(files))
+    return list(_screener(model, digest, clear_below, heat_map).screen_files(files))
 
 
 @lru_cache(maxsize=2)
-def _screener(model: str, digest: str, clear_below: float | None) -> Screener:
-    screener = Screener(model, workers=2, clear_below=clear_below)
+def _screener(model: str, digest: str, clear_below: float | None, heat_map: str) -> Screener:
+    screener = Screener(model, workers=2, clear_below=clear_below, heat_map=heat_map)
     if screener.package.digest != digest:
         raise ValueError("Expected the model that was sent out. Received another one under its path.")
     return screener

@@ -112,6 +112,13 @@ def screen(
     mask_names: Annotated[
         bool, typer.Option("--mask-names", help="Numbers for file names; `names.csv` says which is which.")
     ] = False,
+    heat_map: Annotated[
+        str,
+        typer.Option(
+            help="What a network's decision rested on: **grad-cam**, coarse and quick; or **occlusion**, "
+            "which covers each pair in turn and takes some 25 times as long."
+        ),
+    ] = "grad-cam",
     pictures: Annotated[int, typer.Option(min=0, help="Cases with a picture in worklist.html.")] = 1000,
 ) -> None:
     """Screen a folder of karyograms: cleared, abnormal, or for a specialist, in a worklist.
@@ -152,7 +159,7 @@ def screen(
     signal.signal(signal.SIGTERM, stop)  # a scheduler's stop leaves a worklist too
     options = ScreenOptions(
         fresh=fresh, workers=workers or None, scheduler=scheduler, clear_below=clear_below or None,
-        patients=patients, mask_names=mask_names, pictures=pictures,
+        patients=patients, mask_names=mask_names, heat_map=heat_map, pictures=pictures,
     )  # fmt: skip
     screened = screen_folder(model, folder, output, options)
     typer.echo(str(screened))

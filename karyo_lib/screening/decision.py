@@ -80,16 +80,19 @@ def decide(p: float, confidence: float, doubts: tuple[str, ...], rule: Rule) -> 
     if confidence < rule.confidence:
         return Decision(
             "refer",
-            f"unsure: {confidence:.0f} % of the passes agree, expected {rule.confidence:.0f}",
+            f"unsure: {confidence:.0f} % of the passes say {'abnormal' if p >= 0.5 else 'normal'}, "
+            f"{rule.confidence:.0f} % must agree",
         )
     if p >= 0.5:
-        return Decision("abnormal", f"probability of abnormal {p:.2f}")
+        return Decision("abnormal", f"looks abnormal: probability {p:.2f}")
     if rule.clear_below is None:
-        return Decision("refer", f"looks normal, but {rule.basis}")
+        return Decision("refer", f"looks normal, but this model clears nothing: {rule.basis}")
     if p < rule.clear_below:
         below = f" below {rule.clear_below:.2g}" if rule.clear_below <= 1 else ""
-        return Decision("cleared", f"probability of abnormal {p:.2f}{below} ({rule.basis})")
-    return Decision("refer", f"probability of abnormal {p:.2f} is not below {rule.clear_below:.2g}")
+        return Decision("cleared", f"looks normal: probability of abnormal {p:.2f}{below} ({rule.basis})")
+    return Decision(
+        "refer", f"not normal enough: probability of abnormal {p:.2f} is not below {rule.clear_below:.2g}"
+    )
 
 
 def fit_promise(
@@ -183,8 +186,8 @@ def describe_need(
         given = f"{100 * rate:.1f} % of them abnormal, as among the lowest scores here"
     about = _round_up(needed * total / have)
     return (
-        f"What it would take: {needed} calibration cases of different patients that {what}, {given}. Of "
-        f"{total} patients {have} gave such a case, so about {about:,} labelled patients are needed."
+        f"It would take {needed} calibration cases of different patients that {what}, {given}. Of {total} "
+        f"patients {have} gave such a case, so about {about:,} labelled patients are needed."
     )
 
 

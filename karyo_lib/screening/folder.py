@@ -48,6 +48,8 @@ class ScreenOptions:
         Numbers in place of file names; ``names.csv`` says which is which, and stays with you.
     pictures : int
         Cases with a picture in the page, most urgent first.
+    heat_map : {'grad-cam', 'occlusion'}
+        See :class:`karyo_lib.screening.Screener`.
     progress : bool
     """
 
@@ -58,6 +60,7 @@ class ScreenOptions:
     patients: str = "none"
     mask_names: bool = False
     pictures: int = PICTURES
+    heat_map: str = "grad-cam"
     progress: bool = True
 
 
@@ -133,7 +136,12 @@ def screen_folder(
         masked=options.mask_names,
         salt=read_salt(out) if options.patients == "mask" else b"",
     )
-    made_from = {"karyo": __version__, "model": source.about.digest, "threshold": repr(options.clear_below)}
+    made_from = {
+        "karyo": __version__,
+        "model": source.about.digest,
+        "threshold": repr(options.clear_below),
+        "heat map": source.about.heat_map,
+    }
     journal = Journal(out, made_from, fresh=options.fresh)
 
     def write() -> Screened:
@@ -191,14 +199,18 @@ def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> 
         package = load_package(model)
 
         def screen(files: list[CaseFile]) -> Iterator[Result]:
-            return screen_on_cluster(options.scheduler, Path(model), files, options.clear_below)
+            how = options.clear_below, options.heat_map
+            return screen_on_cluster(options.scheduler, Path(model), files, *how)
     else:
-        screener = Screener(model, workers=options.workers, clear_below=options.clear_below)
+        screener = Screener(
+            model, workers=options.workers, clear_below=options.clear_below, heat_map=options.heat_map
+        )
         package, screen = screener.package, screener.screen_files
     about = About(
         model="a package" if isinstance(model, Package) else model_name(model),
         digest=package.digest or "unsaved",
         method=package.recipe.method,
+        heat_map="marks" if package.recipe.method == "reading" else options.heat_map,
         threshold=_describe_threshold(package, options.clear_below),
         clears=Rule.from_promise(package.promise, 0, options.clear_below).clear_below is not None,
         warning=str(package.facts.get("warning", "")),

@@ -18,6 +18,7 @@ PAGE_MEASURES = {
     "object_ink": "share of the ink in objects of a chromosome's size",
     "texture": "roughness of the background",
 }
+_MOST = (255, 255, 1, np.inf, 1, np.inf)  # that a measure can be
 # No measure is so constant that a smaller difference would mean anything.
 _LEAST_SPREAD = np.array([8.0, 10.0, 0.01, 5.0, 0.05, 0.5])
 _MARGIN = 0.5  # of the range seen in training, on either side
@@ -130,11 +131,10 @@ class Reference:
     def compare(self, measures: np.ndarray, embedding: np.ndarray | None) -> tuple[str, ...]:
         """Say in what a page is unlike the training karyograms; nothing where it is like them."""
         found = []
-        for value, low, high, title in zip(
-            measures, self.low, self.high, PAGE_MEASURES.values(), strict=True
-        ):
+        limits = zip(measures, self.low, self.high, _MOST, PAGE_MEASURES.values(), strict=True)
+        for value, low, high, most, title in limits:
             if not low <= value <= high:
-                found.append(f"{title} {value:.3g}, expected {max(low, 0):.3g} to {high:.3g}")
+                found.append(f"{title} {value:.3g}, expected {max(low, 0):.3g} to {min(high, most):.3g}")
         if embedding is not None and len(self.embeddings):
             distance = self.distance(embedding)
             if not distance <= self.limit:

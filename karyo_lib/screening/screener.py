@@ -77,6 +77,9 @@ class Screener:
         Clear below this probability of abnormal instead of the package's threshold, without any promise.
     method : {'network', 'reading'}, optional
         ``method='reading'`` is another way to say ``model='reading'``.
+    heat_map : {'grad-cam', 'occlusion'}
+        How to show what a network's decision rested on. Occlusion covers each pair of chromosomes in turn,
+        which points at them, and takes some 25 times as long. The reader marks what it found.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class Screener:
         workers: int | None = None,
         clear_below: float | None = None,
         method: str | None = None,
+        heat_map: str = "grad-cam",
     ):
         if model in (None, "reading") and method in (None if model else "reading", "reading"):
             model = Package(
@@ -109,7 +113,7 @@ class Screener:
         self.rule = Rule.from_promise(
             self.package.promise, self.package.recipe.referral_confidence, clear_below
         )
-        self.judge: Judge = open_judge(self.package)
+        self.judge: Judge = open_judge(self.package, heat_map)
 
     def screen(self, paths: str | os.PathLike | Iterable[str | os.PathLike]) -> Iterator[Result]:
         """Screen a folder (all files below it) or files, and yield results in that order.

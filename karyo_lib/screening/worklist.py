@@ -40,6 +40,8 @@ class About:
         Of the model.
     method, threshold : str
         In words.
+    heat_map : {'grad-cam', 'occlusion', 'marks'}
+        What is laid over the pages; marks are those of the reader.
     clears : bool
         Whether there is a threshold below which cases are cleared.
     warning : str
@@ -51,6 +53,7 @@ class About:
     model: str
     digest: str
     method: str
+    heat_map: str
     threshold: str
     clears: bool
     warning: str

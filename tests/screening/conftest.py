@@ -20,7 +20,7 @@ def stub(monkeypatch) -> StubJudge:
     """Puts the stub in the place of every judge."""
     judge = StubJudge()
     for module in (judges, screener):
-        monkeypatch.setattr(module, "open_judge", lambda package: judge)
+        monkeypatch.setattr(module, "open_judge", lambda package, heat_map: judge)
     return judge
 
 

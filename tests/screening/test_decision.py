@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from screening_stubs import draw_bars, make_promise
 
+from karyo_lib.draw import draw_karyogram
 from karyo_lib.models import CUTS, build_model, split_model
 from karyo_lib.screening.decision import EVERYTHING, Rule, decide, describe_need, fit_promise, is_held_back
 from karyo_lib.screening.heatmap import compute_grad_cam, crop_to_page, encode_heat
+from karyo_lib.screening.occlusion import compute_occlusion, find_slots
 from karyo_lib.screening.reference import PAGE_MEASURES, Reference, measure_page
 from karyo_lib.weights import resolve_weights
 
@@ -91,7 +93,7 @@ def test_what_a_threshold_would_take_is_computed():
     few[[3, 30]] = 1
     promise, need = _need(p, free, few, 300)
     assert promise.threshold is None
-    needed = int(need.split("take: ")[1].split()[0])
+    needed = int(need.split("take ")[1].split()[0])
     assert stats.binom.cdf(np.ceil(needed * 2 / 45), needed, 0.05) <= 0.1
     many = (np.arange(60) % 5 == 0).astype(int)
     assert "not more karyograms" in _need(p, free, many, 300)[1]
@@ -188,3 +190,37 @@ def test_heat_maps_lie_over_the_page():
     assert crop_to_page(heat, (100, 100)) is heat
     assert crop_to_page(heat.T, (200, 100)).min() > 0.4
     assert encode_heat(heat)[:4] == b"\x89PNG"
+
+
+def test_occlusion_points_at_the_pair_that_the_score_rests_on():
+    page = draw_karyogram("46,XX", style="classic", seed=4, size=(416, 416)).image
+    slots = find_slots(page)
+    assert 20 <= len(slots) <= 30
+    target = slots.iloc[7]
+    inside = np.s_[target.y0 : target.y1, target.x0 : target.x1]
+
+    def score(pages, sign=1):  # ink in one place speaks for the label, all other ink a little against it
+        ink = [255.0 - p for p in pages]
+        return sign * np.array([1 + i[inside].sum() / 1e4 - i.sum() / 1e7 for i in ink])
+
+    for sign in (1, -1):
+        heat = compute_occlusion(page, lambda pages, sign=sign: score(pages, sign))
+        assert heat.shape == (96, 96)
+        y, x = np.unravel_index(heat.argmax(), heat.shape)
+        assert target.y0 <= y * 416 / 96 + 4 <= target.y1 + 4
+        assert target.x0 <= x * 416 / 96 + 4 <= target.x1 + 4
+        assert heat.max() == 1
+        y0, x0, y1, x1 = (target[["y0", "x0", "y1", "x1"]] * 96 / 416).to_numpy()
+        elsewhere = heat.copy()
+        elsewhere[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = 0
+        assert elsewhere.max() < 0.05
+    assert compute_occlusion(page, lambda pages: np.ones(len(pages))).max() == 0
+
+
+def test_pages_without_chromosomes_are_covered_field_by_field():
+    slots = find_slots(np.full((120, 180), 200, np.uint8))
+    assert len(slots) == 24
+    covered = np.zeros((120, 180), int)
+    for s in slots.itertuples():
+        covered[s.y0 : s.y1, s.x0 : s.x1] += 1
+    assert (covered == 1).all()

@@ -177,8 +177,10 @@ def test_the_worklist_in_a_browser(browser, mixed_out, scheme):
     # filter
     page.locator(".filter .quarantined").click()
     assert set(column("decision")) == {"quarantined"}
+    assert page.locator(".shown").inner_text() == f"{len(column('file'))} of 15 cases"
     page.locator(".filter .quarantined").click()
-    page.get_by_role("searchbox").fill("page0")
+    page.keyboard.press("/")
+    page.keyboard.type("page0")
     assert len(column("file")) == 10
     assert page.locator(".shown").inner_text() == "10 of 15 cases"
     page.get_by_role("searchbox").fill("no such")
@@ -191,6 +193,8 @@ def test_the_worklist_in_a_browser(browser, mixed_out, scheme):
     assert first == rows.nth(3).locator(".file").inner_text()
     assert dialog.locator(".stage img").count() == 2
     assert dialog.locator(".stage .seen").evaluate("i => i.complete && i.naturalWidth > 0")
+    assert dialog.locator(".why").inner_text() == rows.nth(3).get_attribute("data-reason")
+    assert dialog.locator(".where").inner_text() == "4 of 15"
     dialog.locator("input[type=range]").fill("80")
     assert dialog.locator(".stage .heat").evaluate("i => i.style.opacity") == "0.8"
     page.keyboard.press("Escape")

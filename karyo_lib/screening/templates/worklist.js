@@ -13,7 +13,7 @@
     rows.forEach(function (row) {
       var keep = (!any || wanted[row.dataset.decision]) && words.every(function (w) { return texts[row.place].indexOf(w) >= 0; });
       row.hidden = !keep;
-      shown += keep;
+      if (keep) shown++;
     });
     count.textContent = shown === rows.length ? rows.length + " cases" : shown + " of " + rows.length + " cases";
     empty.hidden = shown > 0;
@@ -64,9 +64,16 @@
     } else stage.textContent = row.dataset.decision === "quarantined" ? "This file could not be read." : "No picture in this worklist.";
     var heat = stage.querySelector(".heat");
     overlay.hidden = !heat;
-    dialog.querySelector(".meaning").textContent = !heat ? "" : dialog.dataset.method === "reading" ?
-      "Marked: the most unlike pair, and chromosomes of an unusual number." :
-      "Coloured: what spoke most for \u201c" + JSON.parse(row.dataset.facts)[0][1] + "\u201d.";
+    var label = "\u201c" + JSON.parse(row.dataset.facts)[0][1] + "\u201d";
+    dialog.querySelector(".meaning").textContent = !heat ? "" : {
+      "marks": "Marked: the most unlike pair, and chromosomes of an unusual number.",
+      "occlusion": "Coloured: chromosomes that, when covered, take most from " + label + ".",
+      "grad-cam": "Coloured: the part of the page that spoke most for " + label + "."
+    }[dialog.dataset.heat];
+    dialog.querySelector(".why").textContent = row.dataset.reason;
+    var visible = rows.filter(function (other) { return !other.hidden; }).length, place = 1;
+    for (var before = row.previousElementSibling; before; before = before.previousElementSibling) place += !before.hidden;
+    dialog.querySelector(".where").textContent = place + " of " + visible;
     if (heat) { slider.value = 55; slider.oninput = function () { heat.style.opacity = slider.value / 100; }; }
     facts.textContent = "";
     JSON.parse(row.dataset.facts).forEach(function (fact) {
@@ -75,8 +82,7 @@
       dt.textContent = fact[0]; dd.textContent = fact[1];
       facts.appendChild(dt); facts.appendChild(dd);
     });
-    var chip = row.querySelector(".chip").cloneNode(true), place = dialog.querySelector(".decided");
-    place.textContent = ""; place.appendChild(chip);
+    dialog.querySelector(".decided").replaceChildren(row.querySelector(".chip").cloneNode(true));
     dialog.querySelector(".previous").disabled = !next(-1);
     dialog.querySelector(".next").disabled = !next(1);
     if (!dialog.open) dialog.showModal();
@@ -101,5 +107,10 @@
     if (event.key === "ArrowLeft") go(-1);
   });
   dialog.addEventListener("close", function () { if (current) current.querySelector(".page, .none").focus(); });
+  document.addEventListener("keydown", function (event) {
+    if (event.key !== "/" || dialog.open || event.target === search) return;
+    event.preventDefault();
+    search.focus();
+  });
   filter();
 })();
