@@ -38,7 +38,7 @@ class Look:
     doubts : tuple of str
         Reasons to refer.
     formula, evidence : str
-        Count formula and the band that differs most (reader only).
+        Count formula, and the pair that differs most and where (reader only).
     """
 
     p: float
@@ -156,7 +156,6 @@ class ReadingJudge:
             usual = {"X": 1, "Y": 1} if males else {"X": 2, "Y": 0}
             odd = [c for c, n in counts.items() if n != usual.get(c, 2)]
             marked |= table["chromosome"].isin(odd).to_numpy()
-            evidence = "; ".join(filter(None, [f"counted {reading.formula}", evidence]))
         passes = np.asarray(reading.passes, float)
         return Look(
             p=float(passes.mean()) if passes.size else float(reading.p_abnormal),

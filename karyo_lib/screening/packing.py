@@ -5,7 +5,6 @@ calibrate and set the limit of what is still like the training karyograms; the c
 nothing of that, gives the operating threshold and the numbers of the card.
 """
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +29,13 @@ from karyo_lib.fitting import TrainSettings
 from karyo_lib.models import build_model
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.calibration import Calibration
+from karyo_lib.screening.card_sections import (
+    describe_data,
+    describe_network,
+    describe_quality,
+    describe_reading,
+    describe_use,
+)
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.decision import describe_need, fit_promise, is_held_back
 from karyo_lib.screening.judges import Judge, Look, NetworkJudge, ReadingJudge, get_flat_weights
@@ -39,8 +45,6 @@ from karyo_lib.screening.screener import measure_confidence
 from karyo_lib.split import check_no_leak, make_splits
 from karyo_lib.train import FitResult, fit_condition
 from karyo_lib.weights import WeightsSource, resolve_weights
-
-_METRICS = ("roc_auc", "pr_auc", "sensitivity", "specificity", "ppv_at_0.1", "brier", "ece")
 
 
 @dataclass(frozen=True)
@@ -153,14 +157,14 @@ def train_package(
         flat = get_flat_weights(_join(fit, source, settings))
         package = Package(recipe, flat, Calibration(), None, None)
         judge: Judge = NetworkJudge(recipe, flat)
-        told = _describe_network(fit, source, settings, n_augmented)
+        told = describe_network(fit, source, settings.passes, n_augmented)
         warning = source.warning
     else:
         judge = ReadingJudge(recipe, None if reader is None else _reader_files(Path(reader)))
         package = Package(recipe, None, Calibration(), None, None, reader=_save_reader(judge))
         # The reader learns nothing here: most karyograms can serve the promise.
         rows = rows.assign(part=rows["part"].map({"train": "test", "val": "val", "test": "train"}))
-        told, warning = _describe_reading(), ""
+        told, warning = describe_reading(), ""
     looks, measures = _look_at_all(judge, rows, Path(data), recipe.page_size, progress)
     return _finish(package, rows, looks, measures, settings, told, warning, len(quarantine))
 
@@ -286,18 +290,17 @@ def _finish(
     metrics = compute_metrics(y[test], p[test], groups=groups[test], seed=settings.seed)
     needed = package.recipe.referral_confidence
     sections = [
-        _describe_use(),
-        _describe_data(rows, n_unusable, package.recipe.method),
+        describe_use(),
+        describe_data(rows, n_unusable, package.recipe.method),
         *told,
-        {
-            "title": "How good it is",
-            "text": ["On the calibration part, whose patients neither trained nor tuned anything."],
-            "rows": _metric_rows(metrics),
-        },
+        describe_quality(metrics),
         {
             "title": "When a case is cleared",
             "text": [
                 promise.sentence,
+                "How it is found: Learn then Test (Angelopoulos et al. 2021, arXiv:2110.01052). Thresholds "
+                "are tried upwards in an order fixed beforehand, each with an exact binomial test, for as "
+                "long as they pass; one karyogram a patient counts.",
                 "A case must also be like the training karyograms"
                 + (f", and at least {needed:g} % of the passes must agree" if needed else "")
                 + f". Of the {int(test.sum())} karyograms of the calibration part "
@@ -318,80 +321,11 @@ def _finish(
         {
             "title": "Made with",
             "text": [],
-            "rows": [["", ""], *[[k, v] for k, v in {"karyo": __version__, **backend_facts()}.items()]],
+            "rows": [
+                ["What", "Version"],
+                *[[k, v] for k, v in {"karyo": __version__, **backend_facts()}.items()],
+            ],
         },
     ]
     facts = {"title": f"karyo model, {package.recipe.method}", "warning": warning, "sections": sections}
     return Package(package.recipe, package.weights, calibration, promise, reference, package.reader, facts)
-
-
-def _metric_rows(metrics: pd.DataFrame) -> list[list[str]]:
-    rows = [["Measure", "Value", "95 % interval", "Cases"]]
-    for row in metrics[metrics["metric"].isin(_METRICS)].itertuples():
-        value = "not defined" if np.isnan(row.value) else f"{row.value:.3f}"
-        interval = "" if np.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}"
-        rows.append([row.title, value, interval, str(row.n)])
-    return rows
-
-
-def _describe_use() -> dict:
-    return {
-        "title": "What it is for",
-        "text": [
-            "It sorts karyograms of one laboratory into cleared, abnormal and refer, to measure how far that "
-            "can be trusted. It names no abnormality to a patient and replaces no specialist.",
-            "It knows karyograms like those it was trained on: another laboratory, stain, microscope or "
-            "layout needs another model.",
-        ],
-        "rows": [],
-    }
-
-
-def _describe_data(rows: pd.DataFrame, n_unusable: int, method: str) -> dict:
-    used_for = {
-        "train": "training" if method == "network" else "limits of the page measures",
-        "val": "best epoch, calibration, limits" if method == "network" else "calibration, limits",
-        "test": "operating threshold and the numbers below",
-    }
-    table = [["Part", "Normal", "Abnormal", "Patients", "Used for"]]
-    for part, use in used_for.items():
-        some = rows[rows["part"] == part]
-        counts = some["label"].value_counts()
-        table.append([
-            {"train": "training", "val": "validation", "test": "calibration part"}[part],
-            str(counts.get("normal", 0)), str(counts.get("abnormal", 0)),
-            str(some["patient_id"].nunique()), use,
-        ])  # fmt: skip
-    digest = hashlib.sha256("\n".join(sorted(rows["sha256"])).encode()).hexdigest()
-    text = [f"{len(rows)} karyograms, split by patient. Digest of their files: {digest}."]
-    if n_unusable:
-        text.append(f"{n_unusable} files of the folder could not be used.")
-    return {"title": "What it was made from", "text": text, "rows": table}
-
-
-def _describe_network(
-    fit: FitResult, source: WeightsSource, settings: PackSettings, n_augmented: int
-) -> list[dict]:
-    best = fit.history.loc[fit.history["epoch"] == fit.best_epoch].iloc[0]
-    return [{
-        "title": "How it was trained",
-        "text": [
-            f"{fit.condition.base}, trained part: {fit.condition.trainable}; {n_augmented} training images "
-            f"after augmentation; {settings.epochs} epochs of batches of {settings.batch_size} at a learning "
-            f"rate of {settings.learning_rate:g}; epoch {fit.best_epoch} kept, validation AUC "
-            f"{best['val_auc']:.3f}. Confidence from {settings.passes} Monte Carlo dropout passes.",
-            f"Base weights: {source.purity}, {source.origin}, digest {source.digest[:16]}.",
-        ],
-        "rows": [],
-    }]  # fmt: skip
-
-
-def _describe_reading() -> list[dict]:
-    return [{
-        "title": "How it was trained",
-        "text": [
-            "The reader finds, names, counts and compares the chromosomes of a page. It was trained before; "
-            "here it was only calibrated."
-        ],
-        "rows": [],
-    }]  # fmt: skip

@@ -140,6 +140,9 @@ def _csv_cell(value: Any) -> str:
     return "'" + text if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
+_CELL = 'style="text-align:left;vertical-align:top;padding:.3em .8em"'
+
+
 class Worklist:
     """Results as a table: in a notebook with pictures, in code as a DataFrame.
 
@@ -172,24 +175,35 @@ class Worklist:
         return ", ".join(f"{counts[d]} {d}" for d in DECISIONS) or "empty worklist"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{c}</th>" for c in ("", "File", "Decision", "Abnormal", "Confidence", "Reason"))
+        read = any(r.formula for r in self.results)
+        titles = [
+            "",
+            "File",
+            "Decision",
+            "P(abnormal)",
+            "Confidence",
+            *(["Formula"] if read else []),
+            "Reason",
+        ]
+        head = "".join(f"<th {_CELL}>{title}</th>" for title in titles)
         rows = []
         for r in itertools.islice(self.results, self.SHOWN):
             picture = f'<img src="{_uri(r.picture, "image/jpeg")}" width="110" alt="">' if r.picture else ""
             heat = (
                 f'<img src="{_uri(r.heat, "image/png")}" alt="" style="position:absolute;inset:0;width:100%;'
-                'height:100%;opacity:.55">'
+                'height:100%;opacity:.55;mix-blend-mode:multiply">'
                 if r.heat
                 else ""
             )
             page = f", page {r.page}" if r.page > 1 else ""
             cells = (
                 html.escape(r.file + page), f"<b>{r.decision}</b>", _number(r.probability, ".2f"),
-                _number(r.confidence, ".0f", " %"), html.escape(r.reason),
+                _number(r.confidence, ".0f", " %"), *([html.escape(r.formula)] if read else []),
+                html.escape(r.reason),
             )  # fmt: skip
             rows.append(
                 f'<tr><td><span style="position:relative;display:inline-block">{picture}{heat}</span></td>'
-                + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells)
+                + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells)
                 + "</tr>"
             )
         left = len(self.results) - len(rows)

@@ -1,0 +1,110 @@
+"""What the card of a package says of its data, its training and its quality, from their own numbers."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.train import FitResult
+from karyo_lib.weights import WeightsSource
+
+_METRICS = ("roc_auc", "pr_auc", "sensitivity", "specificity", "ppv_at_0.1", "brier", "ece")
+
+
+def describe_quality(metrics: pd.DataFrame) -> dict:
+    """Say how good the model is, from :func:`karyo_lib.evaluate.compute_metrics` on the calibration part."""
+    return {
+        "title": "How good it is",
+        "text": [
+            "On the calibration part, whose patients neither trained nor tuned anything.",
+            _judge_auc(metrics),
+        ],
+        "rows": _metric_rows(metrics),
+    }
+
+
+def _judge_auc(metrics: pd.DataFrame) -> str:
+    auc = metrics[metrics["metric"] == "roc_auc"].iloc[0]
+    if np.isnan(auc.low):
+        return "Too few cases to say whether it tells abnormal from normal."
+    if auc.low > 0.5:
+        return "It tells abnormal from normal better than guessing (ROC-AUC 0.5) does."
+    return (
+        "Nothing here shows that it tells abnormal from normal: guessing has a ROC-AUC of 0.5, which the "
+        "interval does not exclude. It is of use to try the steps, not to sort cases."
+    )
+
+
+def _metric_rows(metrics: pd.DataFrame) -> list[list[str]]:
+    rows = [["Measure", "Value", "95 % interval", "Cases"]]
+    for row in metrics[metrics["metric"].isin(_METRICS)].itertuples():
+        value = "not defined" if np.isnan(row.value) else f"{row.value:.3f}"
+        interval = "" if np.isnan(row.low) else f"{row.low:.3f} to {row.high:.3f}"
+        rows.append([row.title, value, interval, str(row.n)])
+    return rows
+
+
+def describe_use() -> dict:
+    """Say what a model is for and what it is not."""
+    return {
+        "title": "What it is for",
+        "text": [
+            "It sorts karyograms of one laboratory into cleared, abnormal and refer, to measure how far that "
+            "can be trusted. It names no abnormality to a patient and replaces no specialist.",
+            "It knows karyograms like those it was trained on: another laboratory, stain, microscope or "
+            "layout needs another model.",
+        ],
+        "rows": [],
+    }
+
+
+def describe_data(rows: pd.DataFrame, n_unusable: int, method: str) -> dict:
+    """Say which karyograms did what; `rows` has ``part, label, patient_id, sha256``."""
+    used_for = {
+        "train": "training" if method == "network" else "limits of the page measures",
+        "val": "best epoch, calibration, limits" if method == "network" else "calibration, limits",
+        "test": "operating threshold and the numbers below",
+    }
+    table = [["Part", "Normal", "Abnormal", "Patients", "Used for"]]
+    for part, use in used_for.items():
+        some = rows[rows["part"] == part]
+        counts = some["label"].value_counts()
+        table.append([
+            {"train": "training", "val": "validation", "test": "calibration part"}[part],
+            str(counts.get("normal", 0)), str(counts.get("abnormal", 0)),
+            str(some["patient_id"].nunique()), use,
+        ])  # fmt: skip
+    digest = hashlib.sha256("\n".join(sorted(rows["sha256"])).encode()).hexdigest()
+    text = [f"{len(rows)} karyograms, split by patient. Digest of their files: {digest}."]
+    if n_unusable:
+        text.append(f"{n_unusable} files of the folder could not be used.")
+    return {"title": "What it was made from", "text": text, "rows": table}
+
+
+def describe_network(fit: FitResult, source: WeightsSource, passes: int, n_augmented: int) -> list[dict]:
+    """Say how a network was trained, and from what."""
+    settings = fit.settings
+    best = fit.history.loc[fit.history["epoch"] == fit.best_epoch].iloc[0]
+    return [{
+        "title": "How it was trained",
+        "text": [
+            f"{fit.condition.base}, trained part: {fit.condition.trainable}; {n_augmented} training images "
+            f"after augmentation; {settings.epochs} epochs of batches of {settings.batch_size} at a learning "
+            f"rate of {settings.learning_rate:g}; epoch {fit.best_epoch} kept, validation AUC "
+            f"{best['val_auc']:.3f}. Confidence from {passes} Monte Carlo dropout passes.",
+            f"Base weights: {source.purity}, {source.origin}, digest {source.digest[:16]}.",
+        ],
+        "rows": [],
+    }]  # fmt: skip
+
+
+def describe_reading() -> list[dict]:
+    """Say what the reader is."""
+    return [{
+        "title": "How it was trained",
+        "text": [
+            "The reader finds, names, counts and compares the chromosomes of a page. It was trained before; "
+            "here it was only calibrated."
+        ],
+        "rows": [],
+    }]  # fmt: skip
