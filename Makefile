@@ -34,8 +34,8 @@ lab: $(VENV)/.runtime  ## Open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab notebooks
 
 lock:  ## Renew the locked requirements (needs uv)
-	$(LOCK) --extra test --extra cluster -o requirements-test.txt $(ARGS)
-	$(LOCK) --constraint requirements-test.txt -o requirements.txt $(ARGS)
+	$(LOCK) --extra fast --extra test --extra cluster -o requirements-test.txt $(ARGS)
+	$(LOCK) --extra fast --constraint requirements-test.txt -o requirements.txt $(ARGS)
 
 clean:  ## Remove caches and builds; reports and .venv stay
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,8 @@
 """Activations of the frozen part of a base, computed once per image and kept on disk by content.
 
 The key of an entry is what it depends on: the image's bytes, the digest of the weights, the cut, the input
-shape and the preprocessing. Adding images computes only the new ones, whatever run or condition asks.
+shape, the preprocessing and the engine that computes. Adding images computes only the new ones, whatever run
+or condition asks.
 """
 
 import hashlib
@@ -15,8 +16,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from karyo_lib.atomic import writing
-from karyo_lib.backend import compile_options, keras
-from karyo_lib.models import CUTS, INPUT, INPUT_SHAPE
+from karyo_lib.backend import inference_engine, keras
+from karyo_lib.inference import Forward, prepare_forward
+from karyo_lib.models import CUTS, INPUT, INPUT_SHAPE, copy_model
 from karyo_lib.weights import WeightsSource, cache_folder, load_base
 
 _PREPROCESS = {
@@ -24,8 +26,7 @@ _PREPROCESS = {
     "InceptionV3": keras.applications.inception_v3.preprocess_input,
 }
 _PREPROCESSING = "pillow-bilinear-antialiased, keras preprocess_input, 1"  # part of every key
-_BATCH = 16
-_CHUNK = 4 * _BATCH  # images between two looks at the disk
+_CHUNK = 64  # images between two looks at the disk
 _DEFAULT_LIMIT_GB = 4.0
 
 
@@ -217,8 +218,7 @@ def compute_features(
                 if not inputs:
                     continue
                 segment = _segment(weights, input_shape, start, outputs)
-                computed = segment.predict(np.stack(list(inputs.values())), batch_size=_BATCH, verbose=0)
-                computed = {name: arrays.astype("float32") for name, arrays in computed.items()}
+                computed = segment.predict(np.stack(list(inputs.values())))
                 found.update(zip(inputs, computed[cut], strict=True))
                 if cache:
                     for name, arrays in computed.items():
@@ -240,7 +240,8 @@ def _stages(base: str, weights: WeightsSource) -> list[str]:
 
 def _group(weights: WeightsSource, cut: str, input_shape: tuple[int, int, int]) -> str:
     precision = keras.config.dtype_policy().name
-    said = repr((weights.base, weights.digest, cut, tuple(input_shape), _PREPROCESSING, precision))
+    engine = inference_engine()  # engines differ in the last bits: no table mixes them
+    said = repr((weights.base, weights.digest, cut, tuple(input_shape), _PREPROCESSING, precision, engine))
     return f"{weights.base.lower()}-{cut}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
@@ -258,13 +259,22 @@ def _check_image(image: np.ndarray, position: int) -> None:
         )
 
 
-@lru_cache(maxsize=4)
 def _segment(
     weights: WeightsSource, input_shape: tuple[int, int, int], start: str, outputs: tuple[str, ...]
-) -> keras.Model:
-    """Return the part of a base from one cut to others, ready to predict; kept, so that it is traced once."""
+) -> Forward:
+    """Return the part of a base from one cut to others, ready to run; kept, so that it is built once."""
+    return _build_segment(weights, input_shape, start, outputs, inference_engine())
+
+
+@lru_cache(maxsize=4)
+def _build_segment(
+    weights: WeightsSource,
+    input_shape: tuple[int, int, int],
+    start: str,
+    outputs: tuple[str, ...],
+    engine: str,  # part of the key
+) -> Forward:
     base = load_base(weights, input_shape)
     inlet = base.input if start == INPUT else base.get_layer(start).output
     segment = keras.Model(inlet, {name: base.get_layer(name).output for name in outputs})
-    segment.compile(**compile_options())
-    return segment
+    return prepare_forward(segment if start == INPUT else copy_model(segment))

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from karyo_lib.atomic import writing
-from karyo_lib.backend import keras
+from karyo_lib.backend import inference_engine, keras
 from karyo_lib.conditions import Condition
 from karyo_lib.features import FeatureCache, compute_features, content_key
 from karyo_lib.fitting import Examples, Trainer, TrainSettings
@@ -319,8 +319,8 @@ def _key(
     return digest.hexdigest()
 
 
-def _engine() -> tuple[str, str]:
-    return keras.config.backend(), keras.config.dtype_policy().name
+def _engine() -> tuple[str, str, str]:
+    return keras.config.backend(), keras.config.dtype_policy().name, inference_engine()
 
 
 def get_trainer(base: str, trainable: str, weights: WeightsSource, settings: TrainSettings) -> Trainer:

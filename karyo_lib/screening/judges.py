@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from karyo_lib.backend import compile_options, keras
+from karyo_lib.backend import keras
 from karyo_lib.features import preprocess
+from karyo_lib.inference import prepare_forward
 from karyo_lib.models import CUTS, build_model, split_model
 from karyo_lib.sampling import sample_dropout
 from karyo_lib.screening.cases import Page
@@ -95,8 +96,8 @@ class NetworkJudge:
             input_shape=recipe.input_shape,
         )
         set_flat_weights(model, weights)
-        self.trunk, self.head = split_model(model, CUTS[recipe.base]["head"])
-        self.trunk.compile(**compile_options())
+        trunk, self.head = split_model(model, CUTS[recipe.base]["head"])
+        self.trunk = prepare_forward(keras.Model(trunk.input, {"maps": trunk.output}))
 
     def look(self, pages: Sequence[Page]) -> list[Look]:
         """Look at pages in one batch."""
@@ -113,7 +114,7 @@ class NetworkJudge:
 
     def _run_trunk(self, images: Sequence[np.ndarray]) -> np.ndarray:
         inputs = preprocess(self.recipe.base, images, self.recipe.input_shape)
-        return np.asarray(self.trunk.predict_on_batch(inputs), np.float32)
+        return self.trunk.predict(inputs)["maps"]
 
     def _compute_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
         batches = (images[i : i + self.batch] for i in range(0, len(images), self.batch))

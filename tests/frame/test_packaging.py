@@ -43,7 +43,8 @@ def test_binding_packages_are_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("lock", "extras"), [("requirements.txt", ()), ("requirements-test.txt", ("test", "cluster"))]
+    ("lock", "extras"),
+    [("requirements.txt", ("fast",)), ("requirements-test.txt", ("fast", "test", "cluster"))],
 )
 def test_lock_has_everything_asked_for_with_hashes(lock, extras):
     text = (ROOT / lock).read_text()
@@ -64,7 +65,7 @@ def test_test_lock_repeats_the_lock():
 def test_dependencies_have_a_reason_each():
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
     asked = [line for line in lines if re.match(r'\s+"[\w-]+>=', line)]
-    assert len(asked) == len(wanted("test", "cluster"))
+    assert len(asked) == len(wanted("fast", "test", "cluster"))
     assert all(re.search(r"#\s+\S+", line) for line in asked)
 
 
