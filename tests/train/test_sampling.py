@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from karyo_lib.backend import keras
-from karyo_lib.models import build_model, get_cut, split_model
+from karyo_lib.models import build_model, get_cut, seed_dropout, split_model
 from karyo_lib.sampling import draw_masks, sample_dropout
 
 SHAPE = (96, 96, 3)  # 3 x 3 x 512 before the head
@@ -46,6 +46,7 @@ def loop_with_masks(tail, features, map_masks, hidden_masks):
 
 def textbook_loop(tail, features, passes, at_once=50):
     """Keras's own dropout layers switched on, everything else in inference mode; copies save calls."""
+    seed_dropout(tail, RNG_SEED, 0)
     inputs = keras.ops.convert_to_tensor(np.repeat(features, at_once, axis=0))
     out = []
     for _ in range(passes // at_once):
