@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -29,6 +30,11 @@ BANNER_KINDS = ("warning", "error", "info")
 _LONG = 36  # characters: a longer text in a table is set in several lines
 _PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
+_HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG and links to the SVG's file
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# What the columns 'low' and 'high' are the limits of, where a table has no 'x_low' and 'x_high'.
+_ESTIMATES = ("value", "mean", "difference")
+_HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
 
 
 @cache
@@ -51,7 +57,9 @@ def format_number(value: Any, digits: int = 3) -> str:
     """Return a number as a reader wants it: integers in groups, others to *digits* significant places."""
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return "\N{EN DASH}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if not isinstance(value, numbers.Real):
         return str(value)
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}".replace(",", "\u202f")
@@ -60,9 +68,17 @@ def format_number(value: Any, digits: int = 3) -> str:
         return "∞" if value > 0 else "\N{MINUS SIGN}∞"
     size = abs(value)
     if size != 0 and (size < 1e-3 or size >= 1e6):
-        return f"{value:.{digits - 1}e}"
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}\u202f\N{MULTIPLICATION SIGN}\u202f10{str(int(exponent)).translate(_RAISED)}"
     places = digits if size <= 1 else max(0, digits - 1 - int(math.log10(size)))
-    return f"{value:.{places}f}"
+    return f"{value:,.{places}f}".replace(",", "\u202f")
+
+
+def format_limits(low: Any, high: Any, digits: int = 3) -> str:
+    """Return an interval as ``'[0.41, 0.70]'``, empty where a limit is missing."""
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    return f"[{format_number(low, digits)}, {format_number(high, digits)}]"
 
 
 def thumbnail(path: Path, size: tuple[int, int]) -> str:
@@ -89,7 +105,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Figure(Shown):
-    """A saved figure with its caption and the links that download it."""
+    """A figure with its caption and the links that download it."""
 
     name: str
     caption: str
@@ -97,8 +113,26 @@ class Figure(Shown):
     alt: str
     width: int  # CSS px
     height: int
-    png: bytes
-    svg: bytes | None  # None where it would be heavy: then the link leads to the file
+    png: bytes  # at twice that size
+    svg: bytes
+
+    @classmethod
+    def render(
+        cls, shown: Any, name: str, caption: str, thesis: str | None = None, alt: str | None = None
+    ) -> Figure:
+        """Render a matplotlib Figure or Axes, or a Display that keeps ``figure_``, and close it."""
+        import matplotlib.pyplot as plt
+
+        figure = _figure_of(shown)
+        svg, png = io.BytesIO(), io.BytesIO()
+        with plt.rc_context({"svg.hashsalt": name}):  # the same figure gives the same bytes
+            figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(
+            png, format="png", bbox_inches="tight", dpi=2 * figure.dpi, metadata={"Software": None}
+        )
+        plt.close(figure)
+        small, (width, height) = _lighter(png.getvalue())
+        return cls(name, caption, thesis, alt or caption, width // 2, height // 2, small, svg.getvalue())
 
     def __str__(self) -> str:
         return f"{self.thesis + ': ' if self.thesis else ''}{self.caption}"
@@ -113,7 +147,8 @@ class Figure(Shown):
 
     def to_html(self) -> str:
         png = data_uri(self.png, "image/png")
-        svg = data_uri(self.svg, "image/svg+xml") if self.svg else None
+        light = len(self.svg) <= _HEAVY_SVG
+        svg = data_uri(self.svg, "image/svg+xml") if light else None
         links = _link(png, f"{self.name}.png", "PNG") + _link(
             svg or f"figures/{self.name}.svg", f"{self.name}.svg", "SVG"
         )
@@ -149,21 +184,24 @@ class Table(Shown):
 
     def to_html(self) -> str:
         frame = self.frame.head(self.rows)
-        number = [
-            pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
-            for dtype in frame.dtypes
-        ]
+        limits = _limits(frame)
+        columns = [name for name in frame if name not in {end for pair in limits.values() for end in pair}]
+        number = {
+            name: pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+            for name in columns
+        }
         head = "".join(
-            f'<th scope="col"{" class=number" if is_number else ""}>'
-            f'<button type="button" title="Sort by this column">{html.escape(_words(column))}</button></th>'
-            for column, is_number in zip(frame.columns, number, strict=True)
+            f'<th scope="col"{" class=number" if number[name] else ""}>'
+            f'<button type="button" title="Sort by this column">{html.escape(_words(name))}</button></th>'
+            for name in columns
         )
-        body = "".join(
-            "<tr>" + "".join(map(self._cell, row, number, frame.columns)) + "</tr>"
-            for row in frame.itertuples(index=False, name=None)
+        cells = (
+            "".join(self._cell(row, name, number[name], limits.get(name)) for name in columns)
+            for row in frame.to_dict("records")
         )
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
         if frame.empty:
-            body = f'<tr><td colspan="{max(len(frame.columns), 1)}">none</td></tr>'
+            body = f'<tr><td colspan="{max(len(columns), 1)}">none</td></tr>'
         cut = len(self.frame) - len(frame)
         more = f" First {len(frame)} of {len(self.frame)} rows; the CSV has all." if cut else ""
         inside = len(self.csv) <= _CSV_INSIDE
@@ -179,13 +217,15 @@ class Table(Shown):
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
         )
 
-    def _cell(self, value: Any, is_number: bool, column: Any) -> str:
+    def _cell(self, row: dict, column: Any, is_number: bool, limits: tuple[str, str] | None) -> str:
+        value = row[column]
         text = str(value) if column == "seed" else format_number(value, self.digits)
         if not is_number:
             long = " class=long" if len(text) > _LONG else ""
             return f"<td{long}>{self._linked(text, column)}</td>"
         raw = "" if pd.isna(value) else repr(float(value))
-        return f'<td class="number" data-value="{raw}">{text}</td>'
+        told = format_limits(row[limits[0]], row[limits[1]], self.digits) if limits else ""
+        return f'<td class="number" data-value="{raw}">{text}{f" <small>{told}</small>" if told else ""}</td>'
 
     def _linked(self, text: str, column: Any) -> str:
         """Return a text as HTML: a place in a report as a link, a figure in ``thumbnail`` as a picture."""
@@ -290,6 +330,45 @@ def headline_items(items: Sequence[Sequence[Any]]) -> tuple[tuple[str, Any, Any,
             )
         filled.append((*item, *(None, None, None, None, "")[len(item) :]))
     return tuple((label, value, low, high, note or "") for label, value, low, high, note in filled)
+
+
+def _figure_of(shown: Any) -> Any:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    if hasattr(shown, "plot") and not hasattr(shown, "figure_") and not hasattr(shown, "figure"):
+        shown = shown.plot() or shown
+    for candidate in (shown, getattr(shown, "figure_", None), getattr(shown, "figure", None)):
+        if isinstance(candidate, MatplotlibFigure):
+            return candidate
+    raise TypeError(
+        "Expected a matplotlib Figure or Axes, or a Display that keeps figure_. "
+        f"Received {type(shown).__name__}."
+    )
+
+
+def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
+    """Return the PNG, in 256 colours where it is heavy, and its size in px."""
+    with Image.open(io.BytesIO(png)) as image:
+        size = image.size
+        if len(png) <= _HEAVY_PNG:
+            return png, size
+        flat = Image.new("RGB", size, "white")
+        flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
+        small = io.BytesIO()
+        flat.quantize(256).save(small, format="PNG", optimize=True)
+    return min((png, small.getvalue()), key=len), size
+
+
+def _limits(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return estimate -> columns of its limits: one cell on the page, three columns in the CSV."""
+    pairs = {name: (f"{name}_low", f"{name}_high") for name in frame}
+    if estimate := next((name for name in _ESTIMATES if name in frame), None):
+        pairs[estimate] = ("low", "high")
+    return {
+        name: pair
+        for name, pair in pairs.items()
+        if all(end in frame and pd.api.types.is_numeric_dtype(frame[end]) for end in (name, *pair))
+    }
 
 
 def _item(thesis: str | None) -> str:

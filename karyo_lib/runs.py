@@ -7,7 +7,6 @@ killed at any moment leaves whole files or none.
 from __future__ import annotations
 
 import html
-import io
 import re
 import shlex
 import sys
@@ -38,8 +37,6 @@ from karyo_lib.settings import Profile, SettingsError, load_settings
 FOLDERS = ("tables", "figures", "models", "data")
 # Read back as text even where all values look like numbers: '007' is a patient, '21' a chromosome.
 TEXT_COLUMNS = ("cell", "case", "chromosome", "copy_of", "iscn", "donor", "formula", "sha256", "slot")
-_HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG
-_HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
 
 
 class MissingInput(FileNotFoundError):
@@ -270,31 +267,11 @@ class Run(Shown):
         alt : str, optional
             What a reader who cannot see the figure should know; the caption if not given.
         """
-        import matplotlib.pyplot as plt
-
-        figure = _figure_of(shown)
-        svg, png = io.BytesIO(), io.BytesIO()
-        with plt.rc_context({"svg.hashsalt": name}):  # the same figure gives the same bytes
-            figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
-        figure.savefig(
-            png, format="png", bbox_inches="tight", dpi=2 * figure.dpi, metadata={"Software": None}
-        )
-        plt.close(figure)
-        small, (width, height) = _lighter(png.getvalue())
-        for suffix, content in {"svg": svg.getvalue(), "png": small}.items():
-            with writing(self.dir / "figures" / f"{_checked(name)}.{suffix}") as part:
+        made = Figure.render(shown, _checked(name), caption, thesis, alt)
+        for suffix, content in {"svg": made.svg, "png": made.png}.items():
+            with writing(self.dir / "figures" / f"{name}.{suffix}") as part:
                 part.write_bytes(content)
-        light = svg.getbuffer().nbytes <= _HEAVY_SVG
-        return Figure(
-            name=name,
-            caption=caption,
-            thesis=thesis,
-            alt=alt or caption,
-            width=width // 2,
-            height=height // 2,
-            png=small,
-            svg=svg.getvalue() if light else None,
-        )
+        return made
 
     def table(
         self,
@@ -369,32 +346,3 @@ def _checked(name: str) -> str:
             f"Expected a name of letters, digits, '_', '-' and '.', without folders. Received {name!r}."
         )
     return name
-
-
-def _figure_of(shown: Any) -> Any:
-    from matplotlib.figure import Figure as MatplotlibFigure
-
-    if hasattr(shown, "plot") and not hasattr(shown, "figure_") and not hasattr(shown, "figure"):
-        shown = shown.plot() or shown
-    for candidate in (shown, getattr(shown, "figure_", None), getattr(shown, "figure", None)):
-        if isinstance(candidate, MatplotlibFigure):
-            return candidate
-    raise TypeError(
-        "Expected a matplotlib Figure or Axes, or a Display that keeps figure_. "
-        f"Received {type(shown).__name__}."
-    )
-
-
-def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
-    """Return the PNG, in 256 colours where it is heavy, and its size in px."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as image:
-        size = image.size
-        if len(png) <= _HEAVY_PNG:
-            return png, size
-        flat = Image.new("RGB", size, "white")
-        flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
-        small = io.BytesIO()
-        flat.quantize(256).save(small, format="PNG", optimize=True)
-    return min((png, small.getvalue()), key=len), size

@@ -6,7 +6,7 @@ from karyo_lib.displays.classification import (
     OperatingPointDisplay,
     RocDisplay,
 )
-from karyo_lib.displays.confidence import RiskCoverageDisplay, ScoreHistogramDisplay
+from karyo_lib.displays.confidence import ReferralDisplay, RiskCoverageDisplay, ScoreHistogramDisplay
 from karyo_lib.displays.diagrams import FlowChartDisplay, StructureDisplay
 from karyo_lib.displays.dots import DotsDisplay, LeakDisplay, MetricsForestDisplay
 from karyo_lib.displays.pages import ImageGridDisplay
@@ -31,6 +31,7 @@ __all__ = [
     "MetricsForestDisplay",
     "OperatingPointDisplay",
     "PartialDependenceDisplay",
+    "ReferralDisplay",
     "RiskCoverageDisplay",
     "RocDisplay",
     "ScoreHistogramDisplay",

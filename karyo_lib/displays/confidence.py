@@ -1,10 +1,12 @@
 """What a confidence score is worth: risk-coverage curves, and scores of right and wrong answers."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from karyo_lib.displays.style import DASHES, PALETTE, assign_colours, new_axes, new_grid, styled
+from karyo_lib.displays.pages import ImageGridDisplay
+from karyo_lib.displays.style import COLUMN_WIDTH, DASHES, PALETTE, assign_colours, new_axes, new_grid, styled
 from karyo_lib.uncertainty import REFERRAL_THRESHOLD, UNCERTAINTIES, RiskCoverage, compute_risk_coverage
 
 
@@ -91,7 +93,7 @@ class RiskCoverageDisplay:
             ylim=(-0.02 * max(highest, 0.05), 1.08 * max(highest, 0.05)),
         )  # fmt: skip
         self.ax_.xaxis.set_major_formatter(PercentFormatter(1))
-        self.ax_.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if highest > 0.1 else 1))
+        self.ax_.yaxis.set_major_formatter(PercentFormatter(1))
         self.figure_.legend(*self.ax_.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return self
 
@@ -178,3 +180,97 @@ class ScoreHistogramDisplay:
         )
         self.caught_text_ = self.axes_[1].set_title(sentence, loc="right", fontweight="normal")
         return self
+
+
+class ReferralDisplay:
+    """A share of images is referred: its point on the risk-coverage curve, and the errors it meets.
+
+    Parameters
+    ----------
+    wrong : array_like of bool, shape (N,)
+    uncertainty : array_like of float, shape (N,)
+        Larger is less sure; those are referred first.
+    errors : sequence of (image, caption)
+        Every wrongly read image, uint8 (H, W), in the order of ``np.flatnonzero(wrong)``.
+    referral : float
+        Share of images referred, from 0 to below 1.
+    name : str
+        Of the score.
+    most : int
+        Errors shown: those nearest to the cut, the least sure first.
+
+    Attributes
+    ----------
+    curve_ : RiskCoverageDisplay
+    chances_ : ndarray of float, shape (number of errors,)
+        Chance of each error to be referred: 1 or 0, and between them for images tied at the cut.
+    gallery_ : ImageGridDisplay or None
+        None without errors.
+    figure_
+    """
+
+    def __init__(self, wrong, uncertainty, errors, referral: float, *, name: str, most: int = 8):
+        self.wrong, self.uncertainty = np.asarray(wrong, dtype=bool), np.asarray(uncertainty, dtype=float)
+        self.errors, self.referral, self.name, self.most = list(errors), referral, name, most
+        if len(self.errors) != self.wrong.sum():
+            raise ValueError(
+                f"Expected {self.wrong.sum()} errors with a picture. Received {len(self.errors)}."
+            )
+        if not 0 <= referral < 1:
+            raise ValueError(f"Expected a share referred from 0 to below 1. Received {referral!r}.")
+
+    @classmethod
+    def from_scores(
+        cls, wrong, uncertainty, errors, referral: float, *, name: str, most: int = 8
+    ) -> "ReferralDisplay":
+        """Draw from errors and one score; parameters as of the class."""
+        return cls(wrong, uncertainty, errors, referral, name=name, most=most).plot()
+
+    def _chances(self) -> np.ndarray:
+        n, unsure = self.wrong.size, np.sort(self.uncertainty)[::-1]
+        referred = int(np.floor(n * self.referral + 1e-9))
+        if referred == 0:
+            return np.zeros(self.wrong.sum())
+        cut = unsure[referred - 1]
+        above, tied = np.sum(unsure > cut), np.sum(unsure == cut)
+        chances = np.where(self.uncertainty == cut, (referred - above) / tied, self.uncertainty > cut)
+        return chances[self.wrong].astype(float)
+
+    @styled
+    def plot(self) -> "ReferralDisplay":
+        """Draw on a new figure: the curve above, the errors below."""
+        self.chances_, self.gallery_ = self._chances(), None
+        order = np.argsort(-self.uncertainty[self.wrong], kind="stable")
+        first = round(self.chances_.sum()) - self.most // 2
+        first = int(np.clip(first, 0, max(order.size - self.most, 0)))
+        order = order[first : first + self.most]
+        n_columns = min(4, max(len(order), 1))
+        n_rows = -(-len(order) // n_columns)
+        below = 0.35 + n_rows * (COLUMN_WIDTH / 4 + 0.62) if n_rows else 0.0
+        self.figure_ = plt.figure(figsize=(COLUMN_WIDTH, 3.4 + below), layout="constrained")
+        upper, lower = self.figure_.subfigures(2, 1, height_ratios=(3.4, max(below, 0.01)))
+        self.curve_ = RiskCoverageDisplay.from_scores(
+            self.wrong, {self.name: self.uncertainty}, referral=self.referral, ax=upper.subplots()
+        )
+        if not n_rows:
+            return self
+        told = [_fate(self.chances_[i]) for i in order]
+        self.gallery_ = ImageGridDisplay.from_images(
+            [self.errors[i][0] for i in order],
+            [f"{self.errors[i][1]}\n{words}" for i, (words, _) in zip(order, told, strict=True)],
+            labels=[label for _, label in told], n_columns=n_columns,
+            axes=lower.subplots(n_rows, n_columns, squeeze=False).ravel(),
+        )  # fmt: skip
+        shown = "" if len(order) == len(self.errors) else f"; the {len(order)} nearest to the cut"
+        lower.suptitle(
+            f"{self.chances_.sum():.3g} of {len(self.errors)} errors referred{shown}",
+            x=0.01, ha="left", fontsize=9, fontweight="bold",
+        )  # fmt: skip
+        return self
+
+
+def _fate(chance: float) -> tuple[str, str]:
+    """Return what becomes of an error, in words and as the label that colours its frame."""
+    if chance in (0, 1):
+        return ("referred", "referred") if chance else ("not referred", "wrong")
+    return f"referred: {chance:.0%} chance", "neutral"

@@ -1,13 +1,12 @@
 """Boxes and arrows: the work flow (Fig 1.1) and the structure of the models (Figs 3.7, 4.13)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from karyo_lib.displays.style import COLUMN_WIDTH, PALETTE, new_axes, new_grid, styled
+from karyo_lib.displays.style import PALETTE, new_axes, styled, wrap_title
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,14 @@ _SHORT = {
 }
 
 
+_TRAINED = {  # by a block's ``trainable``: face, edge, and what the legend says
+    "yes": ("#BFE5D8", PALETTE["trained"], "trained"),
+    "no": (PALETTE["frozen"], PALETTE["neutral"], "frozen"),
+    "": ("white", PALETTE["neutral"], "no weights"),
+}
+_MARK = 0.13  # width of a column of marks, as a share of the axes
+
+
 def _shorten(layer_types: str) -> str:
     """Return ``'7 Conv2D, 7 BatchNorm, AvgPool'`` of Keras's class names, so that they fit into a box."""
     for long, short in _SHORT.items():
@@ -115,13 +122,17 @@ class StructureDisplay:
     ----------
     structures : dict of str to DataFrame
         Title -> blocks with the columns ``block, layer_types, output_shape, parameters, trainable`` ('yes',
-        'no' or '' for a block without weights), as ``karyo_lib.models.describe_structure`` gives them.
+        'no' or '' for a block without weights), as of ``karyo_lib.models.describe_structure``. Several
+        differ in what is trained alone: the blocks are drawn once, with a column of marks for each.
 
     Attributes
     ----------
-    boxes_ : dict of (title, block) to FancyBboxPatch
-    texts_ : dict of (title, block, 'name' | 'size' | 'layers') to Text
-    axes_, figure_
+    boxes_ : dict of str to FancyBboxPatch
+        By block.
+    marks_ : dict of (title, block) to FancyBboxPatch
+        Coloured by what is trained; the boxes themselves where there is one structure.
+    texts_ : dict of (block, 'name' | 'size' | 'layers') to Text
+    ax_, figure_
     """
 
     def __init__(self, structures: dict[str, pd.DataFrame]):
@@ -129,69 +140,75 @@ class StructureDisplay:
 
     @classmethod
     def from_blocks(
-        cls, structures: pd.DataFrame | dict[str, pd.DataFrame], axes: Iterable[Axes] | None = None
+        cls, structures: pd.DataFrame | dict[str, pd.DataFrame], ax: Axes | None = None
     ) -> "StructureDisplay":
-        """Draw one network, or several side by side; parameters as of the class."""
+        """Draw one network, or several that differ in what is trained; parameters as of the class."""
         if isinstance(structures, pd.DataFrame):
             structures = {"": structures}
         wanted = ["block", "layer_types", "output_shape", "parameters", "trainable"]
-        for blocks in structures.values():
+        first = next(iter(structures.values()))
+        for title, blocks in structures.items():
             missing = [column for column in wanted if column not in blocks.columns]
             if missing:
                 raise ValueError(f"Expected the columns {wanted}. Received none named {missing}.")
-        return cls(structures).plot(axes=axes)
+            if list(blocks["block"]) != list(first["block"]):
+                raise ValueError(
+                    f"Expected the same blocks in every structure. Received others in {title!r}."
+                )
+        return cls(structures).plot(ax=ax)
 
     @styled
-    def plot(self, *, axes: Iterable[Axes] | None = None) -> "StructureDisplay":
-        """Draw on one axes a network, or on a new figure."""
-        longest = max(len(blocks) for blocks in self.structures.values())
-        n = len(self.structures)
-        width = COLUMN_WIDTH if n == 1 else 3.6 * n
-        self.figure_, grid = new_grid(axes, 1, n, height=0.4 * longest + 0.6, width=width)
-        self.axes_, self.boxes_, self.texts_ = grid[0], {}, {}
-        for ax, (title, blocks) in zip(self.axes_, self.structures.items(), strict=True):
-            ax.set(xlim=(0, 1), ylim=(longest - 0.5, -0.6), title=title)
-            ax.axis("off")
-            for i, block in enumerate(blocks.itertuples()):
-                trained, frozen = block.trainable == "yes", block.trainable == "no"
-                face = "#BFE5D8" if trained else PALETTE["frozen"] if frozen else "white"
-                box = FancyBboxPatch(
-                    (0.02, i - 0.36), 0.96, 0.72, boxstyle="round,pad=0,rounding_size=0.02",
-                    mutation_aspect=8,
-                    facecolor=face, edgecolor=PALETTE["trained"] if trained else PALETTE["neutral"],
-                    linewidth=1,
+    def plot(self, *, ax: Axes | None = None) -> "StructureDisplay":
+        """Draw on ``ax`` or on a new figure."""
+        blocks = next(iter(self.structures.values()))
+        columns = len(self.structures) if len(self.structures) > 1 else 0
+        self.figure_, self.ax_ = new_axes(ax, height=0.42 * len(blocks) + 0.7)
+        self.boxes_, self.marks_, self.texts_ = {}, {}, {}
+        self.ax_.set(xlim=(-0.005, 1.005), ylim=(len(blocks) - 0.5, -1.1 if columns else -0.6))
+        self.ax_.axis("off")
+        right = 1 - columns * _MARK
+        for i, block in enumerate(blocks.itertuples()):
+            if i:
+                self.ax_.annotate(
+                    "", (right / 2, i - 0.36), (right / 2, i - 0.64),
+                    arrowprops={"arrowstyle": "-|>", "color": PALETTE["neutral"], "shrinkA": 0, "shrinkB": 0},
                 )  # fmt: skip
-                self.boxes_[title, block.block] = ax.add_patch(box)
-                weights = f"{block.parameters:,} weights" if block.parameters else ""
-                told = {
-                    "name": (0.04, i - 0.14, "left", block.block, 7.5, "bold"),
-                    "size": (
-                        0.96,
-                        i - 0.14,
-                        "right",
-                        " \N{MIDDLE DOT} ".join(filter(None, (block.output_shape, weights))),
-                        7,
-                        "normal",
-                    ),
-                    "layers": (0.04, i + 0.15, "left", _shorten(block.layer_types), 6.5, "normal"),
-                }
-                for what, (x, y, side, text, size, weight) in told.items():
-                    drawn = ax.text(x, y, text, ha=side, va="center", fontsize=size, fontweight=weight)
-                    drawn.set_in_layout(False)  # a long text must not squeeze the boxes
-                    self.texts_[title, block.block, what] = drawn
-                if i:
-                    ax.annotate(
-                        "", (0.5, i - 0.36), (0.5, i - 0.64),
-                        arrowprops={"arrowstyle": "-|>", "color": PALETTE["neutral"], "shrinkA": 0,
-                                    "shrinkB": 0},
-                    )  # fmt: skip
-        self.figure_.legend(
-            handles=[
-                Patch(facecolor="#BFE5D8", edgecolor=PALETTE["trained"], label="trained"),
-                Patch(facecolor=PALETTE["frozen"], edgecolor=PALETTE["neutral"], label="frozen"),
-                Patch(facecolor="white", edgecolor=PALETTE["neutral"], label="no weights"),
-            ],
-            loc="outside lower center",
-            ncols=3,
-        )
+            self.boxes_[block.block] = self._box(i, 0.0, right, "" if columns else block.trainable)
+            weights = f"{block.parameters:,} weights" if block.parameters else ""
+            told = {
+                "name": (0.015, i - 0.16, "left", block.block, "bold"),
+                "size": (
+                    right - 0.015,
+                    i,
+                    "right",
+                    "\n".join(filter(None, (block.output_shape, weights))),
+                    "",
+                ),
+                "layers": (0.015, i + 0.17, "left", _shorten(block.layer_types), ""),
+            }
+            for what, (x, y, side, text, weight) in told.items():
+                drawn = self.ax_.text(
+                    x, y, text, ha=side, va="center", fontsize=7.5, fontweight=weight or "normal"
+                )
+                drawn.set_in_layout(False)  # a long text must not squeeze the boxes
+                self.texts_[block.block, what] = drawn
+        for j, (title, trained) in enumerate(self.structures.items()):
+            left = right + j * _MARK
+            if not columns:
+                self.marks_ = {(title, name): box for name, box in self.boxes_.items()}
+                break
+            self.ax_.text(left + _MARK / 2, -0.8, wrap_title(title, 11), ha="center", va="center", fontsize=8)
+            for i, block in enumerate(trained.itertuples()):
+                self.marks_[title, block.block] = self._box(i, left + 0.015, left + _MARK, block.trainable)
+        self.figure_.legend(handles=[
+            Patch(facecolor=face, edgecolor=edge, label=label) for face, edge, label in _TRAINED.values()
+        ], loc="outside lower center", ncols=3)  # fmt: skip
         return self
+
+    def _box(self, row: int, left: float, right: float, trainable: str) -> FancyBboxPatch:
+        face, edge, _ = _TRAINED[trainable]
+        box = FancyBboxPatch(
+            (left, row - 0.38), right - left, 0.76, boxstyle="round,pad=0,rounding_size=0.01",
+            mutation_aspect=8, facecolor=face, edgecolor=edge, linewidth=1,
+        )  # fmt: skip
+        return self.ax_.add_patch(box)

@@ -11,6 +11,7 @@ from karyo_lib.displays.style import (
     PROTOCOL_TITLES,
     assign_colours,
     new_axes,
+    place_legend,
     styled,
     wrap_title,
 )
@@ -44,6 +45,7 @@ class DotsDisplay:
     ----------
     dots_ : dict of (row, series) to PathCollection
     means_ : dict of (row, series) to Line2D
+        Where there are several dots.
     reference_line_ : Line2D or None
     ax_, figure_
     """
@@ -89,13 +91,14 @@ class DotsDisplay:
                     facecolors="white" if open_dot else colours[one],
                     edgecolors=colours[one] if open_dot else "white",
                 )  # fmt: skip
-                (self.means_[name, one],) = ax.plot(
-                    [values.mean()] * 2,
-                    [y - 0.42 * step, y + 0.42 * step],
-                    color=colours[one],
-                    linewidth=2.2,
-                    zorder=4,
-                )
+                if values.size > 1:
+                    (self.means_[name, one],) = ax.plot(
+                        [values.mean()] * 2,
+                        [y - 0.42 * step, y + 0.42 * step],
+                        color=colours[one],
+                        linewidth=2.2,
+                        zorder=4,
+                    )
         if self.reference is not None:
             self.reference_line_ = ax.axvline(
                 self.reference[0], color=PALETTE["neutral"], linestyle="--", linewidth=1, zorder=1
@@ -116,9 +119,7 @@ class DotsDisplay:
         ]  # fmt: skip
         if self.reference is not None:
             handles.append(Line2D([], [], color=PALETTE["neutral"], linestyle="--", label=self.reference[1]))
-        self.figure_.legend(
-            handles=handles, loc="outside lower center", ncols=2 if len(handles) > 3 else len(handles)
-        )
+        place_legend(self.figure_, handles)
         return self
 
 
@@ -241,5 +242,5 @@ class MetricsForestDisplay:
         ax.set_xlabel(self.label)
         handles, labels = ax.get_legend_handles_labels()
         if handles:
-            self.figure_.legend(handles, labels, loc="outside lower center", ncols=min(3, len(handles)))
+            place_legend(self.figure_, handles, labels)
         return self

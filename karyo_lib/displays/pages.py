@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from karyo_lib.displays.style import COLUMN_WIDTH, PALETTE, new_grid, styled
+from karyo_lib.displays.style import COLUMN_WIDTH, PALETTE, new_grid, styled, wrap_caption
+
+_LETTERS = 16  # to an inch, at 8 pt
 
 
 class ImageGridDisplay:
@@ -15,7 +17,7 @@ class ImageGridDisplay:
     ----------
     images : sequence of ndarray of uint8, shape (H, W) or (H, W, 3)
     captions : sequence of str, optional
-        Below each image.
+        Below each image, broken into lines where they are wider than it.
     labels : sequence of str, optional
         ``normal``, ``abnormal`` or ``referred``: the colour of the frame; anything else is neutral.
     n_columns : int
@@ -55,7 +57,8 @@ class ImageGridDisplay:
         n_rows = -(-len(self.images) // self.n_columns)
         side = COLUMN_WIDTH / self.n_columns
         shape = max(np.shape(image)[0] / np.shape(image)[1] for image in self.images)
-        lines = max((caption.count("\n") + 1 for caption in self.captions or [""]), default=1)
+        captions = [wrap_caption(caption, int(side * _LETTERS)) for caption in self.captions or []]
+        lines = max((caption.count("\n") + 1 for caption in captions), default=1)
         height = n_rows * (side * shape + 0.17 * lines + 0.1) + (0.3 if self.title else 0)
         self.figure_, grid = new_grid(axes, n_rows, self.n_columns, height=height)
         self.axes_, self.images_, self.captions_ = grid.ravel(), [], []
@@ -71,7 +74,7 @@ class ImageGridDisplay:
             ax.set(xticks=[], yticks=[])
             for spine in ax.spines.values():
                 spine.set(visible=True, color=colour, linewidth=1.5 if self.labels else 0.8)
-            caption = self.captions[i] if self.captions else ""
+            caption = captions[i] if captions else ""
             self.captions_.append(ax.set_xlabel(caption, color="black", fontsize=8))
         if self.title:
             self.figure_.suptitle(self.title, fontsize=9, fontweight="bold")

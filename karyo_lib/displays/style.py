@@ -1,6 +1,7 @@
 """One style for all figures: colours with fixed meanings, type that is legible at a text column's width."""
 
 import functools
+import re
 from collections.abc import Callable, Iterable
 from itertools import cycle
 from textwrap import fill
@@ -116,11 +117,33 @@ def new_grid(
     return axes[0].figure, axes.reshape(n_rows, n_columns)
 
 
+def place_legend(figure: Figure, handles: list, labels: list[str] | None = None) -> None:
+    """Put a legend below a figure, in as many columns as its longest entry leaves room for."""
+    labels = labels or [handle.get_label() for handle in handles]
+    longest = max(len(label) for label in labels)
+    room = int(figure.get_figwidth() / (0.45 + 0.075 * longest))  # inches: the mark, and a letter at 8 pt
+    ncols = max(1, min(3, room, len(handles)))
+    if ncols == 3 and len(handles) == 4:
+        ncols = 2
+    figure.legend(handles, labels, loc="outside lower center", ncols=ncols)
+
+
 def assign_colours(names: Iterable[str], colours: dict[str, str] | None = None) -> dict[str, str]:
-    """Give each name its colour: from ``colours``, else by its meaning in the palette, else the next in "
-    "sequence."""
+    """Give each name its colour: from ``colours``, else by its meaning in the palette, else the next free."""
     free, given = cycle(SEQUENCE), colours or {}
     return {name: given.get(name) or PALETTE.get(name) or next(free) for name in names}
+
+
+def wrap_caption(text: str, width: int) -> str:
+    """Break the lines of a caption after a blank, a comma or a bracket, so that none exceeds *width*."""
+    lines = []
+    for line in text.split("\n"):
+        lines.append("")
+        for piece in re.findall(r"[^\s,)]*[\s,)]*", line):
+            if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def wrap_title(text: str, width: int) -> str:

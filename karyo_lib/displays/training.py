@@ -13,6 +13,8 @@ CURVES = {"loss": "Loss", "auc": "AUC", "precision": "Precision", "recall": "Rec
 PARTS = {"": ("training", "train", "-"), "val_": ("validation", "val", "--")}
 SEARCHED = {"learning_rate": "Learning rate", "batch_size": "Batch size"}
 
+_FEW = 6  # epochs: fewer are marked one by one
+
 
 class TrainingCurvesDisplay:
     """Loss, AUC, precision and recall by epoch, training and validation, with the epoch that is kept.
@@ -85,6 +87,7 @@ class TrainingCurvesDisplay:
                     (line,) = ax.plot(
                         self._epochs(title), self.histories[title][prefix + metric],
                         color=PALETTE[colour], linestyle=dash, label=part,
+                        marker="o" if len(self.histories[title]) < _FEW else "",
                     )  # fmt: skip
                     self.lines_[title, metric, colour] = line
                 self.best_lines_[title, metric] = ax.axvline(
@@ -96,6 +99,8 @@ class TrainingCurvesDisplay:
                 if metric != "loss":
                     ax.set_ylim(-0.03, 1.03)
                 ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+                if len(self.histories[title]) == 1:
+                    ax.set_xlim(best - 1, best + 1)
                 if alone or column == 0:
                     ax.set_ylabel(name)
                 if (alone and row >= 2) or (not alone and row == len(CURVES) - 1):

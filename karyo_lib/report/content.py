@@ -34,7 +34,8 @@ class Content:
     headlines : list of dict
         ``label``, ``value``, ``interval`` and ``note``, all as text.
     figures : list of dict
-        ``name``, ``thesis``, ``anchor`` and ``caption`` of each figure, in order.
+        ``name``, ``thesis``, ``anchor`` and ``caption`` of each figure, in order, and whether its cell is
+        tagged ``cover``: it stands for the report on the index.
     failed : str
         Anchor of the failing cell, empty if none failed.
     """
@@ -43,7 +44,7 @@ class Content:
     notebook: NotebookNode
     banners: list[dict[str, str]]
     headlines: list[dict[str, str]]
-    figures: list[dict[str, str]]
+    figures: list[dict[str, Any]]
     failed: str
 
 
@@ -54,7 +55,7 @@ def prepare(executed: NotebookNode, title: str, clean: Callable[[str], str]) -> 
     notebook.metadata.pop("widgets", None)
     banners: list[dict[str, str]] = []
     headlines: list[dict[str, str]] = []
-    figures: list[dict[str, str]] = []
+    figures: list[dict[str, Any]] = []
     failed = ""
     kept = []
     injected = any("injected-parameters" in _tags(cell) for cell in notebook.cells)
@@ -73,8 +74,8 @@ def prepare(executed: NotebookNode, title: str, clean: Callable[[str], str]) -> 
             continue
         cell.metadata.karyo_anchor = f"cell-{number}"
         outputs = []
-        widget = any(_WIDGET in output.get("data", {}) for output in cell.outputs)
-        for output in _flatten(cell.outputs, states):
+        flat, moved = _flatten(cell.outputs, states)
+        for output in flat:
             output = NotebookNode(scrub(output, clean))
             data = output.get("data", {})
             if output.output_type == "stream":
@@ -90,11 +91,11 @@ def prepare(executed: NotebookNode, title: str, clean: Callable[[str], str]) -> 
             elif RUN in data or data.get("text/plain") == "" or "application/javascript" in data:
                 continue
             elif FIGURE in data:
-                figures.append(dict(data[FIGURE]))
+                figures.append({**data[FIGURE], "cover": "cover" in _tags(cell)})
             elif output.output_type == "error":
                 failed = cell.metadata.karyo_anchor
             outputs.append(output)
-        cell.metadata.karyo_widget = widget and bool(outputs)  # a progress bar leaves nothing
+        cell.metadata.karyo_widget = moved
         cell.outputs = outputs
         cell.metadata.karyo_failed = any(output.output_type == "error" for output in outputs)
         kept.append(cell)
@@ -107,16 +108,20 @@ def _tags(cell: NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
-def _flatten(outputs: list[NotebookNode], states: dict[str, Any]) -> list[NotebookNode]:
-    """Put what a widget showed in the place of the widget, which needs a running kernel."""
-    flat = []
+def _flatten(outputs: list[NotebookNode], states: dict[str, Any]) -> tuple[list[NotebookNode], bool]:
+    """Put what a widget showed in the place of the widget, which needs a running kernel.
+
+    Returns the outputs, and whether a widget showed any: a progress bar leaves nothing.
+    """
+    flat, moved = [], False
     for output in outputs:
         view = output.get("data", {}).get(_WIDGET)
         if view is None:
             flat.append(output)
         else:
-            flat += [NotebookNode(shown) for shown in _shown(view["model_id"], states)]
-    return flat
+            shown = [NotebookNode(one) for one in _shown(view["model_id"], states)]
+            flat, moved = flat + shown, moved or bool(shown)
+    return flat, moved
 
 
 def _shown(model: str, states: dict[str, Any]) -> list[dict[str, Any]]:

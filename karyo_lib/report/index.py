@@ -13,7 +13,7 @@ import pandas as pd
 from nbformat import NotebookNode
 
 from karyo_lib.atomic import writing
-from karyo_lib.present import Table, format_number, thumbnail
+from karyo_lib.present import Table, thumbnail
 from karyo_lib.report.content import Content, prepare
 from karyo_lib.report.order import Notebook
 from karyo_lib.report.page import TEMPLATES, assets
@@ -46,6 +46,7 @@ def write_index(
     """Write the index from the records of the run folder, as far as they go."""
     clean = scrubber(run)
     cards, banners, headlines, stale = [], [], [], []
+    headlines_of = notebooks[-1]
     for notebook in notebooks:
         record = scrub(records.read(notebook.name), clean)
         executed = records.read_notebook(notebook.name) if record else None
@@ -55,7 +56,8 @@ def write_index(
             banners += [
                 banner for banner in content.banners if banner not in banners and banner["kind"] != "info"
             ]
-            headlines = content.headlines or headlines  # the last notebook's are the study's
+            if content.headlines:  # the last notebook's are the study's
+                headlines, headlines_of = content.headlines, notebook
             stale += [notebook.name] if _differs(record["provenance"], scrub(provenance, clean)) else []
     told = {
         "cards": cards,
@@ -63,6 +65,7 @@ def write_index(
         "troubles": [card for card in cards if card["status"] in ("failed", "skipped", "running")],
         "stale": stale,
         "headlines": headlines,
+        "headlines_of": "" if headlines_of is notebooks[-1] else headlines_of.title,
         "summary": _summary(run),
         "provenance": scrub(provenance, clean),
         "reports": [{"name": notebook.name, "title": notebook.title} for notebook in notebooks],
@@ -98,8 +101,8 @@ def _card(run: Run, notebook: Notebook, record: dict[str, Any], content: Content
 
 
 def _thumbnail(run: Run, content: Content) -> str | None:
-    """Return the first figure of a report, small, as an address that needs no file."""
-    for figure in content.figures:
+    """Return a report's cover, or its first figure, small, as an address that needs no file."""
+    for figure in sorted(content.figures, key=lambda figure: not figure["cover"]):
         path = run.dir / "figures" / f"{figure['name']}.png"
         if path.exists():
             return thumbnail(path, _THUMBNAIL)
@@ -115,25 +118,7 @@ def _summary(run: Run) -> str | None:
     if "metric" in table:
         table = table[table["metric"].isin(_SUMMARY_METRICS)]
         caption += " Accuracy and AUC with 95 % intervals; the CSV has the other metrics."
-    shown = _with_intervals(table)
-    return Table(_SUMMARY, caption, "Table 5.1", shown, path.read_bytes(), rows=50, digits=2).to_html()
-
-
-def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Put columns ``x``, ``x_low`` and ``x_high`` into one, as a reader wants them: '0.80 (0.50 to 0.96)'."""
-    shown = {}
-    for name in table.columns:
-        low, high = f"{name}_low", f"{name}_high"
-        if low in table and high in table:
-            shown[name] = [
-                format_number(value, 2)
-                if pd.isna(value) or pd.isna(least)
-                else f"{format_number(value, 2)} ({format_number(least, 2)} to {format_number(most, 2)})"
-                for value, least, most in zip(table[name], table[low], table[high], strict=True)
-            ]
-        elif not name.endswith(("_low", "_high")):
-            shown[name] = table[name].tolist()
-    return pd.DataFrame(shown)
+    return Table(_SUMMARY, caption, "Table 5.1", table, path.read_bytes(), rows=50, digits=2).to_html()
 
 
 def find_history(folder: Path) -> list[dict[str, Any]]:

@@ -23,7 +23,6 @@ from karyo_lib.study.confidence_figures import (
     calibration_display,
     method_display,
     referral_by_shift,
-    referral_display,
     risk_coverage,
     score_histograms,
     shift_pages,
@@ -67,7 +66,6 @@ from karyo_lib.study.figures import (
     roc_curves,
     roc_overlay,
     structure_display,
-    threshold_display,
     training_curves,
 )
 from karyo_lib.study.fits import (
@@ -103,7 +101,6 @@ from karyo_lib.study.paired import (
     metrics_by_source,
 )
 from karyo_lib.study.pictures import (
-    augment_one,
     augmentation_ranges,
     before_after,
     change_size_display,
@@ -113,7 +110,6 @@ from karyo_lib.study.pictures import (
     male_karyogram,
     metaphase_spread,
     normal_and_abnormal_male,
-    page_display,
     sibling_example,
 )
 from karyo_lib.study.realism import measure_realism
@@ -149,6 +145,7 @@ from karyo_lib.study.shortcut import (
     shortcut_examples,
     shortcut_table,
 )
+from karyo_lib.study.try_it import TryIt, try_augmentation, try_formula, try_referral, try_threshold
 from karyo_lib.thesis import find_inconsistencies
 
 __all__ = [
@@ -162,7 +159,7 @@ __all__ = [
     "Promises",
     "Results",
     "Shifts",
-    "augment_one",
+    "TryIt",
     "augmentation_headline",
     "augmentation_ranges",
     "before_after",
@@ -237,7 +234,6 @@ __all__ = [
     "metrics_table",
     "model_summary",
     "normal_and_abnormal_male",
-    "page_display",
     "parameter_counts",
     "partial_dependence_display",
     "prepare_collection",
@@ -248,7 +244,6 @@ __all__ = [
     "promise_table",
     "published_wrong_cases",
     "referral_by_shift",
-    "referral_display",
     "report_headline",
     "reporting_checklist",
     "risk_coverage",
@@ -271,8 +266,11 @@ __all__ = [
     "structure_display",
     "table_5_1",
     "thesis_map",
-    "threshold_display",
     "training_curves",
+    "try_augmentation",
+    "try_formula",
+    "try_referral",
+    "try_threshold",
     "weights_warning",
     "wrong_cases",
     "wrong_images",

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from karyo_lib.displays.classification import CalibrationCurvesDisplay
-from karyo_lib.displays.confidence import RiskCoverageDisplay, ScoreHistogramDisplay
+from karyo_lib.displays.confidence import ReferralDisplay, RiskCoverageDisplay, ScoreHistogramDisplay
 from karyo_lib.displays.dots import DotsDisplay, MetricsForestDisplay
 from karyo_lib.displays.pages import ImageGridDisplay
 from karyo_lib.displays.style import new_grid, style
@@ -121,9 +121,21 @@ def shift_risk_coverage(shifts: Shifts) -> RiskCoverageDisplay:
     return RiskCoverageDisplay(curves, referral=0.2).plot()
 
 
-def referral_display(passes: Passes, condition: str, protocol: str, referred: float) -> RiskCoverageDisplay:
-    """Return the risk-coverage curves of one condition with the point at a share of referred cases."""
-    rows = passes.select(condition, protocol)
-    wrong = (rows["label"] != rows["y_true"]).to_numpy()
-    scores = uncertainties_of(rows)[["vote_share", "combined"]]
-    return RiskCoverageDisplay.from_scores(wrong, scores.rename(columns=UNCERTAINTIES), referral=referred)
+def referral_display(
+    copies: Copies, passes: Passes, condition: str, protocol: str, referred: float, score: str
+) -> ReferralDisplay:
+    """Return a share of referred test images on a score's risk-coverage curve, and the errors it meets."""
+    rows = passes.select(condition, protocol).reset_index(drop=True)
+    wrong = rows["label"] != rows["y_true"]
+    cases = rows[wrong]
+    named = {1: "abnormal", 0: "normal"}
+    captions = [
+        f"{case.image_id}\n{named[case.label]}, is {named[case.y_true]}" for case in cases.itertuples()
+    ]
+    shown = copies.table.set_index("image_id").loc[cases["image_id"]].reset_index()
+    images = load_copy_images(copies, shown) if len(shown) else []
+    return ReferralDisplay.from_scores(
+        wrong.to_numpy(), uncertainties_of(rows)[score].to_numpy(),
+        list(zip(images, captions, strict=True)), referred,
+        name=UNCERTAINTIES[score],
+    )  # fmt: skip

@@ -71,11 +71,11 @@ def roc_overlay(fits: Fits, frozen: Fits, condition: str):
 
 def _roc_panels(panels: dict[str, dict[str, pd.DataFrame]], colours: dict[str, str] | None = None):
     with style():
-        figure, axes = new_grid(None, 1, len(panels), height=3.3, width=6.6)
-    for ax, (protocol, curves) in zip(axes[0], panels.items(), strict=True):
-        drawn = {name: (rows["y_true"], rows["p"]) for name, rows in curves.items()}
-        RocDisplay.from_predictions(drawn, colours=colours, ax=ax)
-        ax.set_title(PROTOCOL_TITLES[protocol])
+        figure, axes = new_grid(None, 1, len(panels), height=3.0)
+        for ax, (protocol, curves) in zip(axes[0], panels.items(), strict=True):
+            drawn = {name: (rows["y_true"], rows["p"]) for name, rows in curves.items()}
+            RocDisplay.from_predictions(drawn, colours=colours, ax=ax)
+            ax.set_title(PROTOCOL_TITLES[protocol])
     return figure
 
 

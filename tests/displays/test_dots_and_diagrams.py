@@ -87,28 +87,40 @@ def blocks():
 
 def test_structure_colours_what_is_trained():
     shown = StructureDisplay.from_blocks({"VGG16": blocks()})
-    frozen, trained = (shown.boxes_["VGG16", name].get_facecolor() for name in ("block5", "dense"))
+    frozen, trained = (shown.marks_["VGG16", name].get_facecolor() for name in ("block5", "dense"))
     assert frozen == to_rgba(PALETTE["frozen"])
     assert trained != frozen
-    texts = {what: shown.texts_["VGG16", "block5", what].get_text() for what in ("name", "size", "layers")}
+    assert shown.marks_["VGG16", "dense"] is shown.boxes_["dense"]
+    texts = {what: shown.texts_["block5", what].get_text() for what in ("name", "size", "layers")}
     assert texts == {
         "name": "block5",
-        "size": "4 x 4 x 512 \N{MIDDLE DOT} 7,079,424 weights",
+        "size": "4 x 4 x 512\n7,079,424 weights",
         "layers": "3 Conv2D, MaxPool",
     }
-    assert shown.texts_["VGG16", "input", "size"].get_text() == "150 x 150 x 3"
+    assert shown.texts_["input", "size"].get_text() == "150 x 150 x 3"
     with pytest.raises(ValueError, match="trainable"):
         StructureDisplay.from_blocks(blocks().drop(columns="trainable"))
+
+
+def test_what_is_trained_is_marked_beside_the_blocks():
+    more = blocks().assign(trainable=blocks()["trainable"].replace("no", "yes"))
+    shown = StructureDisplay.from_blocks({"frozen": blocks(), "last block": more})
+    faces = {key: box.get_facecolor() for key, box in shown.marks_.items()}
+    assert faces["frozen", "block5"] == to_rgba(PALETTE["frozen"])
+    assert faces["last block", "block5"] == faces["frozen", "dense"] == faces["last block", "dense"]
+    assert shown.boxes_["block5"].get_facecolor() == to_rgba("white")
+    with pytest.raises(ValueError, match="others in 'short'"):
+        StructureDisplay.from_blocks({"frozen": blocks(), "short": blocks().iloc[1:]})
 
 
 def test_long_layer_lists_stay_in_their_boxes():
     inception = "10 x Conv2D, 10 x BatchNormalization, 10 x Activation, AveragePooling2D, 3 x Concatenate"
     long = blocks().assign(layer_types=inception)
-    for structures in (long, {"VGG16": long, "InceptionV3": long}):
+    for structures in (long, {"frozen": long, "full": long}):
         shown = StructureDisplay.from_blocks(structures)
         shown.figure_.canvas.draw()
-        for (title, block, _), text in shown.texts_.items():
-            box = shown.boxes_[title, block].get_window_extent()
+        for (block, _), text in shown.texts_.items():
+            box = shown.boxes_[block].get_window_extent()
             drawn = text.get_window_extent()
             assert box.x0 <= drawn.x0
             assert drawn.x1 <= box.x1

@@ -207,14 +207,28 @@ def test_headline_and_banner_carry_their_own_types(run):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.5, "0.500"), (1.0, "1.000"), (12.345, "12.3"), (1234.5, "1234"), (0, "0"), (0.0, "0.000"),
-        (1234567, "1\u202f234\u202f567"), (1e-5, "1.00e-05"), (None, "\N{EN DASH}"), (np.nan, "\N{EN DASH}"),
-        (np.int64(7), "7"), (np.float32(0.25), "0.250"), (True, "True"), ("text", "text"),
+        (0.5, "0.500"), (1.0, "1.000"), (12.345, "12.3"), (1234.5, "1\u202f234"), (0, "0"), (0.0, "0.000"),
+        (1234567, "1\u202f234\u202f567"), (1e-5, "1.00\u202f\N{MULTIPLICATION SIGN}\u202f10⁻⁵"),
+        (None, "\N{EN DASH}"), (np.nan, "\N{EN DASH}"), (np.int64(7), "7"), (np.float32(0.25), "0.250"),
+        (True, "yes"), (np.bool_(False), "no"), ("text", "text"),
         (float("-inf"), "\N{MINUS SIGN}\N{INFINITY}"), (-0.25, "-0.250"), (99.96, "100.0"),
     ],
 )  # fmt: skip
 def test_numbers_read_well(value, text):
     assert format_number(value) == text
+
+
+def test_an_estimate_and_its_limits_share_a_cell(run):
+    frame = pd.DataFrame(
+        {"mean": [0.5, np.nan], "low": [0.25, np.nan], "high": [0.75, np.nan],
+         "gain": [1.0, 2.0], "gain_low": [0.5, 1.0], "gain_high": [1.5, 3.0], "lowest": [0, 1]}
+    )  # fmt: skip
+    table = run.table(frame, "limits", "Estimates.")
+    page = table.to_html()
+    assert re.findall(r'">([\w ]+)</button>', page) == ["mean", "gain", "lowest"]
+    assert 'data-value="0.5">0.500 <small>[0.250, 0.750]</small></td>' in page
+    assert 'data-value="">\N{EN DASH}</td>' in page
+    assert table.csv.decode().startswith("mean,low,high,gain,gain_low,gain_high,lowest")
 
 
 def test_anchors():
