@@ -22,6 +22,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from karyo_lib.alt_text import describe_figure
+
 HEADLINE = "application/vnd.karyo.headline+json"
 BANNER = "application/vnd.karyo.banner+json"
 FIGURE = "application/vnd.karyo.figure+json"
@@ -132,7 +134,8 @@ class Figure(Shown):
         )
         plt.close(figure)
         small, (width, height) = _lighter(png.getvalue())
-        return cls(name, caption, thesis, alt or caption, width // 2, height // 2, small, svg.getvalue())
+        alt = alt or describe_figure(shown, figure) or caption
+        return cls(name, caption, thesis, alt, width // 2, height // 2, small, svg.getvalue())
 
     def __str__(self) -> str:
         return f"{self.thesis + ': ' if self.thesis else ''}{self.caption}"
@@ -252,7 +255,9 @@ class Headline(Shown):
 
     @staticmethod
     def _interval(low: Any, high: Any) -> str:
-        return "" if low is None or high is None else f" ({format_number(low)} to {format_number(high)})"
+        if pd.isna(low) or pd.isna(high):
+            return ""
+        return f" ({format_number(low)} to {format_number(high)})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         told = [
@@ -269,11 +274,11 @@ class Headline(Shown):
     def to_html(self) -> str:
         parts = []
         for label, value, low, high, note in self.items:
-            interval = "" if low is None or high is None else f"95 % interval{self._interval(low, high)}"
+            interval = self._interval(low, high)
             parts.append(
                 f"<div><dt>{html.escape(label)}</dt>"
                 f'<dd class="value">{html.escape(format_number(value))}</dd>'
-                + (f'<dd class="interval">{html.escape(interval)}</dd>' if interval else "")
+                + (f'<dd class="interval">95 % interval{html.escape(interval)}</dd>' if interval else "")
                 + (f'<dd class="note">{html.escape(note)}</dd>' if note else "")
                 + "</div>"
             )

@@ -265,7 +265,7 @@ class Run(Shown):
         thesis : str, optional
             The item that this one stands for, ``'Fig 4.8'``; becomes the anchor ``#fig-4-8``.
         alt : str, optional
-            What a reader who cannot see the figure should know; the caption if not given.
+            What a reader who cannot see the figure should know; told from the figure if not given.
         """
         made = Figure.render(shown, _checked(name), caption, thesis, alt)
         for suffix, content in {"svg": made.svg, "png": made.png}.items():

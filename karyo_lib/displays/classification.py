@@ -16,6 +16,7 @@ from sklearn.metrics import (
 from karyo_lib.displays.style import (
     COLUMN_WIDTH,
     DASHES,
+    INK,
     PALETTE,
     assign_colours,
     new_axes,
@@ -41,6 +42,8 @@ class ConfusionMatricesDisplay:
     ----------
     displays_ : dict of str to sklearn.metrics.ConfusionMatrixDisplay
         Each with its own ``text_`` and ``im_``.
+    alt_ : str
+        The counts in words.
     axes_, figure_
     """
 
@@ -87,9 +90,17 @@ class ConfusionMatricesDisplay:
                 label.set_va("center")
             for ticks in (ax.get_xticklabels(), ax.get_yticklabels()):
                 for label, name in zip(ticks, CLASSES, strict=True):
-                    label.set_color(PALETTE[name])
+                    label.set_color(INK[name])
             self.displays_[title] = shown
+        self.alt_ = " ".join(map(_tell_matrix, self.matrices, self.matrices.values()))
         return self
+
+
+def _tell_matrix(title: str, matrix: np.ndarray) -> str:
+    rows = ", ".join(
+        f"{matrix[i, i]} of {matrix[i].sum()} {name} called {name}" for i, name in enumerate(CLASSES)
+    )
+    return f"{title}: {rows}." if title else f"{rows}."
 
 
 class RocDisplay:
@@ -205,6 +216,11 @@ class OperatingPointDisplay:
         )
         self.roc_ = RocDisplay.from_predictions(
             {self.name: (self.y_true, self.p)}, threshold=self.threshold, ax=self.axes_[1]
+        )
+        point = self.roc_.points_[self.name]
+        self.alt_ = (
+            f"{self.matrix_.alt_} On the ROC curve (AUC {self.roc_.aucs_[self.name]:.2f}): sensitivity "
+            f"{point.get_ydata()[0]:.0%}, false alarms {point.get_xdata()[0]:.0%}."
         )
         return self
 

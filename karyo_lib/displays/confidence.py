@@ -252,6 +252,11 @@ class ReferralDisplay:
         self.curve_ = RiskCoverageDisplay.from_scores(
             self.wrong, {self.name: self.uncertainty}, referral=self.referral, ax=upper.subplots()
         )
+        risk = self.curve_.points_[self.name].get_ydata()[0]
+        self.alt_ = (
+            f"Of {self.wrong.size} images {self.referral:.0%} are referred, with "
+            f"{self.chances_.sum():.3g} of {len(self.errors)} errors; {risk:.1%} of the others are wrong."
+        )
         if not n_rows:
             return self
         told = [_fate(self.chances_[i]) for i in order]

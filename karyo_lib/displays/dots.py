@@ -47,6 +47,8 @@ class DotsDisplay:
     means_ : dict of (row, series) to Line2D
         Where there are several dots.
     reference_line_ : Line2D or None
+    alt_ : str
+        Mean and range of every row and series in words.
     ax_, figure_
     """
 
@@ -120,7 +122,17 @@ class DotsDisplay:
         if self.reference is not None:
             handles.append(Line2D([], [], color=PALETTE["neutral"], linestyle="--", label=self.reference[1]))
         place_legend(self.figure_, handles)
+        self.alt_ = f"{self.label}. " + " ".join(
+            f"{name}, {self.titles.get(one, one)}: {_tell(dots.get_offsets()[:, 0])}."
+            for (name, one), dots in self.dots_.items()
+        )
         return self
+
+
+def _tell(values: np.ndarray) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.3g}"
+    return f"mean {values.mean():.3g}, {len(values)} values from {values.min():.3g} to {values.max():.3g}"
 
 
 class LeakDisplay(DotsDisplay):
@@ -243,4 +255,9 @@ class MetricsForestDisplay:
         handles, labels = ax.get_legend_handles_labels()
         if handles:
             place_legend(self.figure_, handles, labels)
+        self.alt_ = f"{self.label}. " + " ".join(
+            f"{' '.join(filter(None, (row.title, row.series)))}: "
+            f"{format_interval(row.value, row.low, row.high)}."
+            for row in table[table["value"].notna()].itertuples()
+        )
         return self

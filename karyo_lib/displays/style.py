@@ -31,6 +31,7 @@ PALETTE = {
     "trained": "#009E73",
     "frozen": "#D9D9D9",
 }
+INK = {"normal": "#005B8E", "abnormal": "#A84A00"}  # the same, dark enough for text (WCAG AA, 4.5 : 1)
 PROTOCOL_TITLES = {
     "thesis": "copies split at random (thesis)",
     "grouped": "split by patient",

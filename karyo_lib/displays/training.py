@@ -108,7 +108,18 @@ class TrainingCurvesDisplay:
                 if row == 0 and not alone:
                     ax.set_title(title)
         self.figure_.legend(*grid.ravel()[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        self.alt_ = " ".join(map(self._tell, titles))
         return self
+
+    def _tell(self, title: str) -> str:
+        """Say in words what was reached at the epoch that is kept."""
+        history, best = self.histories[title], self._best_epoch(title)
+        row = history.iloc[int(np.flatnonzero(self._epochs(title) == best)[0])]
+        reached = ", ".join(
+            f"{name} {row[metric]:.2f} training and {row['val_' + metric]:.2f} validation"
+            for metric, name in CURVES.items()
+        )
+        return f"{title + ': ' if title else ''}{len(history)} epochs, best {best}: {reached}."
 
 
 def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:

@@ -36,14 +36,13 @@
   if (box) {
     var large = box.querySelector("img");
     function enlarge(image) { large.src = image.src; large.alt = image.alt; box.showModal(); }
-    document.querySelectorAll(".karyo-figure img").forEach(function (image) {
-      image.tabIndex = 0;
-      image.setAttribute("role", "button");
-      image.setAttribute("aria-label", "Enlarge: " + image.alt);
-      image.addEventListener("click", function () { enlarge(image); });
-      image.addEventListener("keydown", function (event) {
-        if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(image); }
-      });
+    document.querySelectorAll(".karyo-figure").forEach(function (figure) {
+      var image = figure.querySelector("img"), button = document.createElement("button");
+      button.type = "button";
+      button.className = "karyo-enlarge";
+      button.textContent = "Enlarge";
+      figure.querySelector(".karyo-links").appendChild(button);
+      [image, button].forEach(function (part) { part.addEventListener("click", function () { enlarge(image); }); });
     });
     box.addEventListener("click", function () { box.close(); });
   }

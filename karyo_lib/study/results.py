@@ -25,6 +25,7 @@ from karyo_lib.study.facts import compute_honesty_facts
 from karyo_lib.study.fits import (
     TABLE_METRICS,
     Fits,
+    auc_headline,
     compute_run_aucs,
     load_fits,
     measure_test,
@@ -128,16 +129,13 @@ def mean_aucs(results: Results) -> pd.DataFrame:
 def report_headline(results: Results) -> list[tuple]:
     """Return the opening numbers of notebook 07: the leak, and the published score."""
     key = headline_condition(results)
-    items = []
-    for protocol, note in (
-        ("thesis", "copies split after augmentation"),
-        ("grouped", "split by patient first"),
-    ):
-        row = results.metric(key, protocol, "roc_auc")
-        items.append((f"test AUC, {protocol}", row["value"], row["low"], row["high"], note))
+    aucs = results.metrics.query("condition == @key and metric == 'roc_auc'").set_index("protocol")
     referrals = count_published_referrals()
     caught = f"{referrals.referred} of {referrals.errors}"
-    return [*items, ("published errors caught", caught, None, None, "by the thesis's confidence score")]
+    return [
+        *auc_headline(key, aucs),
+        ("published errors caught", caught, None, None, "by the thesis's confidence score"),
+    ]
 
 
 def headline_condition(results: Results) -> str:

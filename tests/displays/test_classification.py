@@ -23,6 +23,7 @@ def test_confusion_matrix_tells_counts_and_row_shares():
     shown = ConfusionMatricesDisplay.from_matrices({"thesis": [[79, 1], [3, 56]], "ours": [[15, 6], [6, 3]]})
     assert texts_of(shown.displays_["thesis"]) == ["79\n99%", "1\n1%", "3\n5%", "56\n95%"]
     assert texts_of(shown.displays_["ours"]) == ["15\n71%", "6\n29%", "6\n67%", "3\n33%"]
+    assert shown.alt_.startswith("thesis: 79 of 80 normal called normal, 56 of 59 abnormal called abnormal.")
     ax = shown.axes_[0]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["normal", "abnormal"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")

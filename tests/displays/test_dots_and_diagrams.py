@@ -1,9 +1,11 @@
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
+from karyo_lib.alt_text import describe_figure
 from karyo_lib.displays import (
     PALETTE,
     DotsDisplay,
@@ -14,6 +16,7 @@ from karyo_lib.displays import (
     StructureDisplay,
     style,
 )
+from karyo_lib.displays.style import wrap_caption
 from karyo_lib.evaluate import compute_metrics, format_interval
 
 
@@ -163,3 +166,27 @@ def test_style_is_put_back_and_colours_keep_their_meaning():
         assert mpl.rcParams["axes.titlesize"] == 9
     assert mpl.rcParams["font.size"] == before
     assert (PALETTE["normal"], PALETTE["abnormal"], PALETTE["referred"]) == ("#0072B2", "#D55E00", "#E69F00")
+
+
+def test_figures_tell_their_numbers_in_words():
+    leak = LeakDisplay.from_runs(runs())
+    assert (
+        "VGG16 frozen, copies split at random (thesis): mean 0.95, 3 values from 0.94 to 0.96." in leak.alt_
+    )
+    grid = ImageGridDisplay.from_images([np.zeros((9, 9), np.uint8)] * 2, ["46,XX\nnormal", "47,XY,+21"])
+    assert describe_figure(grid, grid.figure_) == "Image: 46,XX normal. Image: 47,XY,+21."
+    with style():
+        figure, ax = plt.subplots()
+    ax.plot([0, 1], label="test: AUC 0.83")
+    ax.set(title="split by patient", xlabel="False alarms", ylabel="Sensitivity")
+    ax.legend()
+    told = describe_figure(figure, figure)
+    assert told == "split by patient: Sensitivity against False alarms (test: AUC 0.83)."
+    assert len(describe_figure(type("Shown", (), {"alt_": "word " * 900}), figure)) < 1510
+
+
+def test_long_captions_break_where_a_formula_may():
+    long = "54,XX,+X,+4,+6,+10,+14,+17,+18,+21\nabnormal"
+    assert wrap_caption(long, 22) == "54,XX,+X,+4,+6,+10,\n+14,+17,+18,+21\nabnormal"
+    assert wrap_caption("46,XX,del(20)(q11.2q13.1)", 22) == "46,XX,del(20)\n(q11.2q13.1)"
+    assert wrap_caption("46,XX", 22) == "46,XX"
