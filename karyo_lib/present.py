@@ -23,6 +23,7 @@ import pandas as pd
 from PIL import Image
 
 from karyo_lib.alt_text import describe_figure
+from karyo_lib.conditions import CONDITIONS
 
 HEADLINE = "application/vnd.karyo.headline+json"
 BANNER = "application/vnd.karyo.banner+json"
@@ -33,6 +34,7 @@ _LONG = 36  # characters: a longer text in a table is set in several lines
 _PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
 _HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG and links to the SVG's file
+_TITLES = {condition.key: condition.title for condition in CONDITIONS}  # files have the keys
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What the columns 'low' and 'high' are the limits of, where a table has no 'x_low' and 'x_high'.
 _ESTIMATES = ("value", "mean", "difference")
@@ -72,7 +74,10 @@ def format_number(value: Any, digits: int = 3) -> str:
     if size != 0 and (size < 1e-3 or size >= 1e6):
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{mantissa}\u202f\N{MULTIPLICATION SIGN}\u202f10{str(int(exponent)).translate(_RAISED)}"
-    places = digits if size <= 1 else max(0, digits - 1 - int(math.log10(size)))
+    if size and size < 0.01:
+        places = digits - 1 - math.floor(math.log10(size))
+    else:
+        places = digits if size <= 1 else max(0, digits - 1 - int(math.log10(size)))
     return f"{value:,.{places}f}".replace(",", "\u202f")
 
 
@@ -223,6 +228,7 @@ class Table(Shown):
     def _cell(self, row: dict, column: Any, is_number: bool, limits: tuple[str, str] | None) -> str:
         value = row[column]
         text = str(value) if column == "seed" else format_number(value, self.digits)
+        text = _TITLES.get(text, text) if column == "condition" else text
         if not is_number:
             long = " class=long" if len(text) > _LONG else ""
             return f"<td{long}>{self._linked(text, column)}</td>"

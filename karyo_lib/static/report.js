@@ -13,6 +13,8 @@
     });
   }
   if (links.length) {
+    if (window.matchMedia("(max-width: 70rem)").matches)   // above the report: a short screen shows that first
+      document.querySelector(".contents details").open = false;
     var waiting = false;
     window.addEventListener("scroll", function () {
       if (!waiting) { waiting = true; requestAnimationFrame(function () { waiting = false; follow(); }); }

@@ -94,13 +94,13 @@ def compare_on_splits(luck: pd.DataFrame, reference: str = REFERENCE) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        ``condition, title, difference, low, high, better_in, splits``.
+        ``title, difference, low, high, better_in, splits``.
     """
     wide = luck[luck["protocol"] == "grouped"].pivot(index="repeat", columns="condition", values="value")
     rest = [condition for condition in wide.columns if condition != reference]
     return compare_columns(wide, {key: reference for key in rest}).assign(
         title=lambda table: table["condition"].map(_titles())
-    )[["condition", "title", "difference", "low", "high", "better_in", "splits"]]
+    )[["title", "difference", "low", "high", "better_in", "splits"]]
 
 
 def compare_columns(wide: pd.DataFrame, references: dict[str, str]) -> pd.DataFrame:

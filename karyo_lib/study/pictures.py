@@ -90,10 +90,10 @@ def group_gallery(run: Run) -> ImageGridDisplay:
 
 
 def change_sizes() -> pd.DataFrame:
-    """Return the size of each change of the catalogue, largest first; nothing where no length changes."""
+    """Return the size of each change of the catalogue, smallest first; none where no length changes."""
     columns = ["formula", "name", "group", "size_iscn", "size_mb", *SIZES]
     table = load_catalogue()[columns].dropna(subset=["size_iscn"])
-    return table.sort_values("size_iscn", ascending=False, ignore_index=True)
+    return table.sort_values("size_iscn", ignore_index=True)
 
 
 def change_size_display():
