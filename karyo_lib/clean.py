@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-import karyo_lib.reading
 from karyo_lib.dataset.images import read_image
 from karyo_lib.dataset.pages import make_pages, source_digest
-from karyo_lib.reading.find import find_chromosomes, measure_ink
+from karyo_lib.reading.find import find_chromosomes, finder_digest
+from karyo_lib.reading.ink import measure_ink
 
 _BOX = ["x0", "y0", "x1", "y1"]
 _VISIBLE = 0.06  # ink, as a share of black, above which a pixel is not paper
@@ -65,16 +65,13 @@ def clean_page(image: np.ndarray, seed: int = 0) -> CleanPage:
         If the image is not 2-D uint8.
     """
     found = find_chromosomes(image)
-    removed = found.rejected[found.rejected["kind"] != "fragment"]
+    removed = found.rejected
     if len(found) < _LEAST:
         return CleanPage(image, np.zeros(image.shape, bool), removed.iloc[:0], len(found))
     ink = measure_ink(image)
     labels = cv2.resize(found.labels.astype(np.float32), image.shape[::-1], interpolation=cv2.INTER_NEAREST)
     arrows = [i for i in range(len(found)) if _is_arrow(ink[labels == i + 1], found.width)]
     body = ((labels > 0) & ~np.isin(labels, np.array(arrows) + 1)).astype(np.uint8)
-    for box in found.rejected.loc[found.rejected["kind"] == "fragment", _BOX].to_numpy():
-        x0, y0, x1, y1 = np.round(box).astype(int)
-        body[y0:y1, x0:x1] = 1
     near = cv2.dilate(body, np.ones((3, 3), np.uint8)) > 0
     edge = cv2.dilate(body, np.ones((2 * max(1, round(_EDGE * found.width)) + 1,) * 2, np.uint8)) > 0
     inked = (cv2.GaussianBlur(ink, (0, 0), 0.7) > _VISIBLE) & ~edge | (ink > _DARK) & ~near
@@ -103,7 +100,7 @@ def clean_pages(
     pandas.DataFrame
         The table with the new ``path``, relative to `out_dir`, and ``sha256``.
     """
-    code = source_digest(sys.modules[__name__], karyo_lib.reading)
+    code = source_digest(sys.modules[__name__]) + finder_digest()
     paths = [Path(path).name for path in table["path"]]
     jobs = [
         (new, f"{code} {row.sha256}", partial(_clean_file, Path(root) / row.path))

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from karyo_lib import __version__
 from karyo_lib.atomic import NoSpace, writing
+from karyo_lib.reading.commands import COMMANDS as READING
 from karyo_lib.screening.commands import COMMANDS as SCREENING
 
 app = typer.Typer(
@@ -201,6 +202,15 @@ def draw(
 
 for _command in SCREENING:
     app.command()(_told_plainly(_command))
+_reader = typer.Typer(
+    name="reader",
+    help="Trains and measures the reader of chromosomes.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+for _command in READING:
+    _reader.command()(_told_plainly(_command))
+app.add_typer(_reader)
 
 
 def main() -> None:

@@ -55,6 +55,10 @@ SEX = {
 POLYPLOIDY = {"XXX": 40.0, "XXY": 50.0, "XYY": 3.0, "XXXX": 10.0, "XXYY": 10.0}
 #: A second, independent change beside a first one.
 SECOND_CHANGE = 0.004
+#: Share of abnormal pages with one set of three changes (a few in a hundred have three or more, and there are
+#: thousands of sets), and the factor of each further change: such complements
+#: (hyperdiploid leukaemias) are too many to list and are only weighed where the objects suggest them.
+THIRD_CHANGE, FURTHER_CHANGE = 3e-6, 0.3
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,17 @@ def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarr
     return out
 
 
+def _suggested(log_proba: np.ndarray, none: np.ndarray, p_abnormal: float) -> Complement | None:
+    """The complement that single objects add up to, where it has three changes or more of a normal one."""
+    best = log_proba.argmax(1)[log_proba.max(1) > -none]
+    counts = tuple(np.bincount(best, minlength=len(CLASSES)).tolist())
+    changes = sum(abs(n - 2) for n in counts[:22]) + abs(counts[22] + counts[23] - 2)
+    if changes < 3 or sum(counts) >= 58 or counts[22] + counts[23] == 0:
+        return None
+    prior = p_abnormal * THIRD_CHANGE * FURTHER_CHANGE ** (changes - 3)
+    return Complement(format_counts(counts), counts, prior)
+
+
 def _screen(
     n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...], keep: int
 ) -> list[Complement]:
@@ -293,6 +308,8 @@ def count_chromosomes(
         )
     scores, matches = [], []
     complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal), keep)
+    suggested = _suggested(log_proba, none, settings.p_abnormal)
+    complements += [suggested] if suggested else []
     for complement in complements:
         slots = np.repeat(np.arange(len(CLASSES)), complement.counts)
         cost, matched = _match(-likelihood, none, slots, -np.log(settings.p_missed))

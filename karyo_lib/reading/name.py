@@ -6,16 +6,16 @@ The share of upside-down chromosomes in training is not that on pages, so predic
 prior.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import keras
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
+from karyo_lib.backend import compile_options, keras
+from karyo_lib.reading.network_files import read_record, read_weights, write_network
 from karyo_lib.reading.perturb import StripVariety, alter_strips, make_clutter, make_fragments, make_merged
 from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH
 from karyo_lib.reading.strips import CLASSES, SIZE_COLUMNS, Strips
@@ -63,6 +63,10 @@ class Names:
     log_proba: np.ndarray
     log_none: np.ndarray
     p_upside_down: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Names":
+        """The objects with these positions."""
+        return Names(self.log_proba[rows], self.log_none[rows], self.p_upside_down[rows])
 
 
 def build_naming_model(settings: NamingSettings) -> keras.Model:
@@ -197,6 +201,7 @@ class Namer:
         self.model.compile(
             keras.optimizers.AdamW(rate, weight_decay=1e-2, clipnorm=1.0),
             keras.losses.CategoricalCrossentropy(from_logits=True),
+            **compile_options(),
         )
         callbacks = [] if on_epoch is None else [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)]
         self.model.fit(data, epochs=self.settings.epochs, verbose=0, callbacks=callbacks, shuffle=False)
@@ -269,22 +274,16 @@ class Namer:
 
     def save(self, folder: Path) -> None:
         """Write ``naming.npz`` (half-precision weights, no code) and ``naming.json``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {f"w{i:03d}": w.astype(np.float16) for i, w in enumerate(self._built().get_weights())}
-        np.savez_compressed(folder / "naming.npz", **arrays)
-        text = json.dumps({"settings": asdict(self.settings), "temperature": self.temperature}, indent=1)
-        (folder / "naming.json").write_text(text + "\n", encoding="utf-8")
+        record = {"settings": asdict(self.settings), "temperature": self.temperature}
+        write_network(folder, "naming", self._built(), record)
 
     @classmethod
     def load(cls, folder: Path) -> "Namer":
         """Read what `save` wrote; raises `ValueError` where arrays do not fit the network."""
-        record = json.loads((folder / "naming.json").read_text(encoding="utf-8"))
+        record = read_record(folder, "naming")
         values = record["settings"] | {"channels": tuple(record["settings"]["channels"])}
         namer = cls(NamingSettings(**(values | {"variety": StripVariety(**values["variety"])})))
-        namer.model = build_naming_model(namer.settings)
-        with np.load(folder / "naming.npz", allow_pickle=False) as arrays:
-            weights = [arrays[name].astype(np.float32) for name in sorted(arrays.files)]
-        namer.model.set_weights(weights)
+        namer.model = read_weights(folder, "naming", build_naming_model(namer.settings))
         namer.temperature = float(record["temperature"])
         return namer
 

@@ -21,10 +21,12 @@ from karyo_lib.reading.compare import (
     measure_pairs,
 )
 from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromosomes, formula_group
-from karyo_lib.reading.find import FoundPage, find_chromosomes
+from karyo_lib.reading.find import FoundPage, find_chromosomes, shipped_segmenter
 from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
+from karyo_lib.reading.network_files import READER_FILES
 from karyo_lib.reading.page_reading import PairEvidence, Reading, nothing_read, summary
 from karyo_lib.reading.position import position_evidence
+from karyo_lib.reading.segment import Segmenter
 from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips
 from karyo_lib.resources import data_file
@@ -46,6 +48,8 @@ class ReaderSettings:
         Pages whose best count formula is less probable are referred.
     doubtful : float
         Chromosomes whose class is less probable are marked.
+    certainly_none : float
+        Small objects that are more probably no chromosome are left out.
     """
 
     position_weight: float = 0.7
@@ -53,6 +57,7 @@ class ReaderSettings:
     least_found: int = 40
     least_certain: float = 0.7
     doubtful: float = 0.8
+    certainly_none: float = 0.9
 
 
 class Reader:
@@ -67,6 +72,7 @@ class Reader:
     def __init__(self, settings: ReaderSettings | None = None, counting: CountSettings | None = None):
         self.settings = settings or ReaderSettings()
         self.counting = counting or CountSettings()
+        self.segmenter: Segmenter | None = None
         self.namer: Namer | None = None
         self.reference: ClassReference | None = None
         self.scorer: PairScorer | None = None
@@ -154,11 +160,15 @@ class Reader:
         Reading
         """
         namer, _, _ = self._ready()
-        found = find_chromosomes(image)
+        found = find_chromosomes(image, self.segmenter)
         if len(found) == 0:
             return nothing_read(found, passes)
         strips = straighten_cell(found.cutouts, found.masks)
         names = namer.predict(strips)
+        unlike = self._unlike(found, names)
+        if unlike.any() and not unlike.all():
+            rows = np.flatnonzero(~unlike)
+            found, strips, names = found.without(unlike), strips.take(rows), names.take(rows)
         count = self._count(names, found.boxes)
         pairs, evidence = self._compare(strips, names, count)
         p_structural = self._p_structural(pairs)
@@ -188,6 +198,11 @@ class Reader:
             passes=sampled,
             found=found,
         )
+
+    def _unlike(self, found: FoundPage, names: Names) -> np.ndarray:
+        """Which objects are print or dirt for sure; large ones may be chromosomes that were not parted."""
+        small = found.boxes["area"].to_numpy() < 0.6 * found.boxes["area"].median()
+        return small & (names.log_none > np.log(self.settings.certainly_none))
 
     def _count(self, names: Names, boxes: pd.DataFrame | None, keep: int = 150) -> CountPosterior:
         log_proba = names.log_proba.astype(float)
@@ -309,6 +324,7 @@ class Reader:
         namer, reference, scorer = self._ready()
         folder = Path(folder)
         namer.save(folder)
+        (self.segmenter or shipped_segmenter()).save(folder)
         parts = {"reference": reference, "scorer": scorer}
         arrays = {
             f"{name}.{f.name}": np.asarray(getattr(part, f.name), np.float32)
@@ -333,11 +349,7 @@ class Reader:
             If the folder holds no reader.
         """
         folder = data_file("reader") if folder is None else Path(folder)
-        missing = [
-            n
-            for n in ("reader.json", "naming.json", "naming.npz", "comparison.npz")
-            if not (folder / n).exists()
-        ]
+        missing = [n for n in READER_FILES if not (folder / n).exists()]
         if missing:
             raise ValueError(
                 f"Expected a folder written by Reader.save. Received {folder.name!r} without {missing}."
@@ -345,7 +357,7 @@ class Reader:
         record = json.loads((folder / "reader.json").read_text(encoding="utf-8"))
         counting = record["counting"] | {"class_share": tuple(record["counting"]["class_share"])}
         reader = cls(ReaderSettings(**record["settings"]), CountSettings(**counting))
-        reader.namer = Namer.load(folder)
+        reader.segmenter, reader.namer = Segmenter.load(folder), Namer.load(folder)
         reader.structural = tuple(record["structural"])
         with np.load(folder / "comparison.npz", allow_pickle=False) as arrays:
             parts = {

@@ -26,6 +26,10 @@ def train(
             help="**network** trains on your karyograms; **reading** calibrates the reader of chromosomes."
         ),
     ] = "network",
+    reader: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Reader from `karyo reader train`; karyo's own if not given."),
+    ] = None,
     base: Annotated[str, typer.Option(help="VGG16 or InceptionV3.")] = "VGG16",
     trainable: Annotated[
         str, typer.Option(help="head, last-block, last-two-blocks (VGG16) or all (InceptionV3).")
@@ -64,7 +68,7 @@ def train(
         calibration=calibration, seed=seed, passes=100 if method == "network" else 0,
     )  # fmt: skip
     work = output.with_name(f".{output.name}.work")
-    package = train_package(data, settings, weights=weights or None, work=work, n_jobs=workers)
+    package = train_package(data, settings, weights=weights or None, reader=reader, work=work, n_jobs=workers)
     digest = save_package(package, output)
     for suffix, text in zip((".card.md", ".card.html"), render_card(package.facts), strict=True):
         with writing(output.with_suffix(suffix)) as part:

@@ -19,6 +19,7 @@ import numpy as np
 
 from karyo_lib import __version__
 from karyo_lib.atomic import writing
+from karyo_lib.reading.network_files import READER_FILES
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.card import render_card
 from karyo_lib.screening.reference import Reference
@@ -26,7 +27,6 @@ from karyo_lib.uncertainty import Promise
 
 FORMAT = 1
 METHODS = ("network", "reading")
-READER_FILES = ("reader.json", "naming.json", "naming.npz", "comparison.npz")
 
 _MANIFEST = "manifest.json"
 # Every member that a package may hold, and the most bytes it may unpack to.

@@ -27,6 +27,7 @@ from karyo_lib.evaluate import compute_metrics
 from karyo_lib.features import FeatureCache
 from karyo_lib.fitting import TrainSettings
 from karyo_lib.models import build_model
+from karyo_lib.reading.network_files import READER_FILES
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.card_sections import (
@@ -39,7 +40,7 @@ from karyo_lib.screening.card_sections import (
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.decision import describe_need, fit_promise, is_held_back
 from karyo_lib.screening.judges import Judge, Look, NetworkJudge, ReadingJudge, get_flat_weights
-from karyo_lib.screening.package import READER_FILES, Package, Recipe
+from karyo_lib.screening.package import Package, Recipe
 from karyo_lib.screening.reference import Reference, measure_page
 from karyo_lib.screening.screener import measure_confidence
 from karyo_lib.split import check_no_leak, make_splits

@@ -14,7 +14,6 @@ from tqdm.auto import tqdm
 
 import karyo_lib.draw.lift
 import karyo_lib.draw.pairs
-import karyo_lib.reading.find
 from karyo_lib.dataset.images import read_image
 from karyo_lib.dataset.pages import load_pages, make_pages, source_digest
 from karyo_lib.displays.dots import MetricsForestDisplay
@@ -23,7 +22,7 @@ from karyo_lib.draw.pairs import augment_pairs, compact_page
 from karyo_lib.evaluate import describe_differences, summarise_runs
 from karyo_lib.features import compute_features
 from karyo_lib.models import CUTS, INPUT_SHAPE
-from karyo_lib.reading.find import FoundPage, find_chromosomes
+from karyo_lib.reading.find import FoundPage, find_chromosomes, finder_digest
 from karyo_lib.runs import Run
 from karyo_lib.split import TEST_SHARE
 from karyo_lib.study.bases import compute_newer
@@ -270,7 +269,7 @@ def _time(step: Callable[[np.ndarray], object], images: list[np.ndarray]) -> flo
 
 def _make_changed(run: Run, index: pd.DataFrame, root: Path) -> dict[str, list[np.ndarray]]:
     """Make the altered pages of a collection: a folder each, whole or not at all; resumes."""
-    code = source_digest(karyo_lib.draw.lift, karyo_lib.draw.pairs, karyo_lib.reading.find)
+    code = source_digest(karyo_lib.draw.lift, karyo_lib.draw.pairs) + finder_digest()
     folder = run.path("data", "changed")
     jobs = [  # page by page, so that chromosomes are looked for once
         (f"{row.image_id}-{change}.png", f"{code} {change} {row.sha256} {run.seed}",

@@ -16,8 +16,7 @@ from karyo_lib.reading.count import (
     format_counts,
     formula_group,
 )
-from karyo_lib.reading.find import find_chromosomes, infer_slots
-from karyo_lib.reading.part import part_touching, singleness
+from karyo_lib.reading.find import find_chromosomes, infer_slots, part_objects
 from karyo_lib.reading.position import align_slots, position_evidence
 from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH, straighten
 from karyo_lib.reading.strips import CLASSES, straighten_cell
@@ -136,13 +135,21 @@ class TestFind:
         with pytest.raises(ValueError, match=r"Expected a grey image.*Received \(5, 5, 3\)"):
             find_chromosomes(np.zeros((5, 5, 3), np.uint8))
 
-    def test_touching_neighbours_are_parted(self):
-        mask = np.zeros((90, 60), bool)
-        mask[10:70, 10:24] = mask[14:74, 25:39] = True
-        mask[30:40, 24] = True
-        assert singleness(mask[10:74, 10:39], 14.0) < 0.75 < singleness(mask[10:70, 10:24], 14.0)
-        parts = part_touching(mask, mask.astype(float), 14.0)
-        assert sorted(p.sum() for p in parts) == pytest.approx([840, 845], abs=15)
+    def test_touching_neighbours_are_parted_at_their_cores(self):
+        body, core = np.zeros((90, 60), np.float32), np.zeros((90, 60), np.float32)
+        body[10:70, 10:24] = body[14:74, 24:38] = 0.9
+        core[14:66, 15:19] = core[18:70, 29:33] = 0.9
+        core[80:82, 5:7] = 0.9  # a speck
+        labels = part_objects(body, core, 14.0)
+        assert sorted(np.bincount(labels.ravel())[1:]) == pytest.approx([840, 840], abs=15)
+
+    def test_a_core_that_is_broken_by_nothing_is_one_object(self):
+        body = np.zeros((90, 40), np.float32)
+        body[10:80, 12:26] = 0.9
+        body[40:44] *= 0.2  # a stalk, as pale as paper
+        core = np.zeros((90, 40), np.float32)
+        core[14:76, 17:21] = 0.9
+        assert part_objects(body, core, 14.0).max() == 1
 
     def test_slots_follow_gaps(self):
         x = np.array([0, 20, 90, 110, 180, 200.0])

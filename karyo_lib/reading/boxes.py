@@ -1,0 +1,36 @@
+"""Boxes that were found, matched to boxes of the truth."""
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+BOX = ["x0", "y0", "x1", "y1"]
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (n, 4) and (m, 4): shape (n, m)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=2)
+    area = [np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (first, second)]
+    return common / np.maximum(area[0][:, None] + area[1][None] - common, 1e-9)
+
+
+def match_boxes(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) -> pd.Series:
+    """Row of the truth table for each object found, -1 where there is none.
+
+    Parameters
+    ----------
+    found, truth : pandas.DataFrame
+        ``x0, y0, x1, y1`` in pixels of the page.
+    least : float
+        Least intersection over union of a match; each row is matched at most once.
+    """
+    if len(found) == 0 or len(truth) == 0:
+        return pd.Series(-1, index=found.index, dtype=int)
+    iou = overlap(found[BOX].to_numpy(float), truth[BOX].to_numpy(float))
+    rows, columns = linear_sum_assignment(-iou)
+    out = np.full(len(found), -1)
+    good = iou[rows, columns] >= least
+    out[rows[good]] = columns[good]
+    return pd.Series(out, index=found.index)

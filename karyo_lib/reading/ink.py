@@ -1,0 +1,27 @@
+"""Grey values of a page as ink on its own paper."""
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+
+def measure_ink(image: np.ndarray) -> np.ndarray:
+    """Darkness relative to the local background, float32 (H, W), 0 (paper) to about 1; negatives are
+    turned."""
+    grey = image.astype(np.float32)
+    if np.median(grey) < 110:
+        grey = 255 - grey
+    block = max(4, round(min(grey.shape) / 60))
+    small = cv2.resize(
+        grey, (max(1, grey.shape[1] // block), max(1, grey.shape[0] // block)), interpolation=cv2.INTER_AREA
+    )
+    paper = ndimage.percentile_filter(small, 75, size=min(11, *small.shape), mode="nearest")
+    paper = cv2.resize(ndimage.gaussian_filter(paper, 2), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    black = float(np.percentile(grey, 0.5))
+    return np.clip((paper - grey) / max(float(np.median(paper)) - black, 30.0), 0, 1.2)
+
+
+def resize(image: np.ndarray, scale: float) -> np.ndarray:
+    """Scale an image: areas are averaged where it shrinks, cubic interpolation where it grows."""
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)

@@ -1,0 +1,40 @@
+"""Networks as files: arrays in half precision and settings as text, nothing that could run."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:  # files can be listed and checked without starting Keras
+    import keras
+
+#: The files of a reader.
+READER_FILES = (
+    "reader.json",
+    "finding.json",
+    "finding.npz",
+    "naming.json",
+    "naming.npz",
+    "comparison.npz",
+)
+
+
+def write_network(folder: Path, name: str, model: "keras.Model", record: dict) -> None:
+    """Write ``<name>.npz`` (weights, half precision) and ``<name>.json`` (the record)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"w{i:03d}": w.astype(np.float16) for i, w in enumerate(model.get_weights())}
+    np.savez_compressed(folder / f"{name}.npz", **arrays)
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(folder: Path, name: str) -> dict:
+    """Read ``<name>.json``."""
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def read_weights(folder: Path, name: str, model: "keras.Model") -> "keras.Model":
+    """Fill a network with the arrays of ``<name>.npz``; raises `ValueError` where they do not fit it."""
+    with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+        model.set_weights([arrays[key].astype(np.float32) for key in sorted(arrays.files)])
+    return model
