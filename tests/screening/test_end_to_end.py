@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,8 @@ def test_probabilities_are_those_of_the_whole_network(trained, drawn_dir):
 
 
 def test_training_again_gives_the_same_package(trained, drawn_dir, tmp_path):
-    again = train_package(drawn_dir, SMALL, weights="random", progress=False)
+    again = train_package(drawn_dir, SMALL, weights="random", work=tmp_path / "work", progress=False)
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"pages", "copies", "features"}
     for name, package in (("a", trained), ("b", again)):
         save_package(package, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -123,6 +125,38 @@ def test_the_command_says_what_is_wrong(tmp_path, drawn_dir):
     assert result.exit_code == 1
     assert "bad.karyo" in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_sums_up(stub, stub_model, pages_dir, tmp_path):
+    (pages_dir / "notes.txt").write_text("no image")
+    command = ["screen", str(stub_model), str(pages_dir), "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    counts = Counter(row["decision"] for row in _csv(tmp_path / "out"))
+    said = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
+    assert f"13 cases from 13 files: {said}" in result.output
+    assert "worklist.html" in result.output
+    assert "Nothing is cleared" not in result.output
+
+
+@pytest.mark.parametrize("given", [["a.karyo"], ["a.karyo", "DIR", "--method", "reading"], ["reading"]])
+def test_a_model_or_the_reader_but_not_both(given, pages_dir, tmp_path):
+    given = [str(pages_dir) if word == "DIR" else word for word in given]
+    result = CliRunner().invoke(app, ["screen", *given, "-o", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "Expected" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_reader_needs_no_model(stub, pages_dir, tmp_path):
+    command = ["screen", "--method", "reading", str(pages_dir), "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert "0 cleared" in result.output
+    assert "Nothing is cleared" in result.output
+    page = (tmp_path / "out" / "worklist.html").read_text(encoding="utf-8")
+    assert "at least 45 calibration cases" in page  # 0.95 ** 45 < 0.1
+    assert ">Formula<" in page
 
 
 def test_without_dask_the_scheduler_option_says_so(trained_model, drawn_dir, tmp_path, monkeypatch):
