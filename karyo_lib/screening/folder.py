@@ -4,6 +4,8 @@ import contextlib
 import csv
 import itertools
 import os
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -166,10 +168,12 @@ def screen_folder(
     )  # fmt: skip
     written, took = time.monotonic(), 0.0
     try:
-        with contextlib.closing(source.screen(left)) as results:
+        with _asked_to_stop() as asked, contextlib.closing(source.screen(left)) as results:
             for name, group in itertools.groupby(results, key=lambda result: result.file):
                 journal.add(list(group), fingerprints[name])
                 bar.update()
+                if asked():
+                    raise KeyboardInterrupt
                 if time.monotonic() - written > max(_EVERY_SECONDS, _LEAST_RATIO * took):
                     began = time.monotonic()
                     write()
@@ -180,6 +184,34 @@ def screen_folder(
         screened = write()
         journal.close()
     return screened
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C, and a request to end, into something that is asked between two images.
+
+    Raised in the middle of a network's step, KeyboardInterrupt can damage TensorFlow's memory, so that the
+    process dies before the worklist is written. A second Ctrl-C is raised at once.
+    """
+    got: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if got:
+            raise KeyboardInterrupt
+        got.append(number)
+        # Past Python's own streams, which may be in use at this very moment.
+        os.write(2, b"\nStopping after the images at hand; Ctrl-C again stops at once.\n")
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):  # not where a shell has Ctrl-C ignored
+                before[number] = signal.signal(number, note)
+    try:
+        yield lambda: bool(got)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True, eq=False)

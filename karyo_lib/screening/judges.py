@@ -82,10 +82,10 @@ class NetworkJudge:
     """
 
     native = False
-    batch = BATCH
 
     def __init__(self, recipe: Recipe, weights: np.ndarray, heat_map: str = "grad-cam"):
         self.recipe, self.heat_map = recipe, heat_map
+        self.batch = 1 if heat_map == "occlusion" else BATCH  # a page is a batch of its own there
         # No file: the arrays come from the package.
         source = WeightsSource(recipe.base, None, "custom", "", "a package")
         model = build_model(
@@ -117,7 +117,7 @@ class NetworkJudge:
         return self.trunk.predict(inputs)["maps"]
 
     def _compute_logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        batches = (images[i : i + self.batch] for i in range(0, len(images), self.batch))
+        batches = (images[i : i + BATCH] for i in range(0, len(images), BATCH))
         return np.concatenate([compute_logits(self.head, self._run_trunk(batch)) for batch in batches])
 
 

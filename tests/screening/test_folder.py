@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import signal
 from html.parser import HTMLParser
 
 import numpy as np
@@ -77,6 +78,34 @@ def test_a_stop_leaves_a_worklist_and_the_same_call_goes_on(stub, stub_model, pa
     screen_folder(stub_model, pages_dir, tmp_path / "whole", QUIET)
     assert _rows(out) == _rows(tmp_path / "whole")
     assert (out / "worklist.html").read_bytes() == (tmp_path / "whole" / "worklist.html").read_bytes()
+
+
+def test_ctrl_c_never_strikes_in_the_middle_of_a_network_step(
+    stub, stub_model, pages_dir, tmp_path, monkeypatch, capfd
+):
+    """An exception inside TensorFlow can damage its memory: the step ends first, then the screening does."""
+
+    def never(*_):
+        raise AssertionError("the screening's own handler is in place while it runs")
+
+    before, look, finished = signal.signal(signal.SIGTERM, never), stub.look, []
+
+    def stopped_within(pages):
+        found = look(pages)
+        signal.raise_signal(signal.SIGTERM)
+        finished.append(len(found))
+        return found
+
+    monkeypatch.setattr(stub, "look", stopped_within)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            screen_folder(stub_model, pages_dir, tmp_path / "out", QUIET)
+        assert signal.getsignal(signal.SIGTERM) is never
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert finished == [stub.batch]
+    assert "Stopping after the images at hand" in capfd.readouterr().err
+    assert 0 < len(_rows(tmp_path / "out")) <= stub.batch
 
 
 @pytest.mark.parametrize("cut", [1, 40, 3000])
