@@ -192,8 +192,7 @@ def encode_picture(pixels: np.ndarray) -> bytes:
     if scale < 1:
         size = tuple(max(1, round(side * scale)) for side in pixels.shape[::-1])
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    how = [cv2.IMWRITE_JPEG_QUALITY, 72, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    return cv2.imencode(".jpg", pixels, how)[1].tobytes()
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 72])[1].tobytes()
 
 
 def _shown(path: Path, folder: Path) -> str:
