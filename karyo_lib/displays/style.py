@@ -122,7 +122,7 @@ def place_legend(figure: Figure, handles: list, labels: list[str] | None = None)
     """Put a legend below a figure, in as many columns as its longest entry leaves room for."""
     labels = labels or [handle.get_label() for handle in handles]
     longest = max(len(label) for label in labels)
-    room = int(figure.get_figwidth() / (0.45 + 0.075 * longest))  # inches: the mark, and a letter at 8 pt
+    room = int(figure.get_figwidth() / (0.45 + 0.06 * longest))  # inches: the mark, and a letter at 8 pt
     ncols = max(1, min(3, room, len(handles)))
     if ncols == 3 and len(handles) == 4:
         ncols = 2

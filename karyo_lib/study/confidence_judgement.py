@@ -18,6 +18,9 @@ from karyo_lib.uncertainty import (
 
 CALIBRATORS = {"temperature": TemperatureCalibrator, "isotonic": IsotonicCalibrator}
 RATE = max(REFERRAL_RATES)
+MEASURES = {"aurc": "area under risk-coverage"} | {
+    f"caught_{100 * rate:.0f}": f"errors caught at {rate:.0%} referral" for rate in REFERRAL_RATES
+}
 MOST_RESAMPLES = 500  # for the table of many rows
 
 
@@ -31,7 +34,7 @@ def score_table(passes: Passes, resamples: int) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame(columns=["protocol", "score", "measure", "value", "low", "high"])
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(score=table["score"].map(UNCERTAINTIES))[
+    return table.assign(score=table["score"].map(UNCERTAINTIES), measure=table["measure"].map(MEASURES))[
         ["protocol", "score", "measure", "value", "low", "high", "difference", "difference_low",
          "difference_high", "excludes_zero", "errors", "images"]
     ]  # fmt: skip

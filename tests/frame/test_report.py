@@ -89,6 +89,7 @@ def test_report_has_the_headline_first_and_no_progress(study):
     assert "UserWarning: Looked into RUN" in text
     assert re.search(r"<p>At 0\.5\.</p>", text), "what a widget first shows stands in its place"
     assert "widget-view" not in text
+    assert text.count("With controls in JupyterLab") == 1, "a progress bar is none"
 
 
 def test_report_asks_no_other_host_and_is_small(study):

@@ -6,12 +6,13 @@ import subprocess
 
 import pandas as pd
 import pytest
-from test_browser import CONTRAST, keep, skipped_headings, visit  # noqa: F401
+from test_browser import CONTRAST, SCREENSHOTS, keep, skipped_headings, visit  # noqa: F401
 
 from karyo_lib.report.page import LARGEST
 from karyo_lib.report.records import Records
 from karyo_lib.thesis import load_items
 
+A4 = 688  # px: 210 mm less the margins, at 96 to an inch
 pytestmark = pytest.mark.timeout(1800)  # the run is made in the first test that asks for it
 
 
@@ -66,6 +67,16 @@ def test_every_item_of_the_thesis_has_its_place(reports):
     assert missing == []
 
 
+@pytest.mark.parametrize("name", ["01_data", "02_augment", "04_transfer", "06_mc_dropout"])
+def test_controls_leave_their_picture_behind(reports, name):
+    text = (reports / f"{name}.html").read_text()
+    tried = text[text.index('id="try-it"') :]
+    assert "With controls in JupyterLab; here as first shown." in tried
+    assert f'id="try-it-{name[:2]}"' in tried
+    assert text.count("With controls in JupyterLab") == 1, "a progress bar is none"
+    assert not re.search(r"jupyter[-.]widget|widget-view|FloatSlider", text)
+
+
 def test_links_between_reports_lead_somewhere(reports):
     text = {path.name: path.read_text() for path in reports.glob("*.html")}
     for name, content in text.items():
@@ -94,3 +105,13 @@ def test_reports_open_without_complaint(reports, visit, scheme):  # noqa: F811
         assert len(ids) == len(set(ids)), path.name
         page.eval_on_selector_all("details", "all => all.forEach(one => one.open = false)")
         keep(page, f"smoke-{path.stem}-{scheme}")
+
+
+def test_reports_fit_the_paper(reports, visit):  # noqa: F811
+    """A part wider than the paper would make the browser shrink everything that it prints."""
+    for path in sorted(reports.glob("*.html")):
+        page = visit(path, viewport={"width": A4, "height": 1000})
+        page.emulate_media(media="print")
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate("document.documentElement.scrollWidth") <= A4, path.name
+        assert page.pdf(path=SCREENSHOTS / f"smoke-{path.stem}.pdf", format="A4").startswith(b"%PDF")
