@@ -33,7 +33,7 @@ BANNER_KINDS = ("warning", "error", "info")
 _LONG = 36  # characters: a longer text in a table is set in several lines
 _PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
-_HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG and links to the SVG's file
+_HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG; the SVG can still be taken from it
 _TITLES = {condition.key: condition.title for condition in CONDITIONS}  # files have the keys
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What the columns 'low' and 'high' are the limits of, where a table has no 'x_low' and 'x_high'.
@@ -154,15 +154,12 @@ class Figure(Shown):
         return {**super()._repr_mimebundle_(), FIGURE: told}
 
     def to_html(self) -> str:
-        png = data_uri(self.png, "image/png")
-        light = len(self.svg) <= _HEAVY_SVG
-        svg = data_uri(self.svg, "image/svg+xml") if light else None
-        links = _link(png, f"{self.name}.png", "PNG") + _link(
-            svg or f"figures/{self.name}.svg", f"{self.name}.svg", "SVG"
-        )
+        png, svg = data_uri(self.png, "image/png"), data_uri(self.svg, "image/svg+xml")
+        shown = svg if len(self.svg) <= _HEAVY_SVG else png
+        links = _link(png, f"{self.name}.png", "PNG") + _link(svg, f"{self.name}.svg", "SVG")
         return (
             f'<figure class="karyo karyo-figure" id="{self.anchor}">'
-            f'<img src="{svg or png}" alt="{html.escape(self.alt)}" '
+            f'<img src="{shown}" alt="{html.escape(self.alt)}" '
             f'width="{self.width}" height="{self.height}">'
             f"<figcaption>{_item(self.thesis)}{html.escape(self.caption)}"
             f'<span class="karyo-links">{links}</span></figcaption></figure>'
