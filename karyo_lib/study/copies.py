@@ -146,7 +146,7 @@ def leak_headline(siblings: pd.DataFrame) -> list[tuple]:
     rows = siblings[siblings["data"] == "augmented"].set_index("protocol")
     items = []
     for protocol, name in (("thesis", "the thesis's split"), ("grouped", "split by patient")):
-        share, tested = rows.loc[protocol, ["share", "test_images"]]
+        share, tested = rows.loc[protocol, "share"], int(rows.loc[protocol, "test_images"])
         note = f"{share * tested:.0f} of {tested}: a copy, or the same patient, stands in training"
         items.append((f"test images seen in training, {name}", f"{share:.0%}", None, None, note))
     return items
