@@ -14,7 +14,7 @@ haematological samples hold what newborns do not (rare trisomies, monosomies, po
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -55,10 +55,11 @@ SEX = {
 POLYPLOIDY = {"XXX": 40.0, "XXY": 50.0, "XYY": 3.0, "XXXX": 10.0, "XXYY": 10.0}
 #: A second, independent change beside a first one.
 SECOND_CHANGE = 0.004
-#: Share of abnormal pages with one set of three changes (a few in a hundred have three or more, and there are
-#: thousands of sets), and the factor of each further change: such complements
-#: (hyperdiploid leukaemias) are too many to list and are only weighed where the objects suggest them.
-THIRD_CHANGE, FURTHER_CHANGE = 3e-6, 0.3
+#: Share of abnormal pages with one given set of three changes, and the factor of each further change. There
+#: are too many such complements (hyperdiploid leukaemias) to list: they are built up, change by change, from
+#: the better normal one.
+THIRD_CHANGE, FURTHER_CHANGE = 1e-6, 0.03
+_MOST_CHANGES = 12
 
 
 @dataclass(frozen=True)
@@ -239,15 +240,25 @@ def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarr
     return out
 
 
-def _suggested(log_proba: np.ndarray, none: np.ndarray, p_abnormal: float) -> Complement | None:
-    """The complement that single objects add up to, where it has three changes or more of a normal one."""
-    best = log_proba.argmax(1)[log_proba.max(1) > -none]
-    counts = tuple(np.bincount(best, minlength=len(CLASSES)).tolist())
-    changes = sum(abs(n - 2) for n in counts[:22]) + abs(counts[22] + counts[23] - 2)
-    if changes < 3 or sum(counts) >= 58 or counts[22] + counts[23] == 0:
-        return None
-    prior = p_abnormal * THIRD_CHANGE * FURTHER_CHANGE ** (changes - 3)
-    return Complement(format_counts(counts), counts, prior)
+def _build_up(
+    start: Complement, weigh: Callable[[Complement], tuple[float, np.ndarray]], p_abnormal: float
+) -> Iterator[Complement]:
+    """Complements of three changes or more, on the way from a normal one to one that leaves nothing over."""
+    counts = np.array(start.counts)
+    fit = weigh(start)[0] - np.log(start.prior)
+    for _ in range(_MOST_CHANGES):
+        matched = weigh(Complement("", tuple(counts), 1.0))[1]
+        over = (matched < 0).sum() - (counts.sum() - (matched >= 0).sum())
+        options = [counts + np.sign(over) * one for one in np.eye(len(CLASSES), dtype=int)]
+        options = [Complement("", tuple(o.tolist()), 1.0) for o in options if min(o) >= 0 and o[22:].any()]
+        fits = [weigh(option)[0] for option in options]
+        if over == 0 or max(fits) <= fit:
+            return
+        fit, counts = max(fits), np.array(options[int(np.argmax(fits))].counts)
+        changes = int(np.abs(counts[:22] - 2).sum() + abs(counts[22:].sum() - 2))
+        if changes >= 3:
+            prior = p_abnormal * THIRD_CHANGE * FURTHER_CHANGE ** (changes - 3)
+            yield Complement(format_counts(counts), tuple(counts.tolist()), prior)
 
 
 def _screen(
@@ -306,20 +317,27 @@ def count_chromosomes(
         none = -sharp * np.maximum(np.asarray(log_none, float), -14.0) - np.log(
             settings.false_objects / settings.none_share
         )
-    scores, matches = [], []
-    complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal), keep)
-    suggested = _suggested(log_proba, none, settings.p_abnormal)
-    complements += [suggested] if suggested else []
-    for complement in complements:
+    missed = -np.log(settings.p_missed)
+
+    def weigh(complement: Complement) -> tuple[float, np.ndarray]:
         slots = np.repeat(np.arange(len(CLASSES)), complement.counts)
-        cost, matched = _match(-likelihood, none, slots, -np.log(settings.p_missed))
+        cost, matched = _match(-likelihood, none, slots, missed)
         classes = np.where(matched >= 0, slots[matched], -1)
         # slots of one class can be exchanged: the best match stands for all of these permutations
         counts = np.array(complement.counts)
         unmatched = counts - np.bincount(classes[classes >= 0], minlength=len(CLASSES))
         ways = (gammaln(counts + 1) - gammaln(unmatched + 1)).sum()
-        scores.append(np.log(complement.prior) - cost + ways)
-        matches.append(classes)
+        return np.log(complement.prior) - cost + ways, classes
+
+    complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal), keep)
+    weighed = [weigh(complement) for complement in complements]
+    normal = max((i for i, c in enumerate(complements) if c.normal), key=lambda i: weighed[i][0])
+    known = {complement.counts for complement in complements}
+    for further in _build_up(complements[normal], weigh, settings.p_abnormal):
+        if further.counts not in known:
+            complements.append(further)
+            weighed.append(weigh(further))
+    scores, matches = zip(*weighed, strict=True)
     log_posterior = np.array(scores) - logsumexp(scores)
     order = np.argsort(-log_posterior)
     probability = np.exp(log_posterior[order])

@@ -179,6 +179,19 @@ class TestCount:
         assert count.candidates["probability"].sum() == pytest.approx(1)
         np.testing.assert_allclose(count.proba.sum(1), 1, atol=1e-6)
 
+    def test_a_hyperdiploid_cell_that_no_list_holds_is_counted(self):
+        names = [*_cell("XY"), "4", "6", "10", "14", "17", "18", "21"]
+        count = count_chromosomes(_proba(names), np.full(len(names), np.log(0.001)))
+        assert count.formula == "53,XY,+4,+6,+10,+14,+17,+18,+21"
+        assert count.probability > 0.9
+
+    def test_wrong_names_alone_do_not_make_many_changes(self):
+        names = _cell("XX")
+        for wrong, taken in ((4, "7"), (17, "2"), (30, "12"), (41, "9")):
+            names[wrong] = taken
+        count = count_chromosomes(_proba(names, 0.8))
+        assert count.formula == "46,XX"
+
     def test_counts_correct_a_wrong_name(self):
         log_p = _proba(_cell("XX"))
         wrong = 2 * CLASSES.index("9")
