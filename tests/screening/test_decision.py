@@ -10,7 +10,7 @@ from screening_stubs import draw_bars, make_promise
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.models import CUTS, build_model, split_model
 from karyo_lib.screening.decision import EVERYTHING, Rule, decide, describe_need, fit_promise, is_held_back
-from karyo_lib.screening.heatmap import compute_grad_cam, crop_to_page, encode_heat
+from karyo_lib.screening.heatmap import compute_grad_cam, compute_logits, crop_to_page, encode_heat
 from karyo_lib.screening.occlusion import compute_occlusion, find_slots
 from karyo_lib.screening.reference import PAGE_MEASURES, Reference, measure_page
 from karyo_lib.weights import resolve_weights
@@ -172,6 +172,7 @@ def test_grad_cam_is_the_gradient_of_the_logit(head):
         p = np.asarray(head(x, training=False), np.float64)[:, 0]
         return np.log(p / (1 - p))
 
+    np.testing.assert_allclose(compute_logits(head, maps), logit(maps), atol=1e-4)
     # one channel at a time: the change of the logit where the whole channel rises a little
     sign = np.where(logit(maps) >= 0, 1, -1)
     step = 0.05

@@ -75,6 +75,18 @@ def test_probabilities_are_those_of_the_whole_network(trained, drawn_dir):
         set_flat_weights(whole, trained.weights[:-1])
 
 
+def test_the_heat_map_leaves_the_answer_alone(trained, drawn_dir):
+    pages = sorted((drawn_dir / "pages").glob("*.png"))[:2]
+    plain = list(Screener(trained).screen(pages))
+    covered = list(Screener(trained, heat_map="occlusion").screen(pages))
+    for a, b in zip(plain, covered, strict=True):
+        assert (a.file, a.probability, a.decision, a.reason) == (b.file, b.probability, b.decision, b.reason)
+        assert b.heat
+        assert a.heat != b.heat
+    with pytest.raises(ValueError, match="grad-cam, occlusion"):
+        Screener(trained, heat_map="saliency")
+
+
 def test_training_again_gives_the_same_package(trained, drawn_dir, tmp_path):
     again = train_package(drawn_dir, SMALL, weights="random", work=tmp_path / "work", progress=False)
     assert {path.name for path in (tmp_path / "work").iterdir()} == {"pages", "copies", "features"}
