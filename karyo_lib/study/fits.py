@@ -345,8 +345,8 @@ def auc_headline(condition: str, aucs: pd.DataFrame) -> list[tuple]:
     """Return a condition's test AUC (``value, low, high`` by protocol) beside the printed one."""
     title, printed = get_condition(condition).title, load_conditions().loc[condition, "auc"]
     notes = {
-        "thesis": ("test AUC, the thesis's split", f"{title}; the thesis prints {printed:.2f}"),
         "grouped": ("test AUC, split by patient", f"{title}; guessing gives one half"),
+        "thesis": ("test AUC, the thesis's split", f"{title}; the thesis prints {printed:.2f}"),
     }
     return [
         (label, *aucs.loc[protocol, ["value", "low", "high"]], note)
