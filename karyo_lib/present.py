@@ -30,6 +30,7 @@ BANNER = "application/vnd.karyo.banner+json"
 FIGURE = "application/vnd.karyo.figure+json"
 RUN = "application/vnd.karyo.run+json"
 BANNER_KINDS = ("warning", "error", "info")
+_WIDE = 10  # columns: a table with more is set smaller on paper
 _LONG = 36  # characters: a longer text in a table is set in several lines
 _PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
@@ -37,7 +38,7 @@ _HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG; the SVG can still 
 _TITLES = {condition.key: condition.title for condition in CONDITIONS}  # files have the keys
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # What the columns 'low' and 'high' are the limits of, where a table has no 'x_low' and 'x_high'.
-_ESTIMATES = ("value", "mean", "difference")
+_ESTIMATES = ("value", "mean", "difference", "share", "rate")
 _HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
 
 
@@ -74,10 +75,7 @@ def format_number(value: Any, digits: int = 3) -> str:
     if size != 0 and (size < 1e-3 or size >= 1e6):
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{mantissa}\u202f\N{MULTIPLICATION SIGN}\u202f10{str(int(exponent)).translate(_RAISED)}"
-    if size and size < 0.01:
-        places = digits - 1 - math.floor(math.log10(size))
-    else:
-        places = digits if size <= 1 else max(0, digits - 1 - int(math.log10(size)))
+    places = digits if size <= 1 else max(0, digits - 1 - int(math.log10(size)))
     return f"{value:,.{places}f}".replace(",", "\u202f")
 
 
@@ -218,7 +216,7 @@ class Table(Shown):
             f'<figcaption id="{self.anchor}-caption">{_item(self.thesis)}{html.escape(self.caption)}{more}'
             f'<span class="karyo-links">{link}</span></figcaption>'
             f'<div class="karyo-scroll" role="region" tabindex="0" aria-labelledby="{self.anchor}-caption">'
-            f'<table aria-labelledby="{self.anchor}-caption">'
+            f'<table{" class=wide" if len(columns) > _WIDE else ""} aria-labelledby="{self.anchor}-caption">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
         )
 

@@ -79,6 +79,7 @@ class RiskCoverageDisplay:
                     curve.risk[kept - 1],
                     "o",
                     color=colours[name],
+                    markersize=7,
                     markeredgecolor="white",
                     zorder=4,
                 )
