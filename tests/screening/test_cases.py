@@ -164,6 +164,8 @@ def test_mutated_images_are_read_or_quarantined(tmp_path, stub):
         "z.tif": _encoded("TIFF", compression="tiff_lzw"),
         "bmp": _encoded("BMP"),
         "gif": _encoded("GIF"),
+        "pages.tif": _encoded("TIFF", save_all=True, append_images=[Image.fromarray(draw_bars(1))]),
+        "dcm": encode_dicom(np.stack([draw_bars(0), draw_bars(1)])),
     }
     rng = np.random.default_rng(2)
     folder = tmp_path / "mutated"
