@@ -1,4 +1,4 @@
-"""The seven experimental conditions of the thesis (chapter 4, Table 5.1), as data."""
+"""The seven experimental conditions of the thesis (chapter 4, Table 5.1), and the reader, as data."""
 
 from dataclasses import dataclass
 
@@ -68,6 +68,24 @@ CONDITIONS = (
         "all",
     ),
 )
+
+
+@dataclass(frozen=True)
+class ReaderCondition:
+    """The method beside the thesis's seven: it finds, names, counts and compares chromosomes.
+
+    Attributes
+    ----------
+    key, title : str
+        As of :class:`Condition`.
+    """
+
+    key: str
+    title: str
+
+
+READER = ReaderCondition("reader", "Reader, trained on drawn chromosomes alone")
+TITLES = {condition.key: condition.title for condition in (*CONDITIONS, READER)}
 
 
 def get_condition(key: str) -> Condition:

@@ -3,6 +3,7 @@
 from karyo_lib.displays.classification import (
     CalibrationCurvesDisplay,
     ConfusionMatricesDisplay,
+    CountsDisplay,
     OperatingPointDisplay,
     RocDisplay,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "CalibrationCurvesDisplay",
     "ConfusionMatricesDisplay",
     "ConvergenceDisplay",
+    "CountsDisplay",
     "DotsDisplay",
     "FlowChartDisplay",
     "ImageGridDisplay",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.calibration import CalibrationDisplay, calibration_curve
 from sklearn.metrics import (
@@ -101,6 +102,56 @@ def _tell_matrix(title: str, matrix: np.ndarray) -> str:
         f"{matrix[i, i]} of {matrix[i].sum()} {name} called {name}" for i, name in enumerate(CLASSES)
     )
     return f"{title}: {rows}." if title else f"{rows}."
+
+
+class CountsDisplay:
+    """A table of counts, rows against columns, shaded by the share of its row: a confusion matrix by group.
+
+    Parameters
+    ----------
+    counts : DataFrame of int
+        Index and columns name rows and columns.
+    rows, columns : str
+        Labels of the axes.
+
+    Attributes
+    ----------
+    im_ : matplotlib.image.AxesImage
+    text_ : ndarray of Text
+    ax_, figure_
+    """
+
+    def __init__(self, counts: pd.DataFrame, *, rows: str = "true", columns: str = "predicted"):
+        self.counts, self.rows, self.columns = counts, rows, columns
+
+    @classmethod
+    def from_counts(
+        cls, counts: pd.DataFrame, *, rows: str = "true", columns: str = "predicted", ax: Axes | None = None
+    ) -> "CountsDisplay":
+        """Draw a table of counts; parameters as of the class."""
+        return cls(counts, rows=rows, columns=columns).plot(ax=ax)
+
+    @styled
+    def plot(self, *, ax: Axes | None = None) -> "CountsDisplay":
+        """Draw on ``ax`` or on a new figure."""
+        values = self.counts.to_numpy()
+        n_rows, n_columns = values.shape
+        self.figure_, self.ax_ = new_axes(ax, height=1.1 + 0.3 * n_rows, width=1.8 + 0.55 * n_columns)
+        share = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+        self.im_ = self.ax_.imshow(share, cmap="Greys", vmin=0, vmax=1.35, aspect="auto")
+        self.text_ = np.empty(values.shape, dtype=object)
+        for (row, column), count in np.ndenumerate(values):
+            colour = "white" if share[row, column] > 0.75 else "black"
+            self.text_[row, column] = self.ax_.text(
+                column, row, str(count) if count else "", ha="center", va="center", color=colour, fontsize=8
+            )
+        self.ax_.grid(False)
+        self.ax_.set_xticks(range(n_columns), self.counts.columns, rotation=35, ha="right")
+        self.ax_.set_yticks(
+            range(n_rows), [f"{name} ({n})" for name, n in zip(self.counts.index, values.sum(1), strict=True)]
+        )
+        self.ax_.set(xlabel=self.columns, ylabel=self.rows)
+        return self
 
 
 class RocDisplay:

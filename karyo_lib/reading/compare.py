@@ -14,7 +14,9 @@ import pandas as pd
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
+from karyo_lib.iscn.bands import load_bands
 from karyo_lib.reading.name import Names
+from karyo_lib.reading.page_reading import PairEvidence
 from karyo_lib.reading.straighten import STRIP_LENGTH
 from karyo_lib.reading.strips import CLASSES, Strips
 
@@ -294,3 +296,66 @@ def homologue_pairs(assigned: np.ndarray) -> pd.DataFrame:
             rows.append((label, own[0], own[0]))
         rows += [(label, own[0], other) for other in own[1:]]
     return pd.DataFrame(rows, columns=["label", "first", "second"])
+
+
+def name_bands(labels: np.ndarray, location: np.ndarray, level: int = 550) -> list[str]:
+    """Band at a place of each pair's chromosome, such as ``'9q34.1'``; places are shares of the length."""
+    bands, out = load_bands(level), []
+    for label, place in zip(labels, location, strict=True):
+        name = CLASSES[label]
+        band = bands.band_at(name, float(place) * bands.length(name) * 0.9999)
+        out.append(f"{name}{band.arm}{band.name.lstrip('pq')}")
+    return out
+
+
+def compare_homologues(
+    strips: Strips, names: Names, assigned: np.ndarray, reference: ClassReference, scorer: PairScorer
+) -> tuple[pd.DataFrame, PairEvidence | None]:
+    """Compare the homologues of a cell, upside-down chromosomes turned.
+
+    Parameters
+    ----------
+    strips : Strips
+    names : Names
+    assigned : ndarray of int, shape (n,)
+        Class of each chromosome, a position in `CLASSES`; -1 for what is none.
+    reference : ClassReference
+    scorer : PairScorer
+
+    Returns
+    -------
+    pairs : pandas.DataFrame
+        ``first, second, chromosome, score, location, band``, one row a pair.
+    evidence : PairEvidence or None
+        The pair with the highest score, profiles aligned to the reference.
+    """
+    pairs = homologue_pairs(assigned)
+    if pairs.empty:
+        return pairs.drop(columns="label").assign(chromosome=[], score=[], location=[], band=[]), None
+    turned = names.p_upside_down > 0.5
+    images = np.where(turned[:, None, None], strips.images[:, ::-1], strips.images)
+    upright = Strips(images, strips.sizes, strips.lengths, strips.centrelines)
+    labels = pairs["label"].to_numpy()
+    measures = measure_pairs(upright, names, pairs[["first", "second"]].to_numpy(), labels, reference)
+    pairs = pairs.assign(
+        chromosome=[CLASSES[k] for k in labels],
+        score=scorer.score(measures.features, labels),
+        location=measures.location,
+        band=name_bands(labels, measures.location),
+    )
+    worst = pairs.loc[pairs["score"].idxmax()]
+    own = list(dict.fromkeys([int(worst["first"]), int(worst["second"])]))
+    label = int(worst["label"])
+    usual, profiles = reference.profiles[label], band_profiles(images[own])
+    shift, _ = align(np.repeat(usual[None], len(own), 0), profiles)
+    places = np.clip(np.arange(STRIP_LENGTH) + shift, 0, STRIP_LENGTH - 1)
+    evidence = PairEvidence(
+        chromosome=worst["chromosome"],
+        images=tuple(image[at] for image, at in zip(images[own], places, strict=True)),
+        lengths=tuple(np.exp(strips.sizes[own, 0] - reference.sizes[label, 0]).tolist()),
+        profiles=np.take_along_axis(profiles, places, 1),
+        reference=usual,
+        location=float(worst["location"]),
+        band=worst["band"],
+    )
+    return pairs.drop(columns="label"), evidence

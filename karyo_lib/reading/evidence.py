@@ -1,13 +1,29 @@
 """A reading to look at: the page with boxes and names, and the pair that differs most with its profiles."""
 
+from collections.abc import Iterable
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from karyo_lib.reading.page_reading import Reading
+from karyo_lib.reading.straighten import STRIP_LENGTH
 
+# The colours of `karyo_lib.displays.style`, which stands above this room.
 NORMAL, ABNORMAL, REFERRED, NEUTRAL = "#0072B2", "#D55E00", "#E69F00", "#595959"
+
+
+def find_odd(reading: Reading) -> np.ndarray:
+    """Which objects speak for abnormal: of a class with an odd count, or of an unlike pair; bool (n,)."""
+    table = reading.chromosomes
+    named = table.loc[table["chromosome"] != "", "chromosome"]
+    males = (named == "Y").any()
+    usual = {"X": 1 if males else 2, "Y": 1 if males else 0}
+    counts = named.value_counts()
+    odd = [name for name, count in counts.items() if count != usual.get(name, 2)]
+    by_count = table["chromosome"].isin(odd) if reading.p_count > 0.5 else table["chromosome"].isin([])
+    return (by_count | (table["pair_score"] > 0)).to_numpy(bool)
 
 
 class ReadingDisplay:
@@ -20,65 +36,56 @@ class ReadingDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib.axes.Axes
     boxes_ : list of matplotlib.patches.Rectangle
     names_ : list of matplotlib.text.Text
+    ax_, figure_
     """
 
     def __init__(self, image: np.ndarray, reading: Reading):
         self.image, self.reading = image, reading
 
     @classmethod
-    def from_reading(cls, image: np.ndarray, reading: Reading) -> "ReadingDisplay":
-        """Make a display of what was read from ``image``."""
-        return cls(image, reading)
+    def from_reading(cls, image: np.ndarray, reading: Reading, *, ax: Axes | None = None) -> "ReadingDisplay":
+        """Draw what was read from ``image``."""
+        return cls(image, reading).plot(ax=ax)
 
     def plot(self, ax: Axes | None = None) -> "ReadingDisplay":
         """Draw: blue boxes; amber and dashed with a question mark where doubtful; vermillion for odd counts
         and pairs."""
-        ax = plt.subplots(figsize=(9, 7))[1] if ax is None else ax
+        if ax is None:
+            high = 7.2 * self.image.shape[0] / self.image.shape[1]
+            ax = plt.subplots(figsize=(7.2, high + 0.5), layout="constrained")[1]
         ax.imshow(self.image, cmap="gray", vmin=0, vmax=255)
-        self.ax_, self.boxes_, self.names_ = ax, [], []
-        table = self.reading.chromosomes
-        copies = table["chromosome"].value_counts()
-        sex = {"X", "Y"}
-        odd = {c for c, n in copies.items() if n != 2 and c not in sex}
-        if self.reading.group in ("sex-chromosome", "multiple"):
-            odd |= sex
-        for row in table.itertuples():
-            strange = row.chromosome in odd or (row.pair_score > 0)
-            colour = REFERRED if row.doubtful else ABNORMAL if strange else NORMAL
+        self.figure_, self.ax_, self.boxes_, self.names_ = ax.figure, ax, [], []
+        for row, strange in zip(self.reading.chromosomes.itertuples(), find_odd(self.reading), strict=True):
+            colour = ABNORMAL if strange else REFERRED if row.doubtful else NORMAL
             box = Rectangle(
                 (row.x0, row.y0),
                 row.x1 - row.x0,
                 row.y1 - row.y0,
                 fill=False,
                 edgecolor=colour,
-                linewidth=1.4 if strange or row.doubtful else 0.9,
+                linewidth=1.4 if strange or row.doubtful else 0.8,
                 linestyle="--" if row.doubtful else "-",
             )
             self.boxes_.append(ax.add_patch(box))
-            name = (
-                (row.chromosome or "not one")
-                + ("?" if row.doubtful else "")
-                + (" ↕" if row.upside_down else "")
-            )
+            name = row.chromosome or "not one"
+            name += ("?" if row.doubtful else "") + (" \N{UP DOWN ARROW}" if row.upside_down else "")
             middle = (row.x0 + row.x1) / 2
             self.names_.append(
                 ax.text(
                     middle, row.y0 - 1, name, color=colour, fontsize=7, ha="center", va="bottom", clip_on=True
                 )
             )
-        title = f"{self.reading.formula}   P(abnormal) = {self.reading.p_abnormal:.2f}"
-        ax.set_title(
-            title + (f"\nRefer: {self.reading.refer_reason}" if self.reading.refer_reason else ""), fontsize=9
-        )
+        title = f"{self.reading.formula}   probability of abnormal {self.reading.p_abnormal:.2f}"
+        reason = self.reading.refer_reason
+        ax.set_title(title + (f"\nRefer: {reason}" if reason else ""), fontsize=9, loc="left", wrap=True)
         ax.set_axis_off()
         return self
 
 
 class PairDisplay:
-    """The pair that differs most: band profiles from p to q end against the usual profile of the class.
+    """The pair that differs most, enlarged, over its band profiles; all aligned to the class's usual profile.
 
     Parameters
     ----------
@@ -86,8 +93,11 @@ class PairDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib.axes.Axes
+    images_ : list of matplotlib.image.AxesImage
+        The straightened chromosomes, p end left.
     lines_ : list of matplotlib.lines.Line2D
+        The usual profile, then one for each copy.
+    axes_, figure_
     """
 
     def __init__(self, reading: Reading):
@@ -96,24 +106,44 @@ class PairDisplay:
         self.evidence = reading.evidence
 
     @classmethod
-    def from_reading(cls, reading: Reading) -> "PairDisplay":
-        """Make a display of the reading's evidence."""
-        return cls(reading)
+    def from_reading(cls, reading: Reading, *, axes: Iterable[Axes] | None = None) -> "PairDisplay":
+        """Draw the reading's evidence."""
+        return cls(reading).plot(axes=axes)
 
-    def plot(self, ax: Axes | None = None) -> "PairDisplay":
-        """Draw profiles, and the place where the pair differs most."""
-        ax = plt.subplots(figsize=(7, 3))[1] if ax is None else ax
+    def plot(self, axes: Iterable[Axes] | None = None) -> "PairDisplay":
+        """Draw each copy, and below them profiles and the place where the pair differs most."""
         e = self.evidence
-        along = np.linspace(0, 1, len(e.reference))
-        self.ax_ = ax
+        n = len(e.profiles)
+        if axes is None:
+            _, axes = plt.subplots(
+                n + 1, 1, figsize=(7.2, 0.85 * n + 2.6), layout="constrained", sharex=True,
+                height_ratios=[0.9] * n + [2.6],
+            )  # fmt: skip
+        axes = list(axes)
+        if len(axes) != n + 1:
+            raise ValueError(
+                f"Expected {n + 1} axes, one a copy and one for the profiles. Received {len(axes)}."
+            )
+        self.axes_, self.figure_, self.images_ = axes, axes[0].figure, []
+        colours = (NORMAL, ABNORMAL)
+        for i, (ax, image) in enumerate(zip(axes, e.images, strict=False)):
+            shown = ax.imshow(
+                image.T, cmap="gray_r", vmin=0, vmax=1, extent=(0, 1, 0, 1), aspect="auto",
+                interpolation="bilinear",
+            )  # fmt: skip
+            self.images_.append(shown)
+            ax.set(yticks=[], xticks=[])
+            length = f", {e.lengths[i] - 1:+.0%} of the usual length"
+            ax.set_title(f"copy {i + 1}{length}", fontsize=8, loc="left", color=colours[i])
+            ax.axvline(e.location, color=REFERRED, linestyle="--", linewidth=1.2)
+        ax, along = axes[-1], np.linspace(0, 1, STRIP_LENGTH)
         self.lines_ = ax.plot(
             along, e.reference, color=NEUTRAL, linewidth=3, alpha=0.4, label="usual profile"
         )
-        colours = (NORMAL, ABNORMAL)
         for i, profile in enumerate(e.profiles):
             self.lines_ += ax.plot(along, profile, color=colours[i], linewidth=1.3, label=f"copy {i + 1}")
-        ax.axvline(e.location, color=REFERRED, linestyle="--", linewidth=1)
-        ax.set(xlabel=f"chromosome {e.chromosome}, p end to q end", ylabel="darkness (standardised)")
-        ax.set_title(f"differs most at {e.band}", fontsize=9)
-        ax.legend(fontsize=7, frameon=False)
+        ax.axvline(e.location, color=REFERRED, linestyle="--", linewidth=1.2)
+        ax.set(xlabel=f"chromosome {e.chromosome}, p end to q end", ylabel="darkness", xlim=(0, 1))
+        ax.set_title(f"differs most at {e.band}", fontsize=9, loc="left")
+        ax.legend(fontsize=7, frameon=False, ncols=3)
         return self

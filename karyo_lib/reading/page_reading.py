@@ -16,9 +16,11 @@ class PairEvidence:
     ----------
     chromosome : str
     images : tuple of ndarray
-        Both strips; once where there is one copy.
+        Both strips, aligned to the reference; once where there is one copy.
+    lengths : tuple of float
+        Of each copy, relative to what is usual for its class in this cell.
     profiles : ndarray, shape (1 or 2, STRIP_LENGTH)
-        Band profiles, p end first.
+        Band profiles, p end first, each aligned to the reference.
     reference : ndarray, shape (STRIP_LENGTH,)
         The class's usual profile.
     location : float
@@ -29,6 +31,7 @@ class PairEvidence:
 
     chromosome: str
     images: tuple[np.ndarray, ...]
+    lengths: tuple[float, ...]
     profiles: np.ndarray
     reference: np.ndarray
     location: float

@@ -11,20 +11,18 @@ import pandas as pd
 from scipy.special import expit, log_softmax, logit
 from sklearn.linear_model import LogisticRegression
 
-from karyo_lib.iscn.bands import load_bands
 from karyo_lib.reading.alter import alter_cells
 from karyo_lib.reading.compare import (
     ClassReference,
     PairScorer,
-    band_profiles,
-    homologue_pairs,
+    compare_homologues,
     measure_pairs,
 )
 from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromosomes, formula_group
 from karyo_lib.reading.find import FoundPage, find_chromosomes, shipped_segmenter
 from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
 from karyo_lib.reading.network_files import READER_FILES
-from karyo_lib.reading.page_reading import PairEvidence, Reading, nothing_read, summary
+from karyo_lib.reading.page_reading import Reading, nothing_read, summary
 from karyo_lib.reading.position import position_evidence
 from karyo_lib.reading.segment import Segmenter
 from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
@@ -159,7 +157,7 @@ class Reader:
         -------
         Reading
         """
-        namer, _, _ = self._ready()
+        namer, reference, scorer = self._ready()
         found = find_chromosomes(image, self.segmenter)
         if len(found) == 0:
             return nothing_read(found, passes)
@@ -170,7 +168,7 @@ class Reader:
             rows = np.flatnonzero(~unlike)
             found, strips, names = found.without(unlike), strips.take(rows), names.take(rows)
         count = self._count(names, found.boxes)
-        pairs, evidence = self._compare(strips, names, count)
+        pairs, evidence = compare_homologues(strips, names, count.assigned, reference, scorer)
         p_structural = self._p_structural(pairs)
         p_abnormal = 1 - (1 - count.p_abnormal) * (1 - p_structural)
         table = self._table(found, names, count, pairs)
@@ -213,42 +211,6 @@ class Reader:
     def count_cell(self, strips: Strips) -> CountPosterior:
         """Count straightened chromosomes of a cell, with no page around them."""
         return self._count(self._ready()[0].predict(strips), None)
-
-    def _compare(
-        self, strips: Strips, names: Names, count: CountPosterior
-    ) -> tuple[pd.DataFrame, PairEvidence | None]:
-        _, reference, scorer = self._ready()
-        pairs = homologue_pairs(count.assigned)
-        if pairs.empty:
-            return pairs.assign(chromosome=[], score=[], location=[], band=[]), None
-        turned = names.p_upside_down > 0.5
-        images = np.where(turned[:, None, None], strips.images[:, ::-1], strips.images)
-        upright = Strips(images, strips.sizes, strips.lengths, strips.centrelines)
-        labels = pairs["label"].to_numpy()
-        measures = measure_pairs(upright, names, pairs[["first", "second"]].to_numpy(), labels, reference)
-        bands = load_bands(550)
-        classes = [CLASSES[k] for k in labels]
-        places = [
-            f"{c}{(b := bands.band_at(c, at * bands.length(c) * 0.9999)).arm}{b.name.lstrip('pq')}"
-            for c, at in zip(classes, measures.location, strict=True)
-        ]
-        pairs = pairs.assign(
-            chromosome=classes,
-            score=scorer.score(measures.features, labels),
-            location=measures.location,
-            band=places,
-        )
-        worst = pairs.loc[pairs["score"].idxmax()]
-        own = list(dict.fromkeys([int(worst["first"]), int(worst["second"])]))
-        evidence = PairEvidence(
-            chromosome=worst["chromosome"],
-            images=tuple(images[i] for i in own),
-            profiles=band_profiles(images[own]),
-            reference=reference.profiles[int(worst["label"])],
-            location=float(worst["location"]),
-            band=worst["band"],
-        )
-        return pairs.drop(columns="label"), evidence
 
     def _p_structural(self, pairs: pd.DataFrame) -> float:
         if pairs.empty:

@@ -5,18 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from karyo_lib.conditions import READER
 from karyo_lib.runs import MissingInput, Run
 from karyo_lib.sampling import sample_dropout
 from karyo_lib.study.confidence import Passes
 from karyo_lib.study.confidence_methods import Comparison, Panel
 from karyo_lib.study.confidence_shifts import Shifts
 from karyo_lib.study.fits import fit_store
+from karyo_lib.study.unseen import halve
 from karyo_lib.train import load_fit
 from karyo_lib.uncertainty import Promise, check_promise, choose_threshold
 
 ALPHAS = (0.01, 0.05, 0.10, 0.20, 0.30)
 DELTA = 0.10
-HONEST, LEAKY = "split by patient", "copies split at random (thesis)"
+HONEST, LEAKY = "Models split by patient", "Models on copies split at random (thesis)"
 FROZEN_ONE = "augmented-vgg16-frozen"
 
 
@@ -45,12 +47,16 @@ class Promises:
         return min(given, key=lambda promise: promise.alpha, default=None)
 
 
-def make_promises(run: Run, passes: Passes, comparison: Comparison, shifts: Shifts) -> Promises:
+def make_promises(
+    run: Run, passes: Passes, comparison: Comparison, shifts: Shifts, reader: Passes | None = None
+) -> Promises:
     """Choose thresholds on a separate calibration part and check them on cases that did not choose them.
 
     Models split by patient are calibrated on one half of the unseen karyograms and checked on the other, as
     it is and shifted. The model of the thesis's protocol is calibrated as that protocol suggests, on its own
-    test part, full of copies of training karyograms, and checked on the unseen ones.
+    test part, full of copies of training karyograms, and checked on the unseen ones. The reader, where its
+    scores are given, is calibrated on half of the run's karyograms, none of which trained it, and checked on
+    the other half.
     """
     unseen, method = shifts.unseen, shifts.methods[-1]
     condition = comparison.panel.pair[0] if comparison.panel.pair else next(iter(comparison.panel.members))
@@ -69,6 +75,14 @@ def make_promises(run: Run, passes: Passes, comparison: Comparison, shifts: Shif
         rests_on[LEAKY] = "the test part of the thesis's protocol, one copy a patient"
         answers = pd.DataFrame({"p_mean": _ask_leaky(run, unseen.images), "y_true": y})
         checked[LEAKY] = {"patients not in the run": answers}
+    if reader is not None:
+        table = halve(reader.scores, run.seed)
+        own, other = (table[table["half"] == half] for half in ("calibrate", "check"))
+        promises |= _choose(
+            READER.title, own["p_mean"].to_numpy(), own["y_true"].to_numpy(), own["patient_id"].to_numpy()
+        )
+        rests_on[READER.title] = "half of the run's karyograms"
+        checked[READER.title] = {"the other half": other}
     result = Promises(promises, pd.DataFrame(), rests_on)
     rows = []
     for models, parts in checked.items():
@@ -138,9 +152,9 @@ def describe_promises(promises: Promises) -> str:
         promise = promises.strictest(models)
         if promise is None:
             refused = promises.promises[models, ALPHAS[-1]]
-            sentences.append(f"**Models {models}**, calibrated on {rests_on}: {refused.sentence}")
+            sentences.append(f"**{models}**, calibrated on {rests_on}: {refused.sentence}")
             continue
-        sentences.append(f"**Models {models}**, calibrated on {rests_on}: {promise.sentence}")
+        sentences.append(f"**{models}**, calibrated on {rests_on}: {promise.sentence}")
         if promise.threshold == np.inf:
             sentences.append("That clears every case: the promise says how rare abnormal cases are, no more.")
         rows = promises.checks[promises.checks["models"] == models]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from karyo_lib.conditions import CONDITIONS, Condition, get_condition
+from karyo_lib.conditions import CONDITIONS, TITLES, Condition, get_condition
 from karyo_lib.evaluate import compare_conditions, compute_metrics
 from karyo_lib.features import FeatureCache, compute_features
 from karyo_lib.fitting import TrainSettings
@@ -279,7 +279,7 @@ def metrics_table(fits: Fits, resamples: int) -> pd.DataFrame:
 
 def name_conditions(keys: pd.Series) -> pd.Series:
     """Return the titles of condition keys, for tables that people read."""
-    return keys.map({condition.key: condition.title for condition in CONDITIONS})
+    return keys.map(TITLES)
 
 
 def compute_run_aucs(*fits: Fits) -> pd.DataFrame:

@@ -2,30 +2,40 @@
 
 import pandas as pd
 
-from karyo_lib.conditions import CONDITIONS
+from karyo_lib.conditions import TITLES
 from karyo_lib.dataset.recipe import REAL_ANEUPLOID
 from karyo_lib.evaluate import compare_conditions, compute_metrics_by_group, describe_differences
+from karyo_lib.study.fits import Fits
 from karyo_lib.study.results import Results, headline_condition
 
 
 def compare_networks(results: Results, resamples: int) -> pd.DataFrame:
-    """Compare every network with the headline's, split by patient, on the test images of the first split.
+    """Compare every method with the headline's network, split by patient, on the first split's test part.
 
     Returns
     -------
     pandas.DataFrame
-        ``title, reference_auc, auc, difference, low, high`` (paired bootstrap by patient) and ``mcnemar``,
-        the exact test of their labels.
+        As of :func:`compare_fits`.
     """
-    reference = headline_condition(results)
-    base = results.fits.select(reference, "grouped")
-    titles = {condition.key: condition.title for condition in CONDITIONS}
+    return compare_fits(results.judged, headline_condition(results), resamples)
+
+
+def compare_fits(fits: Fits, reference: str, resamples: int) -> pd.DataFrame:
+    """Compare every condition with one of them, split by patient, on the test images of the first split.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``title, images, reference_auc, auc, difference, low, high`` (paired bootstrap by patient) and
+        ``mcnemar``, the exact test of their labels.
+    """
+    base = fits.select(reference, "grouped")
     rows = []
-    for condition in results.fits.summary["condition"].unique():
+    for condition in fits.summary["condition"].unique():
         if condition == reference:
             continue
         pair = base.merge(
-            results.fits.select(condition, "grouped")[["image_id", "p"]], on="image_id", suffixes=("_a", "_b")
+            fits.select(condition, "grouped")[["image_id", "p"]], on="image_id", suffixes=("_a", "_b")
         )
         table = compare_conditions(
             pair["y_true"],
@@ -37,7 +47,7 @@ def compare_networks(results: Results, resamples: int) -> pd.DataFrame:
         auc = table.loc["roc_auc"]
         rows.append(
             {
-                "title": titles[condition],
+                "title": TITLES[condition],
                 "images": len(pair),
                 "reference_auc": auc["a"],
                 "auc": auc["b"],
@@ -51,17 +61,16 @@ def compare_networks(results: Results, resamples: int) -> pd.DataFrame:
 
 
 def describe_networks(results: Results, comparison: pd.DataFrame) -> str:
-    """Say in words which network differs from the headline's."""
-    titles = {condition.key: condition.title for condition in CONDITIONS}
-    return describe_differences(comparison, baseline=titles[headline_condition(results)])
+    """Say in words which method differs from the headline's network."""
+    return describe_differences(comparison, baseline=TITLES[headline_condition(results)])
 
 
 def metrics_by_source(results: Results) -> pd.DataFrame:
     """Return sensitivity by where abnormal test pages come from, split by patient: real cells apart."""
     source = results.index.set_index("image_id")["source"]
     tables = []
-    for condition in results.fits.summary["condition"].unique():
-        rows = results.fits.select(condition, "grouped")
+    for condition in results.judged.summary["condition"].unique():
+        rows = results.judged.select(condition, "grouped")
         table = compute_metrics_by_group(
             rows["y_true"],
             rows["p"],

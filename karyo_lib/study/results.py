@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from karyo_lib.conditions import CONDITIONS
+from karyo_lib.conditions import CONDITIONS, READER
 from karyo_lib.evaluate import (
     compute_metrics_by_group,
     compute_split_facts,
@@ -32,6 +32,7 @@ from karyo_lib.study.fits import (
     name_conditions,
     resolve_run_weights,
 )
+from karyo_lib.study.reading import beside_networks
 from karyo_lib.thesis import (
     METRIC_TITLES,
     compare_with_matrices,
@@ -50,7 +51,9 @@ class Results:
     Attributes
     ----------
     fits, controls : Fits
-        All conditions under both protocols; the same on labels drawn at random.
+        All networks under both protocols; the same on labels drawn at random.
+    judged : Fits
+        The networks and, split by patient, the reader.
     scores : pandas.DataFrame
         Monte Carlo scores by image.
     index : pandas.DataFrame
@@ -62,6 +65,7 @@ class Results:
 
     fits: Fits
     controls: Fits
+    judged: Fits
     scores: pd.DataFrame
     index: pd.DataFrame
     siblings: pd.DataFrame
@@ -77,13 +81,15 @@ class Results:
 def collect_results(run: Run) -> Results:
     """Read the tables of notebooks 01 to 06; nothing is trained."""
     fits = load_fits(run, "transfer", "finetuned")
+    judged = beside_networks(fits, run.load_table("predictions_reading", made_by="04_transfer"))
     return Results(
         fits=fits,
         controls=load_fits(run, "controls", "finetuned_controls"),
+        judged=judged,
         scores=run.load_table("scores_by_image", made_by="06_mc_dropout"),
         index=load_collection(run).index,
         siblings=run.load_table("siblings", made_by="02_augment"),
-        metrics=measure_test(fits, run.settings.bootstrap),
+        metrics=measure_test(judged, run.settings.bootstrap),
     )
 
 
@@ -94,7 +100,8 @@ def table_5_1(results: Results) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a condition and metric: ``condition, metric, printed, from_matrix, from_matrix_low,
-        from_matrix_high``, then value and 95 % interval under the ``thesis`` and ``grouped`` protocols.
+        from_matrix_high``, then value and 95 % interval under the ``thesis`` and ``grouped`` protocols. Below
+        the thesis's seven conditions stands the reader, which the thesis does not have.
     """
     trained = set(results.fits.summary["condition"])
     rows = []
@@ -117,6 +124,10 @@ def table_5_1(results: Results) -> pd.DataFrame:
                 f"{protocol}_high": ours["high"],
             }
         rows.append(row)
+    for metric, ours in PRINTED.items():
+        found = results.metric(READER.key, "grouped", ours)[["value", "low", "high"]]
+        row = dict(zip(("grouped", "grouped_low", "grouped_high"), found, strict=True))
+        rows.append({"condition": READER.title, "metric": METRIC_TITLES[metric]} | row)
     return pd.DataFrame(rows)
 
 
@@ -225,8 +236,8 @@ def metrics_by_group(results: Results) -> pd.DataFrame:
         return pd.DataFrame({"note": ["The karyograms of this run have no group of abnormality."]})
     group = results.index.set_index("image_id")["group"]
     tables = []
-    for condition in results.fits.summary["condition"].unique():
-        rows = results.fits.select(condition, "grouped")
+    for condition in results.judged.summary["condition"].unique():
+        rows = results.judged.select(condition, "grouped")
         table = compute_metrics_by_group(
             rows["y_true"],
             rows["p"],

@@ -73,7 +73,8 @@ def load_unseen(run: Run, test: pd.DataFrame) -> Unseen:
     if run.source == "own":
         index = load_collection(run).index.set_index("image_id").loc[test["image_id"]].reset_index()
         images = load_images(load_collection(run), index)
-        return Unseen(_halve(index, run.seed), images, "the test part, halved by patient", fresh=False)
+        index["y_true"] = (index["label"] == "abnormal").astype(int)
+        return Unseen(halve(index, run.seed), images, "the test part, halved by patient", fresh=False)
     settings, folder = run.settings, run.path("data", "unseen")
     recipe = AlphaRecipe(
         normal=settings.normal,
@@ -88,7 +89,8 @@ def load_unseen(run: Run, test: pd.DataFrame) -> Unseen:
     else:
         index = _compose_from_rest(run, recipe)
         origin = "composed from cells of patients who are not in the run"
-    return Unseen(_halve(index, run.seed), load_pages(index, folder), origin, fresh=True)
+    index["y_true"] = (index["label"] == "abnormal").astype(int)
+    return Unseen(halve(index, run.seed), load_pages(index, folder), origin, fresh=True)
 
 
 def _compose_from_rest(run: Run, recipe: AlphaRecipe) -> pd.DataFrame:
@@ -112,9 +114,9 @@ def _compose_from_rest(run: Run, recipe: AlphaRecipe) -> pd.DataFrame:
                 raise
 
 
-def _halve(index: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Share patients out to both halves, each label evenly."""
-    table = index.assign(y_true=(index["label"] == "abnormal").astype(int)).reset_index(drop=True)
+def halve(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Share patients (``patient_id``) out to both halves, each label (``y_true``) evenly: adds ``half``."""
+    table = table.reset_index(drop=True)
     rng = np.random.default_rng([seed, 6])
     patients = table.groupby("patient_id")["y_true"].max()
     half = {}

@@ -13,7 +13,7 @@ from karyo_lib.study.confidence_judgement import describe_ceiling
 from karyo_lib.study.confidence_methods import alter_pages
 from karyo_lib.study.confidence_promise import ALPHAS, HONEST, LEAKY
 from karyo_lib.study.confidence_shifts import NO_KARYOGRAMS, Shifts
-from karyo_lib.study.unseen import Unseen, _halve, draw_strangers, make_shifts
+from karyo_lib.study.unseen import Unseen, draw_strangers, halve, make_shifts
 from karyo_lib.uncertainty import choose_threshold, compute_scores
 
 VGG16 = "augmented-vgg16-frozen"
@@ -128,7 +128,8 @@ def make_unseen(rng, n=24) -> Unseen:
         {"image_id": [f"u{i}" for i in range(n)], "patient_id": patients, "iscn": "46,XY",
          "label": np.where(np.arange(n) % 6 < 2, "abnormal", "normal"), "seed": range(n), "source": "drawn"}
     )  # fmt: skip
-    return Unseen(_halve(table, 1), rng.integers(0, 256, (n, 128, 128), dtype=np.uint8), "made", fresh=False)
+    table["y_true"] = (table["label"] == "abnormal").astype(int)
+    return Unseen(halve(table, 1), rng.integers(0, 256, (n, 128, 128), dtype=np.uint8), "made", fresh=False)
 
 
 def test_no_patient_stands_in_both_halves_and_each_half_has_both_labels(rng):

@@ -1,0 +1,95 @@
+"""Figures of notebooks 04 and 06: what the reader read -> displays."""
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from karyo_lib.conditions import READER, TITLES
+from karyo_lib.dataset.images import read_image
+from karyo_lib.displays.classification import ConfusionMatricesDisplay, CountsDisplay, RocDisplay
+from karyo_lib.displays.style import new_grid, style
+from karyo_lib.reading.evidence import PairDisplay, ReadingDisplay
+from karyo_lib.reading.page_reading import Reading
+from karyo_lib.reading.reader import Reader
+from karyo_lib.runs import Run
+from karyo_lib.study.collection import load_collection
+from karyo_lib.study.fits import Fits
+from karyo_lib.study.reading import Readings, beside_networks
+from karyo_lib.study.reading_results import ALL_PAGES, TEST_PAGES, find_examples, group_counts
+
+BESIDE = ("augmented-vgg16-frozen", "augmented-inceptionv3-frozen")  # networks drawn beside the reader
+
+
+def reading_roc(run: Run, readings: Readings, fits: Fits):
+    """Return the ROC of reader and networks on the same test part, and of the reader on all karyograms."""
+    both = beside_networks(fits, readings.predictions(run))
+    trained = [key for key in BESIDE if key in set(fits.summary["condition"])]
+    rows = {TITLES[key]: both.select(key, "grouped") for key in (READER.key, *trained)}
+    table = readings.table
+    panels = {
+        TEST_PAGES: {name: (part["y_true"], part["p"]) for name, part in rows.items()},
+        ALL_PAGES: {
+            name: (table["y_true"], table[column])
+            for name, column in (
+                ("number and structure", "p_abnormal"),
+                ("number alone", "p_count"),
+                ("structure alone", "p_structural"),
+            )
+        },
+    }
+    with style():
+        figure, axes = new_grid(None, 1, 2, height=3.5, width=6.8)
+    for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
+        RocDisplay.from_predictions(curves, ax=ax)
+        ax.set_title(title)
+    return figure
+
+
+def reading_confusion(run: Run, readings: Readings) -> ConfusionMatricesDisplay:
+    """Return the reader's confusion matrices on the test part and on all karyograms, at one half."""
+    test = readings.predictions(run).query("part == 'test' and repeat == 0")
+    parts = {TEST_PAGES: test.rename(columns={"p": "p_abnormal"}), ALL_PAGES: readings.table}
+    return ConfusionMatricesDisplay.from_matrices(
+        {
+            title: confusion_matrix(part["y_true"], part["p_abnormal"] >= 0.5, labels=[0, 1])
+            for title, part in parts.items()
+        }
+    )
+
+
+def group_confusion(readings: Readings) -> CountsDisplay:
+    """Return true group against the group that was read, all karyograms."""
+    return CountsDisplay.from_counts(group_counts(readings), rows="true group", columns="read as")
+
+
+def reading_page(run: Run, readings: Readings, which: str = "found"):
+    """Return a page with boxes and names: an abnormal one that was ``'found'``, or ``'missed'``."""
+    image, reading = _read_again(run, readings, which)
+    if reading is None:
+        return _nothing(f"No abnormal karyogram was {which}.")
+    return ReadingDisplay.from_reading(image, reading)
+
+
+def reading_pair(run: Run, readings: Readings, which: str = "found"):
+    """Return the pair of the same page that differs most, enlarged, with aligned profiles."""
+    _, reading = _read_again(run, readings, which)
+    if reading is None or reading.evidence is None:
+        return _nothing(f"No pair to show: no abnormal karyogram was {which}.")
+    return PairDisplay.from_reading(reading)
+
+
+def _read_again(run: Run, readings: Readings, which: str) -> tuple[np.ndarray | None, Reading | None]:
+    chosen = find_examples(readings).get(which)
+    if chosen is None:
+        return None, None
+    collection = load_collection(run)
+    path = collection.index.set_index("image_id").loc[chosen, "path"]
+    image = read_image(collection.pages / path)
+    return image, Reader.load().read(image)
+
+
+def _nothing(text: str):
+    with style():
+        figure, axes = new_grid(None, 1, 1, height=0.6)
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0, 0.5, text)
+    return figure
