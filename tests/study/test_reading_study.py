@@ -1,0 +1,217 @@
+"""The reader in the study, on readings made by hand: kept, set beside networks, scored, told."""
+
+from types import SimpleNamespace
+
+import joblib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from karyo_lib import study
+from karyo_lib.conditions import READER
+from karyo_lib.dataset.pages import write_page
+from karyo_lib.runs import Run
+from karyo_lib.split import make_splits
+from karyo_lib.study import reading
+from karyo_lib.study.fits import Fits, select_split
+from karyo_lib.study.reading import Readings, beside_networks
+from karyo_lib.study.reading_confidence import _folds
+from karyo_lib.study.reading_results import find_examples, group_counts
+from karyo_lib.uncertainty import IsotonicCalibrator
+
+VGG16 = "augmented-vgg16-frozen"
+FORMULAE = ("46,XX", "46,XY", "47,XY,+21", "45,X", "46,XX,del(5)(p13)")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of 40 pages, 16 of them abnormal, some patients with two; split, but nothing trained."""
+    run = Run.open("smoke", str(tmp_path / "run"))
+    rng = np.random.default_rng(3)
+    formulae = [FORMULAE[i % 5] for i in range(40)]
+    index = pd.DataFrame({"image_id": [f"k{i:02d}" for i in range(40)], "iscn": formulae})
+    index["patient_id"] = [f"P{i if i < 30 else i - 5}" for i in range(40)]
+    index["label"] = np.where(index["iscn"].isin(FORMULAE[:2]), "normal", "abnormal")
+    index["path"], index["source"] = index["image_id"] + ".png", "drawn"
+    index["style"] = np.where(np.arange(40) % 2, "classic", "digital")
+    index["sha256"] = [
+        write_page(run.path("data", "karyograms") / path, rng.integers(0, 255, (100, 100), dtype=np.uint8))
+        for path in index["path"]
+    ]
+    run.save_table(index, "index")
+    run.save_table(pd.DataFrame(columns=["path", "reason"]), "quarantine")
+    copies = index[["image_id"]].assign(parent_id=index["image_id"], copy=0)
+    run.save_table(make_splits(index, copies, seed=1, repeats=1), "splits")
+    return run
+
+
+class Clairvoyant:
+    """Reads every page as 47,XY,+21, with a probability that its brightness gives."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def read(self, image, passes, seed):
+        self.calls += 1
+        p = float(image.mean() / 255)
+        return SimpleNamespace(
+            found=[0] * 46, formula="47,XY,+21", formula_probability=0.9, group="trisomy", p_abnormal=p,
+            p_count=p, p_structural=0.1, evidence=None, refer_reason="",
+            passes=np.full(passes, p, np.float32),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def reader(monkeypatch):
+    reader = Clairvoyant()
+    monkeypatch.setattr(reading, "_reader", lambda: reader)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
+    return reader
+
+
+@pytest.fixture
+def readings(run):
+    """Right but for five pages: k02 (a trisomy) missed, k05 called abnormal, three deletions not seen."""
+    table = run.load_table("index")[["image_id", "patient_id", "source", "style", "iscn"]]
+    table["y_true"] = (~table["iscn"].isin(FORMULAE[:2])).astype(int)
+    truth = [reading._truth(formula) for formula in table["iscn"]]
+    table["group"], table["truth"] = zip(*truth, strict=True)
+    p_count = np.where(table["truth"].isin(FORMULAE[:2]), 0.05, 0.9)
+    p_count[[2, 5]] = 0.1, 0.8
+    p_structural = np.where(table["group"] == "deletion", 0.8, 0.02)
+    p_structural[[4, 9, 14]] = 0.1
+    table["formula"] = table["truth"].mask(table["image_id"] == "k02", "46,XY")
+    table["read_group"] = [reading._truth(formula)[0] for formula in table["formula"]]
+    table.loc[p_structural > 0.5, "read_group"] = "structural"
+    table["p_count"], table["p_structural"] = p_count, p_structural
+    table["p_abnormal"] = 1 - (1 - p_count) * (1 - p_structural)
+    table["refer_reason"] = ["count uncertain" if i in (2, 7) else "" for i in range(40)]
+    table["found"], table["formula_probability"], table["evidence"], table["seconds"] = 46, 0.9, "", 0.5
+    rng = np.random.default_rng(0)
+    passes = np.clip(table["p_abnormal"].to_numpy() + rng.normal(0, 0.1, (8, 40)), 0, 1)
+    return Readings(table, passes.astype(np.float32))
+
+
+@pytest.fixture
+def fits(run):
+    rows = select_split(run.load_table("splits"), "augmented", "grouped", 0)
+    y = (rows["label"] == "abnormal").astype(int)
+    p = np.random.default_rng(1).random(len(y))
+    name = {"condition": VGG16, "protocol": "grouped", "repeat": 0}
+    predictions = rows[["image_id", "parent_id", "patient_id", "part"]].assign(y_true=y, p=p, **name)
+    return Fits(predictions.reset_index(drop=True), pd.DataFrame(), pd.DataFrame([name]))
+
+
+def test_pages_are_read_once_and_again_where_they_changed(run, reader):
+    first = study.read_collection(run)
+    assert reader.calls == 40
+    again = study.read_collection(run)
+    assert reader.calls == 40
+    pd.testing.assert_frame_equal(first.table, again.table)
+    np.testing.assert_array_equal(first.passes, again.passes)
+    index = run.load_table("index")
+    index.loc[3, "sha256"] = write_page(
+        run.path("data", "karyograms") / index["path"][3], np.zeros((100, 100), np.uint8)
+    )
+    run.save_table(index, "index")
+    run.path("data", "readings", "k05.json").write_text("{cut short")
+    changed = study.read_collection(run)
+    assert reader.calls == 42
+    assert changed.table["p_abnormal"][3] == 0
+    loaded = study.load_readings(run)
+    np.testing.assert_allclose(loaded.table["p_abnormal"], changed.table["p_abnormal"])
+    assert (loaded.table["refer_reason"] == "").all()
+
+
+def test_predictions_are_the_same_test_parts_as_the_networks(run, readings, fits):
+    predictions = readings.predictions(run)
+    both = beside_networks(fits, predictions)
+    ours, theirs = both.select(READER.key, "grouped"), both.select(VGG16, "grouped")
+    assert set(ours["image_id"]) == set(theirs["image_id"])
+    assert ours.set_index("image_id")["y_true"].equals(
+        theirs.set_index("image_id")["y_true"][ours["image_id"]]
+    )
+    comparison = study.reading_against_networks(run, readings, fits)
+    assert comparison["images"].tolist() == [len(ours)]
+
+
+def test_metrics_and_formulae_by_hand(run, readings, fits):
+    table = study.reading_metrics(run, readings, fits)
+    everything = table[table["karyograms"] == "all karyograms"].set_index("metric")["value"]
+    assert everything["Sensitivity (recall)"] == pytest.approx(20 / 24)
+    assert everything["Specificity"] == pytest.approx(15 / 16)
+    formulae = study.formula_table(readings).set_index("pages")
+    assert formulae.loc["all", "exact"] == pytest.approx(39 / 40)
+    assert formulae.loc["all", "sensitivity"] == pytest.approx(15 / 16)
+    assert formulae.loc["all", "specificity"] == pytest.approx(23 / 24)
+    assert formulae.loc[["classic", "digital"], "karyograms"].tolist() == [20, 20]
+
+
+def test_groups_are_counted_as_they_were_called(readings):
+    counts = group_counts(readings)
+    assert counts.loc["trisomy"].to_dict()["trisomy"] == 7
+    assert counts.loc["trisomy", "normal"] == 1
+    assert counts.loc["deletion", "structural"] == 5
+    assert counts.loc["deletion", "normal"] == 3
+    assert counts.loc["normal", "number uncertain"] == 1
+    assert counts.to_numpy().sum() == 40
+    display = study.group_confusion(readings)
+    assert display.text_.shape == counts.shape
+    plt.close(display.figure_)
+
+
+def test_the_words_say_what_the_tables_say(run, readings, fits):
+    told = study.describe_reading(run, readings, fits)
+    assert "Sensitivity (recall) 0.83" in told
+    assert "deletion 5 of 8" in told
+    assert "98% [" in told
+    referrals = study.describe_referrals(readings)
+    assert "of 2 of 40 pages" in referrals
+    assert "1 of 5 (0.20" in referrals
+    assert "4 of 38 (0.11" in referrals
+
+
+def test_examples_and_unknown_karyotypes(readings):
+    assert find_examples(readings) == {"found": "k03", "missed": "k02"}
+    assert reading._truth("no formula") == ("unknown", "")
+    assert reading._truth("45,XX,rob(13;14)(q10;q10)") == ("translocation", "45,XX,-14")
+    assert "note" in study.real_cells(readings)
+
+
+def test_real_cells_stand_one_by_one(readings):
+    readings.table.loc[[2, 3], "source"] = "real-aneuploid"
+    cells = study.real_cells(readings)
+    assert cells["exact"].tolist() == ["no", "yes"]
+    assert cells["found"].tolist() == ["no", "yes"]
+
+
+def test_what_is_fitted_never_saw_the_patient(run, readings):
+    table = readings.table
+    tested = np.zeros(40, int)
+    for train, test in _folds(table, run.seed):
+        assert not set(table["patient_id"].iloc[train]) & set(table["patient_id"].iloc[test])
+        tested[test] += 1
+        fitted = IsotonicCalibrator().fit(table["p_abnormal"].iloc[train], table["y_true"].iloc[train])
+        expected = fitted.transform(table["p_abnormal"].iloc[test])
+        before = study.calibrate_readings(run, readings)
+        np.testing.assert_allclose(before["isotonic"].iloc[test], expected)
+    assert (tested == 1).all()
+    scored = study.score_readings(run, readings).scores
+    assert scored["combined"].between(0, 1).all()
+    assert len(scored) == 40
+    display = study.calibration_display(before)
+    assert list(display.displays_) == ["before", "temperature", "isotonic"]
+    plt.close(display.figure_)
+
+
+def test_the_reader_joins_the_methods(run, readings):
+    comparison = study.Comparison(
+        pd.DataFrame(columns=["method", "condition"]),
+        pd.DataFrame(columns=["method", "condition", "answers", "seconds"]),
+        None,
+    )
+    joined = study.add_reader(run, comparison, readings)
+    test = joined.pool("reading", READER.key)
+    assert set(test["image_id"]) == set(readings.predictions(run).query("part == 'test'")["image_id"])
+    assert joined.answers["answers"].tolist() == [8]
