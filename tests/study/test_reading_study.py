@@ -115,7 +115,7 @@ def test_pages_are_read_once_and_again_where_they_changed(run, reader):
         run.path("data", "karyograms") / index["path"][3], np.zeros((100, 100), np.uint8)
     )
     run.save_table(index, "index")
-    run.path("data", "readings", "k05.json").write_text("{cut short")
+    (run.path("data", "readings") / "k05.json").write_text("{cut short")
     changed = study.read_collection(run)
     assert reader.calls == 42
     assert changed.table["p_abnormal"][3] == 0
