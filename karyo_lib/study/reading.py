@@ -116,7 +116,7 @@ def load_readings(run: Run) -> Readings:
     """
     table = run.load_table("readings", made_by="04_transfer")
     texts = [column for column in ("evidence", "refer_reason", "truth", "group") if column in table]
-    table[texts] = table[texts].fillna("")
+    table = table.assign(**{column: table[column].astype(object).fillna("") for column in texts})
     return Readings(table, run.load_array("reading_passes", made_by="04_transfer"))
 
 
