@@ -6,6 +6,7 @@ from karyo_lib.displays.classification import (
     CountsDisplay,
     OperatingPointDisplay,
     RocDisplay,
+    SizeCurvesDisplay,
 )
 from karyo_lib.displays.confidence import ReferralDisplay, RiskCoverageDisplay, ScoreHistogramDisplay
 from karyo_lib.displays.diagrams import FlowChartDisplay, StructureDisplay
@@ -38,6 +39,7 @@ __all__ = [
     "RocDisplay",
     "ScoreHistogramDisplay",
     "SearchDisplay",
+    "SizeCurvesDisplay",
     "StructureDisplay",
     "TrainingCurvesDisplay",
     "style",

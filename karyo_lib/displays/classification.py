@@ -154,6 +154,68 @@ class CountsDisplay:
         return self
 
 
+class SizeCurvesDisplay:
+    """Sensitivity against the size of what is to be seen, a line a series, with intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``size, series, value, low, high``.
+    label : str
+        Of the size axis.
+    reference : (float, str), optional
+        Dashed line and its label: what is found where there is nothing.
+
+    Attributes
+    ----------
+    bars_ : dict of str to ErrorbarContainer
+    ax_, figure_
+    """
+
+    def __init__(self, table: pd.DataFrame, *, label: str, reference: tuple[float, str] | None = None):
+        self.table, self.label, self.reference = table, label, reference
+
+    @classmethod
+    def from_table(
+        cls,
+        table: pd.DataFrame,
+        *,
+        label: str,
+        reference: tuple[float, str] | None = None,
+        ax: Axes | None = None,
+    ) -> "SizeCurvesDisplay":
+        """Draw from a table; parameters as of the class."""
+        return cls(table, label=label, reference=reference).plot(ax=ax)
+
+    @styled
+    def plot(self, *, ax: Axes | None = None) -> "SizeCurvesDisplay":
+        """Draw on ``ax`` or on a new figure."""
+        self.figure_, self.ax_ = new_axes(ax, height=3.6)
+        series = list(dict.fromkeys(self.table["series"]))
+        colours, sizes = assign_colours(series, None), sorted(self.table["size"].unique())
+        self.bars_ = {}
+        for i, name in enumerate(series):
+            part = self.table[self.table["series"] == name].sort_values("size")
+            aside = 1 + 0.03 * (i - (len(series) - 1) / 2)  # so that bars do not hide each other
+            errors = [part["value"] - part["low"], part["high"] - part["value"]]
+            self.bars_[name] = self.ax_.errorbar(
+                part["size"] * aside, part["value"], yerr=np.clip(errors, 0, None), label=name,
+                color=colours[name], linestyle=DASHES[i % len(DASHES)], marker="os^DvP"[i % 6], capsize=2.5,
+                elinewidth=1,
+            )  # fmt: skip
+        if self.reference is not None:
+            self.ax_.axhline(
+                self.reference[0], color=PALETTE["neutral"], linestyle=":", linewidth=1.2,
+                label=self.reference[1],
+            )  # fmt: skip
+        self.ax_.set_xscale("log")
+        self.ax_.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        self.ax_.minorticks_off()
+        self.ax_.set(xlabel=self.label, ylabel="Sensitivity", ylim=(-0.02, 1.02))
+        self.figure_.legend(loc="outside lower center", ncols=3)
+        return self
+
+
 class RocDisplay:
     """ROC curves over each other: train and test (Fig 4.3 ...), or fine-tuned and frozen (Fig 4.16 ...).
 

@@ -142,28 +142,46 @@ def score_cells(reader: Reader, data: LabelledStrips) -> tuple[pd.DataFrame, dic
 def score_comparison(
     reader: Reader, data: LabelledStrips, seed: int = 1, specificity: float = 0.95
 ) -> pd.DataFrame:
-    """Sensitivity to cut-and-joined changes by kind and size, at a pair-wise specificity on the same cells.
+    """Sensitivity to cut-and-joined changes by kind and size, at a pair-wise specificity.
+
+    Parameters
+    ----------
+    reader : Reader
+    data : LabelledStrips
+        Normal cells, at least two, of patients who did not train the reader.
+    seed : int
+        Of the changes.
+    specificity : float
+        Share of normal pairs to be left alone; the threshold for the pairs of one half of the cells is set on
+        the normal pairs of the other half.
 
     Returns
     -------
     pandas.DataFrame
-        ``kind, megabases, pairs, sensitivity, location_error`` (median, as a share of the length, of those
-        seen).
+        ``kind`` (one of `KINDS`, 'any change', or 'normal', whose ``sensitivity`` is the share called
+        changed), ``megabases`` (0 where normal), ``pairs, sensitivity`` with Wilson limits ``low, high``,
+        ``location_error`` (median, as a share of the length, of those seen).
     """
     cells = alter_cells(data, seed)
     names = reader.namer.predict(cells.strips)
     measures = measure_pairs(cells.strips, names, cells.pairs, cells.labels, reader.reference)
     score = reader.scorer.score(measures.features, cells.labels)
-    limit = np.quantile(score[cells.altered == 0], specificity)
-    table = pd.DataFrame(
-        {
-            "kind": cells.kind,
-            "megabases": cells.megabases,
-            "seen": score > limit,
-            "error": np.where(score > limit, np.abs(measures.location - cells.location), np.nan),
-        }
+    half = pd.factorize(cells.cells)[0] % 2
+    normal, seen = cells.altered == 0, np.zeros(len(score), bool)
+    for own in (0, 1):
+        limit = np.quantile(score[normal & (half != own)], specificity)
+        seen[half == own] = score[half == own] > limit
+    error = np.where(seen, np.abs(measures.location - cells.location), np.nan)
+    table = pd.DataFrame({"kind": cells.kind, "megabases": cells.megabases, "seen": seen, "error": error})
+    changed = table[~normal]
+    table = pd.concat([table[normal], changed, changed.assign(kind="any change")])
+    out = (
+        table.groupby(["kind", "megabases"], sort=False)
+        .agg(pairs=("seen", "size"), found=("seen", "sum"), location_error=("error", "median"))
+        .reset_index()
+        .sort_values(["kind", "megabases"], ignore_index=True)
     )
-    groups = table[cells.altered == 1].groupby(["kind", "megabases"])
-    return groups.agg(
-        pairs=("seen", "size"), sensitivity=("seen", "mean"), location_error=("error", "median")
-    ).reset_index()
+    limits = [wilson(k, n) for k, n in zip(out["found"], out["pairs"], strict=True)]
+    low, high = zip(*limits, strict=True)
+    out = out.assign(sensitivity=out["found"] / out["pairs"], low=low, high=high)
+    return out[["kind", "megabases", "pairs", "sensitivity", "low", "high", "location_error"]]

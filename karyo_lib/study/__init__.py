@@ -118,6 +118,7 @@ from karyo_lib.study.reading import (
     load_readings,
     read_collection,
 )
+from karyo_lib.study.reading_changes import changes_display, describe_changes, measure_changes
 from karyo_lib.study.reading_confidence import (
     add_reader,
     calibrate_readings,
@@ -199,6 +200,7 @@ __all__ = [
     "change_examples",
     "change_size_display",
     "change_sizes",
+    "changes_display",
     "chosen_hyperparameters",
     "collect_results",
     "collection_headline",
@@ -216,6 +218,7 @@ __all__ = [
     "count_siblings",
     "count_splits",
     "describe_calibration",
+    "describe_changes",
     "describe_collection",
     "describe_confidence",
     "describe_finetuning",
@@ -257,6 +260,7 @@ __all__ = [
     "luck_table",
     "make_promises",
     "male_karyogram",
+    "measure_changes",
     "measure_luck",
     "measure_realism",
     "measure_shifts",

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from karyo_lib.conditions import READER, TITLES
+from karyo_lib.conditions import READER, get_condition
 from karyo_lib.dataset.images import read_image
 from karyo_lib.displays.classification import ConfusionMatricesDisplay, CountsDisplay, RocDisplay
 from karyo_lib.displays.style import new_grid, style
@@ -23,7 +23,8 @@ def reading_roc(run: Run, readings: Readings, fits: Fits):
     """Return the ROC of reader and networks on the same test part, and of the reader on all karyograms."""
     both = beside_networks(fits, readings.predictions(run))
     trained = [key for key in BESIDE if key in set(fits.summary["condition"])]
-    rows = {TITLES[key]: both.select(key, "grouped") for key in (READER.key, *trained)}
+    rows = {"reader": both.select(READER.key, "grouped")}
+    rows |= {f"{get_condition(key).base} frozen": both.select(key, "grouped") for key in trained}
     table = readings.table
     panels = {
         TEST_PAGES: {name: (part["y_true"], part["p"]) for name, part in rows.items()},
@@ -37,7 +38,7 @@ def reading_roc(run: Run, readings: Readings, fits: Fits):
         },
     }
     with style():
-        figure, axes = new_grid(None, 1, 2, height=3.5, width=6.8)
+        figure, axes = new_grid(None, 1, 2, height=3.7, width=7.4)
     for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
         RocDisplay.from_predictions(curves, ax=ax)
         ax.set_title(title)

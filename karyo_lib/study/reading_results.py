@@ -203,14 +203,14 @@ def describe_against(comparison: pd.DataFrame) -> str:
 def find_examples(readings: Readings) -> dict[str, str]:
     """Choose pages to look at: by title, the first abnormal one found and the first missed, in index order.
 
-    Among those found the first with an abnormal number is taken, where there is one.
+    Among those found the first whose abnormal number is exactly right is taken, where there is one.
     """
     table = readings.table
     abnormal = table[table["y_true"] == 1]
     found = abnormal[abnormal["p_abnormal"] >= 0.5]
-    numerical = found[~found["read_group"].isin(("normal", _STRUCTURE))]
+    exact = found[(found["formula"] == found["truth"]) & ~found["truth"].isin(NORMAL_COUNTS)]
     chosen = {
-        "found": numerical if len(numerical) else found,
+        "found": exact if len(exact) else found,
         "missed": abnormal[abnormal["p_abnormal"] < 0.5],
     }
     return {title: rows["image_id"].iloc[0] for title, rows in chosen.items() if len(rows)}
