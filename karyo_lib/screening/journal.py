@@ -13,7 +13,8 @@ from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.screener import Result
 
 NAME = "journal.jsonl"
-_FORMAT = 1
+_FORMAT = 2
+PICTURES = ("picture", "heat", "detail")  # bytes of a result, kept as text
 
 
 class JournalError(ValueError):
@@ -123,7 +124,7 @@ class Journal:
             told = asdict(result)
             for name in ("probability", "confidence"):
                 told[name] = None if math.isnan(told[name]) else told[name]
-            for name in ("picture", "heat"):
+            for name in PICTURES:
                 told[name] = base64.b64encode(told[name]).decode("ascii")
             offset = self._file.tell()
             self._file.write(json.dumps(told, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
@@ -141,7 +142,7 @@ class Journal:
                 told = json.loads(file.readline())
                 for name in ("probability", "confidence"):
                     told[name] = math.nan if told[name] is None else told[name]
-                for name in ("picture", "heat"):
+                for name in PICTURES:
                     told[name] = base64.b64decode(told[name])
                 yield Result(**told)
 

@@ -14,7 +14,8 @@ from karyo_lib.inference import prepare_forward
 from karyo_lib.models import CUTS, build_model, split_model
 from karyo_lib.sampling import sample_dropout
 from karyo_lib.screening.cases import Page
-from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits, mark_boxes
+from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits
+from karyo_lib.screening.marks import draw_marks, draw_pair
 from karyo_lib.screening.occlusion import compute_occlusion
 from karyo_lib.screening.package import Package, Recipe
 from karyo_lib.weights import WeightsSource
@@ -35,11 +36,13 @@ class Look:
     embedding : ndarray of float32, shape (d,), or None
         Where the page lies among others.
     heat : ndarray of float32, shape (h, w)
-        What it rested on, 0 to 1; over the fitted page for a network, over the page itself for the reader.
+        What it rested on, 0 to 1, over the fitted page; all 0 for the reader, which gives `marks`.
     doubts : tuple of str
         Reasons to refer.
     formula, evidence : str
         Count formula, and the pair that differs most and where (reader only).
+    marks, detail : bytes
+        PNG of names and boxes over the page itself, and of that pair (reader only).
     """
 
     p: float
@@ -49,6 +52,8 @@ class Look:
     doubts: tuple[str, ...] = field(default=())
     formula: str = ""
     evidence: str = ""
+    marks: bytes = b""
+    detail: bytes = b""
 
 
 class Judge(Protocol):
@@ -145,27 +150,21 @@ class ReadingJudge:
 
     def _look(self, page: Page) -> Look:
         reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
-        table, evidence = reading.chromosomes, ""
-        marked = np.zeros(len(table), bool)
+        evidence = ""
         if len(reading.pairs):
             worst = reading.pairs.loc[reading.pairs["score"].idxmax()]
-            marked[[int(worst["first"]), int(worst["second"])]] = True
             evidence = f"most unlike pair: {worst['chromosome']}, at {worst['band']}"
-        if reading.p_count > 0.5 and len(table):
-            counts = table.loc[table["chromosome"] != "", "chromosome"].value_counts()
-            males = counts.get("Y", 0) > 0
-            usual = {"X": 1, "Y": 1} if males else {"X": 2, "Y": 0}
-            odd = [c for c, n in counts.items() if n != usual.get(c, 2)]
-            marked |= table["chromosome"].isin(odd).to_numpy()
         passes = np.asarray(reading.passes, float)
         return Look(
             p=float(passes.mean()) if passes.size else float(reading.p_abnormal),
             passes=passes,
             embedding=None,
-            heat=mark_boxes(page.native.shape, table[marked]),
+            heat=np.zeros((1, 1), np.float32),
             doubts=(reading.refer_reason,) if reading.refer_reason else (),
             formula=reading.formula,
             evidence=evidence,
+            marks=draw_marks(page.native.shape, reading),
+            detail=draw_pair(reading),
         )
 
 

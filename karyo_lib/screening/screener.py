@@ -46,6 +46,8 @@ class Result:
         Of the file; '' where it could not be read.
     picture, heat : bytes
         JPEG of the page, and PNG of what the decision rested on, to be laid over it; may be empty.
+    detail : bytes
+        PNG of the pair of chromosomes that differs most (method reading).
     """
 
     file: str
@@ -61,6 +63,7 @@ class Result:
     sha256: str = ""
     picture: bytes = b""
     heat: bytes = b""
+    detail: bytes = b""
 
 
 class Screener:
@@ -172,7 +175,7 @@ class Screener:
         if reference is not None:
             doubts = (*doubts, *reference.compare(page.measures, look.embedding))
         decision = decide(p, confidence, doubts, self.rule)
-        heat = look.heat if self.judge.native else crop_to_page(look.heat, page.shape)
+        heat = crop_to_page(look.heat, page.shape)
         return Result(
             file=page.name,
             page=page.page,
@@ -186,7 +189,8 @@ class Screener:
             notes="; ".join(page.notes),
             sha256=page.sha256,
             picture=page.picture,
-            heat=encode_heat(heat) if heat.any() else b"",
+            heat=look.marks or (encode_heat(heat) if heat.any() else b""),
+            detail=look.detail,
         )
 
 

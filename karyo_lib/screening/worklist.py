@@ -127,6 +127,7 @@ def _rows(
             "sha256": "" if names.masked else result.sha256,
             "picture": _uri(result.picture, "image/jpeg") if shown else "",
             "heat": _uri(result.heat, "image/png") if shown else "",
+            "detail": _uri(result.detail, "image/png") if shown else "",
         }
 
 

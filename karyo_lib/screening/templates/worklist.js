@@ -66,7 +66,7 @@
     overlay.hidden = !heat;
     var label = "\u201c" + JSON.parse(row.dataset.facts)[0][1] + "\u201d";
     dialog.querySelector(".meaning").textContent = !heat ? "" : {
-      "marks": "Marked: the most unlike pair, and chromosomes of an unusual number.",
+      "marks": "Vermillion: unusual number, or unlike its homologue. Dashed: doubtful.",
       "occlusion": "Coloured: chromosomes that, when covered, take most from " + label + ".",
       "grad-cam": "Coloured: the part of the page that spoke most for " + label + "."
     }[dialog.dataset.heat];
@@ -74,7 +74,14 @@
     var visible = rows.filter(function (other) { return !other.hidden; }).length, place = 1;
     for (var before = row.previousElementSibling; before; before = before.previousElementSibling) place += !before.hidden;
     dialog.querySelector(".where").textContent = place + " of " + visible;
-    if (heat) { slider.value = 55; slider.oninput = function () { heat.style.opacity = slider.value / 100; }; }
+    if (heat) { slider.value = dialog.dataset.heat === "marks" ? 90 : 55; heat.style.opacity = slider.value / 100; slider.oninput = function () { heat.style.opacity = slider.value / 100; }; }
+    var detail = row.querySelector(".detail"), pair = dialog.querySelector(".pair");
+    pair.textContent = "";
+    if (detail) {
+      var shown = detail.cloneNode();
+      shown.hidden = false; shown.loading = "eager"; shown.alt = "The pair that differs most, and its band profiles";
+      pair.appendChild(shown);
+    }
     facts.textContent = "";
     JSON.parse(row.dataset.facts).forEach(function (fact) {
       if (!fact[1]) return;

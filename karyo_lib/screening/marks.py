@@ -1,0 +1,74 @@
+"""What the reader saw, for the worklist: names and boxes to lay over the page, and the pair that differs."""
+
+import io
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from karyo_lib.reading.evidence import ABNORMAL, NORMAL, REFERRED, PairDisplay, find_odd
+from karyo_lib.reading.page_reading import Reading
+
+SIDE = 720  # pixels of the longer side of the marks; the page under them is scaled to fit
+_DASH = 5  # pixels
+_PAIR_COLOURS = 48  # of the picture of the pair
+
+
+def draw_marks(shape: tuple[int, int], reading: Reading) -> bytes:
+    """Return boxes and class names as a PNG of the page's proportions, transparent elsewhere.
+
+    Blue as usual; vermillion where number or likeness speak for abnormal; dashed amber, with a question mark,
+    where the reader doubts.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the page that was read.
+    reading : Reading
+    """
+    scale = SIDE / max(shape)
+    image = Image.new("RGBA", (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=13)
+    for row, odd in zip(reading.chromosomes.itertuples(), find_odd(reading), strict=True):
+        colour = ABNORMAL if odd else REFERRED if row.doubtful else NORMAL
+        box = [round(value * scale) for value in (row.x0, row.y0, row.x1, row.y1)]
+        _frame(draw, box, colour, width=2 if odd or row.doubtful else 1, dashed=row.doubtful)
+        name = (row.chromosome or "not one") + ("?" if row.doubtful else "")
+        middle = (box[0] + box[2]) / 2
+        draw.text((middle, box[1] - 2), name, fill=colour, font=font, anchor="mb")
+    return _png(image)
+
+
+def _frame(draw: ImageDraw.ImageDraw, box: list[int], colour: str, width: int, dashed: bool) -> None:
+    x0, y0, x1, y1 = box
+    for a, b in (((x0, y0), (x1, y0)), ((x0, y1), (x1, y1)), ((x0, y0), (x0, y1)), ((x1, y0), (x1, y1))):
+        long = max(b[0] - a[0], b[1] - a[1])
+        at = np.arange(0, long, 2 * _DASH) if dashed else np.array([0])
+        for start in at:
+            end = min(start + _DASH, long) if dashed else long
+            across = b[0] > a[0]
+            first = (a[0] + start, a[1]) if across else (a[0], a[1] + start)
+            last = (a[0] + end, a[1]) if across else (a[0], a[1] + end)
+            draw.line([first, last], fill=colour, width=width)
+
+
+def draw_pair(reading: Reading) -> bytes:
+    """Return the pair that differs most, enlarged over its aligned profiles, as a PNG; empty without one."""
+    if reading.evidence is None:
+        return b""
+    n = len(reading.evidence.profiles)
+    figure = Figure(figsize=(5.2, 0.7 * n + 2.1), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(n + 1, 1, sharex=True, height_ratios=[0.8] * n + [2.4])
+    PairDisplay.from_reading(reading, axes=axes)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    with Image.open(buffer) as image:
+        return _png(image.convert("RGB").quantize(_PAIR_COLOURS))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
