@@ -9,7 +9,7 @@ mpl.use("Agg")
 
 from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw import draw_karyogram
-from karyo_lib.reading.alter import alter_cells, alter_chromosome
+from karyo_lib.reading.alter import KINDS, alter_cells, alter_chromosome
 from karyo_lib.reading.evidence import PairDisplay, ReadingDisplay
 from karyo_lib.reading.name import Namer, NamingSettings, class_indices
 from karyo_lib.reading.page_reading import summary
@@ -117,7 +117,18 @@ def test_scores_have_their_columns(tiny, drawn, page):
     cells, accuracy = score_cells(tiny, drawn)
     assert len(cells) == 4
     assert 0 <= accuracy["alone"] <= 1
-    assert set(score_comparison(tiny, drawn)["megabases"]) == {5, 10, 20, 40}
+
+
+def test_sensitivity_by_kind_and_size_adds_up(tiny, drawn):
+    changes = score_comparison(tiny, drawn)
+    assert set(changes["kind"]) == {*KINDS, "any change", "normal"}
+    assert set(changes.loc[changes["kind"] != "normal", "megabases"]) == {5, 10, 20, 40}
+    assert changes["sensitivity"].between(changes["low"] - 1e-9, changes["high"] + 1e-9).all()
+    every = changes[changes["kind"] == "any change"].set_index("megabases")["pairs"]
+    by_kind = changes[changes["kind"].isin(KINDS)].groupby("megabases")["pairs"].sum()
+    assert by_kind.equals(every)
+    normal = changes[changes["kind"] == "normal"]
+    assert normal["pairs"].item() == sum(len(set(drawn.names[drawn.cells == c])) for c in set(drawn.cells))
 
 
 @pytest.mark.parametrize("style", ["classic", "digital", "photocopy", "prometaphase"])

@@ -215,3 +215,25 @@ def test_the_reader_joins_the_methods(run, readings):
     test = joined.pool("reading", READER.key)
     assert set(test["image_id"]) == set(readings.predictions(run).query("part == 'test'")["image_id"])
     assert joined.answers["answers"].tolist() == [8]
+
+
+def test_the_words_on_changes_say_what_is_not_seen():
+    table = pd.DataFrame(
+        [
+            ("any change", 5, 100, 0.1, 0.06, 0.17),
+            ("any change", 40, 100, 0.8, 0.71, 0.87),
+            ("deletion", 5, 50, 0.2, 0.11, 0.33),
+            ("deletion", 40, 50, 1.0, 0.93, 1.0),
+            ("inversion", 5, 50, 0.06, 0.02, 0.16),
+            ("inversion", 40, 50, 0.6, 0.46, 0.72),
+            ("normal", 0, 200, 0.05, 0.03, 0.09),
+        ],
+        columns=["kind", "megabases", "pairs", "sensitivity", "low", "high"],
+    ).assign(cells="drawn")
+    told = study.describe_changes(table)
+    assert "5 Mb 10% [6%, 17%]; 40 Mb 80% [71%, 87%]" in told
+    assert "than normal pairs are called changed: inversions of 5 Mb." in told
+    assert "At 5 Mb more are missed than seen" in told
+    display = study.changes_display(table)
+    assert list(display.bars_) == ["any change", "deletion", "inversion"]
+    plt.close(display.figure_)
