@@ -159,6 +159,13 @@ def _warp(shift: np.ndarray) -> np.ndarray:
     return np.abs(shift[:, step:] - shift[:, :-step]).max(1) / step
 
 
+def measure_naming(names: Names, pairs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The features ``naming`` and ``none`` of pairs, shape (p, 2): how unlike their class they look."""
+    log_p = np.minimum(*(names.log_proba[pairs[:, side], labels] for side in (0, 1)))
+    log_none = np.maximum(*(names.log_none[pairs[:, side]] for side in (0, 1)))
+    return np.column_stack([-np.maximum(log_p, -12.0), np.exp(log_none)])
+
+
 @dataclass(frozen=True)
 class PairMeasures:
     """Measured pairs: ``features`` (p, len(FEATURES)), and where each differs most, as a fraction of the
@@ -203,7 +210,6 @@ def measure_pairs(
     peak = np.stack([w.max(1) for w in windows])
     odd = peak.argmax(0)
     difference = np.abs(strips.sizes[first] - strips.sizes[second])
-    log_p = np.stack([names.log_proba[i, labels] for i in (first, second)])
     outline = np.stack(
         [np.sqrt(((widths[i] - reference.widths[labels]) ** 2).mean(1)) for i in (first, second)]
     )
@@ -213,8 +219,7 @@ def measure_pairs(
             difference[:, 1],
             np.maximum(size[0][:, 0], size[1][:, 0]),
             np.maximum(size[0][:, 1], size[1][:, 1]),
-            -np.maximum(log_p.min(0), -12.0),
-            np.exp(np.maximum(names.log_none[first], names.log_none[second])),
+            *measure_naming(names, pairs, labels).T,
             np.sqrt((pair_residual**2).mean(1)),
             _window(pair_residual).max(1),
             _warp(pair_shift),
@@ -308,9 +313,39 @@ def name_bands(labels: np.ndarray, location: np.ndarray, level: int = 550) -> li
     return out
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The homologues of a cell, compared.
+
+    Attributes
+    ----------
+    pairs : pandas.DataFrame
+        ``first, second, chromosome, score, location, band``, one row a pair.
+    evidence : PairEvidence or None
+        The pair with the highest score, profiles aligned to the reference.
+    features : ndarray, shape (p, len(FEATURES))
+    labels : ndarray of int, shape (p,)
+        Class of each pair.
+    """
+
+    pairs: pd.DataFrame
+    evidence: PairEvidence | None
+    features: np.ndarray
+    labels: np.ndarray
+
+    def score_with(self, names: Names, scorer: PairScorer) -> np.ndarray:
+        """Scores of the pairs, shape (p,), had the chromosomes been named otherwise."""
+        features = self.features.copy()
+        columns = [FEATURES.index("naming"), FEATURES.index("none")]
+        features[:, columns] = measure_naming(
+            names, self.pairs[["first", "second"]].to_numpy(int), self.labels
+        )
+        return scorer.score(features, self.labels)
+
+
 def compare_homologues(
     strips: Strips, names: Names, assigned: np.ndarray, reference: ClassReference, scorer: PairScorer
-) -> tuple[pd.DataFrame, PairEvidence | None]:
+) -> Compared:
     """Compare the homologues of a cell, upside-down chromosomes turned.
 
     Parameters
@@ -321,17 +356,11 @@ def compare_homologues(
         Class of each chromosome, a position in `CLASSES`; -1 for what is none.
     reference : ClassReference
     scorer : PairScorer
-
-    Returns
-    -------
-    pairs : pandas.DataFrame
-        ``first, second, chromosome, score, location, band``, one row a pair.
-    evidence : PairEvidence or None
-        The pair with the highest score, profiles aligned to the reference.
     """
     pairs = homologue_pairs(assigned)
     if pairs.empty:
-        return pairs.drop(columns="label").assign(chromosome=[], score=[], location=[], band=[]), None
+        pairs = pairs.drop(columns="label").assign(chromosome=[], score=[], location=[], band=[])
+        return Compared(pairs, None, np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, int))
     turned = names.p_upside_down > 0.5
     images = np.where(turned[:, None, None], strips.images[:, ::-1], strips.images)
     upright = Strips(images, strips.sizes, strips.lengths, strips.centrelines)
@@ -358,4 +387,4 @@ def compare_homologues(
         location=float(worst["location"]),
         band=worst["band"],
     )
-    return pairs.drop(columns="label"), evidence
+    return Compared(pairs.drop(columns="label"), evidence, measures.features, labels)

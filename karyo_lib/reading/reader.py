@@ -168,18 +168,19 @@ class Reader:
             rows = np.flatnonzero(~unlike)
             found, strips, names = found.without(unlike), strips.take(rows), names.take(rows)
         count = self._count(names, found.boxes)
-        pairs, evidence = compare_homologues(strips, names, count.assigned, reference, scorer)
-        p_structural = self._p_structural(pairs)
+        compared = compare_homologues(strips, names, count.assigned, reference, scorer)
+        pairs, p_structural = compared.pairs, self._p_structural(compared.pairs["score"].to_numpy(float))
         p_abnormal = 1 - (1 - count.p_abnormal) * (1 - p_structural)
         table = self._table(found, names, count, pairs)
         sampled = np.zeros(0, np.float32)
         if passes:
             draws = namer.sample(strips, passes, seed)
-            each = (
+            each = [
                 Names(draws.log_proba[t], draws.log_none[t], draws.p_upside_down[t]) for t in range(passes)
-            )
-            p_count = np.array([self._count(n, found.boxes, keep=40).p_abnormal for n in each])
-            sampled = (1 - (1 - p_count) * (1 - p_structural)).astype(np.float32)
+            ]
+            as_counted = np.array([self._count(n, found.boxes, keep=40).p_abnormal for n in each])
+            as_compared = np.array([self._p_structural(compared.score_with(n, scorer)) for n in each])
+            sampled = (1 - (1 - as_counted) * (1 - as_compared)).astype(np.float32)
         group = formula_group(count.formula)
         return Reading(
             chromosomes=table,
@@ -192,7 +193,7 @@ class Reader:
             p_structural=p_structural,
             candidates=count.candidates,
             refer_reason=self._refer(table, names, count),
-            evidence=evidence,
+            evidence=compared.evidence,
             passes=sampled,
             found=found,
         )
@@ -212,12 +213,12 @@ class Reader:
         """Count straightened chromosomes of a cell, with no page around them."""
         return self._count(self._ready()[0].predict(strips), None)
 
-    def _p_structural(self, pairs: pd.DataFrame) -> float:
-        if pairs.empty:
+    def _p_structural(self, scores: np.ndarray) -> float:
+        if scores.size == 0:
             return 0.0
         slope, intercept = self.structural
         # fitted on as many changed as normal cells, used where changes are as rare as the settings say
-        return float(expit(slope * pairs["score"].max() + intercept + logit(self.settings.p_structural)))
+        return float(expit(slope * scores.max() + intercept + logit(self.settings.p_structural)))
 
     def _table(
         self, found: FoundPage, names: Names, count: CountPosterior, pairs: pd.DataFrame

@@ -77,7 +77,7 @@ def formula_table(readings: Readings) -> pd.DataFrame:
 
 def _share(name: str, chosen: pd.Series, right: pd.Series) -> dict[str, float]:
     n, k = int(chosen.sum()), int((chosen & right).sum())
-    low, high = wilson(k, n) if n else (np.nan, np.nan)
+    low, high = (round(limit, 12) for limit in wilson(k, n)) if n else (np.nan, np.nan)  # no 3e-17
     return {name: k / n if n else np.nan, f"{name}_low": low, f"{name}_high": high}
 
 

@@ -10,8 +10,9 @@ mpl.use("Agg")
 from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.reading.alter import KINDS, alter_cells, alter_chromosome
+from karyo_lib.reading.compare import compare_homologues
 from karyo_lib.reading.evidence import PairDisplay, ReadingDisplay
-from karyo_lib.reading.name import Namer, NamingSettings, class_indices
+from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
 from karyo_lib.reading.page_reading import summary
 from karyo_lib.reading.reader import Reader
 from karyo_lib.reading.score import score_cells, score_comparison, score_finding, score_pages, summarise_pages
@@ -117,6 +118,17 @@ def test_scores_have_their_columns(tiny, drawn, page):
     cells, accuracy = score_cells(tiny, drawn)
     assert len(cells) == 4
     assert 0 <= accuracy["alone"] <= 1
+
+
+def test_pairs_are_scored_anew_where_names_change(tiny, drawn):
+    cell = drawn.take(np.flatnonzero(drawn.cells == drawn.cells[0]))
+    names, assigned = tiny.namer.predict(cell.strips), class_indices(cell.names)
+    compared = compare_homologues(cell.strips, names, assigned, tiny.reference, tiny.scorer)
+    assert len(compared.pairs) == len(set(cell.names))
+    again = compared.score_with(names, tiny.scorer)
+    np.testing.assert_allclose(again, compared.pairs["score"], rtol=1e-5)
+    other = Names(names.log_proba[::-1], names.log_none[::-1], names.p_upside_down)
+    assert np.abs(compared.score_with(other, tiny.scorer) - again).max() > 0
 
 
 def test_sensitivity_by_kind_and_size_adds_up(tiny, drawn):
