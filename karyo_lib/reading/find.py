@@ -16,7 +16,7 @@ from karyo_lib.reading.segment import Segmenter
 from karyo_lib.reading.straighten import CHROMOSOME_WIDTH, mask_width
 from karyo_lib.resources import data_file
 
-_EIGHT = np.ones((3, 3))
+_EIGHT, _CROSS = np.ones((3, 3)), ndimage.generate_binary_structure(2, 1)
 #: Width of a chromosome on the usual page, as a share of the root of its area: where the search begins.
 _USUAL_WIDTH = 0.02
 #: The first look is taken at a lower resolution, to see how wide chromosomes are.
@@ -27,7 +27,10 @@ _TOLERANCE = 0.15
 _BODY = 0.5
 #: A core is at least as probable as the second somewhere, as the first everywhere. Between two parts of one
 #: chromosome it hardly ever falls below 0.15, between neighbours that touch it hardly ever rises above 0.1.
-_CORE = 0.15, 0.5
+_CORE = 0.2, 0.5
+#: Objects smaller than this (squared chromosome widths) or thinner (median widths) are pieces of the
+#: neighbour to which the core leads on, if it is anywhere this probable across the border.
+_PIECE_AREA, _PIECE_WIDTH, _PIECE_CORE = 1.5, 0.7, 0.05
 #: Least area of a body and of a core, in squared chromosome widths.
 _LEAST_BODY, _LEAST_CORE = 0.55, 0.06
 #: Most magnification of a page, and most pixels that are worked on; least difference of grey values.
@@ -157,16 +160,37 @@ def part_objects(body: np.ndarray, core: np.ndarray, width: float) -> np.ndarray
     cores, n = ndimage.label(apply_hysteresis_threshold(core, *_CORE), _EIGHT)
     sizes = np.bincount(cores.ravel(), minlength=n + 1)
     cores[(sizes < _LEAST_CORE * width**2)[cores]] = 0
-    return watershed(-core, cores, mask=(body > _BODY) | (cores > 0))
+    objects = watershed(-core, cores, mask=(body > _BODY) | (cores > 0))
+    return _join_pieces(objects, core, width)
+
+
+def _join_pieces(labels: np.ndarray, core: np.ndarray, width: float) -> np.ndarray:
+    """Give pieces that are too small or too thin for a chromosome to the neighbour that they continue."""
+    areas = np.bincount(labels.ravel())
+    widths = _widths(labels)
+    thin = _PIECE_WIDTH * float(np.median(list(widths.values()))) if widths else 0.0
+    pieces = [i for i, own in widths.items() if areas[i] < _PIECE_AREA * width**2 or own < thin]
+    for piece in sorted(pieces, key=lambda i: areas[i]):
+        own = labels == piece
+        beyond = np.where((labels > 0) & ~own, core, 0)
+        way = np.minimum(beyond, ndimage.grey_dilation(np.where(own, core, 0), footprint=_CROSS))
+        at = int(way.argmax())
+        if way.flat[at] >= _PIECE_CORE:
+            labels[own] = labels.flat[at]
+    return labels
+
+
+def _widths(labels: np.ndarray) -> dict[int, float]:
+    return {
+        i: mask_width(labels[where] == i)
+        for i, where in enumerate(ndimage.find_objects(labels), start=1)
+        if where is not None
+    }
 
 
 def _median_width(labels: np.ndarray) -> float:
-    widths = [
-        mask_width(labels[where] == i + 1)
-        for i, where in enumerate(ndimage.find_objects(labels))
-        if where is not None
-    ]
-    return float(np.median(widths)) if widths else float("nan")
+    widths = _widths(labels)
+    return float(np.median(list(widths.values()))) if widths else float("nan")
 
 
 def _look(image: np.ndarray, segmenter: Segmenter) -> tuple[np.ndarray, np.ndarray, float, float]:

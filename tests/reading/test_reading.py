@@ -143,6 +143,14 @@ class TestFind:
         labels = part_objects(body, core, 14.0)
         assert sorted(np.bincount(labels.ravel())[1:]) == pytest.approx([840, 840], abs=15)
 
+    def test_a_broken_core_is_joined_by_its_size(self):
+        body, core = np.zeros((120, 60), np.float32), np.zeros((120, 60), np.float32)
+        body[10:90, 10:24] = body[10:90, 26:40] = 0.9
+        core[14:68, 15:19] = core[14:86, 31:35] = 0.9
+        core[72:86, 15:19], core[68:72, 15:19] = 0.9, 0.1  # a bend at which the network hesitates
+        labels = part_objects(body, core, 14.0)
+        assert sorted(np.unique(labels, return_counts=True)[1][1:]) == [1120, 1120]
+
     def test_a_core_that_is_broken_by_nothing_is_one_object(self):
         body = np.zeros((90, 40), np.float32)
         body[10:80, 12:26] = 0.9
