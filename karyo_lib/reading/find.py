@@ -170,14 +170,17 @@ def _join_pieces(labels: np.ndarray, core: np.ndarray, width: float) -> np.ndarr
     widths = _widths(labels)
     thin = _PIECE_WIDTH * float(np.median(list(widths.values()))) if widths else 0.0
     pieces = [i for i, own in widths.items() if areas[i] < _PIECE_AREA * width**2 or own < thin]
+    root = np.arange(len(areas))
+    slices = ndimage.find_objects(labels)
     for piece in sorted(pieces, key=lambda i: areas[i]):
-        own = labels == piece
-        beyond = np.where((labels > 0) & ~own, core, 0)
-        way = np.minimum(beyond, ndimage.grey_dilation(np.where(own, core, 0), footprint=_CROSS))
+        where = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in slices[piece - 1])
+        near, own = labels[where], labels[where] == piece
+        beyond = np.where((near > 0) & ~own, core[where], 0)
+        way = np.minimum(beyond, ndimage.grey_dilation(np.where(own, core[where], 0), footprint=_CROSS))
         at = int(way.argmax())
-        if way.flat[at] >= _PIECE_CORE:
-            labels[own] = labels.flat[at]
-    return labels
+        if way.flat[at] >= _PIECE_CORE and root[near.flat[at]] != root[piece]:
+            root[root == root[piece]] = root[near.flat[at]]
+    return root[labels]
 
 
 def _widths(labels: np.ndarray) -> dict[int, float]:
