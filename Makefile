@@ -17,7 +17,7 @@ LOCK := uv pip compile pyproject.toml --universal --fork-strategy fewest --pytho
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet
 
 help:  ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(VENV)/.runtime  ## Make the environment in .venv from the locked, hash-pinned requirements
 
@@ -26,6 +26,13 @@ reports: $(VENV)/.runtime  ## Run the seven notebooks into reports/quick (PROFIL
 
 test: $(VENV)/.test  ## Run the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.runtime  ## Measure speed and memory against other ways, into reports/bench
+	@$(BIN)/karyo bench $(ARGS)
+
+bench-aucmedi: | $(BIN)/python  ## Make the environment in which karyo bench runs AUCMEDI
+	@$(PYTHON) -m venv .venv-aucmedi
+	@.venv-aucmedi/bin/python -m pip --disable-pip-version-check install "aucmedi==0.11.*"
 
 lint: $(VENV)/.test  ## Check the style
 	@$(BIN)/ruff check .
@@ -55,4 +62,4 @@ $(VENV)/.test: requirements-test.txt $(VENV)/.runtime
 	@$(PIP) install --require-hashes -r requirements-test.txt
 	@touch $@
 
-.PHONY: help setup reports test lint lab lock clean
+.PHONY: help setup reports bench bench-aucmedi test lint lab lock clean

@@ -18,6 +18,13 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# KARYO_DEVICE: cpu hides graphics cards from every backend, gpu asks for one, auto takes what is there.
+_DEVICE = os.environ.get("KARYO_DEVICE") or "auto"
+if _DEVICE == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# JAX takes three quarters of a card at once otherwise; TensorFlow is told below.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 @contextlib.contextmanager
@@ -49,6 +56,10 @@ with _quiet_start():
         # Take GPU memory as it is needed; it can only be said before the first operation.
         for _gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(_gpu, True)
+
+# KARYO_PRECISION: a Keras policy, mixed_bfloat16 or float32, for all models of the process.
+if os.environ.get("KARYO_PRECISION"):
+    keras.config.set_dtype_policy(os.environ["KARYO_PRECISION"])
 
 __all__ = [
     "backend_facts",
@@ -89,6 +100,11 @@ def device_name() -> str:
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     else:
         names = []
+    if _DEVICE == "gpu" and not names:
+        raise ValueError(
+            f"Expected a graphics card that {engine} can use, for --device gpu. Received none: install "
+            f"{engine} with support for it, or choose --device auto."
+        )
     if names:
         return f"GPU ({', '.join(names)})"
     return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"

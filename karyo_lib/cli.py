@@ -118,6 +118,19 @@ def run(
             help="Do everything again, or go on: notebooks whose inputs are unchanged are kept.",
         ),
     ] = False,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask scheduler, `tcp://host:port`: drawing, fits and search on many machines.",
+        ),
+    ] = "",
+    device: Annotated[
+        str, typer.Option(help="**auto**, **cpu**, or **gpu** (an error if there is none).")
+    ] = "auto",
+    mixed_precision: Annotated[
+        bool, typer.Option("--mixed-precision", help="16-bit arithmetic, for a GPU.")
+    ] = False,
 ) -> None:
     """Run the seven notebooks and write one HTML report each.
 
@@ -137,6 +150,7 @@ def run(
     from karyo_lib.runs import Run
     from karyo_lib.settings import parse_settings
 
+    _choose_machines(scheduler, device, mixed_precision)
     changes = parse_settings(setting or ()) | ({"clean": True} if clean else {})
     opened = Run.open(profile, run_dir=out, seed=seed, data=data, bank=bank, weights=weights, **changes)
     records = run_study(opened, only=only or (), fresh=fresh)
@@ -146,6 +160,20 @@ def run(
     typer.echo(f"{opened.dir / 'index.html'}")
     if bad:
         raise typer.Exit(1)
+
+
+def _choose_machines(scheduler: str, device: str, mixed_precision: bool) -> None:
+    """Say in the environment, which the notebooks inherit, where and how to compute."""
+    if device not in ("auto", "cpu", "gpu"):
+        raise ValueError(f"Expected a device, auto, cpu or gpu. Received {device!r}.")
+    os.environ["KARYO_DEVICE"] = device
+    if mixed_precision:
+        os.environ["KARYO_PRECISION"] = "mixed_bfloat16"
+    if scheduler:
+        from karyo_lib.cluster import SCHEDULER, connect
+
+        connect(scheduler).close()  # before the first notebook starts
+        os.environ[SCHEDULER] = scheduler
 
 
 @app.command()
@@ -198,6 +226,28 @@ def draw(
             page.truth.to_csv(part, index=False)
     height, width = page.image.shape
     typer.echo(f"{output}: {page.formula}, {len(page.truth)} chromosomes, {width} x {height} px")
+
+
+@app.command()
+@_told_plainly
+def bench(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="One row; may be given more than once, the others are kept."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few small images: shows that everything works.")
+    ] = False,
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder; `reports/bench` if not given.")] = "",
+) -> None:
+    """Measure karyo against other ways of doing the same, in turns, and write `reports/bench/`.
+
+    Example: `karyo bench --only condition --only passes`
+    """
+    from karyo_lib.bench.run import run_bench
+
+    table = run_bench(out, quick, only or ())
+    typer.echo(table.drop(columns=["what", "note"]).to_string(index=False, float_format="{:.3g}".format))
 
 
 for _command in SCREENING:

@@ -263,7 +263,8 @@ def _segment(
     weights: WeightsSource, input_shape: tuple[int, int, int], start: str, outputs: tuple[str, ...]
 ) -> Forward:
     """Return the part of a base from one cut to others, ready to run; kept, so that it is built once."""
-    return _build_segment(weights, input_shape, start, outputs, inference_engine())
+    how = (inference_engine(), keras.config.dtype_policy().name)
+    return _build_segment(weights, input_shape, start, outputs, how)
 
 
 @lru_cache(maxsize=4)
@@ -272,7 +273,7 @@ def _build_segment(
     input_shape: tuple[int, int, int],
     start: str,
     outputs: tuple[str, ...],
-    engine: str,  # part of the key
+    how: tuple[str, str],  # engine and precision, part of the key
 ) -> Forward:
     base = load_base(weights, input_shape)
     inlet = base.input if start == INPUT else base.get_layer(start).output

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from karyo_lib.atomic import writing
+from karyo_lib.cluster import on_cluster
 from karyo_lib.fitting import DivergenceError, Examples, TrainSettings
 from karyo_lib.train import get_trainer
 from karyo_lib.weights import WeightsSource
@@ -61,8 +62,8 @@ class SearchSettings:
     points_at_once : int
         Points proposed in one go, which may run in parallel; decides which points are tried.
     jobs : int
-        Processes that run them (joblib); decides only how soon. More than one pays when a trial takes longer
-        than starting a process does.
+        Processes that run them (joblib); decides only how soon, as does a cluster. More than one pays when a
+        trial takes longer than starting a process does.
     seed : int
         Of the proposals.
     """
@@ -293,11 +294,12 @@ def _try_points(
 ) -> Iterator[dict]:
     yield from ({name: done[name] for name in COLUMNS if name != "trial"} for done in taken_over)
     left = points[len(taken_over) :]
-    if jobs == 1 or len(left) < 2:
-        yield from map(partial(_try_point, objective), left)
-    else:
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
-        yield from parallel(joblib.delayed(_try_point)(objective, point) for point in left)
+    with on_cluster() if len(left) > 1 else contextlib.nullcontext(False) as spread:
+        if (jobs > 1 or spread) and len(left) > 1:
+            parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
+            yield from parallel(joblib.delayed(_try_point)(objective, point) for point in left)
+        else:
+            yield from map(partial(_try_point, objective), left)
 
 
 def _try_point(objective: Objective, point: tuple[float, int]) -> dict:

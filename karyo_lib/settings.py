@@ -37,6 +37,7 @@ class Profile:
     batch_size: int = 16
     search_trials: int = 40
     search_epochs: int = 15
+    search_points_at_once: int = 1  # points proposed in one go, for a cluster; decides which are tried
     passes: int = 100  # Monte Carlo dropout
     referral_threshold: float = 80.0  # percent of agreeing votes below which a specialist reads
     repeats: int = 10  # random splits on which the networks are trained

@@ -15,6 +15,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from karyo_lib.atomic import writing
+from karyo_lib.cluster import on_cluster
 from karyo_lib.dataset.images import read_image
 
 
@@ -223,11 +224,13 @@ def make_pages(
     digests = [log.finished(path, key) for (path, _, _), key in zip(jobs, keys, strict=True)]
     missing = [i for i, digest in enumerate(digests) if digest is None]
     work = (joblib.delayed(_make_page)(log.folder / jobs[i][0], jobs[i][2]) for i in missing)
-    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(work)
-    bar = tqdm(done, title, len(jobs), initial=len(jobs) - len(missing), unit="page", disable=not progress)
-    for i, digest in zip(missing, bar, strict=True):
-        log.add(jobs[i][0], keys[i], digest)
-        digests[i] = digest
+    with on_cluster():
+        done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(work)
+        start = len(jobs) - len(missing)
+        bar = tqdm(done, title, len(jobs), initial=start, unit="page", disable=not progress)
+        for i, digest in zip(missing, bar, strict=True):
+            log.add(jobs[i][0], keys[i], digest)
+            digests[i] = digest
     return digests
 
 

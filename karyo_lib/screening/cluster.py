@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from karyo_lib.cluster import connect
 from karyo_lib.screening.cases import CaseFile
 from karyo_lib.screening.package import load_package
 from karyo_lib.screening.screener import Result, Screener
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 CHUNK = 32
 _AHEAD = 3  # chunks waiting per worker
-_CONNECT_SECONDS = 20
 
 
 def screen_on_cluster(
@@ -53,21 +53,7 @@ def screen_on_cluster(
     ValueError
         If Dask is not installed or the scheduler does not answer.
     """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError(
-            "Expected the package distributed for --scheduler. Received an installation without it: "
-            "pip install 'karyo[cluster]', or leave --scheduler out."
-        ) from None
-    try:
-        client = Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ValueError(
-            f"Expected a Dask scheduler at {scheduler!r}. Received no answer ({type(error).__name__}): "
-            "start one with 'dask scheduler', or leave --scheduler out."
-        ) from None
-    with client:
+    with connect(scheduler) as client:
         digest = load_package(model).digest
         files = [replace(file, path=file.path.absolute()) for file in files]
         chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from karyo_lib.cluster import on_cluster
 from karyo_lib.conditions import CONDITIONS, TITLES, Condition, get_condition
 from karyo_lib.evaluate import compare_conditions, compute_metrics
 from karyo_lib.features import FeatureCache, compute_features
@@ -167,7 +169,8 @@ def _fit_all(run: Run, conditions: Sequence[str], protocols: Sequence[str], tabl
             f"Expected conditions among {', '.join(conditions)}. "
             f"Received {run.settings.conditions}: none left to train."
         )
-    splits, images = load_splits(run), load_image_map(run)
+    stamp = run.require("splits", "02_augment").stat().st_mtime_ns
+    splits, images = _load_material(run, stamp)
     jobs = [
         (get_condition(key), protocol, repeat)
         for key in chosen
@@ -175,34 +178,48 @@ def _fit_all(run: Run, conditions: Sequence[str], protocols: Sequence[str], tabl
         for repeat in range(1 if get_condition(key).fine_tuned else run.settings.repeats)
     ]
     _compute_all_features(run, images, splits, {condition for condition, *_ in jobs})
-    predictions, histories, summary = [], [], []
-    for condition, protocol, repeat in tqdm(jobs, "Conditions", unit="fit"):
-        rows = select_split(splits, condition.data, protocol, repeat)
-        fit = fit_condition(
-            condition,
-            images,
-            rows,
-            training_settings(run, condition, repeat),
-            resolve_run_weights(run, condition.base),
-            cache=FeatureCache(),
-            store=fit_store(run, condition.key, protocol, repeat),
-            progress=condition.fine_tuned,
-        )
-        name = dict(zip(RUN_COLUMNS, (condition.key, protocol, repeat), strict=True))
-        known = rows[["image_id", "parent_id", "patient_id"]]
-        predictions.append(fit.predictions.merge(known, on="image_id").assign(**name))
-        histories.append(fit.history.assign(**name))
-        summary.append(
-            name
-            | {
-                "best_epoch": fit.best_epoch,
-                "images": fit.n_images,
-                "seconds": fit.seconds,
-                "feature_seconds": fit.feature_seconds,
-                "purity": fit.purity,
-            }
-        )
+    sources = {condition.base: resolve_run_weights(run, condition.base) for condition, *_ in jobs}
+    with on_cluster():
+        work = (joblib.delayed(_fit_one)(run, stamp, sources[job[0].base], *job) for job in jobs)
+        done = joblib.Parallel(n_jobs=1, return_as="generator")(work)  # one by one unless on a cluster
+        fits = list(tqdm(done, "Conditions", len(jobs), unit="fit"))
+    predictions, histories, summary = ([fit[i] for fit in fits] for i in range(3))
     return _keep(run, predictions, histories, summary, table)
+
+
+@lru_cache(maxsize=1)
+def _load_material(run: Run, stamp: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Return splits and images, kept by a worker for its next fit; `stamp` tells other ones apart."""
+    return load_splits(run), load_image_map(run)
+
+
+def _fit_one(
+    run: Run, stamp: int, weights: WeightsSource, condition: Condition, protocol: str, repeat: int
+) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Train one condition on one split: what a worker does."""
+    splits, images = _load_material(run, stamp)
+    rows = select_split(splits, condition.data, protocol, repeat)
+    fit = fit_condition(
+        condition,
+        images,
+        rows,
+        training_settings(run, condition, repeat),
+        weights,
+        cache=FeatureCache(),
+        store=fit_store(run, condition.key, protocol, repeat),
+        progress=condition.fine_tuned,
+    )
+    name = dict(zip(RUN_COLUMNS, (condition.key, protocol, repeat), strict=True))
+    known = rows[["image_id", "parent_id", "patient_id"]]
+    summary = {
+        "best_epoch": fit.best_epoch,
+        "images": fit.n_images,
+        "seconds": fit.seconds,
+        "feature_seconds": fit.feature_seconds,
+        "purity": fit.purity,
+    }
+    predictions = fit.predictions.merge(known, on="image_id").assign(**name)
+    return predictions, fit.history.assign(**name), name | summary
 
 
 def _keep(run: Run, predictions: list, histories: list, summary: list, table: str) -> Fits:

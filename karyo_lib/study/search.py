@@ -52,7 +52,11 @@ def search_hyperparameters(run: Run) -> Search:
 
     Every trial is kept when it is done, so that a stopped search goes on where it was.
     """
-    settings = SearchSettings(trials=run.settings.search_trials, seed=run.seed)
+    settings = SearchSettings(
+        trials=run.settings.search_trials,
+        points_at_once=run.settings.search_points_at_once,
+        seed=run.seed,
+    )
     splits, images = load_splits(run), load_image_map(run)
     weights = resolve_run_weights(run, BASE)
     tables = []

@@ -89,13 +89,14 @@ def imported(path):
 def test_imports_are_declared():
     """Every package that the library imports is asked for by name, not brought along by another."""
     named = {
+        "IPython": "ipython",
         "PIL": "pillow",
         "cv2": "opencv_python_headless",
         "skimage": "scikit_image",
         "google": "protobuf",
     }
     named |= {"sklearn": "scikit_learn", "skopt": "scikit_optimize", "zmq": "pyzmq", "yaml": "pyyaml"}
-    optional = {"jax", "torch", "openvino", "onnx", "onnxruntime", "dask", "distributed"}
+    optional = {"aucmedi", "jax", "torch", "openvino", "onnx", "onnxruntime", "dask", "distributed"}
     asked = {requirement.name.replace("-", "_") for requirement in wanted()} | optional
     for path in (ROOT / "karyo_lib").rglob("*.py"):
         for module in imported(path):

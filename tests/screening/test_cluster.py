@@ -39,8 +39,9 @@ def test_a_killed_worker_loses_and_doubles_nothing():
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, tmp_path):
     pytest.importorskip("distributed", reason="Dask is not installed")
+    from karyo_lib import cluster as connection
     from karyo_lib.screening import cluster
 
-    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 1)
     with pytest.raises(ValueError, match=r"tcp://127\.0\.0\.1:9.*no answer"):
         next(cluster.screen_on_cluster("tcp://127.0.0.1:9", tmp_path / "m.karyo", [], None))
