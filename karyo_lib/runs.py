@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from karyo_lib.atomic import writing
+from karyo_lib.dataset.bank import BANK_FILES
 from karyo_lib.present import (
     BANNER_KINDS,
     RUN,
@@ -100,6 +101,12 @@ class Run(Shown):
         for name, place in {"data": data, "bank": bank}.items():
             if place and not Path(place).expanduser().is_dir():
                 raise SettingsError(f"Expected {name} to be an existing folder. Received {place!r}.")
+        lacking = [name for name in BANK_FILES if bank and not (Path(bank).expanduser() / name).is_file()]
+        if lacking:
+            raise SettingsError(
+                f"Expected bank to be a folder with {' and '.join(BANK_FILES)}. "
+                f"Received {bank!r} without {' and '.join(lacking)}."
+            )
         if weights not in ("", "random") and not Path(weights).expanduser().exists():
             raise SettingsError(
                 f"Expected weights to be an existing file or folder, or 'random'. Received {weights!r}."

@@ -15,6 +15,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 CHROMOSOME_CLASSES = (*(str(number) for number in range(1, 23)), "X", "Y")
+BANK_FILES = ("chromosomes.zip", "cells.csv")
 CELL_COLUMNS = ("cell", "case", "label", "count_formula", "chromosomes")
 
 _MEMBER = re.compile(r"(?P<cell>[^/\\]+)/(?P<chromosome>[1-9]|1\d|2[0-2]|X|Y)_(?P<copy>[1-9]\d?)\.png")
@@ -79,7 +80,7 @@ class ChromosomeBank:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        for name in ("chromosomes.zip", "cells.csv"):
+        for name in BANK_FILES:
             if not (self.path / name).is_file():
                 raise BankError(
                     f"Expected a chromosome bank: a folder with chromosomes.zip and cells.csv. "
@@ -108,7 +109,7 @@ class ChromosomeBank:
     def digest(self) -> str:
         """SHA-256 over ``chromosomes.zip`` and ``cells.csv``, as hexadecimal text."""
         digest = hashlib.sha256()
-        for name in ("chromosomes.zip", "cells.csv"):
+        for name in BANK_FILES:
             with open(self.path / name, "rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()

@@ -84,7 +84,7 @@ def decide(p: float, confidence: float, doubts: tuple[str, ...], rule: Rule) -> 
             f"{rule.confidence:.0f} % must agree",
         )
     if p >= 0.5:
-        return Decision("abnormal", f"looks abnormal: probability {p:.2f}")
+        return Decision("abnormal", f"looks abnormal: probability {'above 0.99' if p > 0.99 else f'{p:.2f}'}")
     if rule.clear_below is None:
         return Decision("refer", f"looks normal, but this model clears nothing: {rule.basis}")
     if p < rule.clear_below:

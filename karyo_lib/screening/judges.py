@@ -150,8 +150,8 @@ class ReadingJudge:
 
     def _look(self, page: Page) -> Look:
         reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
-        evidence = ""
-        if len(reading.pairs):
+        evidence = f"counted {reading.formula}" if reading.p_count > 0.5 else ""
+        if not evidence and len(reading.pairs):
             worst = reading.pairs.loc[reading.pairs["score"].idxmax()]
             evidence = f"most unlike pair: {worst['chromosome']}, at {worst['band']}"
         passes = np.asarray(reading.passes, float)

@@ -33,6 +33,10 @@ def test_open_makes_the_folders(run):
 
 def test_source_follows_what_is_given(tmp_path):
     assert Run.open("smoke", str(tmp_path / "a"), data=str(tmp_path)).source == "own"
+    with pytest.raises(SettingsError, match=r"without chromosomes\.zip and cells\.csv"):
+        Run.open("smoke", str(tmp_path / "b"), bank=str(tmp_path))
+    for name in ("chromosomes.zip", "cells.csv"):
+        (tmp_path / name).touch()
     assert Run.open("smoke", str(tmp_path / "b"), bank=str(tmp_path)).source == "composed"
 
 
