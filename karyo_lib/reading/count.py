@@ -360,7 +360,7 @@ def count_chromosomes(
         candidates,
         best.formula,
         float(probability[0]),
-        float(probability[~normal].sum()),
+        min(1.0, float(probability[~normal].sum())),  # sums of many shares may round to a little more
         assigned,
         proba,
         missed,

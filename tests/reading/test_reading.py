@@ -182,6 +182,7 @@ class TestCount:
         count = count_chromosomes(_proba(names))
         assert count.formula == formula
         assert count.probability > 0.5
+        assert 0 <= count.p_abnormal <= 1
         assert (count.p_abnormal > 0.5) == (formula not in ("46,XX", "46,XY"))
         assert [CLASSES[k] for k in count.assigned] == names
         assert count.candidates["probability"].sum() == pytest.approx(1)
