@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from karyo_lib.atomic import writing
 from karyo_lib.cluster import on_cluster
 from karyo_lib.dataset.images import read_image
+from karyo_lib.workers import keep_worker
 
 
 def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
@@ -235,6 +236,7 @@ def make_pages(
 
 
 def _make_page(path: Path, make: Callable[[], np.ndarray]) -> str:
+    keep_worker()
     return write_page(path, make())
 
 

@@ -31,6 +31,7 @@ from karyo_lib.runs import Run
 from karyo_lib.study.collection import load_collection
 from karyo_lib.study.copies import load_splits
 from karyo_lib.study.fits import RUN_COLUMNS, Fits, select_split
+from karyo_lib.workers import keep_worker
 
 FOLDER = "readings"
 MOST_PASSES = 20  # each weighs dozens of karyotypes anew; more of them say the same
@@ -144,6 +145,7 @@ def _reader() -> Reader:
 
 
 def _read_page(page: Path, file: Path, key: str, passes: int, seed: int) -> dict:
+    keep_worker()
     began = time.perf_counter()
     reading = _reader().read(read_image(page), passes, seed)
     record = summary(reading) | {
