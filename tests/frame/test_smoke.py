@@ -70,7 +70,7 @@ def test_every_item_of_the_thesis_has_its_place(reports):
 @pytest.mark.parametrize("name", ["01_data", "02_augment", "04_transfer", "06_mc_dropout"])
 def test_controls_leave_their_picture_behind(reports, name):
     text = (reports / f"{name}.html").read_text()
-    tried = text[text.index('id="try-it"') :]
+    tried = text[text.index('id="Try-it"') :]
     assert "With controls in JupyterLab; here as first shown." in tried
     assert f'id="try-it-{name[:2]}"' in tried
     assert text.count("With controls in JupyterLab") == 1, "a progress bar is none"

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from karyo_lib import study
+from karyo_lib.conditions import READER
 from karyo_lib.runs import Run
 from karyo_lib.study.fits import Fits, compute_run_aucs, measure_test
+from karyo_lib.study.reading import beside_networks
 from karyo_lib.study.results import Results, table_5_1
 
 
@@ -64,11 +66,16 @@ def test_run_aucs_and_table_5_1_hold_what_the_predictions_say():
     aucs = compute_run_aucs(fits).set_index("protocol")["value"]
     assert aucs["thesis"] == 1
     assert aucs["grouped"] == pytest.approx(12 / 16)  # 4 x 4 pairs, four of them in the wrong order
-    results = Results(fits, fits, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), measure_test(fits, 50))
+    grouped = fits.predictions.query("protocol == 'grouped'")
+    judged = beside_networks(fits, grouped.assign(condition=READER.key))
+    empty = pd.DataFrame()
+    results = Results(fits, fits, judged, empty, empty, empty, measure_test(judged, 50))
     table = table_5_1(results).set_index(["condition", "metric"])
     rows = table.xs("Recall", level="metric")
     ours = rows.dropna(subset=["grouped"])
-    assert len(ours) == 1
+    assert list(ours.index) == ["VGG16 frozen, augmented data", READER.title]
+    assert ours["grouped"].iloc[1] == pytest.approx(3 / 4)
+    assert ours.iloc[1][["printed", "from_matrix", "thesis"]].isna().all()
     assert ours["printed"].iloc[0] == 0.95
     assert ours["from_matrix"].iloc[0] == pytest.approx(56 / 59)
     assert ours["grouped"].iloc[0] == pytest.approx(3 / 4)
