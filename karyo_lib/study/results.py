@@ -138,13 +138,16 @@ def mean_aucs(results: Results) -> pd.DataFrame:
 
 
 def report_headline(results: Results) -> list[tuple]:
-    """Return the opening numbers of notebook 07: the leak, and the published score."""
+    """Return the opening numbers of notebook 07: the leak, the reader, and the published score."""
     key = headline_condition(results)
     aucs = results.metrics.query("condition == @key and metric == 'roc_auc'").set_index("protocol")
+    reader = results.metric(READER.key, "grouped", "roc_auc")[["value", "low", "high"]]
+    same = f"{READER.title}; test images of the split by patient"
     referrals = count_published_referrals()
     caught = f"{referrals.referred} of {referrals.errors}"
     return [
         *auc_headline(key, aucs),
+        ("test AUC, the reader", *map(float, reader), same),
         ("published errors caught", caught, None, None, "by the thesis's confidence score"),
     ]
 

@@ -9,7 +9,7 @@ from karyo_lib.conditions import READER
 from karyo_lib.runs import Run
 from karyo_lib.study.fits import Fits, compute_run_aucs, measure_test
 from karyo_lib.study.reading import beside_networks
-from karyo_lib.study.results import Results, table_5_1
+from karyo_lib.study.results import Results, report_headline, table_5_1
 
 
 def make_split(protocol: str, parts: dict[str, tuple[str, str, str]]) -> pd.DataFrame:
@@ -70,6 +70,8 @@ def test_run_aucs_and_table_5_1_hold_what_the_predictions_say():
     judged = beside_networks(fits, grouped.assign(condition=READER.key))
     empty = pd.DataFrame()
     results = Results(fits, fits, judged, empty, empty, empty, measure_test(judged, 50))
+    told = {label: value for label, value, *_ in report_headline(results)}
+    assert told["test AUC, the reader"] == pytest.approx(12 / 16)
     table = table_5_1(results).set_index(["condition", "metric"])
     rows = table.xs("Recall", level="metric")
     ours = rows.dropna(subset=["grouped"])
