@@ -72,14 +72,24 @@ __all__ = [
 ]
 
 
-def compile_options() -> dict[str, Any]:
+def compile_options(batches_at_once: int = 1) -> dict[str, Any]:
     """Return the keyword arguments that every ``model.compile`` of karyo passes on.
 
+    Parameters
+    ----------
+    batches_at_once : int
+        Training steps in one call of the engine, on TensorFlow. The results are the same; a small network
+        spends most of its time between calls.
+
+    Notes
+    -----
     XLA is left off on TensorFlow: it recompiles for every batch shape (the last batch of an epoch, every
     batch size of a search), which on a CPU costs far more than these small heads gain. The other backends
     choose for themselves.
     """
-    return {"jit_compile": False} if keras.config.backend() == "tensorflow" else {"jit_compile": "auto"}
+    if keras.config.backend() == "tensorflow":
+        return {"jit_compile": False, "steps_per_execution": batches_at_once}
+    return {"jit_compile": "auto"}
 
 
 def device_name() -> str:

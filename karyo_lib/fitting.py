@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import log_loss, precision_score, recall_score, roc_auc_score
 from tqdm import tqdm
 
 from karyo_lib.atomic import writing
@@ -19,7 +20,10 @@ from karyo_lib.backend import compile_options, keras
 from karyo_lib.models import DROPOUT, INPUT_SHAPE, MOMENTUM, seed_dropout, seed_head
 
 METRICS = ("loss", "auc", "precision", "recall", "accuracy")
-"""Columns of a history; each also with the prefix ``val_``."""
+"""Columns of a history; each also with the prefix ``val_``. Keras computes those of training while weights
+change, its AUC on 200 thresholds; those of validation are exact and belong to the weights after the epoch."""
+_BATCHES_AT_ONCE = 32  # of training, in one call of the engine; a head's batch is shorter than the call
+_VALIDATED_AT_ONCE = 64
 
 
 class DivergenceError(ArithmeticError):
@@ -127,7 +131,7 @@ class Trainer:
                 metrics.Recall(name="recall"),
                 metrics.BinaryAccuracy(name="accuracy"),
             ],
-            **compile_options(),
+            **compile_options(_BATCHES_AT_ONCE),
         )
         model.optimizer.build(model.trainable_variables)
 
@@ -164,13 +168,11 @@ class Trainer:
         """
         began = time.perf_counter()
         self._reset(settings)
-        memory = _EpochMemory(settings, checkpoint)
+        memory = _EpochMemory(settings, validation, checkpoint)
         memory.restore(self.model)
         if memory.epochs_done < settings.epochs and not memory.exhausted:
             self.model.fit(
                 _Batches(train, settings.batch_size, settings.seed, memory.epochs_done),
-                validation_data=(validation.x, validation.y.astype("float32")),
-                validation_batch_size=64,
                 initial_epoch=memory.epochs_done,
                 epochs=settings.epochs,
                 class_weight=_class_weights(train.y) if settings.balanced else None,
@@ -193,6 +195,27 @@ class Trainer:
             variable.assign(np.zeros(variable.shape, variable.dtype))
         self.model.optimizer.learning_rate = settings.learning_rate
         self.model.stop_training = False
+
+
+def compute_validation(model: keras.Model, examples: Examples) -> dict[str, float]:
+    """Return the :data:`METRICS` of a model on examples, dropout off.
+
+    ``model.evaluate`` would do, but sets up a data pipeline for each call, which costs a head more than its
+    training.
+    """
+    chunks = range(0, len(examples.x), _VALIDATED_AT_ONCE)
+    p = np.concatenate([model.predict_on_batch(examples.x[i : i + _VALIDATED_AT_ONCE]) for i in chunks])
+    p, y = p[:, 0].astype(float), examples.y.astype(bool)
+    if not np.isfinite(p).all():
+        return dict.fromkeys(METRICS, float("nan"))
+    called = p > 0.5
+    return {
+        "loss": log_loss(y, np.clip(p, 1e-7, 1 - 1e-7)),  # as Keras clips
+        "auc": roc_auc_score(y, p),
+        "precision": precision_score(y, called, zero_division=0),
+        "recall": recall_score(y, called),
+        "accuracy": float((called == y).mean()),
+    }
 
 
 class _Batches(keras.utils.PyDataset):
@@ -222,9 +245,9 @@ class _Batches(keras.utils.PyDataset):
 class _EpochMemory(keras.callbacks.Callback):
     """Remembers every epoch and the weights of the best; on request on disk, to resume from."""
 
-    def __init__(self, settings: TrainSettings, checkpoint: Path | None):
+    def __init__(self, settings: TrainSettings, validation: Examples, checkpoint: Path | None):
         super().__init__()
-        self._settings, self._checkpoint = settings, checkpoint
+        self._settings, self._validation, self._checkpoint = settings, validation, checkpoint
         self.rows: list[dict[str, float]] = []
         self.best_epoch, self.best_weights = 0, None
 
@@ -246,6 +269,8 @@ class _EpochMemory(keras.callbacks.Callback):
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        told = compute_validation(self.model, self._validation)
+        logs |= {f"val_{name}": value for name, value in told.items()}  # for the callbacks after this one
         row = {"epoch": epoch + 1}
         row |= {f"{prefix}{m}": float(logs[f"{prefix}{m}"]) for prefix in ("", "val_") for m in METRICS}
         row["seconds"] = time.perf_counter() - self._began

@@ -33,6 +33,7 @@ class Profile:
     epochs_last_block: int = 30
     epochs_last_two_blocks: int = 30
     epochs_full: int = 30
+    patience: int = 8  # epochs without a better validation AUC after which a fine-tuning ends
     learning_rate: float = 1e-3
     batch_size: int = 16
     search_trials: int = 40
@@ -47,7 +48,8 @@ class Profile:
     newer_bases: tuple[str, ...] = ()  # further bases that are tried, by their names in Keras
     bootstrap: int = 2000  # resamples behind an interval
     conditions: tuple[str, ...] = ()  # keys of the conditions to train; empty: all seven
-    finetuned_controls: bool = True  # the fine-tuned conditions once more, on labels drawn at random
+    finetuned_controls: bool = False  # the fine-tuned conditions once more, on labels drawn at random
+    finetuned_members: int = 1  # of the ensemble of a fine-tuned condition; each costs a training of its own
     clean: bool = False  # print, arrows and boxes found and painted over before anything is learnt
 
     def __post_init__(self) -> None:
@@ -116,7 +118,6 @@ PROFILES: dict[str, Profile] = {
         shortcut_pages=12,
         largest_input=150,
         bootstrap=200,
-        finetuned_controls=False,
     ),
     # Everything whole except the fine-tuning, which is short.
     "quick": Profile(
@@ -127,7 +128,6 @@ PROFILES: dict[str, Profile] = {
         search_trials=12,
         repeats=1,
         shortcut_pages=60,
-        finetuned_controls=False,
     ),
     # All of it.
     "thesis": Profile(name="thesis", newer_bases=("ResNet50V2", "EfficientNetV2B0", "ConvNeXtTiny")),

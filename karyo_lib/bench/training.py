@@ -37,9 +37,7 @@ class _Training(Job):
     def features(self, count: int) -> np.ndarray:
         cut = get_cut(self.base, self.trainable)
         weights, shape = find_weights(self.base), self.sizes.input_shape
-        return compute_features(
-            self.base, weights, make_pages(count), cut, progress=False, input_shape=shape
-        )
+        return compute_features(self.base, weights, make_pages(count), cut, progress=False, input_shape=shape)
 
     def timed_features(self, count: int) -> tuple[np.ndarray, float]:
         """Return features for `count` images, those of the sample again and again, and the time for all."""

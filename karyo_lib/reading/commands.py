@@ -55,16 +55,17 @@ def score(
 ) -> None:
     """Measure a reader on pages whose truth is known, half of them with a wrong number of chromosomes.
 
-    Drawn pages without `--bank`; pages of real chromosomes with it, and the bank's aneuploid cells one by
-    one.
+    Drawn pages without `--bank`; pages of real chromosomes with it, the bank's aneuploid cells one by one,
+    and the chromosomes of its normal cells as they were cut out, with no page around them.
 
     Example: `karyo reader score --bank chromosomes --reader my_reader -o scores`
     """
     from karyo_lib.atomic import writing
     from karyo_lib.dataset.bank import ChromosomeBank
     from karyo_lib.reading.reader import Reader
-    from karyo_lib.reading.score import score_pages, summarise_pages
-    from karyo_lib.reading.trials import aneuploid_trials, compose_trials, draw_trials
+    from karyo_lib.reading.score import score_cells, score_pages, summarise_pages
+    from karyo_lib.reading.training import strips_of_bank
+    from karyo_lib.reading.trials import aneuploid_trials, compose_trials, draw_trials, normal_cells
 
     chosen, size = Reader.load(reader), (side, side) if side else None
     tables = {}
@@ -74,6 +75,13 @@ def score(
         opened = ChromosomeBank(bank)
         tables["pages"] = score_pages(chosen, compose_trials(opened, pages, seed, size, part=part))
         tables["aneuploid"] = score_pages(chosen, aneuploid_trials(opened, size))
+        cells, named = score_cells(chosen, strips_of_bank(opened, normal_cells(opened, part)["cell"]))
+        tables["cells"] = cells
+        typer.echo(
+            f"{int(cells['n'].sum())} chromosomes of {len(cells)} cells as cut out: {named['alone']:.1%} "
+            f"named right alone, {named['assigned']:.1%} with the cell's counts; no error in "
+            f"{int((cells['right'] == 1).sum())} cells"
+        )
     tables["summary"] = summarise_pages(tables["pages"])
     output.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():

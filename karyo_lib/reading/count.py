@@ -72,6 +72,8 @@ class CountSettings:
         Share of pages with an abnormal number of chromosomes; a diagnostic laboratory's yield is 0.05 to 0.3.
     p_missed : float
         Probability that one chromosome of a page was not found.
+    p_hidden : float
+        The same for each of the two chromosomes that an unparted object may hold.
     false_objects : float
         Expected number of found objects on a page that are no chromosome.
     sharpness : float
@@ -85,6 +87,7 @@ class CountSettings:
 
     p_abnormal: float = 0.15
     p_missed: float = 0.0002
+    p_hidden: float = 0.3
     false_objects: float = 0.2
     sharpness: float = 1.0
     class_share: tuple[float, ...] = field(default=(*([2 / 46] * 22), 1.5 / 46, 0.5 / 46))
@@ -211,16 +214,16 @@ def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
 
 
 def _match(
-    cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float
+    cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Least cost of matching objects (n) to ``slots`` (m class indices); matched slot of each object, -1
-    for none."""
+    """Least cost of matching objects (n) to ``slots`` (m class indices), of which the first missed costs
+    ``missed_cost[0]`` and so on; matched slot of each object, -1 for none."""
     n, m = len(cost), len(slots)
     size = n + m
     full = np.zeros((size, size))
     full[:n, :m] = cost[:, slots]
     full[:n, m:] = none_cost[:, None]
-    full[n:, :m] = missed_cost
+    full[n:, :m] = missed_cost[:m, None]
     rows, columns = linear_sum_assignment(full)
     matched = columns[:n]
     return float(full[rows, columns].sum()), np.where(matched < m, matched, -1)
@@ -280,6 +283,7 @@ def count_chromosomes(
     log_none: np.ndarray | None = None,
     settings: CountSettings | None = None,
     keep: int = 150,
+    unparted: int = 0,
 ) -> CountPosterior:
     """Posterior over count formulae.
 
@@ -292,6 +296,8 @@ def count_chromosomes(
     settings : CountSettings, optional
     keep : int
         Number of complements that are matched exactly.
+    unparted : int
+        Number of objects that look like two chromosomes in one: what they hide is not missing.
 
     Returns
     -------
@@ -317,7 +323,8 @@ def count_chromosomes(
         none = -sharp * np.maximum(np.asarray(log_none, float), -14.0) - np.log(
             settings.false_objects / settings.none_share
         )
-    missed = -np.log(settings.p_missed)
+    missed = np.full(4 * len(CLASSES), -np.log(settings.p_missed))
+    missed[: 2 * unparted] = -np.log(settings.p_hidden)
 
     def weigh(complement: Complement) -> tuple[float, np.ndarray]:
         slots = np.repeat(np.arange(len(CLASSES)), complement.counts)

@@ -8,17 +8,21 @@ import pandas as pd
 
 from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw.compose import compose_karyogram
+from karyo_lib.draw.karyogram import draw_karyogram
 from karyo_lib.draw.page import Page
+from karyo_lib.iscn.catalogue import sample_formulae
 from karyo_lib.reading.boxes import match_boxes
+from karyo_lib.reading.count import CountSettings
 from karyo_lib.reading.find import find_chromosomes
 from karyo_lib.reading.name import NamingSettings
 from karyo_lib.reading.perturb import StripVariety
 from karyo_lib.reading.reader import Reader
+from karyo_lib.reading.score import truth_counts
 from karyo_lib.reading.segment import Segmenter, SegmenterSettings
 from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips, draw_cells, join_cells, strips_of_bank
 from karyo_lib.reading.training_pages import draw_training_page, random_page_style, segmented_pages
-from karyo_lib.reading.trials import normal_cells
+from karyo_lib.reading.trials import NUMERICAL, normal_cells
 
 Progress = Callable[[str], None]
 
@@ -36,6 +40,8 @@ class LearningSettings:
         reader must name what its own finder gives it.
     epochs : int
         Of the naming network.
+    counted : int
+        Pages of validation patients (or drawn ones) on which the settings of counting are chosen.
     seed : int
     """
 
@@ -44,6 +50,7 @@ class LearningSettings:
     clean: int = 200
     found: int = 200
     epochs: int = 13
+    counted: int = 60
     seed: int = 2
 
     def seeded(self, seed: int) -> "LearningSettings":
@@ -101,15 +108,23 @@ def _pages(make: Callable[[np.random.Generator], Page], n: int, seed: int) -> It
     return (make(rng) for _ in range(n))
 
 
-def composer(bank: ChromosomeBank, cells: pd.DataFrame) -> Callable[[np.random.Generator], Page]:
-    """Makes pages of real cells in random styles."""
-    names = cells["cell"].to_numpy()
+def composer(
+    bank: ChromosomeBank, cells: pd.DataFrame, abnormal: float = 0.0
+) -> Callable[[np.random.Generator], Page]:
+    """Makes pages of real cells in random styles; a share of them with an abnormal number of chromosomes."""
+    names, male = cells["cell"].to_numpy(), (cells["count_formula"] == "46,XY").to_numpy()
 
     def compose(rng: np.random.Generator) -> Page:
         height = int(np.exp(rng.uniform(np.log(320), np.log(1000))))
+        cell, formula, donors = str(rng.choice(names)), None, []
+        if rng.random() < abnormal:
+            formula = sample_formulae(1, rng, NUMERICAL)[0]
+            others = [*rng.choice(names[male & (names != cell)], 2, replace=False), rng.choice(names[~male])]
+            donors = [cutout for name in others if name != cell for cutout in bank.cutouts(name)]
         return compose_karyogram(
-            None,
-            bank.cutouts(str(rng.choice(names))),
+            formula,
+            bank.cutouts(cell),
+            donors,
             style=random_page_style(rng),
             seed=int(rng.integers(2**31)),
             size=(int(height * rng.uniform(1.0, 1.35)), height),
@@ -117,6 +132,62 @@ def composer(bank: ChromosomeBank, cells: pd.DataFrame) -> Callable[[np.random.G
         )
 
     return compose
+
+
+def draw_counted_page(rng: np.random.Generator) -> Page:
+    """Draw a page in a random style, half of them with an abnormal number of chromosomes."""
+    height = int(np.exp(rng.uniform(np.log(320), np.log(1000))))
+    normal = "46,XX" if rng.random() < 0.5 else "46,XY"
+    return draw_karyogram(
+        sample_formulae(1, rng, NUMERICAL)[0] if rng.random() < 0.5 else normal,
+        style=random_page_style(rng),
+        seed=int(rng.integers(2**31)),
+        size=(int(height * rng.uniform(1.0, 1.35)), height),
+    )
+
+
+#: Values that are tried for each setting of counting.
+_COUNTING = {
+    "sharpness": (0.4, 0.55, 0.7, 0.85, 1.0),
+    "p_missed": (0.0002, 0.0005, 0.001, 0.002, 0.005),
+    "false_objects": (0.02, 0.05, 0.1, 0.2, 0.4),
+    "p_hidden": (0.05, 0.3, 0.6),
+}
+
+
+def fit_counting(reader: Reader, pages: Iterable[Page], rounds: int = 2) -> CountSettings:
+    """Choose the settings of counting under which the true formulae of pages are most probable.
+
+    Parameters
+    ----------
+    reader : Reader
+        With a trained finder and network.
+    pages : iterable of Page
+        Of nobody who trained the reader; the share of abnormal ones does not matter.
+    rounds : int
+        How often the settings are gone through, one after the other.
+    """
+    read = [(truth_counts(page), *reader.name_page(page.image)) for page in pages]
+    read = [(truth, found, names) for truth, found, _, names in read if len(found)]
+
+    def fit(settings: CountSettings) -> float:
+        tried = Reader(reader.settings, settings)
+        total = 0.0
+        for truth, found, names in read:
+            candidates = tried.count(names, found.boxes, keep=60).candidates.set_index("formula")
+            total += np.log(max(float(candidates["probability"].get(truth, 0.0)), 1e-4))
+        return total
+
+    best = reader.counting
+    known = {best: fit(best)}
+    for _ in range(rounds):
+        for name, values in _COUNTING.items():
+            for value in values:
+                tried = replace(best, **{name: value})
+                if tried not in known:
+                    known[tried] = fit(tried)
+            best = max(known, key=known.get)
+    return best
 
 
 def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print) -> Reader:
@@ -134,7 +205,10 @@ def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print
     validation = draw_cells(max(4, s.clean // 10), s.seed + 1)
     reader = Reader()
     reader.segmenter = segmenter
-    return reader.fit(training, validation, drawn_naming(s), seed=s.seed)
+    reader.fit(training, validation, drawn_naming(s), seed=s.seed)
+    tell(f"counting: {s.counted} drawn pages")
+    reader.counting = fit_counting(reader, _pages(draw_counted_page, s.counted, s.seed))
+    return reader
 
 
 def drawn_naming(settings: LearningSettings) -> NamingSettings:
@@ -180,8 +254,12 @@ def train_on_bank(
     training = join(
         strips_of_bank(bank, chosen), cells_found(_pages(compose, s.found, s.seed), segmenter, "page")
     )
-    validation = strips_of_bank(bank, normal_cells(bank, "val")["cell"].iloc[: max(2, s.clean // 4)])
+    others = normal_cells(bank, "val")
+    validation = strips_of_bank(bank, others["cell"].iloc[: max(2, s.clean // 4)])
     reader = Reader(start.settings, start.counting)
     reader.segmenter = segmenter
     naming = replace(start.namer.settings, epochs=s.epochs, learning_rate=1e-3, variety=StripVariety())
-    return reader.fit(training, validation, naming, start=start, seed=s.seed)
+    reader.fit(training, validation, naming, start=start, seed=s.seed)
+    tell(f"counting: {s.counted} composed pages of validation patients")
+    reader.counting = fit_counting(reader, _pages(composer(bank, others, 0.5), s.counted, s.seed))
+    return reader

@@ -158,16 +158,10 @@ class Reader:
         Reading
         """
         namer, reference, scorer = self._ready()
-        found = find_chromosomes(image, self.segmenter)
+        found, strips, names = self.name_page(image)
         if len(found) == 0:
             return nothing_read(found, passes)
-        strips = straighten_cell(found.cutouts, found.masks)
-        names = namer.predict(strips)
-        unlike = self._unlike(found, names)
-        if unlike.any() and not unlike.all():
-            rows = np.flatnonzero(~unlike)
-            found, strips, names = found.without(unlike), strips.take(rows), names.take(rows)
-        count = self._count(names, found.boxes)
+        count = self.count(names, found.boxes)
         compared = compare_homologues(strips, names, count.assigned, reference, scorer)
         pairs, p_structural = compared.pairs, self._p_structural(compared.pairs["score"].to_numpy(float))
         p_abnormal = 1 - (1 - count.p_abnormal) * (1 - p_structural)
@@ -178,7 +172,7 @@ class Reader:
             each = [
                 Names(draws.log_proba[t], draws.log_none[t], draws.p_upside_down[t]) for t in range(passes)
             ]
-            as_counted = np.array([self._count(n, found.boxes, keep=40).p_abnormal for n in each])
+            as_counted = np.array([self.count(n, found.boxes, keep=40).p_abnormal for n in each])
             as_compared = np.array([self._p_structural(compared.score_with(n, scorer)) for n in each])
             sampled = (1 - (1 - as_counted) * (1 - as_compared)).astype(np.float32)
         group = formula_group(count.formula)
@@ -198,20 +192,39 @@ class Reader:
             found=found,
         )
 
+    def name_page(self, image: np.ndarray) -> tuple[FoundPage, Strips, Names]:
+        """Find and name the chromosomes of a page, each on its own: what counting starts from."""
+        found = find_chromosomes(image, self.segmenter)
+        strips = straighten_cell(found.cutouts, found.masks)
+        names = self._ready()[0].predict(strips)
+        unlike = self._unlike(found, names)
+        if unlike.any() and not unlike.all():
+            rows = np.flatnonzero(~unlike)
+            found, strips, names = found.without(unlike), strips.take(rows), names.take(rows)
+        return found, strips, names
+
     def _unlike(self, found: FoundPage, names: Names) -> np.ndarray:
         """Which objects are print or dirt for sure; large ones may be chromosomes that were not parted."""
-        small = found.boxes["area"].to_numpy() < 0.6 * found.boxes["area"].median()
-        return small & (names.log_none > np.log(self.settings.certainly_none))
+        return self._small(found.boxes) & (names.log_none > np.log(self.settings.certainly_none))
 
-    def _count(self, names: Names, boxes: pd.DataFrame | None, keep: int = 150) -> CountPosterior:
+    def count(self, names: Names, boxes: pd.DataFrame | None, keep: int = 150) -> CountPosterior:
         log_proba = names.log_proba.astype(float)
         if boxes is not None and self.settings.position_weight:
             log_proba = log_proba + self.settings.position_weight * position_evidence(boxes, names.log_proba)
-        return count_chromosomes(log_proba, names.log_none, self.counting, keep)
+        unparted = 0 if boxes is None else int(self._unparted(boxes, names).sum())
+        return count_chromosomes(log_proba, names.log_none, self.counting, keep, unparted)
+
+    def _unparted(self, boxes: pd.DataFrame, names: Names) -> np.ndarray:
+        """Which objects may be two chromosomes or more: no single chromosome, and not small."""
+        return (names.log_none > np.log(0.5)) & ~self._small(boxes)
+
+    @staticmethod
+    def _small(boxes: pd.DataFrame) -> np.ndarray:
+        return boxes["area"].to_numpy() < 0.6 * boxes["area"].median()
 
     def count_cell(self, strips: Strips) -> CountPosterior:
         """Count straightened chromosomes of a cell, with no page around them."""
-        return self._count(self._ready()[0].predict(strips), None)
+        return self.count(self._ready()[0].predict(strips), None)
 
     def _p_structural(self, scores: np.ndarray) -> float:
         if scores.size == 0:

@@ -38,12 +38,9 @@ MEMBER_SEED = 1000  # apart: the seeds of repeats follow each other
 
 
 def count_members(run: Run, condition: str) -> int:
-    """Return how many members the ensemble of a condition has in this run; 1 is none.
-
-    Fine-tuned members cost a training of the base each and are left to the profile ``thesis``.
-    """
+    """Return how many members the ensemble of a condition has in this run; 1 is none."""
     if get_condition(condition).fine_tuned:
-        return 3 if run.settings.name == "thesis" else 1
+        return run.settings.finetuned_members
     return 2 if run.settings.name == "smoke" else 5
 
 

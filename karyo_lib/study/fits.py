@@ -111,6 +111,8 @@ def training_settings(run: Run, condition: Condition, repeat: int = 0) -> TrainS
         learning_rate=run.settings.learning_rate,
         batch_size=run.settings.batch_size,
         seed=run.seed + repeat,
+        # a head on cached features trains in a second: all epochs, as the thesis did
+        patience=run.settings.patience if condition.fine_tuned else None,
     )
 
 

@@ -1,6 +1,7 @@
 """A cluster of two processes: the same results as here, a killed worker, an address that does not answer."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -66,15 +67,20 @@ def test_a_search_on_workers_tries_the_same_points(here_and_there):
 
 def test_fits_by_workers_are_the_same(here_and_there, tmp_path, monkeypatch):
     monkeypatch.setenv("KARYO_CACHE", str(tmp_path / "cache"))
-    sizes = {"normal": 10, "abnormal": 10, "augmented_normal": 12, "augmented_abnormal": 12, "repeats": 2}
+    sizes = {"normal": 10, "abnormal": 10, "augmented_normal": 12, "augmented_abnormal": 12, "repeats": 1}
+
+    def open_run(place):
+        folder = str(tmp_path / place)
+        return Run.open("smoke", run_dir=folder, weights="random", epochs_head=1, image_size=150, **sizes)
+
+    first = open_run("here")
+    prepare_collection(first)
+    prepare_copies(first)
+    prepare_splits(first)
+    shutil.copytree(first.dir, tmp_path / "there")
 
     def fit(place):
-        folder = str(tmp_path / place)
-        run = Run.open("smoke", run_dir=folder, weights="random", epochs_head=1, image_size=150, **sizes)
-        prepare_collection(run)
-        prepare_copies(run)
-        prepare_splits(run)
-        return fit_conditions(run, ["augmented-vgg16-frozen"]).predictions
+        return fit_conditions(open_run(place), ["augmented-vgg16-frozen"]).predictions
 
     here, there = here_and_there(fit)
     assert len(here) == len(there) > 0

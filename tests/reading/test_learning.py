@@ -90,10 +90,10 @@ def test_a_bank_trains_and_measures_a_reader(bank_dir, tmp_path):
     pages = list(compose_trials(bank, 2, styles=("digital",), size=(300, 240), part="val"))
     assert [len(p.truth) == 46 for p in pages] == [True, False]
     assert len(next(aneuploid_trials(bank, (300, 240))).truth) != 46
-    few = LearningSettings(finder_pages=2, finder_steps=1, clean=3, found=2, epochs=1)
+    few = LearningSettings(finder_pages=2, finder_steps=1, clean=3, found=2, epochs=1, counted=2)
     said = []
     train_on_bank(bank, few, tell=said.append).save(tmp_path)
-    assert len(said) == 2
+    assert len(said) == 3
     assert {f.name for f in tmp_path.iterdir()} == set(READER_FILES)
     assert Reader.load(tmp_path).read(pages[0].image).formula
 

@@ -223,6 +223,16 @@ class TestCount:
         count = count_chromosomes(_proba([c for c in _cell("XX") if c != "4"] + ["4"]), settings=sceptical)
         assert (count.formula, count.missed) == ("46,XX", ("4",))
 
+    def test_what_an_unparted_object_hides_is_not_missing(self):
+        names = _cell("XX")
+        hidden = [names.pop(names.index(name)) for name in ("4", "5")]
+        log_p = np.vstack([_proba(names), np.full(len(CLASSES), np.log(0.01 / len(CLASSES)))])
+        none = np.array([np.log(0.001)] * 44 + [np.log(0.99)])
+        count = count_chromosomes(log_p, none, unparted=1)
+        assert (count.formula, list(count.missed)) == ("46,XX", hidden)
+        assert count.p_abnormal < 0.1
+        assert count_chromosomes(log_p, none).p_abnormal > 0.1
+
     def test_a_rarer_gain_needs_more_evidence(self):
         log_p = _proba([*_cell("XX"), "21"])
         log_p[-1] = np.log(1e-3)
