@@ -122,12 +122,13 @@ PROFILES: dict[str, Profile] = {
     # Everything whole except the fine-tuning, which is short.
     "quick": Profile(
         name="quick",
-        epochs_last_block=4,
+        epochs_last_block=3,
         epochs_last_two_blocks=2,
         epochs_full=2,
-        search_trials=12,
+        search_trials=10,
         repeats=1,
-        shortcut_pages=60,
+        shortcut_pages=40,
+        largest_input=300,
     ),
     # All of it.
     "thesis": Profile(name="thesis", newer_bases=("ResNet50V2", "EfficientNetV2B0", "ConvNeXtTiny")),
