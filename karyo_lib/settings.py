@@ -49,6 +49,8 @@ class Profile:
     bootstrap: int = 2000  # resamples behind an interval
     conditions: tuple[str, ...] = ()  # keys of the conditions to train; empty: all seven
     finetuned_controls: bool = False  # the fine-tuned conditions once more, on labels drawn at random
+    members: int = 5  # of the ensemble of a condition with a frozen base
+    altered_copies: int = 4  # of an image, in test-time augmentation
     finetuned_members: int = 1  # of the ensemble of a fine-tuned condition; each costs a training of its own
     clean: bool = False  # print, arrows and boxes found and painted over before anything is learnt
 
@@ -118,6 +120,8 @@ PROFILES: dict[str, Profile] = {
         shortcut_pages=12,
         largest_input=150,
         bootstrap=200,
+        members=2,
+        altered_copies=2,
     ),
     # Everything whole except the fine-tuning, which is short.
     "quick": Profile(
@@ -129,6 +133,7 @@ PROFILES: dict[str, Profile] = {
         repeats=1,
         shortcut_pages=40,
         largest_input=300,
+        altered_copies=2,
     ),
     # All of it.
     "thesis": Profile(name="thesis", newer_bases=("ResNet50V2", "EfficientNetV2B0", "ConvNeXtTiny")),

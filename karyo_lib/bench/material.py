@@ -55,7 +55,7 @@ class Sizes:
 
 QUICK = Sizes(
     images=24, train=16, validation=8, sample=16, test=8, epochs=2, passes=4, trials=3, search_epochs=1,
-    trials_measured=2, pages=8, growth=(20, 40), repeats=1, input_shape=(64, 64, 3),
+    trials_measured=2, pages=8, growth=(20, 40), repeats=1, input_shape=(80, 80, 3),
 )  # fmt: skip
 """Shows that everything works, in a minute or so; its ratios say nothing."""
 

@@ -41,12 +41,7 @@ def count_members(run: Run, condition: str) -> int:
     """Return how many members the ensemble of a condition has in this run; 1 is none."""
     if get_condition(condition).fine_tuned:
         return run.settings.finetuned_members
-    return 2 if run.settings.name == "smoke" else 5
-
-
-def count_draws(run: Run) -> int:
-    """Return how many altered copies of an image test-time augmentation looks at."""
-    return 2 if run.settings.name == "smoke" else 4
+    return run.settings.members
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +86,9 @@ class Panel:
         if method == "bases":
             return np.concatenate([self.sample("ensemble", key, pages) for key in self.pair])
         if method == "augmentation":
-            variants = [alter_pages(pages, draw, self.run.seed) for draw in range(count_draws(self.run))]
+            variants = [
+                alter_pages(pages, draw, self.run.seed) for draw in range(self.run.settings.altered_copies)
+            ]
             model = self.members[condition][0].model
             return np.stack([_predict(model, self.features(condition, some)) for some in (pages, *variants)])
         features = self.features(condition, pages)

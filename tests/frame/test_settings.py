@@ -21,7 +21,8 @@ def test_quick_shortens_only_fine_tuning_search_and_repeats():
     changed = {name for name in quick if quick[name] != thesis[name]}
     assert changed == {
         "name", "epochs_last_block", "epochs_last_two_blocks", "epochs_full", "search_trials", "repeats",
-            "shortcut_pages", "newer_bases", "largest_input",
+        "shortcut_pages", "newer_bases", "largest_input",
+        "altered_copies",
     }  # fmt: skip
     assert all(quick[name] < thesis[name] for name in changed - {"name"})
 
