@@ -136,7 +136,7 @@ def run(
 
     Examples:
 
-    * `karyo run` : drawn karyograms, about 25 minutes on 2 cores
+    * `karyo run` : drawn karyograms, about 17 minutes on 2 cores
 
     * `karyo run --profile smoke --out reports/look` : does it work here?
 

@@ -193,6 +193,23 @@ def test_patience_stops_early_and_keeps_the_best(fit, quick):
     assert len(result.history) == result.best_epoch + 3
 
 
+def test_validation_is_what_keras_evaluates(as_miniature, quick):
+    rng = np.random.default_rng(1)
+    examples = Examples(rng.normal(size=(70, 1, 1, 24)).astype("float32"), np.arange(70) % 3 // 2)
+    _, tail = split_model(
+        build_model("VGG16", as_miniature, input_shape=SHAPE, seed=quick.seed), "block5_pool"
+    )
+    trainer = Trainer(tail)
+    trainer.fit(examples, examples, quick)
+    told = fitting.compute_validation(trainer.model, examples)
+    keras_told = trainer.model.evaluate(examples.x, examples.y, verbose=0, return_dict=True)
+    assert set(told) == set(keras_told) == set(fitting.METRICS)
+    for name in fitting.METRICS:  # Keras's AUC takes 200 thresholds
+        assert told[name] == pytest.approx(keras_told[name], abs=0.02 if name == "auc" else 1e-5)
+    broken = Examples(np.full_like(examples.x, np.nan), examples.y)
+    assert np.isnan(list(fitting.compute_validation(trainer.model, broken).values())).all()
+
+
 def test_balanced_classes_weigh_the_same(as_miniature, quick):
     assert fitting._class_weights(np.array([0, 0, 0, 1])) == {0: 4 / 6, 1: 2.0}
     rng = np.random.default_rng(0)
