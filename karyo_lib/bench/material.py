@@ -47,7 +47,7 @@ class Sizes:
     trials: int = 40
     search_epochs: int = 15
     trials_measured: int = 8
-    pages: int = 96
+    pages: int = 48
     growth: tuple[int, ...] = (100, 1_000, 10_000)
     repeats: int = 3
     input_shape: tuple[int, int, int] = INPUT_SHAPE

@@ -16,9 +16,9 @@ from karyo_lib.dataset.index import INDEX_COLUMNS
 from karyo_lib.dataset.pages import make_pages, source_digest
 from karyo_lib.draw import STYLES, compose_karyogram, draw_karyogram
 from karyo_lib.iscn import GROUPS, parse_karyotype, sample_formulae
+from karyo_lib.iscn.catalogue import NUMERICAL
 
 RECIPE_COLUMNS = (*INDEX_COLUMNS, "style", "group", "seed")
-NUMERICAL = ("trisomy", "monosomy", "sex-chromosome", "polyploidy")
 NORMAL_FORMULAE = ("46,XX", "46,XY")
 G_BANDED = tuple(
     name for name, style in STYLES.items() if style.look.stain == "G" and not style.artefacts.negative

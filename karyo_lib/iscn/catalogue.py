@@ -23,6 +23,8 @@ CHROMOSOME_1_PIXELS = {"150": 24.5, "416": 68.0, "native": 170.0}
 """Length of chromosome 1, in pixels, on a drawn page of 150 x 150, 416 x 416, and a style's own size (about
 1200 x 950): the mean over the lab styles of `karyo_lib.draw`."""
 
+#: Groups whose formulae change the number of chromosomes.
+NUMERICAL = ("trisomy", "monosomy", "sex-chromosome", "polyploidy")
 GIVEN_COLUMNS = (
     "formula",
     "name",
@@ -125,6 +127,20 @@ def sample_formulae(
     male = rng.random(n) < 0.5
     formulae = catalogue["formula"].to_numpy()
     return [_single_cell(formulae[row], make_male) for row, make_male in zip(rows, male, strict=True)]
+
+
+def formula_frequencies(groups: Collection[str]) -> list[tuple[str, float]]:
+    """Formulae of single cells of some groups and their relative frequency, for women and for men.
+
+    Of a mosaic the abnormal line counts; where either sex can have a change, each has half of the frequency.
+    """
+    catalogue = _read()
+    chosen = catalogue[catalogue["group"].isin(set(groups))]
+    return [
+        (_single_cell(formula, male), frequency / 2)
+        for formula, frequency in zip(chosen["formula"], chosen["relative_frequency"], strict=True)
+        for male in (False, True)
+    ]
 
 
 def write_catalogue() -> Path:

@@ -5,15 +5,11 @@ chromosome and a chromosome may have been missed. A candidate's probability weig
 prior:
 gains and losses cost what their prevalence says.
 
-The relative frequencies below are orders of magnitude for constitutional findings: newborn surveys (Nielsen
-and
-Wohlert 1991; Jacobs 1992: XXY, XYY about 1 in 1000 males, XXX 1 in 1000 females, trisomy 21 about 1 in 700
-to 800, trisomy 18
-and 13 about 1 in 6000 and 1 in 12000, monosomy X 1 in 2000 to 2500 females), raised where prenatal and
-haematological samples hold what newborns do not (rare trisomies, monosomies, polyploidy).
+These stand in the catalogue of `karyo_lib.iscn`: newborn surveys for constitutional changes, incidences of
+tumours for acquired ones. Whatever is not in it has a small share.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,36 +19,16 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln, logsumexp
 
+from karyo_lib.iscn import parse_karyotype
+from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
 from karyo_lib.reading.strips import CLASSES
 
 AUTOSOMES = CLASSES[:22]
-#: Relative frequency of gains of one autosome; the rest share `OTHER_TRISOMY`.
-TRISOMY = {
-    "21": 1400.0,
-    "18": 170.0,
-    "13": 80.0,
-    "8": 40.0,
-    "9": 15.0,
-    "16": 15.0,
-    "22": 15.0,
-    "12": 15.0,
-    "7": 10.0,
-}
-OTHER_TRISOMY = 20.0
-MONOSOMY = {"7": 40.0, "21": 15.0, "5": 15.0}
-OTHER_MONOSOMY = 12.0
-SEX = {
-    "X": 220.0,
-    "XXX": 500.0,
-    "XXY": 500.0,
-    "XYY": 500.0,
-    "XXYY": 20.0,
-    "XXXY": 10.0,
-    "XXXX": 4.0,
-    "XXXXY": 4.0,
-    "Y": 0.1,
-}
-POLYPLOIDY = {"XXX": 40.0, "XXY": 50.0, "XYY": 3.0, "XXXX": 10.0, "XXYY": 10.0}
+#: Frequency, per 100 000 as in the catalogue, of a gain or loss of one autosome beside what is known of it,
+#: and of an uncommon set of sex chromosomes.
+RARE_CHANGE, RARE_SEX = 1.0, 0.02
+SEXES = ("X", "Y", "XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY", "XYYY", "XXXXX", "XXXXY", "XXXYY")
+PLOIDIES = ("XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY")
 #: A second, independent change beside a first one.
 SECOND_CHANGE = 0.004
 #: Share of abnormal pages with one given set of three changes, and the factor of each further change. There
@@ -70,8 +46,11 @@ class CountSettings:
     ----------
     p_abnormal : float
         Share of pages with an abnormal number of chromosomes; a diagnostic laboratory's yield is 0.05 to 0.3.
-    p_missed : float
-        Probability that one chromosome of a page was not found.
+    p_missed, p_missed_poor : float
+        Probability that one chromosome was not found, on most pages and on poor ones: chromosomes are missed
+        together, where a page is crowded or pale, and a single one that is missing is likely to be lost.
+    poor_pages : float
+        Share of poor pages.
     p_hidden : float
         The same for each of the two chromosomes that an unparted object may hold.
     false_objects : float
@@ -87,6 +66,8 @@ class CountSettings:
 
     p_abnormal: float = 0.15
     p_missed: float = 0.0002
+    p_missed_poor: float = 0.08
+    poor_pages: float = 0.05
     p_hidden: float = 0.3
     false_objects: float = 0.2
     sharpness: float = 1.0
@@ -173,60 +154,90 @@ def _counts(sex: str, changes: tuple[tuple[str, int], ...] = (), ploidy: int = 2
     return tuple(counts[name] for name in CLASSES)
 
 
-def _complement(prior: float, *args) -> Complement:
-    counts = _counts(*args)
-    return Complement(format_counts(counts), counts, prior)
+@cache
+def _known_frequencies() -> dict[tuple[int, ...], float]:
+    """Frequency of each complement that the catalogue has."""
+    known: dict[tuple[int, ...], float] = defaultdict(float)
+    for formula, frequency in formula_frequencies(NUMERICAL):
+        counts = parse_karyotype(formula).counts
+        known[tuple(counts[name] for name in CLASSES)] += frequency
+    return dict(known)
 
 
-def _weighted_complements() -> Iterator[Complement]:
-    single = [((n, 1), TRISOMY.get(n, OTHER_TRISOMY)) for n in AUTOSOMES]
-    single += [((n, -1), MONOSOMY.get(n, OTHER_MONOSOMY)) for n in AUTOSOMES]
-    total = sum(w for _, w in single) + sum(SEX.values()) + sum(POLYPLOIDY.values())
+def _weigh_complements() -> dict[tuple[int, ...], float]:
+    """Relative frequency of every abnormal complement that is considered."""
+    known = _known_frequencies()
+    total = sum(known.values())
+    weights = defaultdict(float, known)
+    single = [
+        ((name, change), sum(known.get(_counts(sex, ((name, change),)), 0.0) for sex in ("XX", "XY")))
+        for change in (1, -1)
+        for name in AUTOSOMES
+    ]
+    single = [(change, weight + RARE_CHANGE) for change, weight in single]
     for sex in ("XX", "XY"):
-        for change, weight in single:
-            yield _complement(weight / total / 2, sex, (change,))
+        for change, _ in single:
+            weights[_counts(sex, (change,))] += RARE_CHANGE / 2
         for i, (first, weight) in enumerate(single):
             for second, other in single[i:]:
                 if first[0] != second[0] or first[1] == second[1]:
-                    prior = SECOND_CHANGE * (weight / total) * (other / total + 0.01) / 2
-                    yield _complement(prior, sex, (first, second))
-    for sex, weight in SEX.items():
-        yield _complement(weight / total, sex)
+                    weights[_counts(sex, (first, second))] += (
+                        SECOND_CHANGE * weight * (other / total + 0.01) / 2
+                    )
+    for sex in SEXES:
+        weight = known.get(_counts(sex), 0.0) + RARE_SEX
+        weights[_counts(sex)] += RARE_SEX
         for change, other in single:
-            yield _complement(SECOND_CHANGE * weight / total * (other / total + 0.01), sex, (change,))
-    for sex, weight in POLYPLOIDY.items():
-        yield _complement(weight / total, sex, (), len(sex))
+            weights[_counts(sex, (change,))] += SECOND_CHANGE * weight * (other / total + 0.01)
+    for sex in PLOIDIES:
+        weights[_counts(sex, (), len(sex))] += RARE_SEX
+    return weights
 
 
 @cache
 def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
     """All complements that are weighed, with priors that sum to 1.
 
-    Normal ones, single gains and losses, sex-chromosome aneuploidies, pairs of changes, triploidy and
-    tetraploidy.
+    Normal ones, those of the catalogue, single gains and losses, sex-chromosome aneuploidies, pairs of
+    changes, triploidy and tetraploidy.
     """
     if not 0 < p_abnormal < 1:
         raise ValueError(f"Expected p_abnormal between 0 and 1. Received {p_abnormal}.")
-    changed = list(_weighted_complements())
-    total = sum(c.prior for c in changed)
-    normal = [_complement((1 - p_abnormal) / 2, sex) for sex in ("XX", "XY")]
-    return (*normal, *(Complement(c.formula, c.counts, c.prior / total * p_abnormal) for c in changed))
+    changed = _weigh_complements()
+    total = sum(changed.values())
+    normal = {_counts(sex): (1 - p_abnormal) / 2 for sex in ("XX", "XY")}
+    priors = normal | {counts: weight / total * p_abnormal for counts, weight in changed.items()}
+    return tuple(Complement(format_counts(counts), counts, prior) for counts, prior in priors.items())
 
 
 def _match(
-    cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: np.ndarray
+    cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float
 ) -> tuple[float, np.ndarray]:
-    """Least cost of matching objects (n) to ``slots`` (m class indices), of which the first missed costs
-    ``missed_cost[0]`` and so on; matched slot of each object, -1 for none."""
+    """Match objects (n) to ``slots`` (m class indices) at least cost, which is told without that of the slots
+    missed; and the matched slot of each object, -1 for none."""
     n, m = len(cost), len(slots)
     size = n + m
     full = np.zeros((size, size))
     full[:n, :m] = cost[:, slots]
     full[:n, m:] = none_cost[:, None]
-    full[n:, :m] = missed_cost[:m, None]
+    full[n:, :m] = missed_cost
     rows, columns = linear_sum_assignment(full)
     matched = columns[:n]
-    return float(full[rows, columns].sum()), np.where(matched < m, matched, -1)
+    return float(full[rows, columns][:n].sum()), np.where(matched < m, matched, -1)
+
+
+def _log_missed(missed: int, present: int, unparted: int, settings: CountSettings) -> float:
+    """Log-probability that so many given chromosomes were not found: on a good page, or on a poor one."""
+    hidden = min(missed, 2 * unparted)
+    rest = missed - hidden
+    either = [
+        np.log(share) + rest * np.log(p) + (present - rest) * np.log1p(-p)
+        for share, p in (
+            (1 - settings.poor_pages, settings.p_missed),
+            (settings.poor_pages, settings.p_missed_poor),
+        )
+    ]
+    return float(logsumexp(either)) + hidden * np.log(settings.p_hidden)
 
 
 def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -323,18 +334,25 @@ def count_chromosomes(
         none = -sharp * np.maximum(np.asarray(log_none, float), -14.0) - np.log(
             settings.false_objects / settings.none_share
         )
-    missed = np.full(4 * len(CLASSES), -np.log(settings.p_missed))
-    missed[: 2 * unparted] = -np.log(settings.p_hidden)
+    costs = [-np.log(p) for p in (settings.p_missed, settings.p_missed_poor)]
 
     def weigh(complement: Complement) -> tuple[float, np.ndarray]:
         slots = np.repeat(np.arange(len(CLASSES)), complement.counts)
-        cost, matched = _match(-likelihood, none, slots, missed)
-        classes = np.where(matched >= 0, slots[matched], -1)
-        # slots of one class can be exchanged: the best match stands for all of these permutations
-        counts = np.array(complement.counts)
-        unmatched = counts - np.bincount(classes[classes >= 0], minlength=len(CLASSES))
-        ways = (gammaln(counts + 1) - gammaln(unmatched + 1)).sum()
-        return np.log(complement.prior) - cost + ways, classes
+        best = (-np.inf, np.zeros(0, int))
+        for missed_cost in costs:
+            cost, matched = _match(-likelihood, none, slots, missed_cost)
+            classes = np.where(matched >= 0, slots[matched], -1)
+            found = int((matched >= 0).sum())
+            # slots of one class can be exchanged: the best match stands for all of these permutations
+            counts = np.array(complement.counts)
+            unmatched = counts - np.bincount(classes[classes >= 0], minlength=len(CLASSES))
+            ways = (gammaln(counts + 1) - gammaln(unmatched + 1)).sum()
+            missed = _log_missed(len(slots) - found, len(slots), unparted, settings)
+            best = max(best, (np.log(complement.prior) - cost + missed + ways, classes), key=lambda b: b[0])
+            # where no object is better left out and its chromosome missed, a cheaper miss changes nothing
+            if found == n and (-likelihood[np.arange(n), classes] <= none + costs[1]).all():
+                break
+        return best
 
     complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal), keep)
     weighed = [weigh(complement) for complement in complements]

@@ -10,7 +10,7 @@ from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw.compose import compose_karyogram
 from karyo_lib.draw.karyogram import draw_karyogram
 from karyo_lib.draw.page import Page
-from karyo_lib.iscn.catalogue import sample_formulae
+from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
 from karyo_lib.reading.boxes import match_boxes
 from karyo_lib.reading.count import CountSettings
 from karyo_lib.reading.find import find_chromosomes
@@ -22,7 +22,7 @@ from karyo_lib.reading.segment import Segmenter, SegmenterSettings
 from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips, draw_cells, join_cells, strips_of_bank
 from karyo_lib.reading.training_pages import draw_training_page, random_page_style, segmented_pages
-from karyo_lib.reading.trials import NUMERICAL, normal_cells
+from karyo_lib.reading.trials import normal_cells
 
 Progress = Callable[[str], None]
 
@@ -46,7 +46,7 @@ class LearningSettings:
     """
 
     finder_pages: int = 220
-    finder_steps: int = 800
+    finder_steps: int = 1600
     clean: int = 200
     found: int = 200
     epochs: int = 13
@@ -60,7 +60,7 @@ class LearningSettings:
 
 #: For the reader that comes with karyo, and to fine-tune it on a bank.
 DRAWN = LearningSettings()
-BANK = LearningSettings(finder_pages=160, finder_steps=350, clean=10_000, found=160, epochs=12)
+BANK = LearningSettings(finder_pages=220, finder_steps=1200, clean=10_000, found=160, epochs=12)
 
 
 def strips_found(page: Page, segmenter: Segmenter) -> tuple[Strips, np.ndarray] | None:
@@ -148,10 +148,12 @@ def draw_counted_page(rng: np.random.Generator) -> Page:
 
 #: Values that are tried for each setting of counting.
 _COUNTING = {
-    "sharpness": (0.4, 0.55, 0.7, 0.85, 1.0),
-    "p_missed": (0.0002, 0.0005, 0.001, 0.002, 0.005),
-    "false_objects": (0.02, 0.05, 0.1, 0.2, 0.4),
-    "p_hidden": (0.05, 0.3, 0.6),
+    "sharpness": (0.55, 0.7, 0.85, 1.0),
+    "p_missed": (3e-5, 1e-4, 3e-4, 1e-3),
+    "poor_pages": (0.02, 0.05, 0.1, 0.2),
+    "p_missed_poor": (0.03, 0.08, 0.15),
+    "p_hidden": (0.02, 0.1, 0.3),
+    "false_objects": (0.02, 0.05, 0.1, 0.2),
 }
 
 

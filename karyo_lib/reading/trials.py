@@ -10,11 +10,8 @@ from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw import STYLES, draw_karyogram
 from karyo_lib.draw.compose import compose_karyogram
 from karyo_lib.draw.page import Page
-from karyo_lib.iscn.catalogue import sample_formulae
+from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
 from karyo_lib.reading.training import patient_part
-
-#: Groups of the catalogue that change the number of chromosomes.
-NUMERICAL = ("monosomy", "trisomy", "sex-chromosome", "polyploidy")
 
 
 def normal_cells(bank: ChromosomeBank, part: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karyo_lib.draw.centreline import chromosome_mask
+from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
 from karyo_lib.reading.compare import align, homologue_pairs
 from karyo_lib.reading.count import (
     CountSettings,
@@ -223,6 +224,17 @@ class TestCount:
         count = count_chromosomes(_proba([c for c in _cell("XX") if c != "4"] + ["4"]), settings=sceptical)
         assert (count.formula, count.missed) == ("46,XX", ("4",))
 
+    def test_a_loss_is_believed_and_many_losses_are_not(self):
+        for lost in (("22",), ("5", "7")):  # both in the catalogue
+            names = _cell("XX")
+            for name in lost:
+                names.remove(name)
+            formula = f"{46 - len(lost)},XX," + ",".join(f"-{name}" for name in lost)
+            assert count_chromosomes(_proba(names)).formula == formula
+        rest = _cell("XX")[::2] + _cell("XX")[1:31:2]
+        poor = count_chromosomes(_proba(rest))
+        assert (poor.formula, len(poor.missed)) == ("46,XX", 46 - len(rest))
+
     def test_what_an_unparted_object_hides_is_not_missing(self):
         names = _cell("XX")
         hidden = [names.pop(names.index(name)) for name in ("4", "5")]
@@ -244,6 +256,9 @@ class TestCount:
         complements = candidate_complements(0.2)
         assert sum(c.prior for c in complements) == pytest.approx(1)
         assert sum(c.prior for c in complements if c.normal) == pytest.approx(0.8)
+        priors = {c.formula: c.prior for c in complements}
+        assert len(priors) == len(complements)
+        assert {formula for formula, _ in formula_frequencies(NUMERICAL)} <= {*priors, "45,X,-Y"}
 
     @given(st.integers(0, 21), st.sampled_from([-1, 1]), st.sampled_from(["XX", "XY"]))
     def test_one_change_is_written_as_iscn_does(self, k, change, sex):
