@@ -163,35 +163,12 @@ class _CropSequence(keras.utils.PyDataset):
         layers = np.pad(np.dstack([ink, weight, target]), [*fill, (0, 0)])
         layers = np.rot90(layers, rng.choice([0, 0, 0, 1, 2, 3]))
         layers = layers[:, ::-1] if rng.random() < 0.5 else layers
-        if rng.random() < 0.6:
-            layers = _warp(np.ascontiguousarray(layers), rng)
         ink, weight, target = layers[..., 0], layers[..., 1], layers[..., 2:]
         ink = np.clip(ink, 0, 1) ** np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.15))
         if rng.random() < 0.3:
             ink = cv2.GaussianBlur(np.ascontiguousarray(ink), (0, 0), rng.uniform(0.4, 1.3))
         ink = ink + rng.normal(0, rng.uniform(0, 0.03), ink.shape)
         return np.maximum(ink, 0).astype(np.float32)[..., None], target, weight[..., None]
-
-
-def _warp(layers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Turn and bend a crop: chromosomes are bent more than drawings dare."""
-    side = len(layers)
-    at = (np.mgrid[:side, :side] - (side - 1) / 2).astype(np.float32)
-    angle = rng.normal(0, 0.35)
-    y = at[0] * np.cos(angle) - at[1] * np.sin(angle)
-    x = at[0] * np.sin(angle) + at[1] * np.cos(angle)
-    for _ in range(2):  # long waves, up to about as steep as their own length
-        length, turn, phase = rng.uniform(50, 140), rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi)
-        wave = length * rng.uniform(0, 0.11) * np.sin(
-            2 * np.pi / length * (at[0] * np.cos(turn) + at[1] * np.sin(turn)) + phase
-        )  # fmt: skip
-        x, y = x - np.sin(turn) * wave * 0.9, y + np.cos(turn) * wave * 0.9
-        x, y = x + np.cos(turn) * wave * 0.4, y - np.sin(turn) * wave * 0.4
-    middle = (side - 1) / 2
-    where = (np.float32(x + middle), np.float32(y + middle))
-    moved = cv2.remap(layers, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    moved[..., 2:] = moved[..., 2:] > 0.5
-    return moved
 
 
 def _loss(target: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:

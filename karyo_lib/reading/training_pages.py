@@ -46,7 +46,7 @@ def random_page_style(rng: np.random.Generator) -> LabStyle:
         return pair(low, high) if rng.random() < share else (0.0, 0.0)
 
     style = random_style(rng)
-    gap = float(rng.uniform(-0.3, 0.1) if rng.random() < 0.4 else rng.uniform(-0.2, 0.7))  # many touch
+    gap = float(rng.uniform(-0.25, 0.7))
     layout = Layout(
         rows=(STANDARD_ROWS, PLAIN_ROWS, GLUED_ROWS)[rng.integers(3)],
         margin=tuple(rng.uniform(0.02, 0.09, 4)),
@@ -84,7 +84,7 @@ def random_page_style(rng: np.random.Generator) -> LabStyle:
         jpeg=(35, 90) if rng.random() < 0.4 else None,
         halftone=float(rng.uniform(2.8, 5)) if rng.random() < 0.12 else 0.0,
         negative=bool(rng.random() < 0.12),
-        patch=rarely(0.3, 0.02, 0.14),
+        patch=rarely(0.2, 0.02, 0.14),
     )
     return LabStyle("random", "Style randomised for training", layout, look, artefacts)
 
