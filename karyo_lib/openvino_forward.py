@@ -39,14 +39,20 @@ class OpenVINOForward:
         arrays = {name: np.empty((len(inputs), *shape), "float32") for name, shape in self._shapes.items()}
 
         def keep(request: openvino.InferRequest, position: int) -> None:
+            request.wait()
             for number, array in enumerate(arrays.values()):
                 array[position] = request.get_output_tensor(number).data[0]
 
-        queue = openvino.AsyncInferQueue(self._compiled)  # one each call: calls may come from many threads
-        queue.set_callback(keep)
-        for position in range(len(inputs)):
-            queue.start_async({0: inputs[position : position + 1]}, position)
-        queue.wait_all()
+        # Requests of this call alone (calls may come from many threads), and no callbacks: OpenVINO's thread
+        # would still want Python's lock after one, and hang where the model is let go at that moment.
+        most = min(len(inputs), self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        requests = [self._compiled.create_infer_request() for _ in range(most)]
+        for position in range(len(inputs) + most):
+            request = requests[position % most]
+            if position >= most:
+                keep(request, position - most)
+            if position < len(inputs):
+                request.start_async({0: inputs[position : position + 1]})
         return arrays
 
 
