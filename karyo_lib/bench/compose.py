@@ -91,7 +91,7 @@ def describe_table(table: pd.DataFrame) -> Sequence[str]:
     for line in table.dropna(subset=["aim"]).to_dict("records"):
         word = "reached" if line["ratio"] >= line["aim"] else "not reached"
         said.append(
-            f"{line['what']}, against {line['reference']}: {line['ratio']:.2g} x "
-            f"({line['q25']:.2g} to {line['q75']:.2g}), hoped for {line['aim']:g}: {word}."
+            f"{line['what']}, against {line['reference']}: {line['ratio']:.3g} x "
+            f"({line['q25']:.3g} to {line['q75']:.3g}), hoped for {line['aim']:g}: {word}."
         )
     return said

@@ -28,8 +28,8 @@ class Sizes:
     epochs, passes, trials, search_epochs : int
     trials_measured : int
         Of `trials`, by karyo.
-    pages : int
-        Drawn, and screened.
+    pages, drawn : int
+        Screened, and drawn.
     growth : tuple of int
         Numbers of images for the figure of growth.
     repeats : int
@@ -48,6 +48,7 @@ class Sizes:
     search_epochs: int = 15
     trials_measured: int = 8
     pages: int = 48
+    drawn: int = 192
     growth: tuple[int, ...] = (100, 1_000, 10_000)
     repeats: int = 3
     input_shape: tuple[int, int, int] = INPUT_SHAPE
@@ -55,7 +56,7 @@ class Sizes:
 
 QUICK = Sizes(
     images=24, train=16, validation=8, sample=16, test=8, epochs=2, passes=4, trials=3, search_epochs=1,
-    trials_measured=2, pages=8, growth=(20, 40), repeats=1, input_shape=(80, 80, 3),
+    trials_measured=2, pages=8, drawn=8, growth=(20, 40), repeats=1, input_shape=(80, 80, 3),
 )  # fmt: skip
 """Shows that everything works, in a minute or so; its ratios say nothing."""
 

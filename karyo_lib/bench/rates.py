@@ -195,8 +195,8 @@ class Drawing(Job):
 
     def run(self, state: None) -> dict[str, float]:
         """Draw pages that were not drawn before."""
-        self._draw(self.sizes.pages, seed=2)
-        return {"images": self.sizes.pages}
+        self._draw(self.sizes.drawn, seed=2)
+        return {"images": self.sizes.drawn}
 
     def _draw(self, count: int, seed: int) -> None:
         from karyo_lib.dataset.recipe import AlphaRecipe, draw_dataset

@@ -123,7 +123,7 @@ def make_rows(sizes: Sizes) -> list[Row]:
         ),
         Row(
             "drawing",
-            f"Drawing {sizes.pages} pages, 2 workers",
+            f"Drawing {sizes.drawn} pages, 2 workers",
             1.8,
             (rates.Drawing(sizes=sizes, workers=2), rates.Drawing("1 worker", sizes=sizes)),
         ),
