@@ -170,7 +170,7 @@ def enable_determinism() -> None:
 
 
 def use_mixed_precision(enabled: bool = True) -> None:
-    """Compute in 16 bits with 32-bit weights on models built from now on: for GPUs; a CPU gains nothing.
+    """Compute in 16 bits with 32-bit weights on models built from now on, where the device has them.
 
     Parameters
     ----------

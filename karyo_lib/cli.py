@@ -129,7 +129,8 @@ def run(
         str, typer.Option(help="**auto**, **cpu**, or **gpu** (an error if there is none).")
     ] = "auto",
     mixed_precision: Annotated[
-        bool, typer.Option("--mixed-precision", help="16-bit arithmetic, for a GPU.")
+        bool,
+        typer.Option("--mixed-precision", help="16-bit arithmetic, where the device has it."),
     ] = False,
 ) -> None:
     """Run the seven notebooks and write one HTML report each.

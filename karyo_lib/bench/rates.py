@@ -85,7 +85,7 @@ class KerasPredict(_Forward):
 
 
 class MixedFeatures(Features):
-    """The same features in 16 bits, which is meant for a GPU."""
+    """The same features in 16 bits, by Keras: for a GPU, or a processor with instructions for it."""
 
     def prepare(self) -> tuple:
         use_mixed_precision()

@@ -98,7 +98,7 @@ def make_rows(sizes: Sizes) -> list[Row]:
     rows += [
         Row(
             "precision",
-            f"16 bits: VGG16 features of {sizes.sample} images (for a GPU; a CPU gains nothing)",
+            f"16 bits: VGG16 features of {sizes.sample} images",
             None,
             (rates.Features(sizes=sizes), rates.MixedFeatures("mixed bfloat16", sizes=sizes)),
             rates.PrecisionResult(sizes=sizes),

@@ -166,7 +166,7 @@ def fit_counting(reader: Reader, pages: Iterable[Page], rounds: int = 2) -> Coun
     reader : Reader
         With a trained finder and network.
     pages : iterable of Page
-        Of nobody who trained the reader; the share of abnormal ones does not matter.
+        Of nobody who trained the reader, normal and abnormal ones.
     rounds : int
         How often the settings are gone through, one after the other.
     """

@@ -208,6 +208,7 @@ class Reader:
         return self._small(found.boxes) & (names.log_none > np.log(self.settings.certainly_none))
 
     def count(self, names: Names, boxes: pd.DataFrame | None, keep: int = 150) -> CountPosterior:
+        """Count named chromosomes; ``boxes`` (of `FoundPage`) are where they stand, None without a page."""
         log_proba = names.log_proba.astype(float)
         if boxes is not None and self.settings.position_weight:
             log_proba = log_proba + self.settings.position_weight * position_evidence(boxes, names.log_proba)
