@@ -169,7 +169,8 @@ def describe_study(results: Results) -> str:
     if "group" in results.index.columns:
         by_group = metrics_by_group(results)
         shown = name_conditions(pd.Series([headline_condition(results)]))[0]
-        sentences.append(describe_groups(by_group[by_group["condition"] == shown]))
+        told = describe_groups(by_group[by_group["condition"] == shown])
+        sentences.append(f"{shown}, split by patient. {told}")
     return "\n\n".join(sentences)
 
 
