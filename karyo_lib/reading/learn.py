@@ -22,7 +22,7 @@ from karyo_lib.reading.segment import Segmenter, SegmenterSettings
 from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips, draw_cells, join_cells, strips_of_bank
 from karyo_lib.reading.training_pages import draw_training_page, random_page_style, segmented_pages
-from karyo_lib.reading.trials import normal_cells
+from karyo_lib.reading.trials import choose_donors, normal_cells
 
 Progress = Callable[[str], None]
 
@@ -120,8 +120,7 @@ def composer(
         cell, formula, donors = str(rng.choice(names)), None, []
         if rng.random() < abnormal:
             formula = sample_formulae(1, rng, NUMERICAL)[0]
-            others = [*rng.choice(names[male & (names != cell)], 2, replace=False), rng.choice(names[~male])]
-            donors = [cutout for name in others if name != cell for cutout in bank.cutouts(name)]
+            donors = choose_donors(bank, names, male, cell, rng)
         return compose_karyogram(
             formula,
             bank.cutouts(cell),

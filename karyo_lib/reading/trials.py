@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from karyo_lib.dataset.bank import ChromosomeBank
+from karyo_lib.dataset.bank import ChromosomeBank, Cutout
 from karyo_lib.draw import STYLES, draw_karyogram
 from karyo_lib.draw.compose import compose_karyogram
 from karyo_lib.draw.page import Page
@@ -37,6 +37,14 @@ def draw_trials(
     for number, style in enumerate(np.repeat(styles, per_style).tolist()):
         formula = next(formulae) or ("46,XX", "46,XY")[number % 4 // 2]
         yield draw_karyogram(formula, style=style, seed=seed * 10_000 + number, size=size)
+
+
+def choose_donors(
+    bank: ChromosomeBank, cells: np.ndarray, male: np.ndarray, cell: str, rng: np.random.Generator
+) -> list[Cutout]:
+    """Chromosomes of other cells for a gain: two men and a woman have all that a formula may ask for."""
+    others = [*rng.choice(cells[male & (cells != cell)], 2, replace=False), rng.choice(cells[~male])]
+    return [cutout for name in others if name != cell for cutout in bank.cutouts(name)]
 
 
 def compose_trials(
@@ -71,9 +79,7 @@ def compose_trials(
     for number, (style, cell, formula) in enumerate(
         zip(np.repeat(styles, per_style).tolist(), order, formulae, strict=True)
     ):
-        # two men and a woman have every chromosome that a formula may ask for
-        others = [*rng.choice(cells[male & (cells != cell)], 2, replace=False), rng.choice(cells[~male])]
-        donors = [cutout for name in others if name != cell for cutout in bank.cutouts(name)]
+        donors = choose_donors(bank, cells, male, cell, rng)
         own = bank.cutouts(cell)
         yield compose_karyogram(formula, own, donors, style=style, seed=seed * 10_000 + number, size=size)
 
