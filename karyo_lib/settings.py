@@ -104,10 +104,10 @@ PROFILES: dict[str, Profile] = {
     # A few dozen karyograms: shows that everything works, says nothing about performance.
     "smoke": Profile(
         name="smoke",
-        normal=20,
-        abnormal=14,
-        augmented_normal=40,
-        augmented_abnormal=32,
+        normal=16,
+        abnormal=11,
+        augmented_normal=32,
+        augmented_abnormal=26,
         epochs_head=4,
         epochs_last_block=1,
         epochs_last_two_blocks=1,

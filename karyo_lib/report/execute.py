@@ -112,8 +112,8 @@ class _Study:
             if warning:
                 self.monitor.say(warning, "yellow")
         for notebook in chosen:
-            self._one(notebook, fresh)
-            self._write_index()
+            if self._one(notebook, fresh):
+                self._write_index()
         done = {notebook.name: self.told[notebook.name] for notebook in chosen}
         executed = {name: self.records.read_notebook(name) for name in done if done[name]["status"] == "done"}
         numbers = headline_numbers(executed, self.notebooks)
@@ -125,11 +125,12 @@ class _Study:
     def _write_index(self) -> None:
         write_index(self.run, self.records, self.notebooks, self.provenance)
 
-    def _one(self, notebook: Notebook, fresh: bool) -> None:
+    def _one(self, notebook: Notebook, fresh: bool) -> bool:
+        """Run a notebook where that is needed; tells whether its record changed."""
         failed = [name for name in notebook.needs if self.told[name].get("status") == "failed"]
         if failed:  # needs are transitive: what was left out behind a failure names the failure
             self._skip(notebook, f"{', '.join(failed)} did not finish, and this one needs what it makes.")
-            return
+            return True
         upstream = {
             path: told[2]
             for name in notebook.needs
@@ -143,12 +144,13 @@ class _Study:
             if executed is not None:
                 write_report(self.run, notebook, executed, record, self.notebooks)
                 self.monitor.done(notebook.name, "unchanged, kept", "dim")
-                return
+                return False
         if fresh or not same:
             self.records.forget(record, self._others(notebook))
         # What an interrupted attempt with the same inputs has already written counts as this one's.
         resumed = same and record["status"] != "done" and not fresh
         self._execute(notebook, mark, record["started"] if resumed else time.time_ns())
+        return True
 
     def _execute(self, notebook: Notebook, mark: str, started: int) -> None:
         began = time.monotonic()
