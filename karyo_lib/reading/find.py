@@ -37,6 +37,7 @@ _LEAST_BODY, _LEAST_CORE = 0.55, 0.06
 _MOST_SCALE, _MOST_PIXELS, _LEAST_CONTRAST = 4.0, 3e6, 20
 #: Ink, as a share of black, above which a pixel is not paper.
 _VISIBLE = 0.15
+_REJECTED = ["kind", "x0", "y0", "x1", "y1"]
 
 
 @dataclass(frozen=True)
@@ -242,22 +243,43 @@ def find_chromosomes(image: np.ndarray, segmenter: Segmenter | None = None) -> F
     if np.ptp(image) < _LEAST_CONTRAST:
         return _nothing(image)
     ink, labels, scale, width = _look(image, segmenter or shipped_segmenter())
+    paper = np.clip(255 - 255 * ink, 0, 255).astype(np.uint8)
+    found = gather_objects(labels, paper, width, scale)
+    if len(found) == 0:
+        return _nothing(image)
+    return replace(found, rejected=_rejected(ink, found.labels, width, scale))
+
+
+def gather_objects(labels: np.ndarray, paper: np.ndarray, width: float, scale: float) -> FoundPage:
+    """The objects of a page, cut out and put in order; those too small for a chromosome are left out.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (H, W)
+        0 background, 1 ... n objects, at the working scale.
+    paper : ndarray of uint8, shape (H, W)
+        The page at the working scale, its ground white.
+    width : float
+        Width of an average chromosome, in working pixels.
+    scale : float
+        Working pixels a page pixel.
+    """
     parts = []
     for i, where in enumerate(ndimage.find_objects(labels)):
         if where is None:
             continue
-        part = _largest(ndimage.binary_fill_holes(labels[where] == i + 1))
+        own = labels[where] == i + 1
+        part = _largest(own | (ndimage.binary_fill_holes(own) & (labels[where] == 0)))
         if part.sum() >= _LEAST_BODY * width**2:
             parts.append((where, part))
     if not parts:
-        return _nothing(image)
+        return _nothing(paper)
     boxes = pd.DataFrame([_box(where, scale) for where, _ in parts], columns=["x0", "y0", "x1", "y1"])
     boxes["area"] = [m.sum() / scale**2 for _, m in parts]
     boxes = boxes.join(infer_slots(boxes, width / scale))[["x0", "y0", "x1", "y1", "row", "slot", "area"]]
     boxes = boxes.assign(width=width / scale).sort_values(["row", "x0"])
     parts = [parts[i] for i in boxes.index]
-    paper = np.clip(255 - 255 * ink, 0, 255).astype(np.uint8)
-    canvas = np.zeros(ink.shape, np.int16)
+    canvas = np.zeros(labels.shape, np.int16)
     cutouts, masks = [], []
     for i, (where, part) in enumerate(parts):
         canvas[where][part] = i + 1
@@ -267,7 +289,7 @@ def find_chromosomes(image: np.ndarray, segmenter: Segmenter | None = None) -> F
         boxes.reset_index(drop=True),
         tuple(cutouts),
         tuple(masks),
-        _rejected(ink, canvas, width, scale),
+        pd.DataFrame(columns=_REJECTED),
         canvas,
         scale,
         width / scale,
@@ -294,7 +316,7 @@ def _rejected(ink: np.ndarray, labels: np.ndarray, width: float, scale: float) -
         else:
             kind = "dust" if long < 0.5 * width else "print"
         rows.append((kind, *_box(where, scale)))
-    return pd.DataFrame(rows, columns=["kind", "x0", "y0", "x1", "y1"])
+    return pd.DataFrame(rows, columns=_REJECTED)
 
 
 def _box(where: tuple[slice, slice], scale: float) -> tuple[float, float, float, float]:
@@ -305,5 +327,6 @@ def _box(where: tuple[slice, slice], scale: float) -> tuple[float, float, float,
 def _nothing(image: np.ndarray) -> FoundPage:
     columns = ["x0", "y0", "x1", "y1", "row", "slot", "area", "width"]
     empty = pd.DataFrame({c: pd.Series(dtype=int if c in ("row", "slot") else float) for c in columns})
-    rejected = pd.DataFrame(columns=["kind", "x0", "y0", "x1", "y1"])
-    return FoundPage(empty, (), (), rejected, np.zeros(image.shape, np.int16), 1.0, float("nan"))
+    return FoundPage(
+        empty, (), (), pd.DataFrame(columns=_REJECTED), np.zeros(image.shape, np.int16), 1.0, float("nan")
+    )

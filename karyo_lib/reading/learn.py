@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -13,13 +15,13 @@ from karyo_lib.draw.page import Page
 from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
 from karyo_lib.reading.boxes import match_boxes
 from karyo_lib.reading.count import CountSettings
-from karyo_lib.reading.find import find_chromosomes
+from karyo_lib.reading.find import FoundPage, find_chromosomes
 from karyo_lib.reading.name import NamingSettings
 from karyo_lib.reading.perturb import StripVariety
 from karyo_lib.reading.reader import Reader
 from karyo_lib.reading.score import truth_counts
 from karyo_lib.reading.segment import Segmenter, SegmenterSettings
-from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
+from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips, draw_cells, join_cells, strips_of_bank
 from karyo_lib.reading.training_pages import draw_training_page, random_page_style, segmented_pages
 from karyo_lib.reading.trials import choose_donors, normal_cells
@@ -58,28 +60,42 @@ class LearningSettings:
         return replace(self, seed=seed)
 
 
+_TOUCHING = 0.5  # share of the pages, from which names are learnt, on which homologues touch
 #: For the reader that comes with karyo, and to fine-tune it on a bank. Its finder is kept: trained further on
 #: pages of real chromosomes (350 and 1200 steps) it parted fewer that touch.
 DRAWN = LearningSettings()
-BANK = LearningSettings(finder_pages=0, finder_steps=0, clean=10_000, found=160, epochs=12)
+BANK = LearningSettings(finder_pages=0, finder_steps=0, clean=10_000, found=240, epochs=12)
+
+
+def find_not_single(found: FoundPage, page: Page) -> np.ndarray:
+    """Which objects, bool of shape (n,), are by a page's truth two chromosomes or more, or a piece of one."""
+    objects = cv2.resize(found.labels, page.labels.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    common = np.zeros((len(found) + 1, len(page.truth) + 1))
+    np.add.at(common, (objects.ravel(), page.labels.ravel()), 1)
+    share = common[1:, 1:] / np.maximum(common[:, 1:].sum(0), 1)
+    inside = common[1:, 1:].max(1, initial=0) / np.maximum(common[1:].sum(1), 1)
+    piece = (share.max(1, initial=0) < 0.6) & (inside > 0.7)
+    return ((share > 0.5).sum(1) > 1) | piece
 
 
 def strips_found(page: Page, segmenter: Segmenter) -> tuple[Strips, np.ndarray] | None:
-    """Strips and classes of the normal, upright chromosomes of a page as the finder cuts them out; None where
-    it finds few."""
+    """Strips and names of a page's objects as the finder cuts them out: normal, upright chromosomes, and
+    those that are `NOT_SINGLE`; None where it finds few."""
     found = find_chromosomes(page.image, segmenter)
     match = match_boxes(found.boxes, page.truth, 0.6).to_numpy()
     if (match >= 0).sum() < 20:
         return None
     strips = straighten_cell(found.cutouts, found.masks)
+    not_single = find_not_single(found, page)
     truth = page.truth.iloc[np.maximum(match, 0)]
-    usable = (
+    usable = not_single | (
         (match >= 0)
         & ~truth["abnormal"].to_numpy(bool)
         & (truth["polarity"] == 1).to_numpy()
         & truth["chromosome"].isin(CLASSES).to_numpy()
     )
-    return strips.take(np.flatnonzero(usable)), truth["chromosome"].to_numpy()[usable]
+    names = np.where(not_single, NOT_SINGLE, truth["chromosome"].to_numpy(str))
+    return strips.take(np.flatnonzero(usable)), names[usable]
 
 
 def cells_found(pages: Iterable[Page], segmenter: Segmenter, name: str) -> LabelledStrips:
@@ -110,9 +126,10 @@ def _pages(make: Callable[[np.random.Generator], Page], n: int, seed: int) -> It
 
 
 def composer(
-    bank: ChromosomeBank, cells: pd.DataFrame, abnormal: float = 0.0
+    bank: ChromosomeBank, cells: pd.DataFrame, abnormal: float = 0.0, touching: float = 0.0
 ) -> Callable[[np.random.Generator], Page]:
-    """Makes pages of real cells in random styles; a share of them with an abnormal number of chromosomes."""
+    """Makes pages of real cells in random styles; a share of them with an abnormal number of chromosomes, and
+    a share whose homologues touch."""
     names, male = cells["cell"].to_numpy(), (cells["count_formula"] == "46,XY").to_numpy()
 
     def compose(rng: np.random.Generator) -> Page:
@@ -125,7 +142,7 @@ def composer(
             formula,
             bank.cutouts(cell),
             donors,
-            style=random_page_style(rng),
+            style=random_page_style(rng, touching),
             seed=int(rng.integers(2**31)),
             size=(int(height * rng.uniform(1.0, 1.35)), height),
             annotate=[kind for kind in ("arrow", "box", "title") if rng.random() < 0.3],
@@ -200,10 +217,8 @@ def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print
         list(segmented_pages(s.finder_pages, s.seed))
     )
     tell(f"names: {s.clean} cells cut out by the truth, {s.found} by the finder")
-    training = join(
-        draw_cells(s.clean, s.seed),
-        cells_found(_pages(draw_training_page, s.found, s.seed), segmenter, "page"),
-    )
+    pages = _pages(partial(draw_training_page, touching=_TOUCHING), s.found, s.seed)
+    training = join(draw_cells(s.clean, s.seed), cells_found(pages, segmenter, "page"))
     validation = draw_cells(max(4, s.clean // 10), s.seed + 1)
     reader = Reader()
     reader.segmenter = segmenter
@@ -254,9 +269,8 @@ def train_on_bank(
         segmenter = Segmenter(finding).fit(pages, start=start.segmenter)
     chosen = cells["cell"].to_numpy()[: s.clean]
     tell(f"names: {len(chosen)} cells as they were cut out, {s.found} cut out of pages by the finder")
-    training = join(
-        strips_of_bank(bank, chosen), cells_found(_pages(compose, s.found, s.seed), segmenter, "page")
-    )
+    pages = _pages(composer(bank, cells, touching=_TOUCHING), s.found, s.seed)
+    training = join(strips_of_bank(bank, chosen), cells_found(pages, segmenter, "page"))
     others = normal_cells(bank, "val")
     validation = strips_of_bank(bank, others["cell"].iloc[: max(2, s.clean // 4)])
     reader = Reader(start.settings, start.counting)

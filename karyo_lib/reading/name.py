@@ -18,7 +18,7 @@ from karyo_lib.backend import compile_options, keras
 from karyo_lib.reading.network_files import read_record, read_weights, write_network
 from karyo_lib.reading.perturb import StripVariety, alter_strips, make_clutter, make_fragments, make_merged
 from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH
-from karyo_lib.reading.strips import CLASSES, SIZE_COLUMNS, Strips
+from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, SIZE_COLUMNS, Strips
 
 _N = len(CLASSES)
 NONE = 2 * _N
@@ -90,13 +90,14 @@ def build_naming_model(settings: NamingSettings) -> keras.Model:
 
 
 class _StripSequence(keras.utils.PyDataset):
-    """Batches of altered strips with their labels, new in every epoch."""
+    """Batches of altered strips with their labels, new in every epoch; ``not_single`` are such objects."""
 
-    def __init__(self, images: np.ndarray, sizes: np.ndarray, labels: np.ndarray, settings: NamingSettings):
+    def __init__(self, strips: Strips, labels: np.ndarray, not_single: Strips, settings: NamingSettings):
         super().__init__()
-        self.images, self.sizes, self.labels, self.settings = images, sizes, labels, settings
+        self.images, self.sizes, self.labels, self.settings = strips.images, strips.sizes, labels, settings
+        self.not_single = not_single
         self.rng = np.random.default_rng(settings.seed)
-        self.clutter = make_clutter(min(800, max(40, len(images) // 10)), self.rng)
+        self.clutter = make_clutter(min(800, max(40, len(labels) // 10)), self.rng)
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -110,9 +111,9 @@ class _StripSequence(keras.utils.PyDataset):
         rows = self.order[index * self.settings.batch_size : (index + 1) * self.settings.batch_size]
         x, s, y = self.images[rows].astype(np.float32), self.sizes[rows].copy(), self.labels[rows].copy()
         none = np.flatnonzero(rng.random(len(rows)) < variety.none)
-        for part, make in zip(
-            np.array_split(none, 3), (make_merged, make_fragments, self._pick_clutter), strict=True
-        ):
+        makers = [make_merged, make_fragments, self._pick_clutter]
+        makers += [self._pick_not_single] if len(self.not_single) else []
+        for part, make in zip(np.array_split(none, len(makers)), makers, strict=True):
             if len(part):
                 x[part], s[part] = make(x[part], s[part], rng)
                 y[part] = NONE
@@ -128,6 +129,10 @@ class _StripSequence(keras.utils.PyDataset):
     def _pick_clutter(self, images: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> tuple:
         rows = rng.integers(0, len(self.clutter[0]), len(images))
         return self.clutter[0][rows], self.clutter[1][rows]
+
+    def _pick_not_single(self, images: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> tuple:
+        rows = rng.integers(0, len(self.not_single), len(images))
+        return self.not_single.images[rows], self.not_single.sizes[rows]
 
 
 class Namer:
@@ -166,7 +171,7 @@ class Namer:
         strips : Strips
             Upright, p arm up; n chromosomes of any number of cells.
         names : array of str, shape (n,)
-            Members of `CLASSES`.
+            Members of `CLASSES`, or `NOT_SINGLE`.
         validation : (Strips, names), optional
             Chromosomes of other patients, for the temperature alone.
         start : Namer, optional
@@ -179,17 +184,20 @@ class Namer:
         Namer
             Itself.
         """
-        labels = class_indices(names)
-        if len(labels) != len(strips) or len(strips) < 24:
+        names = np.asarray(names)
+        if len(names) != len(strips) or len(strips) < 24:
             raise ValueError(
                 f"Expected a name for each of at least 24 strips. "
-                f"Received {len(labels)} names, {len(strips)} strips."
+                f"Received {len(names)} names, {len(strips)} strips."
             )
+        single = np.flatnonzero(names != NOT_SINGLE)
+        not_single = strips.take(np.flatnonzero(names == NOT_SINGLE))
         keras.utils.set_random_seed(self.settings.seed)
         self.model = build_naming_model(self.settings)
         if start is not None:
             self.model.set_weights(start._built().get_weights())
-        data = _StripSequence(strips.images, strips.sizes, labels, self.settings)
+        labels = class_indices(names[single])
+        data = _StripSequence(strips.take(single), labels, not_single, self.settings)
         steps = len(data) * self.settings.epochs
         rate = keras.optimizers.schedules.CosineDecay(
             self.settings.learning_rate / 10,

@@ -24,8 +24,9 @@ from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
 from karyo_lib.reading.network_files import READER_FILES
 from karyo_lib.reading.page_reading import Reading, nothing_read, summary
 from karyo_lib.reading.position import position_evidence
+from karyo_lib.reading.regroup import regroup
 from karyo_lib.reading.segment import Segmenter
-from karyo_lib.reading.strips import CLASSES, Strips, straighten_cell
+from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips
 from karyo_lib.resources import data_file
 
@@ -55,7 +56,7 @@ class ReaderSettings:
     least_found: int = 40
     least_certain: float = 0.7
     doubtful: float = 0.8
-    certainly_none: float = 0.9
+    certainly_none: float = 0.99
 
 
 class Reader:
@@ -91,8 +92,8 @@ class Reader:
         Parameters
         ----------
         training, validation : LabelledStrips
-            Chromosomes of different patients. Validation chromosomes set temperature, pair score and
-            calibration.
+            Chromosomes of different patients; in training also `NOT_SINGLE` objects. Validation chromosomes
+            set temperature, pair score and calibration.
         naming : NamingSettings, optional
         start : Reader, optional
             Fine-tune from this reader's network.
@@ -113,7 +114,8 @@ class Reader:
             start=None if start is None else start.namer,
             on_epoch=on_epoch,
         )
-        return self.fit_comparison(training, validation, seed=seed)
+        single = training.take(np.flatnonzero(training.names != NOT_SINGLE))
+        return self.fit_comparison(single, validation, seed=seed)
 
     def fit_comparison(
         self, training: LabelledStrips, validation: LabelledStrips, *, seed: int = 2020
@@ -196,7 +198,8 @@ class Reader:
         """Find and name the chromosomes of a page, each on its own: what counting starts from."""
         found = find_chromosomes(image, self.segmenter)
         strips = straighten_cell(found.cutouts, found.masks)
-        names = self._ready()[0].predict(strips)
+        namer = self._ready()[0]
+        found, strips, names = regroup(found, strips, namer.predict(strips), namer.predict)
         unlike = self._unlike(found, names)
         if unlike.any() and not unlike.all():
             rows = np.flatnonzero(~unlike)

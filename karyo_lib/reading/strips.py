@@ -15,6 +15,8 @@ from karyo_lib.reading.straighten import (
 )
 
 CLASSES = (*(str(i) for i in range(1, 23)), "X", "Y")
+#: Label of a training object that is no single, whole chromosome: the finder left two in one, or broke one.
+NOT_SINGLE = "not single"
 #: log of length, area, width and mean ink of a chromosome relative to the cell's median.
 SIZE_COLUMNS = ("log_length", "log_area", "log_width", "log_ink")
 #: Mean ink to which the chromosomes of every cell are brought.

@@ -32,11 +32,13 @@ _FONTS = (
     cv2.FONT_HERSHEY_TRIPLEX,
     cv2.FONT_ITALIC,
 )
+_TOUCHING = (-0.3, 0.05)  # gaps of homologues that touch or overlap, in chromosome widths
 _LETTERS = np.array(list("0123456789ABCDEFGXYpqdertmat()+-,;:.? "))
 
 
-def random_page_style(rng: np.random.Generator) -> LabStyle:
-    """A whole laboratory at random: look, layout, print and artefacts drawn from wide ranges."""
+def random_page_style(rng: np.random.Generator, touching: float = 0.0) -> LabStyle:
+    """A whole laboratory at random: look, layout, print and artefacts drawn from wide ranges; in a share of
+    them homologues touch."""
 
     def pair(low: float, high: float) -> tuple[float, float]:
         value = float(rng.uniform(low, high))
@@ -86,6 +88,8 @@ def random_page_style(rng: np.random.Generator) -> LabStyle:
         negative=bool(rng.random() < 0.12),
         patch=rarely(0.2, 0.02, 0.14),
     )
+    if touching and rng.random() < touching:
+        layout = replace(layout, homologue_gap=_TOUCHING)
     return LabStyle("random", "Style randomised for training", layout, look, artefacts)
 
 
@@ -114,12 +118,12 @@ def _print_more(image: np.ndarray, width: float, rng: np.random.Generator) -> np
     return out
 
 
-def draw_training_page(rng: np.random.Generator) -> Page:
-    """Draw a page of any size in a random style."""
+def draw_training_page(rng: np.random.Generator, touching: float = 0.0) -> Page:
+    """Draw a page of any size in a random style, ``touching`` as in `random_page_style`."""
     height = int(np.exp(rng.uniform(np.log(300), np.log(1000))))
     page = draw_karyogram(
         str(rng.choice(_FORMULAE)),
-        style=random_page_style(rng),
+        style=random_page_style(rng, touching),
         seed=int(rng.integers(2**31)),
         size=(int(height * rng.uniform(1.0, 1.35)), height),
         annotate=[kind for kind in ("arrow", "box", "title") if rng.random() < 0.4],

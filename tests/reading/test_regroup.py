@@ -1,0 +1,116 @@
+"""Objects that are no single chromosome are cut or joined until the judge is content."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from karyo_lib.draw import draw_karyogram
+from karyo_lib.reading.boxes import match_boxes
+from karyo_lib.reading.find import find_chromosomes, gather_objects
+from karyo_lib.reading.learn import find_not_single
+from karyo_lib.reading.name import Names
+from karyo_lib.reading.regroup import regroup
+from karyo_lib.reading.strips import CLASSES, straighten_cell
+
+
+@pytest.fixture(scope="module")
+def page():
+    return draw_karyogram("46,XX", style="digital", seed=3, size=None)
+
+
+@pytest.fixture(scope="module")
+def found(page):
+    found = find_chromosomes(page.image)
+    assert len(found) == 46
+    return found
+
+
+@pytest.fixture(scope="module")
+def judge(found):
+    """Knows the least and the greatest area of a chromosome, and nothing else."""
+    area = straighten_cell(found.cutouts, found.masks).sizes[:, 1]
+
+    def predict(strips):
+        single = (strips.sizes[:, 1] > area.min() - 0.1) & (strips.sizes[:, 1] < area.max() + 0.2)
+        none = np.where(single, 0.01, 0.99).astype(np.float32)
+        log_proba = np.log(np.tile((1 - none)[:, None] / len(CLASSES), (1, len(CLASSES))))
+        return Names(log_proba, np.log(none), np.zeros(len(none), np.float32))
+
+    return predict
+
+
+def _of(found, page, name):
+    """Numbers of a class's objects on the page."""
+    match = match_boxes(found.boxes, page.truth).to_numpy()
+    return [i + 1 for i, row in enumerate(match) if page.truth["chromosome"].iloc[row] == name]
+
+
+def _again(found, labels):
+    paper = np.full(labels.shape, 255, np.uint8)
+    for i, where in enumerate(ndimage.find_objects(found.labels)):
+        paper[where][found.labels[where] == i + 1] = found.cutouts[i][found.masks[i]]
+    return gather_objects(labels, paper, found.width * found.scale, found.scale)
+
+
+def _regroup(found, judge):
+    strips = straighten_cell(found.cutouts, found.masks)
+    return regroup(found, strips, judge(strips), judge)
+
+
+def _merged(found, page):
+    first, second = _of(found, page, "1")
+    labels = found.labels.copy()
+    labels[labels == second] = first
+    rows, columns = np.nonzero(labels == first)
+    bridge = labels[int(rows.mean()) - 3 : int(rows.mean()) + 4, columns.min() : columns.max()]
+    bridge[bridge == 0] = first
+    return _again(found, labels)
+
+
+def _broken(found, page):
+    number = _of(found, page, "22")[0]
+    labels = found.labels.copy()
+    rows = np.flatnonzero((labels == number).any(1))
+    lower = (labels == number) & (np.arange(len(labels)) > rows.mean())[:, None]
+    labels[lower] = labels.max() + 1
+    return _again(found, labels)
+
+
+def test_a_good_page_is_left_alone(found, judge):
+    strips = straighten_cell(found.cutouts, found.masks)
+    names = judge(strips)
+    again = regroup(found, strips, names, judge)
+    assert again[0] is found
+    assert again[1] is strips
+    assert again[2] is names
+
+
+def test_two_in_one_are_parted_between_them(found, page, judge):
+    merged = _merged(found, page)
+    assert len(merged) == 45
+    parted, strips, names = _regroup(merged, judge)
+    assert len(parted) == len(strips) == len(names.log_none) == 46
+    assert (match_boxes(parted.boxes, page.truth, 0.7) >= 0).all()
+
+
+def test_pieces_are_joined(found, page, judge):
+    broken = _broken(found, page)
+    assert len(broken) == 47
+    joined, strips, _ = _regroup(broken, judge)
+    assert len(joined) == len(strips) == 46
+    assert (match_boxes(joined.boxes, page.truth, 0.7) >= 0).all()
+
+
+def test_a_page_of_which_nothing_is_read_stays_as_it_is(found):
+    def never(strips):
+        none = np.zeros(len(strips), np.float32)
+        return Names(np.full((len(strips), len(CLASSES)), -9.0, np.float32), none, none)
+
+    assert _regroup(found, never)[0] is found
+
+
+def test_training_knows_which_objects_are_not_single(found, page):
+    assert not find_not_single(found, page).any()
+    merged, broken = _merged(found, page), _broken(found, page)
+    assert find_not_single(merged, page).sum() == 1
+    assert find_not_single(broken, page).sum() == 2
