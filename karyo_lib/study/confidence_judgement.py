@@ -5,6 +5,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from karyo_lib.evaluate import compute_metrics, describe_referral, format_interval
+from karyo_lib.evaluate.metrics import CURVE_METRICS
 from karyo_lib.study.confidence import Passes, uncertainties_of
 from karyo_lib.study.confidence_methods import PAIR, PROTOCOL, Comparison
 from karyo_lib.uncertainty import (
@@ -22,6 +23,7 @@ MEASURES = {"aurc": "area under risk-coverage"} | {
     f"caught_{100 * rate:.0f}": f"errors caught at {rate:.0%} referral" for rate in REFERRAL_RATES
 }
 MOST_RESAMPLES = 500  # for the table of many rows
+SAME_AUC = 0.005  # a smaller difference is no other order
 
 
 def score_table(passes: Passes, resamples: int) -> pd.DataFrame:
@@ -221,16 +223,30 @@ def calibration_table(calibrated: pd.DataFrame, resamples: int) -> pd.DataFrame:
 
 
 def describe_calibration(table: pd.DataFrame) -> str:
-    """Say in words whether calibration helped on the test images."""
-    ece = table[table["title"].str.contains("calibration", case=False)].set_index("calibration")["value"]
-    brier = table[table["title"].str.contains("Brier", case=False)].set_index("calibration")["value"]
+    """Say in words whether calibration helped on the images that did not fit it, and whether order changed.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`calibration_table`.
+    """
+    values = table.pivot(index="calibration", columns="title", values="value")
+    values = values.loc[["before", *CALIBRATORS]]
+    ece, brier, auc = (values[CURVE_METRICS[metric][0]] for metric in ("ece", "brier", "roc_auc"))
     best = brier.idxmin()
     verdict = (
-        "Calibration on so few validation images does not help here."
+        "No calibration lowers the Brier score here."
         if best == "before"
         else f"The {best} calibration has the lowest Brier score."
     )
     told = "; ".join(
         f"{name}: calibration error {ece[name]:.3f}, Brier score {brier[name]:.3f}" for name in brier.index
     )
-    return f"On the test images {told}. {verdict} Neither changes what is ranked first by more than ties."
+    changed = ", ".join(f"{auc[name]:.3f} by {name}" for name in CALIBRATORS)
+    order = (
+        f"The order of the images stays: the AUC of {auc['before']:.3f} becomes {changed}."
+        if (auc - auc["before"]).abs().max() < SAME_AUC
+        else f"The order of the images changes, as each split or fold has a calibration of its own and ties "
+        f"arise: the AUC of {auc['before']:.3f} becomes {changed}."
+    )
+    return f"On images that did not fit it, {told}. {verdict} {order}"

@@ -219,3 +219,20 @@ def test_promises_given_broken_and_refused_are_told(rng):
     assert "No threshold can promise" in told
     assert "20 of 50 cleared are abnormal (40% [26%, 55%]), broken" in told
     assert "**Broken**" in told
+
+
+def test_a_changed_order_after_calibration_is_told():
+    def table(auc):
+        rows = [
+            (name, title, value)
+            for name, area in zip(("before", "temperature", "isotonic"), auc, strict=True)
+            for title, value in (
+                ("ROC-AUC", area), ("Brier score", 0.15), ("Expected calibration error", 0.1),
+            )
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=["calibration", "title", "value"])
+
+    told = study.describe_calibration(table([0.835, 0.761, 0.776]))
+    assert "order of the images changes" in told
+    assert "0.835 becomes 0.761 by temperature, 0.776 by isotonic" in told
+    assert "order of the images stays" in study.describe_calibration(table([0.8, 0.8, 0.801]))
