@@ -12,7 +12,7 @@ from karyo_lib.intervals import wilson
 from karyo_lib.resources import data_file
 
 CHECKLISTS = ("leakage", "reporting")
-SHORTCUT_V = 0.1  # Cramér's V above which, if it is no chance, source or style tells the label
+SHORTCUT_V = 0.1  # Cramér's V above which source or style tells the label, by chance or not
 
 
 def load_checklist(name: str) -> pd.DataFrame:
@@ -37,8 +37,13 @@ def _known(facts: Mapping[str, Any], key: str) -> bool:
 
 
 def _holds(facts: Mapping[str, Any], need: str) -> bool:
+    """Whether a fact is known and, with ``!``, nought or false; a number that may be nought is just known."""
     key = need.removeprefix("!")
-    return _known(facts, key) and bool(facts[key]) != need.startswith("!")
+    if not _known(facts, key):
+        return False
+    if need.startswith("!"):
+        return not facts[key]
+    return bool(facts[key]) or not isinstance(facts[key], bool | np.bool_)
 
 
 def list_needed_facts(name: str) -> list[str]:
@@ -81,17 +86,19 @@ def fill_checklist(name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _associate(a: pd.Series, b: pd.Series) -> tuple[float, bool]:
-    """Cramér's V without its bias on small tables (Bergsma 2013), and whether it is large and no chance."""
+def associate(a: pd.Series, b: pd.Series) -> tuple[float, float]:
+    """Return Cramér's V without its bias on small tables (Bergsma 2013), and the p-value of no association.
+
+    V is 0 where one of the two has a single value.
+    """
     table = pd.crosstab(a, b)
     if min(table.shape) < 2:
-        return 0.0, False
+        return 0.0, 1.0
     test = chi2_contingency(table, correction=False)
     n, (rows, columns) = table.to_numpy().sum(), table.shape
     phi2 = max(0.0, test.statistic / n - (rows - 1) * (columns - 1) / (n - 1))
     rows, columns = (k - (k - 1) ** 2 / (n - 1) for k in (rows, columns))
-    v = float(np.sqrt(phi2 / (min(rows, columns) - 1)))
-    return v, v > SHORTCUT_V and test.pvalue < 0.01
+    return float(np.sqrt(phi2 / (min(rows, columns) - 1))), float(test.pvalue)
 
 
 def _overlap(rows: pd.DataFrame, column: str) -> tuple[float, int]:
@@ -119,7 +126,7 @@ def compute_split_facts(index: pd.DataFrame, splits: pd.DataFrame, data: str = "
     dict
         ``n_images, n_patients, n_without_patient, sources, n_train, n_val, n_test, n_test_abnormal,
         abnormal_share, abnormal_share_train, abnormal_share_val, leaky_share_{thesis, grouped}``,
-        ``shared_patients_...``, ``duplicates_grouped, source_label_v, style_label_v, shortcut_v,
+        ``shared_patients_...``, ``duplicates_grouped, source_label_v, style_label_v, shortcut,
         source_tells_label, sensitivity_width``.
     """
     facts: dict[str, Any] = {
@@ -128,14 +135,20 @@ def compute_split_facts(index: pd.DataFrame, splits: pd.DataFrame, data: str = "
         "n_without_patient": int(index["patient_id"].isna().sum()),
         "sources": ", ".join(sorted(index["source"].dropna().astype(str).unique())),
     }
-    shortcuts = []
-    for column in ("source", "style"):
-        known = column in index.columns
-        facts[f"{column}_label_v"], tells = (
-            _associate(index[column], index["label"]) if known else (0.0, False)
-        )
-        shortcuts.append(tells)
-    facts["source_tells_label"] = any(shortcuts)
+    found = {
+        column: associate(index[column], index["label"]) if column in index.columns else (0.0, 1.0)
+        for column in ("source", "style")
+    }
+    large = {column: p for column, (v, p) in found.items() if v > SHORTCUT_V}
+    facts |= {f"{column}_label_v": v for column, (v, _) in found.items()}
+    facts["source_tells_label"] = bool(large)
+    # An association that arose by chance can be learnt from these karyograms all the same.
+    facts["shortcut"] = (
+        f"whether annotations tell the label is not known, and V is at most {SHORTCUT_V:g}"
+        if not large
+        else f"V of {' and '.join(large)} is above {SHORTCUT_V:g}, "
+        + ("which is no chance" if min(large.values()) < 0.01 else "which on so few may be chance")
+    )
     originals = index.set_index("image_id")
     rows = splits[splits["data"] == data]
     rows = rows.assign(patient=rows["parent_id"].map(originals["patient_id"]))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from karyo_lib.conditions import CONDITIONS, READER
+from karyo_lib.conditions import CONDITIONS, READER, TITLES
 from karyo_lib.evaluate import (
     compute_metrics_by_group,
     compute_split_facts,
@@ -18,10 +18,11 @@ from karyo_lib.evaluate import (
     summarise_runs,
 )
 from karyo_lib.models import INPUT_SHAPE
-from karyo_lib.runs import Run
+from karyo_lib.report.order import find_notebooks
+from karyo_lib.runs import Run, project_dir
 from karyo_lib.study.collection import load_collection
 from karyo_lib.study.copies import load_splits
-from karyo_lib.study.facts import compute_honesty_facts
+from karyo_lib.study.facts import REFERENCES, compute_honesty_facts, describe_limits, describe_software
 from karyo_lib.study.fits import (
     TABLE_METRICS,
     Fits,
@@ -206,32 +207,39 @@ def _facts(run: Run, results: Results) -> dict[str, Any]:
     facts = compute_split_facts(results.index, load_splits(run))
     sources = {base: resolve_run_weights(run, base) for base in ("VGG16", "InceptionV3")}
     facts |= compute_honesty_facts(run, results.fits)
-    return facts | {
-        "n_quarantined": len(run.load_table("quarantine", made_by="01_data")),
-        "auc_grouped": grouped["value"],
-        "auc_grouped_low": grouped["low"],
-        "auc_grouped_high": grouped["high"],
-        "auc_thesis": thesis["value"],
-        "calibration_error": results.metric(key, "grouped", "ece")["value"],
-        "bases": " and ".join(sources),
-        "weights": "; ".join(f"{base}: {source.purity}" for base, source in sources.items()),
-        "epochs": settings.epochs_head,
-        "batch_size": settings.batch_size,
-        "learning_rate": settings.learning_rate,
-        "repeats": settings.repeats,
-        "seed": run.seed,
-        "bootstrap": settings.bootstrap,
-        "image_size": settings.image_size,
-        "input_size": INPUT_SHAPE[0],
-        "referral_threshold": settings.referral_threshold,
-        # The recipes print no annotation unless told to; of a folder of one's own nothing is known.
-        "annotations_tell_label": None if run.source == "own" else False,
-        "reference_standard": None
-        if run.source == "own"
-        else "the karyotype formula that the page was made from",
-        "no_identifiers": True,
-        "data_available": run.source == "drawn",
-    }
+    facts["limitations"] = describe_limits(run, facts, sources)
+    return (
+        facts
+        | REFERENCES.get(run.source, {})
+        | {
+            "software": describe_software(),
+            "n_reports": len(find_notebooks(project_dir() / "notebooks")),
+            "n_quarantined": len(run.load_table("quarantine", made_by="01_data")),
+            "headline_condition": TITLES[key],
+            "auc_grouped": grouped["value"],
+            "auc_grouped_low": grouped["low"],
+            "auc_grouped_high": grouped["high"],
+            "auc_thesis": thesis["value"],
+            "calibration_error": results.metric(key, "grouped", "ece")["value"],
+            "bases": " and ".join(sources),
+            "weights": "; ".join(f"{base}: {source.purity}" for base, source in sources.items()),
+            "epochs": settings.epochs_head,
+            "batch_size": settings.batch_size,
+            "learning_rate": settings.learning_rate,
+            "repeats": settings.repeats,
+            "seed": run.seed,
+            "bootstrap": settings.bootstrap,
+            "image_size": settings.image_size,
+            "input_size": INPUT_SHAPE[0],
+            "referral_threshold": settings.referral_threshold,
+            # The recipes print no annotation unless told to; of a folder of one's own nothing is known.
+            "annotations_tell_label": None if run.source == "own" else False,
+            "no_identifiers": True,
+            "data_available": "Yes: the karyograms are drawn from the seed; each report's command does it."
+            if run.source == "drawn"
+            else None,
+        }
+    )
 
 
 def metrics_by_group(results: Results) -> pd.DataFrame:

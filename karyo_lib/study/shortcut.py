@@ -1,8 +1,8 @@
 """Shortcuts: what a network reads when something beside the chromosomes tells the label.
 
-The same karyograms are laid out as several sets that differ in nothing but the shortcut. A linear probe is
-trained on each and tested on karyograms it has not seen, within the set and across, above all on pages in lab
-styles that no training set holds.
+The same karyograms are laid out as several sets that differ in the shortcut and the lab styles. A linear
+probe is trained on each and tested on karyograms it has not seen, within the set and across, above all on
+pages in lab styles that no training set holds.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from karyo_lib.dataset.recipe import REAL_ANEUPLOID, AlphaRecipe, compose_datase
 from karyo_lib.displays.dots import DotsDisplay
 from karyo_lib.displays.pages import ImageGridDisplay
 from karyo_lib.evaluate import format_interval, summarise_runs
+from karyo_lib.evaluate.checklist import associate
 from karyo_lib.runs import Run
 from karyo_lib.study.probe import compute_pooled, predict_probe
 
@@ -118,7 +119,7 @@ def shortcut_examples(shortcuts: Shortcuts) -> ImageGridDisplay:
 
 
 def count_shortcuts(shortcuts: Shortcuts) -> pd.DataFrame:
-    """Count pages by set and label, with the lab styles that each label has."""
+    """Count pages by set and label, with the lab styles that each label has and how far they tell it."""
     rows = []
     for name, part in shortcuts.index.groupby("set", sort=False):
         styles = {label: ", ".join(sorted(mine["style"].unique())) for label, mine in part.groupby("label")}
@@ -130,6 +131,7 @@ def count_shortcuts(shortcuts: Shortcuts) -> pd.DataFrame:
                 "abnormal": int(counts["abnormal"]),
                 "styles_normal": styles["normal"],
                 "styles_abnormal": styles["abnormal"],
+                "style_label_v": associate(part["style"], part["label"])[0],
             }
         )
     return pd.DataFrame(rows)
@@ -251,7 +253,7 @@ def describe_shortcuts(table: pd.DataFrame) -> str:
         return " ".join(sentences)
     left = (
         "cannot be told from chance"
-        if cleaned["low"] <= 0.5
+        if not cleaned["low"] > 0.5
         else "is above chance: cleaning leaves traces, or the chromosomes themselves are read"
     )
     sentences.append(

@@ -60,13 +60,34 @@ def test_a_confounded_source_and_a_duplicate_are_seen():
     assert answers.loc["L1.4", "answer"].startswith("1 karyograms")
 
 
-def test_styles_drawn_at_random_are_no_shortcut():
+def test_styles_drawn_at_random_are_called_no_proven_shortcut():
     alarms = 0
     for seed in range(40):
         index, splits = study()
         index["style"] = np.random.default_rng(seed).integers(0, 8, len(index)).astype(str)
-        alarms += compute_split_facts(index, splits)["source_tells_label"]
+        alarms += "is no chance" in compute_split_facts(index, splits)["shortcut"]
     assert alarms <= 3
+
+
+def test_a_style_that_tells_the_label_by_chance_is_not_met():
+    index, splits = study(n=12)
+    index["style"] = ["a", "b", "b", "a", "b", "b", "b", "b", "b", "b", "b", "b"]  # 2 of 4 abnormal ones
+    facts = compute_split_facts(index, splits) | {"annotations_tell_label": False}
+    assert facts["style_label_v"] > 0.3
+    row = fill_checklist("leakage", facts).set_index("item").loc["L2"]
+    assert row["status"] == "not met"
+    assert "V of style is above 0.1, which on so few may be chance" in row["answer"]
+
+
+def test_a_number_of_nought_is_known_and_a_false_fact_does_not_hold():
+    facts = {"auc_grouped": 0.5, "auc_grouped_low": 0.0, "auc_grouped_high": 1.0, "headline_condition": "A"}
+    answers = fill_checklist("reporting", facts).set_index(["checklist", "item"])
+    assert answers.loc[("CLAIM", "36"), "answer"] == "A, split by patient: AUC 0.50 [0.00, 1.00]."
+    assert answers.loc[("CLAIM", "36"), "status"] == "met"
+    few = fill_checklist("reporting", facts | {"auc_grouped_low": np.nan}).set_index(["checklist", "item"])
+    assert "cannot be told from so few" in few.loc[("CLAIM", "36"), "answer"]
+    hidden = fill_checklist("reporting", {"no_identifiers": False}).set_index(["checklist", "item"])
+    assert hidden.loc[("CLAIM", "12"), "status"] == "not met"
 
 
 def test_leakage_sheet_is_met_only_where_facts_hold():
