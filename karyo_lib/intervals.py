@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 Statistic = Callable[[np.ndarray], np.ndarray]
+NO_INTERVAL = "cannot be told from so few"
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -133,7 +134,8 @@ def bootstrap_interval(
     Returns
     -------
     low, high : float
-        NaN where fewer than half of the samples define the statistic.
+        NaN where fewer than half of the samples define the statistic, or all of them give one value: samples
+        of a perfect order are perfect, however few the images, and say nothing of its uncertainty.
     values : ndarray, shape (B,)
         All of them, NaN included.
     """
@@ -143,4 +145,6 @@ def bootstrap_interval(
         return float("nan"), float("nan"), values
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
+    if np.isclose(low, high, rtol=0, atol=1e-12):
+        low = high = np.nan
     return float(low), float(high), values

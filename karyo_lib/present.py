@@ -24,6 +24,7 @@ from PIL import Image
 
 from karyo_lib.alt_text import describe_figure
 from karyo_lib.conditions import CONDITIONS
+from karyo_lib.intervals import NO_INTERVAL
 
 HEADLINE = "application/vnd.karyo.headline+json"
 BANNER = "application/vnd.karyo.banner+json"
@@ -37,8 +38,8 @@ _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carr
 _HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG; the SVG can still be taken from it
 _TITLES = {condition.key: condition.title for condition in CONDITIONS}  # files have the keys
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-# What the columns 'low' and 'high' are the limits of, where a table has no 'x_low' and 'x_high'.
-_ESTIMATES = ("value", "mean", "difference", "share", "rate")
+# What the columns 'low' and 'high' may be the limits of, where a table has no 'x_low' and 'x_high'.
+_ESTIMATES = ("value", "mean", "difference", "share", "share_right", "sensitivity", "rate")
 _HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
 
 
@@ -256,8 +257,10 @@ class Headline(Shown):
 
     @staticmethod
     def _interval(low: Any, high: Any) -> str:
-        if pd.isna(low) or pd.isna(high):
+        if low is None or high is None:
             return ""
+        if pd.isna(low) or pd.isna(high):
+            return f" ({NO_INTERVAL})"
         return f" ({format_number(low)} to {format_number(high)})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -368,8 +371,10 @@ def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
 def _limits(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Return estimate -> columns of its limits: one cell on the page, three columns in the CSV."""
     pairs = {name: (f"{name}_low", f"{name}_high") for name in frame}
-    if estimate := next((name for name in _ESTIMATES if name in frame), None):
-        pairs[estimate] = ("low", "high")
+    names = list(frame)
+    before = names[: names.index("low")] if "low" in names else []
+    if estimates := [name for name in before if name in _ESTIMATES]:
+        pairs[estimates[-1]] = ("low", "high")  # limits stand behind what they are limits of
     return {
         name: pair
         for name, pair in pairs.items()

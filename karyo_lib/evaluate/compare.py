@@ -137,7 +137,8 @@ def summarise_runs(
     test_share : float, optional
         Share of the images in the test part, in (0, 1). Runs on random splits of one data set share images,
         so the plain standard error is too small; with it the variance is corrected as Nadeau and Bengio
-        (2003), Machine Learning 52:239, propose. Without it no interval is given.
+        (2003), Machine Learning 52:239, propose. No interval is given without it, nor where all runs are
+        equal.
     confidence : float
 
     Returns
@@ -157,7 +158,7 @@ def summarise_runs(
         mean = float(values.mean()) if n else float("nan")
         sd = float(values.std(ddof=1)) if n > 1 else float("nan")
         half = float("nan")
-        if test_share is not None and n > 1:
+        if test_share is not None and n > 1 and sd > 0:  # equal runs say nothing of their spread
             error = sd * np.sqrt(1 / n + test_share / (1 - test_share))
             half = float(stats.t.ppf(0.5 + confidence / 2, n - 1) * error)
         rows.append({

@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 
 from karyo_lib.evaluate import weighted
-from karyo_lib.intervals import bootstrap_interval, compute_effective_n, draw_bootstrap_weights, wilson
+from karyo_lib.intervals import (
+    NO_INTERVAL,
+    bootstrap_interval,
+    compute_effective_n,
+    draw_bootstrap_weights,
+    wilson,
+)
 
 METRIC_COLUMNS = ["metric", "title", "value", "low", "high", "n", "method", "note"]
 PREVALENCES = (0.10, 0.01)  # "less than 10%" (thesis section 5.1), and a screening population
@@ -106,11 +112,13 @@ def compute_ppv_at_prevalence(
     return at_ratio(a, b), low, high
 
 
-def _curve_note(metric: str, value: float, y: np.ndarray) -> str:
+def _curve_note(metric: str, value: float, low: float, y: np.ndarray) -> str:
     if not np.isfinite(value):
         return NO_IMAGES if not y.size else NO_ABNORMAL if not y.any() else NO_NORMAL
     if metric in ("roc_auc", "pr_auc") and value == 1:
         return "no error of order in the sample: the bootstrap cannot see below it"
+    if not np.isfinite(low):
+        return f"the interval {NO_INTERVAL}"
     return CHOSEN_HERE if "_at_" in metric else ""
 
 
@@ -201,6 +209,6 @@ def compute_metrics(
             low, high, _ = bootstrap_interval(lambda w, of=measure: of(y, p, w), weights, confidence)
         rows.append({
             "metric": metric, "title": title, "value": value, "low": low, "high": high, "n": y.size,
-            "method": f"bootstrap of {of_what}", "note": _curve_note(metric, value, y),
+            "method": f"bootstrap of {of_what}", "note": _curve_note(metric, value, low, y),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=METRIC_COLUMNS)

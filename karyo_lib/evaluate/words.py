@@ -2,6 +2,9 @@
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+
+from karyo_lib.intervals import NO_INTERVAL
 
 CHANCE = 0.5
 
@@ -19,10 +22,11 @@ def format_interval(
 
 def _against(low: float, high: float, reference: float) -> str:
     if not (np.isfinite(low) and np.isfinite(high)):
-        return "without an interval"
+        return f"an interval that {NO_INTERVAL}"
     if low > reference:
-        return "an interval above chance"
-    return "an interval below chance" if high < reference else "an interval that includes chance"
+        return f"an interval above chance ({reference:g})"
+    where = "below" if high < reference else "that includes"
+    return f"an interval {where} chance ({reference:g})"
 
 
 def _join(parts: list[str]) -> str:
@@ -50,7 +54,7 @@ def describe_best(table: pd.DataFrame, where: str, *, metric: str = "AUC", chanc
     return (
         f"{where}, {'the best condition' if len(known) > 1 else 'the condition'} is {best['title']} with "
         f"{metric} {format_interval(best['value'], best['low'], best['high'])}{flattered}, "
-        f"{_against(best['low'], best['high'], chance)} ({chance:g})."
+        f"{_against(best['low'], best['high'], chance)}."
     )
 
 
@@ -62,22 +66,35 @@ def describe_leak(
     Parameters
     ----------
     runs : DataFrame
-        Columns ``protocol`` (thesis, grouped, shuffled-thesis, shuffled-grouped) and ``value``, one row a
-        run.
+        Columns ``protocol`` (thesis, grouped, shuffled-thesis, shuffled-grouped), ``value`` and, where runs
+        are of several, ``condition``; one row a run.
     metric : str
     chance : float
     tolerance : float
-        A mean nearer to chance than this counts as chance.
+        A mean nearer to chance than this counts as chance; one farther off does not where its 95 % interval
+        over the runs holds chance.
     """
-    values = {name: part["value"].dropna() for name, part in runs.groupby("protocol")}
-    values = {name: part for name, part in values.items() if len(part)}
+    parts = dict(list(runs.dropna(subset="value").groupby("protocol")))
+    values = {name: part["value"] for name, part in parts.items()}
     means = {name: float(part.mean()) for name, part in values.items()}
 
     def told(name: str) -> str:
         part = values[name]
         if len(part) == 1:
             return f"{means[name]:.2f} (one run)"
-        return f"{means[name]:.2f} (mean of {len(part)} runs, {part.min():.2f} to {part.max():.2f})"
+        n = parts[name]["condition"].nunique() if "condition" in runs else 1
+        counted = f"{len(part)} runs" if n == 1 else f"{n} conditions"
+        if n > 1:
+            counted += ", one run each" if n == len(part) else f" in {len(part)} runs"
+        return f"{means[name]:.2f} (mean of {counted}, {part.min():.2f} to {part.max():.2f})"
+
+    def off_chance(name: str) -> bool | None:
+        """Whether the mean is off chance; None where so few runs, so far apart, cannot tell."""
+        if abs(means[name] - chance) <= tolerance:
+            return False
+        part = values[name]
+        error = part.sem() * stats.t.ppf(0.975, len(part) - 1) if len(part) > 1 else np.inf
+        return True if abs(means[name] - chance) > error else None
 
     if not {"thesis", "grouped"} <= set(means):
         return f"The leak cannot be told: it needs runs under both protocols, not only {sorted(means)}."
@@ -87,23 +104,30 @@ def describe_leak(
     )
     sentences = [
         f"Copies split at random, as in the thesis, give {metric} {told('thesis')}; split by patient, "
-        f"the same method gives {told('grouped')}.",
+        f"the same training gives {told('grouped')}.",
         f"The difference of {gap:.2f} is what the leak is worth."
         if gap > spread
         else f"The difference of {gap:.2f} is no larger than the spread of the runs: no leak shows.",
     ]
     if "shuffled-thesis" in means:
-        memory = means["shuffled-thesis"] - chance > tolerance
+        above = off_chance("shuffled-thesis") if means["shuffled-thesis"] > chance else False
         sentences.append(
             f"With labels drawn at random, so that there is nothing to learn, the thesis's protocol gives "
             f"{told('shuffled-thesis')}: "
-            + ("it measures memory of the training images." if memory else "no memory shows here.")
+            + {
+                True: "it measures memory of the training images.",
+                False: "no memory shows here.",
+                None: "above chance, but too few runs, too far apart, to tell memory from luck.",
+            }[above]
         )
     if "shuffled-grouped" in means:
-        at_chance = abs(means["shuffled-grouped"] - chance) <= tolerance
         sentences.append(
             f"Split by patient, random labels give {told('shuffled-grouped')}: "
-            + ("chance, as it must be." if at_chance else "not chance, which needs an explanation.")
+            + {
+                True: "not chance, which needs an explanation.",
+                False: "chance, as it must be.",
+                None: "off chance, but too few runs, too far apart, to tell it from luck.",
+            }[off_chance("shuffled-grouped")]
         )
     return " ".join(sentences)
 
@@ -116,8 +140,10 @@ def describe_differences(table: pd.DataFrame, *, metric: str = "AUC", baseline: 
     table : DataFrame
         Columns ``title, difference, low, high``: each change less the baseline, with its paired interval.
     """
-    known = table.dropna(subset=["difference", "low", "high"])
-    if known.empty:
+    told = table.dropna(subset="difference")
+    known = told.dropna(subset=["low", "high"])
+    unknown = told.drop(known.index)
+    if told.empty:
         return f"No change can be set against {baseline}."
 
     def listed(rows: pd.DataFrame) -> str:
@@ -137,10 +163,13 @@ def describe_differences(table: pd.DataFrame, *, metric: str = "AUC", baseline: 
         sentences.append(f"Worse: {listed(harmed)}.")
     if len(unclear):
         sentences.append(f"Not shown to matter, as the interval includes zero: {listed(unclear)}.")
+    if len(unknown):
+        names = [f"{row.title} ({row.difference:+.2f})" for row in unknown.itertuples()]
+        sentences.append(f"The interval {NO_INTERVAL}: {_join(names)}.")
     if not len(helped):
         sentences.append(f"Nothing is shown to help against {baseline}.")
-    if len(known) > 1:
-        sentences.append(f"{len(known)} comparisons were made and the intervals are not corrected for it.")
+    if len(told) > 1:
+        sentences.append(f"{len(told)} comparisons were made and the intervals are not corrected for it.")
     return " ".join(sentences)
 
 

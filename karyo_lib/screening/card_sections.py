@@ -25,13 +25,13 @@ def describe_quality(metrics: pd.DataFrame) -> dict:
 
 def _judge_auc(metrics: pd.DataFrame) -> str:
     auc = metrics[metrics["metric"] == "roc_auc"].iloc[0]
-    if np.isnan(auc.low):
-        return "Too few cases to say whether it tells abnormal from normal."
-    if auc.low == auc.high:  # resamples of a perfect order are all perfect, however few the cases
+    if auc.value == 1:  # resamples of a perfect order are all perfect, however few the cases
         return (
             "Every case here was told apart, so resampling cannot say how far the ROC-AUC is to be trusted: "
             "go by the intervals of sensitivity and specificity."
         )
+    if np.isnan(auc.low):
+        return "Too few cases to say whether it tells abnormal from normal."
     if auc.low > 0.5:
         return "It tells abnormal from normal better than guessing (ROC-AUC 0.5) does."
     return (

@@ -178,7 +178,7 @@ def describe_against(comparison: pd.DataFrame) -> str:
     comparison : pandas.DataFrame
         From :func:`reading_against_networks`: differences are network less reader.
     """
-    known = comparison.dropna(subset=["difference", "low", "high"])
+    known = comparison.dropna(subset="difference")
     if known.empty:
         return "The test part does not hold both labels: reader and networks cannot be set side by side."
     worse, better = known[known["high"] < 0], known[known["low"] > 0]

@@ -59,6 +59,13 @@ def test_bootstrap_interval_of_a_mean_covers_as_promised():
     assert 0.88 <= hits / 200 <= 0.99
 
 
+def test_bootstrap_samples_that_all_agree_give_no_interval():
+    weights = draw_bootstrap_weights(6, 200, 0)
+    low, high, values = bootstrap_interval(lambda w: np.ones(len(w)), weights)
+    assert np.isnan([low, high]).all()
+    assert (values == 1).all()
+
+
 def test_bootstrap_interval_is_nan_where_most_samples_are_undefined():
     low, high, _ = bootstrap_interval(
         lambda w: np.where(np.arange(len(w)) % 3 == 0, 1.0, np.nan), np.ones((30, 2))

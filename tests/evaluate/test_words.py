@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from karyo_lib.evaluate import (
+    compute_metrics,
     compute_metrics_by_group,
     describe_best,
     describe_differences,
@@ -113,3 +114,22 @@ def test_values_in_words():
     assert format_interval(0.5555, 0.409, 0.7) == "0.56 [0.41, 0.70]"
     assert format_interval(0.5, np.nan, 1) == format_interval(0.5) == "0.50"
     assert format_interval(np.nan, 0, 1) == "not defined"
+
+
+def test_an_interval_without_width_is_not_called_above_chance():
+    y, p = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.1, 0.3, 0.8, 0.9])
+    auc = compute_metrics(y, p).query("metric == 'roc_auc'").assign(title="reader")
+    assert describe_best(auc, "Here") == (
+        "Here, the condition is reader with AUC 1.00, an interval that cannot be told from so few."
+    )
+    table = pd.DataFrame({"title": ["class weights"], "difference": [0.0], "low": np.nan, "high": np.nan})
+    assert "cannot be told from so few: class weights (+0.00)" in describe_differences(table)
+
+
+def test_few_scattered_runs_do_not_show_memory_and_conditions_are_not_called_runs():
+    rows = [("thesis", "a", 0.75), ("thesis", "b", 0.5), ("grouped", "a", 0.75), ("grouped", "b", 0.5)]
+    rows += [("shuffled-thesis", "a", 0.57), ("shuffled-thesis", "b", 0.80)]
+    told = describe_leak(pd.DataFrame(rows, columns=["protocol", "condition", "value"]))
+    assert "0.69 (mean of 2 conditions, one run each, 0.57 to 0.80)" in told
+    assert "too few runs, too far apart, to tell memory from luck" in told
+    assert "measures memory" not in told

@@ -199,6 +199,8 @@ def test_headline_and_banner_carry_their_own_types(run):
         "label": "AUC", "value": "0.561", "interval": "(0.440 to 0.680)", "note": "honest"
     }  # fmt: skip
     assert "95 % interval" in bundle["text/html"]
+    perfect = run.headline([("AUC", 1.0, np.nan, np.nan)])._repr_mimebundle_()[HEADLINE][0]
+    assert perfect["interval"] == "(cannot be told from so few)"
     assert run.banner("<Random>")._repr_mimebundle_()[BANNER] == {"text": "<Random>", "kind": "warning"}
     assert "&lt;Random&gt;" in run.banner("<Random>").to_html()
     assert run.banner(None)._repr_mimebundle_() == {"text/plain": ""}
@@ -233,6 +235,13 @@ def test_an_estimate_and_its_limits_share_a_cell(run):
     assert 'data-value="0.5">0.500 <small>[0.250, 0.750]</small></td>' in page
     assert 'data-value="">\N{EN DASH}</td>' in page
     assert table.csv.decode().startswith("mean,low,high,gain,gain_low,gain_high,lowest")
+
+
+def test_limits_belong_to_the_estimate_before_them(run):
+    frame = pd.DataFrame({"mean": [0.5], "sd": [0.1], "difference": [0.2], "low": [-1.0], "high": [1.5]})
+    page = run.table(frame, "limits_behind", "Two estimates.").to_html()
+    assert 'data-value="0.2">0.200 <small>[-1.000, 1.50]</small></td>' in page
+    assert 'data-value="0.5">0.500</td>' in page
 
 
 def test_anchors():
