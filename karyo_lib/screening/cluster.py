@@ -2,7 +2,7 @@
 
 A worker that dies takes its chunks with it only until the scheduler gives them to another one; a chunk's
 results arrive once, so nothing is lost or doubled. Workers need karyo and must see the files under the same
-paths, the model's too.
+paths, the model's too; the reader that comes with karyo they have.
 """
 
 from collections import deque
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from karyo_lib.cluster import connect
 from karyo_lib.screening.cases import CaseFile
-from karyo_lib.screening.package import load_package
+from karyo_lib.screening.package import load_package, shipped_reader
 from karyo_lib.screening.screener import Result, Screener
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _AHEAD = 3  # chunks waiting per worker
 
 def screen_on_cluster(
     scheduler: str,
-    model: Path,
+    model: Path | Literal["reading"],
     files: list[CaseFile],
     clear_below: float | None,
     heat_map: str = "grad-cam",
@@ -37,8 +37,9 @@ def screen_on_cluster(
     ----------
     scheduler : str
         Address, 'tcp://host:port'.
-    model : pathlib.Path
-        File of the package, which the workers see under the same path.
+    model : pathlib.Path or 'reading'
+        File of the package, which the workers see under the same path; or the reader that comes with karyo,
+        which the workers have.
     files : list of CaseFile
     clear_below, heat_map
         See :class:`karyo_lib.screening.Screener`.
@@ -54,10 +55,11 @@ def screen_on_cluster(
         If Dask is not installed or the scheduler does not answer.
     """
     with connect(scheduler) as client:
-        digest = load_package(model).digest
+        own = model == "reading"
+        digest = (shipped_reader() if own else load_package(model)).digest
         files = [replace(file, path=file.path.absolute()) for file in files]
         chunks = [files[i : i + CHUNK] for i in range(0, len(files), CHUNK)]
-        settings = (str(model.resolve()), digest, clear_below, heat_map)
+        settings = ("reading" if own else str(model.resolve()), digest, clear_below, heat_map)
         for results in deal_out(client, screen_chunk, chunks, *settings):
             yield from results
 
@@ -84,5 +86,7 @@ def screen_chunk(
 def _screener(model: str, digest: str, clear_below: float | None, heat_map: str) -> Screener:
     screener = Screener(model, workers=2, clear_below=clear_below, heat_map=heat_map)
     if screener.package.digest != digest:
-        raise ValueError("Expected the model that was sent out. Received another one under its path.")
+        raise ValueError(
+            "Expected the model that was sent out. Received another one under its path, or of another karyo."
+        )
     return screener

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from karyo_lib.screening import ALPHA, DELTA
+from karyo_lib.settings import suggest
 
 
 def train(
@@ -81,14 +82,18 @@ def train(
 
 
 def screen(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="Model file from `karyo train`; none with `--method reading`."),
-    ],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="OUT", help="Folder for the worklist; all that is written."),
     ],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Model file from `karyo train`; none with `--method reading`.",
+            show_default=False,
+        ),
+    ] = "",
     folder: Annotated[
         str, typer.Argument(metavar="DIR", help="Folder with karyograms, at any depth.", show_default=False)
     ] = "",
@@ -144,16 +149,21 @@ def screen(
     """
     from karyo_lib.screening.folder import ScreenOptions, screen_folder
 
+    if method not in ("", "reading"):
+        raise ValueError(
+            "Expected --method reading, or a model from 'karyo train', which knows its own method. Received "
+            f"--method {method}.{suggest(method, ('reading',))}"
+        )
     if method and not folder:  # no MODEL: what was given is the folder
         model, folder = method, model
     if not folder:
+        received = f"only {Path(model).name!r}" if model and model != method else "no folder"
         raise ValueError(
-            "Expected a model and a folder, or --method reading and a folder. Received only "
-            f"{Path(model).name!r}."
+            f"Expected a model and a folder, or --method reading and a folder. Received {received}."
         )
-    if method not in ("", "reading") or (method and model != "reading"):
+    if method and model != "reading":
         raise ValueError(
-            f"Expected --method reading without a model, or a model alone. Received --method {method} and "
+            "Expected --method reading without a model, or a model alone. Received --method reading and "
             f"{Path(model).name!r}."
         )
 

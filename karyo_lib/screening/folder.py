@@ -21,7 +21,7 @@ from karyo_lib.screening.cases import CaseFile, find_files
 from karyo_lib.screening.decision import DECISIONS, Rule
 from karyo_lib.screening.journal import Journal
 from karyo_lib.screening.names import Names, read_patients, read_salt
-from karyo_lib.screening.package import Package, load_package
+from karyo_lib.screening.package import Package, load_package, shipped_reader
 from karyo_lib.screening.screener import Result, Screener, model_name
 from karyo_lib.screening.worklist import PICTURES, About, write_worklist
 from karyo_lib.uncertainty import compute_smallest_n
@@ -224,15 +224,19 @@ class _Source:
 
 def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> _Source:
     if options.scheduler:
-        if isinstance(model, Package) or model == "reading":
-            raise ValueError("Expected a model file to screen on a cluster. Received none: save it first.")
+        if isinstance(model, Package):
+            raise ValueError(
+                "Expected a model file to screen on a cluster, or 'reading'. Received a package in memory: "
+                "save it with save_package first."
+            )
         from karyo_lib.screening.cluster import screen_on_cluster
 
-        package = load_package(model)
+        own = model == "reading"
+        package = shipped_reader() if own else load_package(model)
 
         def screen(files: list[CaseFile]) -> Iterator[Result]:
             how = options.clear_below, options.heat_map
-            return screen_on_cluster(options.scheduler, Path(model), files, *how)
+            return screen_on_cluster(options.scheduler, model if own else Path(model), files, *how)
     else:
         screener = Screener(
             model, workers=options.workers, clear_below=options.clear_below, heat_map=options.heat_map
@@ -257,9 +261,11 @@ def _describe_threshold(package: Package, clear_below: float | None) -> str:
         return f"Cleared below a probability of {clear_below:g}, set by the user. Nothing is promised."
     if package.promise is None:
         least = compute_smallest_n(ALPHA, DELTA)
+        method = " --method reading" if package.recipe.method == "reading" else ""
         return (
-            "No operating threshold was fitted. One takes 'karyo train' on your own labelled karyograms: at "
-            f"least {least} calibration cases that look normal, none of them abnormal, for at most "
+            f"No operating threshold was fitted. To have one, run 'karyo train{method} --data DIR -o "
+            "model.karyo' on your own labelled karyograms and screen with that model. It takes at least "
+            f"{least} calibration cases that look normal, none of them abnormal, to promise at most "
             f"{100 * ALPHA:g} % missed."
         )
     return package.promise.sentence

@@ -15,7 +15,7 @@ from karyo_lib.models import CUTS, build_model, split_model
 from karyo_lib.sampling import sample_dropout
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits
-from karyo_lib.screening.marks import draw_marks, draw_pair
+from karyo_lib.screening.marks import draw_evidence, draw_marks
 from karyo_lib.screening.occlusion import compute_occlusion
 from karyo_lib.screening.package import Package, Recipe
 from karyo_lib.weights import WeightsSource
@@ -42,7 +42,7 @@ class Look:
     formula, evidence : str
         Count formula, and the pair that differs most and where (reader only).
     marks, detail : bytes
-        PNG of names and boxes over the page itself, and of that pair (reader only).
+        PNG of names and boxes over the page itself, and of the chromosomes that it rests on (reader only).
     """
 
     p: float
@@ -164,7 +164,7 @@ class ReadingJudge:
             formula=reading.formula,
             evidence=evidence,
             marks=draw_marks(page.native.shape, reading),
-            detail=draw_pair(reading),
+            detail=draw_evidence(page.native, reading),
         )
 
 

@@ -1,8 +1,10 @@
-"""What the reader saw, for the worklist: names and boxes to lay over the page, and the pair that differs."""
+"""What the reader saw, for the worklist: names and boxes to lay over the page, and what is unusual on it."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
@@ -12,6 +14,7 @@ from karyo_lib.reading.page_reading import Reading
 
 SIDE = 720  # pixels of the longer side of the marks; the page under them is scaled to fit
 _DASH = 5  # pixels
+_MOST_ODD = 4  # classes of an unusual number that are shown one by one
 _PAIR_COLOURS = 48  # of the picture of the pair
 
 
@@ -53,6 +56,37 @@ def _frame(draw: ImageDraw.ImageDraw, box: list[int], colour: str, width: int, d
             draw.line([first, last], fill=colour, width=width)
 
 
+def draw_evidence(page: np.ndarray, reading: Reading) -> bytes:
+    """Return what the reading rests on most as a PNG: chromosomes of an unusual number, or an unlike pair.
+
+    Parameters
+    ----------
+    page : ndarray of uint8, shape (H, W)
+        The page that was read.
+    reading : Reading
+    """
+    # by number alone: pairs that look unlike are left out
+    alike = replace(reading, chromosomes=reading.chromosomes.assign(pair_score=0.0))
+    odd = reading.chromosomes[find_odd(alike)]
+    if 0 < odd["chromosome"].nunique() <= _MOST_ODD:
+        return _draw_counted(page, odd)
+    return draw_pair(reading)  # of a further set of chromosomes, no single one is in excess
+
+
+def _draw_counted(page: np.ndarray, odd: pd.DataFrame) -> bytes:
+    """Chromosomes as they stand on the page, of each class with its number."""
+    classes = list(odd.groupby("chromosome", sort=False))
+    figure = Figure(figsize=(5.2, 2.2 * len(classes)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    for (name, rows), part in zip(classes, np.atleast_1d(figure.subfigures(len(classes), 1)), strict=True):
+        part.suptitle(f"chromosome {name}: {len(rows)} on the page", fontsize=9, x=0.02, ha="left")
+        for ax, box in zip(part.subplots(1, len(rows), squeeze=False)[0], rows.itertuples(), strict=True):
+            x0, y0, x1, y1 = (round(value) for value in (box.x0, box.y0, box.x1, box.y1))
+            ax.imshow(page[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1], cmap="gray", vmin=0, vmax=255)
+            ax.set_axis_off()
+    return _png_of(figure)
+
+
 def draw_pair(reading: Reading) -> bytes:
     """Return the pair that differs most, enlarged over its aligned profiles, as a PNG; empty without one."""
     if reading.evidence is None:
@@ -62,6 +96,11 @@ def draw_pair(reading: Reading) -> bytes:
     FigureCanvasAgg(figure)
     axes = figure.subplots(n + 1, 1, sharex=True, height_ratios=[0.8] * n + [2.4])
     PairDisplay.from_reading(reading, axes=axes)
+    figure.suptitle("the pair that differs most", fontsize=9, x=0.02, ha="left")
+    return _png_of(figure)
+
+
+def _png_of(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     with Image.open(buffer) as image:

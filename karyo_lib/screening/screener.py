@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.cases import CaseFile, Page, list_files, read_pages
 from karyo_lib.screening.decision import Rule, decide
 from karyo_lib.screening.heatmap import crop_to_page, encode_heat
 from karyo_lib.screening.judges import Judge, Look, open_judge
-from karyo_lib.screening.package import Package, Recipe, load_package
+from karyo_lib.screening.package import Package, load_package, shipped_reader
 
 _AHEAD = 4  # files read ahead per worker
 _AT_ONCE = 2  # pages of one file in memory: a file may hold a hundred
@@ -35,7 +34,8 @@ class Result:
     probability : float
         Calibrated probability of abnormal, 0 to 1; NaN where the file could not be read.
     confidence : float
-        Percent of the Monte Carlo passes that agree with the label; NaN likewise.
+        Percent of the Monte Carlo passes that agree with the label, without passes the label's probability;
+        NaN likewise.
     decision, reason : str
         'abnormal', 'refer', 'quarantined' or 'cleared', and why.
     formula, evidence : str
@@ -47,7 +47,7 @@ class Result:
     picture, heat : bytes
         JPEG of the page, and PNG of what the decision rested on, to be laid over it; may be empty.
     detail : bytes
-        PNG of the pair of chromosomes that differs most (method reading).
+        PNG of chromosomes of an unusual number, or of the pair that differs most (method reading).
     """
 
     file: str
@@ -100,9 +100,7 @@ class Screener:
         heat_map: str = "grad-cam",
     ):
         if model in (None, "reading") and method in (None if model else "reading", "reading"):
-            model = Package(
-                Recipe("reading", passes=0, referral_confidence=0.0), None, Calibration(), None, None
-            )
+            model = shipped_reader()
         if model is None:
             raise ValueError("Expected a package or method='reading'. Received neither.")
         self.package = model if isinstance(model, Package) else load_package(model)
@@ -208,5 +206,5 @@ def _quarantine(page: Page) -> Result:
 
 
 def model_name(model: Package | str | os.PathLike) -> str:
-    """Return how a model is called in a worklist: its file's name, without the folder."""
-    return model if model == "reading" else Path(os.fspath(model)).name
+    """Return how a model is called in a worklist: its file's name without the folder, or karyo's reader."""
+    return "the reader that comes with karyo" if model == "reading" else Path(os.fspath(model)).name

@@ -2,10 +2,13 @@
 
 import os
 import signal
+from contextlib import nullcontext
 
 import pytest
 
+from karyo_lib.screening import cluster
 from karyo_lib.screening.cluster import deal_out
+from karyo_lib.screening.package import shipped_reader
 
 
 @pytest.mark.filterwarnings("ignore")  # Dask's own, while its workers are killed
@@ -40,8 +43,16 @@ def test_a_killed_worker_loses_and_doubles_nothing():
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, tmp_path):
     pytest.importorskip("distributed", reason="Dask is not installed")
     from karyo_lib import cluster as connection
-    from karyo_lib.screening import cluster
 
     monkeypatch.setattr(connection, "_CONNECT_SECONDS", 1)
     with pytest.raises(ValueError, match=r"tcp://127\.0\.0\.1:9.*no answer"):
         next(cluster.screen_on_cluster("tcp://127.0.0.1:9", tmp_path / "m.karyo", [], None))
+
+
+def test_the_reader_needs_no_file_on_a_cluster(monkeypatch):
+    sent = []
+    monkeypatch.setattr(cluster, "connect", lambda scheduler: nullcontext())
+    monkeypatch.setattr(cluster, "deal_out", lambda client, job, chunks, *how: sent.append(how) or [])
+    assert list(cluster.screen_on_cluster("tcp://x:1", "reading", [], None)) == []
+    assert sent == [("reading", shipped_reader().digest, None, "grad-cam")]
+    assert cluster._screener(*sent[0]).package.recipe.method == "reading"

@@ -1,6 +1,7 @@
 """From labelled folder to worklist, with a real network; the worklist in a real browser; the command."""
 
 import csv
+import html
 import io
 import re
 import signal
@@ -22,7 +23,7 @@ from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.folder import ScreenOptions, screen_folder
 from karyo_lib.screening.judges import NetworkJudge, set_flat_weights
-from karyo_lib.screening.package import Package, PackageError, load_package, save_package
+from karyo_lib.screening.package import Package, PackageError, load_package, save_package, shipped_reader
 from karyo_lib.screening.packing import train_package
 from karyo_lib.screening.screener import Screener
 from karyo_lib.weights import resolve_weights
@@ -169,6 +170,18 @@ def test_the_reader_needs_no_model(stub, pages_dir, tmp_path):
     page = (tmp_path / "out" / "worklist.html").read_text(encoding="utf-8")
     assert "at least 45 calibration cases" in page  # 0.95 ** 45 < 0.1
     assert ">Formula<" in page
+    assert "Model: the reader that comes with karyo; method reading" in page
+    assert shipped_reader().digest[:16] in page
+    assert "larger of those of abnormal and of normal" in page  # no passes to agree
+    assert "karyo train --method reading --data" in html.unescape(page)
+
+
+def test_a_mistyped_method_is_named_with_the_valid_one(pages_dir, tmp_path):
+    command = ["screen", "--method", "readng", str(pages_dir), "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "Expected --method reading" in result.output
+    assert "Did you mean 'reading'?" in result.output
 
 
 def test_without_dask_the_scheduler_option_says_so(trained_model, drawn_dir, tmp_path, monkeypatch):

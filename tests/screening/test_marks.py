@@ -1,6 +1,7 @@
 """What the reader saw, as it is laid over a page of the worklist."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from PIL import Image
 
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.reading.reader import Reader
-from karyo_lib.screening.marks import SIDE, draw_marks, draw_pair
+from karyo_lib.screening import marks
+from karyo_lib.screening.marks import SIDE, draw_evidence, draw_marks, draw_pair
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,17 @@ def test_marks_fit_the_page_and_leave_it_to_be_seen(page, reading):
         assert corner[3] == 255
         assert corner[0] > corner[2]  # vermillion or amber, not blue: there are three
     assert len(content) < 40_000
+
+
+def test_a_trisomy_shows_the_three_and_no_other_pair(page, reading, monkeypatch):
+    shown = []
+    monkeypatch.setattr(marks, "_png_of", lambda figure: shown.append(figure) or b"png")
+    assert draw_evidence(page, reading) == b"png"
+    (part,) = shown[0].subfigs
+    assert part._suptitle.get_text() == "chromosome 21: 3 on the page"
+    assert len(part.axes) == 3
+    draw_evidence(page, replace(reading, p_count=0.1))
+    assert shown[1]._suptitle.get_text() == "the pair that differs most"
 
 
 def test_the_pair_is_a_small_picture(reading):

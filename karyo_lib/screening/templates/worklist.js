@@ -79,7 +79,7 @@
     pair.textContent = "";
     if (detail) {
       var shown = detail.cloneNode();
-      shown.hidden = false; shown.loading = "eager"; shown.alt = "The pair that differs most, and its band profiles";
+      shown.hidden = false; shown.loading = "eager"; shown.alt = "Chromosomes of an unusual number, or the pair that differs most with its band profiles";
       pair.appendChild(shown);
     }
     facts.textContent = "";
