@@ -197,6 +197,9 @@ def draw(
         bool | None,
         typer.Option(help="Arrows, boxes and titles on what is abnormal; the style decides if not given."),
     ] = None,
+    cell_line: Annotated[
+        int, typer.Option(min=1, help="Of a mosaic such as 47,XY,+21[15]/46,XY[5]: which cell line.")
+    ] = 1,
     truth: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Table to write (CSV): box, name and place of each chromosome."),
@@ -209,11 +212,24 @@ def draw(
     from PIL import Image
 
     from karyo_lib.draw import draw_karyogram
+    from karyo_lib.iscn import parse_karyotype
+    from karyo_lib.iscn.notation import read_cell_lines
 
-    if output.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"Expected an image file name such as page.png. Received {output.name!r}.")
+    if Image.registered_extensions().get(output.suffix.lower()) not in Image.SAVE:
+        raise ValueError(
+            "Expected an image file name that ends in .png, .jpg, .tif, .bmp or .webp. "
+            f"Received {output.name!r}."
+        )
+    lines = len(read_cell_lines(formula))
+    if cell_line > lines:
+        raise ValueError(f"Expected a cell line from 1 to {lines}. Received {cell_line}.")
+    if lines > 1:
+        typer.echo(
+            f"A karyogram shows one cell. Drawn is cell line {cell_line} of {lines}; see --cell-line.",
+            err=True,
+        )
     page = draw_karyogram(
-        formula,
+        parse_karyotype(formula, level, cell_line - 1).formula,
         style=style,
         seed=seed,
         size=(size, size) if size else None,

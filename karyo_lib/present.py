@@ -33,6 +33,7 @@ RUN = "application/vnd.karyo.run+json"
 BANNER_KINDS = ("warning", "error", "info")
 _WIDE = 10  # columns: a table with more is set smaller on paper
 _LONG = 36  # characters: a longer text in a table is set in several lines
+_SENTENCE = 90  # characters: such a text has a wider column
 _PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
 _HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG; the SVG can still be taken from it
@@ -226,7 +227,7 @@ class Table(Shown):
         text = str(value) if column == "seed" else format_number(value, self.digits)
         text = _TITLES.get(text, text) if column == "condition" else text
         if not is_number:
-            long = " class=long" if len(text) > _LONG else ""
+            long = f' class="long{" sentence" if len(text) > _SENTENCE else ""}"' if len(text) > _LONG else ""
             return f"<td{long}>{self._linked(text, column)}</td>"
         raw = "" if pd.isna(value) else repr(float(value))
         told = format_limits(row[limits[0]], row[limits[1]], self.digits) if limits else ""

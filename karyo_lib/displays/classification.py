@@ -290,7 +290,7 @@ class RocDisplay:
             ylim=(-0.02, 1.02),
             aspect="equal",
         )  # fmt: skip
-        self.ax_.legend(loc="lower right")
+        self.ax_.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))  # curves may run anywhere inside
         return self
 
 

@@ -34,6 +34,7 @@ _TYPED = str.maketrans({"\u00d7": "x", "\u2212": "-", "\u2013": "-"})
 _CELL_COUNT = re.compile(r"\[(?:cp)?\d+\]$")
 _COUNT = re.compile(r"(\d{2,3})(?:<([1-4])n>)?")
 
+_FORM = "Changes are written as in t(9;22)(q34;q11.2), del(5)(q13q33) or inv(9)(p11q13)."
 _SUPPORTED = ("del", "dup", "trp", "qdp", "inv", "t", "rob", "ins", "i", "idic", "dic", "psu dic", "r", "add")
 
 
@@ -158,6 +159,9 @@ def _split(formula: str) -> list[list[str]]:
 
 def _head(tokens: list[str]) -> tuple[str, str, list[str]]:
     """Count, sex chromosomes (absent if all are rearranged) and the remaining parts."""
+    if re.fullmatch("[XYxy]*[xy][XYxy]*", tokens[1]):
+        rule = f"Sex chromosomes are written in capitals: {tokens[1].upper()}."
+        raise KaryotypeError(tokens[1], rule)
     if re.fullmatch(r"[A-Z]+[a-z]?", tokens[1]):
         return tokens[0], tokens[1], tokens[2:]
     return tokens[0], "", tokens[1:]
@@ -191,6 +195,12 @@ def _read_part(text: str, earlier: dict[str, str]) -> Part:
     if text.startswith("?") or "~" in text or "?" in text.replace("r(?)", ""):
         raise KaryotypeError(
             text, "An uncertain part ('?', '~') cannot be drawn; write the most likely reading."
+        )
+    if text.count("(") != text.count(")"):
+        raise KaryotypeError(
+            text,
+            "Expected a ')' for every '('; chromosomes and bands stand in parentheses, parted by ';', as in "
+            "t(9;22)(q34;q11.2).",
         )
     body, copies = _strip_modifiers(text)
     if match := _NUMERICAL.fullmatch(body):
@@ -297,7 +307,7 @@ def _parse(formula: str, part: str) -> KaryotypeAST:
     try:
         return _parser.parse(formula)
     except ParseError as error:
-        raise KaryotypeError(part, f"{error}.") from error
+        raise KaryotypeError(part, f"{error}. {_FORM}") from error
 
 
 def _check_grammar(formula: str, part: str) -> None:

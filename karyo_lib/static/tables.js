@@ -1,4 +1,5 @@
-/* Sorts a karyo table by the column whose heading is pressed. Works in JupyterLab and in the reports. */
+/* Sorts a karyo table by the column whose heading is pressed, and says where columns are out of sight.
+   Works in JupyterLab and in the reports. */
 (function () {
   if (window.karyoTables) return;
   window.karyoTables = true;
@@ -24,4 +25,12 @@
     table.querySelectorAll("th").forEach(function (other) { other.removeAttribute("aria-sort"); });
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
   });
+  var widths = window.ResizeObserver && new ResizeObserver(function (boxes) {
+    boxes.forEach(function (box) { box.target.classList.toggle("more", box.target.scrollWidth > box.target.clientWidth + 1); });
+  });
+  function watch() { document.querySelectorAll(".karyo-scroll").forEach(function (box) { widths.observe(box); }); }
+  if (widths) {
+    watch();
+    new MutationObserver(watch).observe(document, { childList: true, subtree: true });  // JupyterLab adds cells later
+  }
 })();

@@ -41,7 +41,7 @@ class Passes:
         :func:`karyo_lib.uncertainty.compute_scores`, with ``combined``: the probability of error of a model
         fitted on the validation part of the same fit.
     notes : pandas.DataFrame
-        One row a fit: what the combined score was fitted on.
+        One row a fit: what the combined score was fitted on, and the seconds of its sampling.
     passes : int
     seconds : float
         Time that all sampling took.
@@ -84,7 +84,7 @@ def sample_all(run: Run) -> Passes:
         scores = pd.concat([rows[known], scores], axis=1).assign(**name)
         scores, note = combine_scores(scores)
         tables.append(scores)
-        notes.append(name | {"note": note})
+        notes.append(name | {"note": note, "seconds": spent})
     scores = pd.concat(tables, ignore_index=True)
     run.save_table(scores[list(PREDICTION_COLUMNS)], "predictions")
     run.save_table(scores, "scores_by_image")

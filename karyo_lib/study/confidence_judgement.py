@@ -113,8 +113,8 @@ def describe_confidence(passes: Passes, resamples: int) -> str:
     runs = test[["condition", "repeat"]].drop_duplicates().shape[0]
     wrong = test["label"] != test["y_true"]
     return (
-        f"Split by patient, over {runs} fits with {int(wrong.sum())} errors in {len(test)} answers on "
-        f"{test['image_id'].nunique()} karyograms of {test['patient_id'].nunique()} patients: "
+        f"Split by patient, {runs} fits make {int(wrong.sum())} errors in {len(test)} answers on "
+        f"{test['image_id'].nunique()} karyograms of {test['patient_id'].nunique()} patients. "
         f"{describe_referral(judged)} {describe_ceiling(test, votes)}"
     )
 

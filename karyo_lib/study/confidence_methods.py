@@ -17,6 +17,7 @@ from karyo_lib.sampling import sample_dropout
 from karyo_lib.study.confidence import Passes, combine_scores
 from karyo_lib.study.copies import load_splits
 from karyo_lib.study.fits import (
+    RUN_COLUMNS,
     fit_store,
     load_image_map,
     resolve_run_weights,
@@ -170,7 +171,10 @@ def compare_methods(run: Run, passes: Passes) -> Comparison:
                 table, _ = combine_scores(pd.concat([table[name], scores], axis=1))
             else:
                 sizes[method, condition] = passes.passes
-                spent.setdefault((method, condition), passes.seconds / len(passes.notes))
+                fit = dict(zip(RUN_COLUMNS, (condition, PROTOCOL, panel.repeat), strict=True))
+                own = (passes.notes[RUN_COLUMNS] == pd.Series(fit)).all(axis=1)
+                seconds = passes.notes.loc[own, "seconds"].sum()
+                spent[method, condition] = spent.get((method, condition), 0) + seconds
             tables.append(table.assign(method=method, title=name_method(method, condition)))
     scores = pd.concat(tables, ignore_index=True)
     run.save_table(scores, "scores_by_method")

@@ -71,7 +71,7 @@ def roc_overlay(fits: Fits, frozen: Fits, condition: str):
 
 def _roc_panels(panels: dict[str, dict[str, pd.DataFrame]], colours: dict[str, str] | None = None):
     with style():
-        figure, axes = new_grid(None, 1, len(panels), height=3.0)
+        figure, axes = new_grid(None, 1, len(panels), height=3.7)
         for ax, (protocol, curves) in zip(axes[0], panels.items(), strict=True):
             drawn = {name: (rows["y_true"], rows["p"]) for name, rows in curves.items()}
             RocDisplay.from_predictions(drawn, colours=colours, ax=ax)

@@ -91,11 +91,9 @@ def _resolve(base: str, explicit: str) -> WeightsSource:
     return resolve_weights(base, explicit or None)
 
 
-def weights_warning(run: Run) -> str:
-    """Return what every page touched by the run's weights must say; empty for full ImageNet weights."""
-    return " ".join(
-        warning for base in ("VGG16", "InceptionV3") if (warning := resolve_run_weights(run, base).warning)
-    )
+def weights_warning(run: Run, bases: Sequence[str] = ("VGG16", "InceptionV3")) -> str:
+    """Return what every page touched by these bases' weights must say; empty for full ImageNet weights."""
+    return " ".join(warning for base in bases if (warning := resolve_run_weights(run, base).warning))
 
 
 def training_settings(run: Run, condition: Condition, repeat: int = 0) -> TrainSettings:

@@ -38,7 +38,7 @@ def reading_roc(run: Run, readings: Readings, fits: Fits):
         },
     }
     with style():
-        figure, axes = new_grid(None, 1, 2, height=3.7, width=7.4)
+        figure, axes = new_grid(None, 1, 2, height=4.4, width=7.4)
     for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
         RocDisplay.from_predictions(curves, ax=ax)
         ax.set_title(title)
@@ -67,7 +67,12 @@ def reading_page(run: Run, readings: Readings, which: str = "found"):
     image, reading = _read_again(run, readings, which)
     if reading is None:
         return _nothing(f"No abnormal karyogram was {which}.")
-    return ReadingDisplay.from_reading(image, reading)
+    shown = ReadingDisplay.from_reading(image, reading)
+    truth = readings.table.set_index("image_id").loc[find_examples(readings)[which], "iscn"]
+    if isinstance(truth, str) and truth:
+        read = shown.ax_.get_title(loc="left")
+        shown.ax_.set_title(f"true karyotype {truth}, read as\n{read}", fontsize=9, loc="left", wrap=True)
+    return shown
 
 
 def reading_pair(run: Run, readings: Readings, which: str = "found"):

@@ -153,8 +153,8 @@ def describe_reading(run: Run, readings: Readings, fits: Fits) -> str:
             f"{text} {row[name]:.0%} [{row[f'{name}_low']:.0%}, {row[f'{name}_high']:.0%}]"
             for name, text in (
                 ("exact", "the count formula is exactly right on"),
-                ("sensitivity", "an abnormal number of chromosomes is found on"),
-                ("specificity", "a normal number is called normal on"),
+                ("sensitivity", "counting alone finds an abnormal number of chromosomes on"),
+                ("specificity", "it calls a normal number normal on"),
                 ("referred", "referred with a reason are"),
             )
             if np.isfinite(row[name])
@@ -166,8 +166,32 @@ def describe_reading(run: Run, readings: Readings, fits: Fits) -> str:
                 f"Hardest is {worst['pages']!r}: {worst['exact']:.0%} of {worst['karyograms']} exact."
             )
     if (table["group"] != UNKNOWN).any() and table["y_true"].any():
-        sentences.append(describe_groups(reading_by_group(run, readings)))
+        sentences += [
+            "The label goes by number and structure together, at a probability of one half.",
+            describe_groups(reading_by_group(run, readings)),
+        ]
+        if text := describe_by_structure(table):
+            sentences.append(text)
     return "\n\n".join([" ".join(sentences), describe_against(reading_against_networks(run, readings, fits))])
+
+
+def describe_by_structure(table: pd.DataFrame) -> str:
+    """Say of how many pages the number is abnormal, but structure alone made them abnormal; '' of none.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``truth, p_count, p_abnormal`` of :class:`karyo_lib.study.reading.Readings`.
+    """
+    numerical = (table["truth"] != "") & ~table["truth"].isin(NORMAL_COUNTS)
+    found, counted = table["p_abnormal"] >= 0.5, table["p_count"] > 0.5
+    n, k = int((numerical & found).sum()), int((numerical & found & ~counted).sum())
+    if not k:
+        return ""
+    return (
+        f"Of the {n} pages of an abnormal number that are found, counting alone does not find {k}: a pair "
+        "that looks unlike, or both doubts together, speak for abnormal there."
+    )
 
 
 def describe_against(comparison: pd.DataFrame) -> str:

@@ -138,11 +138,16 @@ def describe_search(search: Search) -> str:
         best = choose_best(trials)
         near = good[good["val_loss"] <= good["val_loss"].min() * 1.05]
         low, high = near["learning_rate"].min(), near["learning_rate"].max()
+        others = (
+            f"{len(near)} trials, itself among them, come within 5 % of it, with learning rates from "
+            f"{low:.1e} to {high:.1e}."
+            if len(near) > 1
+            else "No other trial comes within 5 % of it."
+        )
         sentences.append(
             f"Under the {protocol} protocol the best of {len(good)} trials has a learning rate of "
             f"{best['learning_rate']:.1e} and batches of {int(best['batch_size'])}, validation loss "
-            f"{best['val_loss']:.3f}. {len(near)} trials come within 5 % of it, with learning rates from "
-            f"{low:.1e} to {high:.1e}."
+            f"{best['val_loss']:.3f}. {others}"
         )
     trials = search.select("thesis")
     good = trials[trials["status"] == "ok"]

@@ -69,7 +69,7 @@ def test_draw_writes_image_and_truth(tmp_path):
         (["draw", "47,XY,+99", "-o", "page.png"], "99"),
         (
             ["draw", "46,XX", "-o", "page.docx"],
-            "Expected an image file name such as page.png. Received 'page.docx'.",
+            "ends in .png, .jpg, .tif, .bmp or .webp. Received 'page.docx'.",
         ),
         (["draw", "46,XX", "-o", "page.png", "--style", "none"], "none"),
         (["draw", "46,XX", "-o", "page.png", "--level", "500"], "500"),
@@ -111,3 +111,13 @@ def test_ctrl_c_and_failed_notebooks_have_exit_codes(tmp_path, monkeypatch):
     assert result.exit_code == 1
     assert "Not finished: 04_transfer" in result.stderr
     assert result.stdout.strip().endswith("index.html")
+
+
+def test_draw_says_which_cell_line_of_a_mosaic_it_draws(tmp_path):
+    command = ["draw", "47,XY,+21[15]/46,XY[5]", "-o", str(tmp_path / "page.png"), "--size", "150"]
+    first = told(*command)
+    assert first.exit_code == 0, first.output
+    assert "cell line 1 of 2" in first.stderr
+    assert "47,XY,+21, 47 chromosomes" in first.output
+    assert "46,XY, 46 chromosomes" in told(*command, "--cell-line", "2").output
+    assert "from 1 to 2" in told(*command, "--cell-line", "3").stderr

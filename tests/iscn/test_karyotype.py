@@ -198,3 +198,16 @@ def test_level_is_carried_into_the_chromosomes(level):
     karyotype = parse_karyotype("46,XX,t(9;22)(q34;q11.2)", level)
     assert karyotype.level == level
     assert {c.level for c in karyotype.chromosomes} == {level}
+
+
+@pytest.mark.parametrize(
+    ("formula", "remedy"),
+    [
+        ("46,xx", "written in capitals: XX"),
+        ("46,XX,t(9;22(q34;q11.2)", r"a '\)' for every '\('"),
+        ("46,XX,t9;22(q34;q11.2)", r"as in t\(9;22\)"),
+    ],
+)
+def test_a_formula_that_is_written_wrongly_is_told_how(formula, remedy):
+    with pytest.raises(KaryotypeError, match=remedy):
+        parse_karyotype(formula)

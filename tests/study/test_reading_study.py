@@ -17,7 +17,7 @@ from karyo_lib.study import reading
 from karyo_lib.study.fits import Fits, select_split
 from karyo_lib.study.reading import Readings, beside_networks
 from karyo_lib.study.reading_confidence import _folds
-from karyo_lib.study.reading_results import find_examples, group_counts
+from karyo_lib.study.reading_results import describe_by_structure, find_examples, group_counts
 from karyo_lib.uncertainty import IsotonicCalibrator
 
 VGG16 = "augmented-vgg16-frozen"
@@ -237,3 +237,16 @@ def test_the_words_on_changes_say_what_is_not_seen():
     display = study.changes_display(table)
     assert list(display.bars_) == ["any change", "deletion", "inversion"]
     plt.close(display.figure_)
+
+
+def test_a_number_that_counting_alone_misses_is_explained():
+    table = pd.DataFrame(
+        {
+            "truth": ["47,XY,+21", "45,X", "47,XXX", "46,XX"],
+            "p_count": [0.9, 0.8, 0.2, 0.1],
+            "p_abnormal": [0.9, 0.8, 0.7, 0.1],
+        }
+    )
+    assert "Of the 3 pages" in describe_by_structure(table)
+    assert "does not find 1" in describe_by_structure(table)
+    assert describe_by_structure(table[:2]) == ""
