@@ -272,7 +272,7 @@ def _read_operation(body: str, sign: str, copies: int, text: str, earlier: dict[
         raise KaryotypeError(
             text,
             f"Expected one of {', '.join(_SUPPORTED)}, der, mar or +/- a chromosome. Received a part that "
-            "cannot be applied.",
+            f"cannot be applied. {_FORM}",
         )
     _check_grammar(f"46,XX,{body}", text)
     if node.type == "t" and node.chromosome.count(";") < 1:
