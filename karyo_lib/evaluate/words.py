@@ -107,7 +107,7 @@ def describe_leak(
         f"the same training gives {told('grouped')}.",
         f"The difference of {gap:.2f} is what the leak is worth."
         if gap > spread
-        else f"The difference of {gap:.2f} is no larger than the spread of the runs: no leak shows.",
+        else f"The difference of {gap:.2f} is no larger than the spread among them: no leak shows.",
     ]
     if "shuffled-thesis" in means:
         above = off_chance("shuffled-thesis") if means["shuffled-thesis"] > chance else False

@@ -82,7 +82,8 @@ def _draw_counted(page: np.ndarray, odd: pd.DataFrame) -> bytes:
         part.suptitle(f"chromosome {name}: {len(rows)} on the page", fontsize=9, x=0.02, ha="left")
         for ax, box in zip(part.subplots(1, len(rows), squeeze=False)[0], rows.itertuples(), strict=True):
             x0, y0, x1, y1 = (round(value) for value in (box.x0, box.y0, box.x1, box.y1))
-            ax.imshow(page[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1], cmap="gray", vmin=0, vmax=255)
+            shown = page[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1]
+            ax.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
             ax.set_axis_off()
     return _png_of(figure)
 
