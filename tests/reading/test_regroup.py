@@ -33,8 +33,9 @@ def judge(found):
     def predict(strips):
         single = (strips.sizes[:, 1] > area.min() - 0.1) & (strips.sizes[:, 1] < area.max() + 0.2)
         none = np.where(single, 0.01, 0.99).astype(np.float32)
-        log_proba = np.log(np.tile((1 - none)[:, None] / len(CLASSES), (1, len(CLASSES))))
-        return Names(log_proba, np.log(none), np.zeros(len(none), np.float32))
+        proba = np.full((len(none), len(CLASSES)), 1e-6, np.float32)
+        proba[:, 0] = 1 - none  # all chromosomes are called 1
+        return Names(np.log(proba), np.log(none), np.zeros(len(none), np.float32))
 
     return predict
 
@@ -114,3 +115,16 @@ def test_training_knows_which_objects_are_not_single(found, page):
     merged, broken = _merged(found, page), _broken(found, page)
     assert find_not_single(merged, page).sum() == 1
     assert find_not_single(broken, page).sum() == 2
+
+
+def test_parts_of_two_classes_stay_one_object(found, page, judge):
+    merged = _merged(found, page)
+    strips = straighten_cell(merged.cutouts, merged.masks)
+
+    def never_alike(parts):
+        names = judge(parts)
+        log_proba = names.log_proba.copy()
+        log_proba[1::2] = log_proba[1::2, ::-1]
+        return Names(log_proba, names.log_none, names.p_upside_down)
+
+    assert regroup(merged, strips, judge(strips), never_alike)[0] is merged
