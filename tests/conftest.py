@@ -45,8 +45,3 @@ def browser():
         opened = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield opened
         opened.close()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the run of all seven notebooks: it takes longest, and the others run beside it."""
-    items.sort(key=lambda item: "smoke_run" not in getattr(item, "fixturenames", ()))

@@ -14,7 +14,8 @@ from skimage.segmentation import watershed
 
 from karyo_lib.reading.find import FoundPage, gather_objects
 from karyo_lib.reading.name import Names
-from karyo_lib.reading.strips import Strips, straighten_cell
+from karyo_lib.reading.straighten import mask_width
+from karyo_lib.reading.strips import SIZE_COLUMNS, Strips, straighten_cell
 
 #: An object is looked at if it is as probable as this that it is no single chromosome, and cut if its parts
 #: are homologues: of one class with this probability (geometric mean), the smaller at least so large a share
@@ -35,9 +36,10 @@ _ROUNDS = 2
 
 @dataclass(frozen=True)
 class _Division:
-    """Objects (numbers in `FoundPage.labels`) and the masks, on the page, that would replace them."""
+    """Objects (numbers in `FoundPage.labels`), a window of the page, and the masks there to replace them."""
 
     objects: tuple[int, ...]
+    where: tuple[slice, slice]
     parts: tuple[np.ndarray, ...]
 
 
@@ -62,7 +64,7 @@ def regroup(
         The same objects if nothing better was found.
     """
     for _ in range(_ROUNDS):
-        labels = _divide(found, names, predict)
+        labels = _divide(found, strips, names, predict)
         if labels is None:
             break
         again = gather_objects(labels, _paper(found), found.width * found.scale, found.scale)
@@ -72,8 +74,12 @@ def regroup(
     return found, strips, names
 
 
-def _divide(found: FoundPage, names: Names, predict: Callable[[Strips], Names]) -> np.ndarray | None:
+def _divide(
+    found: FoundPage, strips: Strips, names: Names, predict: Callable[[Strips], Names]
+) -> np.ndarray | None:
     """Labels of the page with better divisions; None where there are none."""
+    if len(found) == 0:
+        return None
     suspects = np.flatnonzero(names.log_none > np.log(_SUSPECT))
     # a page of which nothing can be read is not made better by cutting it up
     if (names.log_none > np.log(0.5)).sum() > len(found) / 3:
@@ -82,7 +88,7 @@ def _divide(found: FoundPage, names: Names, predict: Callable[[Strips], Names]) 
     divisions = [*_joins(found), *(cut for i in suspects for cut in _cuts(found, paper, i + 1))]
     if not divisions:
         return None
-    said = predict(_straighten_parts(found, paper, divisions))
+    said = predict(_straighten_parts(found, strips, paper, divisions))
     first, better = 0, []
     for division in divisions:
         own = said.log_proba[first : first + len(division.parts)]
@@ -92,8 +98,7 @@ def _divide(found: FoundPage, names: Names, predict: Callable[[Strips], Names]) 
         if len(division.objects) > 1:
             good = after > np.log(_JOINED) and after > before + _GAIN
         else:
-            areas = [part.sum() for part in division.parts]
-            good = after > max(np.log(_HOMOLOGUES), before) and min(areas) > _ALIKE * max(areas)
+            good = after > max(np.log(_HOMOLOGUES), before)
         better += [(after, division)] if good else []
     labels, taken = found.labels.copy(), set()
     for _, division in sorted(better, key=lambda pair: -pair[0]):
@@ -101,7 +106,7 @@ def _divide(found: FoundPage, names: Names, predict: Callable[[Strips], Names]) 
             taken |= set(division.objects)
             labels[np.isin(labels, division.objects)] = 0
             for part in division.parts:
-                labels[part] = labels.max() + 1
+                labels[division.where][part] = labels.max() + 1
     return labels if taken else None
 
 
@@ -114,23 +119,29 @@ def _paper(found: FoundPage) -> np.ndarray:
     return paper
 
 
-def _straighten_parts(found: FoundPage, paper: np.ndarray, divisions: list[_Division]) -> Strips:
-    images, masks = list(found.cutouts), list(found.masks)
-    for part in (part for division in divisions for part in division.parts):
-        where = ndimage.find_objects(part.astype(np.int8))[0]
-        images.append(
-            np.pad(np.where(part[where], paper[where], 255).astype(np.uint8), 3, constant_values=255)
-        )
-        masks.append(np.pad(part[where], 3))
-    n = len(found)
-    return straighten_cell(images, masks, reference=np.arange(n)).take(np.arange(n, len(images)))
+def _straighten_parts(
+    found: FoundPage, strips: Strips, paper: np.ndarray, divisions: list[_Division]
+) -> Strips:
+    """The parts as `straighten_cell` would give them among the page's objects, without doing those again."""
+    widths = [mask_width(mask) for mask in found.masks]
+    usual = int(np.argsort(widths)[len(widths) // 2])
+    images, masks = [found.cutouts[usual]], [found.masks[usual]]
+    for division in divisions:
+        for part in division.parts:
+            image = np.where(part, paper[division.where], 255).astype(np.uint8)
+            images.append(np.pad(image, 3, constant_values=255))
+            masks.append(np.pad(part, 3))
+    parts = straighten_cell(images, masks, reference=[0]).take(np.arange(1, len(images)))
+    own = strips.sizes[usual]  # the parts are told relative to this object, and it relative to the cell
+    darker = np.exp(own[SIZE_COLUMNS.index("log_ink")])
+    return replace(parts, images=parts.images * darker, sizes=parts.sizes + own)
 
 
 def _cuts(found: FoundPage, paper: np.ndarray, number: int) -> Iterator[_Division]:
     """An object cut in two side by side where the ink is palest, near lines that cross little or pale ink."""
-    rows, columns = ndimage.find_objects(found.labels)[number - 1]
-    mask = found.labels[rows, columns] == number
-    dark = 255.0 - paper[rows, columns]
+    where = ndimage.find_objects(found.labels)[number - 1]
+    mask = found.labels[where] == number
+    dark = 255.0 - paper[where]
     smooth = ndimage.gaussian_filter(dark, 1.0)
     at = np.argwhere(mask)
     reach = _BESIDE * found.width * found.scale
@@ -148,22 +159,33 @@ def _cuts(found: FoundPage, paper: np.ndarray, number: int) -> Iterator[_Divisio
             straight[mask] = np.where(bins <= line, 1, 2)
             sides[mask] = np.where(bins < line - reach, 1, np.where(bins > line + 1 + reach, 2, 0))
             for parted in (straight, watershed(-smooth, sides, mask=mask)):
-                parts = [np.zeros(found.labels.shape, bool) for _ in range(2)]
-                for part, side in zip(parts, (1, 2), strict=True):
-                    part[rows, columns] = parted == side
-                if min(part.sum() for part in parts) > _LEAST_SIDE * len(at):
-                    yield _Division((number,), tuple(parts))
+                parts = (parted == 1, parted == 2)
+                areas = [int(part.sum()) for part in parts]
+                if min(areas) > _ALIKE * max(areas):
+                    yield _Division((number,), where, parts)
 
 
 def _joins(found: FoundPage) -> Iterator[_Division]:
     """Every two objects that touch, as one."""
     reach = max(1, round(_NEAR * found.width * found.scale))
-    for number, where in enumerate(ndimage.find_objects(found.labels), start=1):
-        rows, columns = (slice(max(0, s.start - 2 * reach), s.stop + 2 * reach) for s in where)
-        near = ndimage.binary_dilation(found.labels[rows, columns] == number, iterations=reach)
-        for other in np.unique(found.labels[rows, columns][near]):
+    objects = ndimage.find_objects(found.labels)
+    for number, own in enumerate(objects, start=1):
+        window = _around([own], reach)
+        near = ndimage.binary_dilation(found.labels[window] == number, iterations=reach)
+        for other in np.unique(found.labels[window][near]).tolist():
             if other > number:
-                both = np.isin(found.labels, (number, other))
+                where = _around([own, objects[other - 1]], reach)
+                labels = found.labels[where]
+                both = (labels == number) | (labels == other)
                 closed = ndimage.binary_closing(np.pad(both, reach), iterations=reach)
-                free = both | (found.labels == 0)
-                yield _Division((number, int(other)), (closed[reach:-reach, reach:-reach] & free,))
+                whole = closed[reach:-reach, reach:-reach] & (both | (labels == 0))
+                yield _Division((number, other), where, (whole,))
+
+
+def _around(objects: list[tuple[slice, slice]], margin: int) -> tuple[slice, slice]:
+    """The window that holds some objects and a margin."""
+    rows, columns = (
+        slice(max(0, min(s.start for s in axis) - margin), max(s.stop for s in axis) + margin)
+        for axis in zip(*objects, strict=True)
+    )
+    return rows, columns

@@ -189,7 +189,7 @@ def test_without_dask_the_scheduler_option_says_so(trained_model, drawn_dir, tmp
     options = ScreenOptions(progress=False, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(ValueError, match=r"karyo\[cluster\]"):
         screen_folder(trained_model, drawn_dir, tmp_path / "out", options)
-    with pytest.raises(ValueError, match="save it first"):
+    with pytest.raises(ValueError, match="save it with save_package first"):
         folder_module.screen_folder(load_package(trained_model), drawn_dir, tmp_path / "out", options)
 
 
