@@ -76,6 +76,13 @@ class FoundPage:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def draw_objects(self) -> np.ndarray:
+        """The objects on white, uint8 of the shape of ``labels``."""
+        paper = np.full(self.labels.shape, 255, np.uint8)
+        for i, where in enumerate(ndimage.find_objects(self.labels)):
+            paper[where][self.labels[where] == i + 1] = self.cutouts[i][self.masks[i]]
+        return paper
+
     def without(self, dropped: np.ndarray) -> "FoundPage":
         """The page without some objects (bool, shape (n,)), which are rejected as 'unlike' a chromosome."""
         kept = np.flatnonzero(~dropped)

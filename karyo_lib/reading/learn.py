@@ -60,7 +60,7 @@ class LearningSettings:
         return replace(self, seed=seed)
 
 
-_TOUCHING = 0.5  # share of the pages, from which names are learnt, on which homologues touch
+_SHARE_TOUCHING = 0.5  # share of the pages, from which names are learnt, on which homologues touch
 #: For the reader that comes with karyo, and to fine-tune it on a bank. Its finder is kept: trained further on
 #: pages of real chromosomes (350 and 1200 steps) it parted fewer that touch.
 DRAWN = LearningSettings()
@@ -217,7 +217,7 @@ def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print
         list(segmented_pages(s.finder_pages, s.seed))
     )
     tell(f"names: {s.clean} cells cut out by the truth, {s.found} by the finder")
-    pages = _pages(partial(draw_training_page, touching=_TOUCHING), s.found, s.seed)
+    pages = _pages(partial(draw_training_page, touching=_SHARE_TOUCHING), s.found, s.seed)
     training = join(draw_cells(s.clean, s.seed), cells_found(pages, segmenter, "page"))
     validation = draw_cells(max(4, s.clean // 10), s.seed + 1)
     reader = Reader()
@@ -269,7 +269,7 @@ def train_on_bank(
         segmenter = Segmenter(finding).fit(pages, start=start.segmenter)
     chosen = cells["cell"].to_numpy()[: s.clean]
     tell(f"names: {len(chosen)} cells as they were cut out, {s.found} cut out of pages by the finder")
-    pages = _pages(composer(bank, cells, touching=_TOUCHING), s.found, s.seed)
+    pages = _pages(composer(bank, cells, touching=_SHARE_TOUCHING), s.found, s.seed)
     training = join(strips_of_bank(bank, chosen), cells_found(pages, segmenter, "page"))
     others = normal_cells(bank, "val")
     validation = strips_of_bank(bank, others["cell"].iloc[: max(2, s.clean // 4)])

@@ -64,10 +64,11 @@ def regroup(
         The same objects if nothing better was found.
     """
     for _ in range(_ROUNDS):
-        labels = _divide(found, strips, names, predict)
+        paper = found.draw_objects()
+        labels = _divide(found, strips, names, paper, predict)
         if labels is None:
             break
-        again = gather_objects(labels, _paper(found), found.width * found.scale, found.scale)
+        again = gather_objects(labels, paper, found.width * found.scale, found.scale)
         found = replace(again, rejected=found.rejected)
         strips = straighten_cell(found.cutouts, found.masks)
         names = predict(strips)
@@ -75,7 +76,7 @@ def regroup(
 
 
 def _divide(
-    found: FoundPage, strips: Strips, names: Names, predict: Callable[[Strips], Names]
+    found: FoundPage, strips: Strips, names: Names, paper: np.ndarray, predict: Callable[[Strips], Names]
 ) -> np.ndarray | None:
     """Labels of the page with better divisions; None where there are none."""
     if len(found) == 0:
@@ -84,7 +85,6 @@ def _divide(
     # a page of which nothing can be read is not made better by cutting it up
     if (names.log_none > np.log(0.5)).sum() > len(found) / 3:
         return None
-    paper = _paper(found)
     divisions = [*_joins(found), *(cut for i in suspects for cut in _cuts(found, paper, i + 1))]
     if not divisions:
         return None
@@ -108,15 +108,6 @@ def _divide(
             for part in division.parts:
                 labels[division.where][part] = labels.max() + 1
     return labels if taken else None
-
-
-def _paper(found: FoundPage) -> np.ndarray:
-    """The objects on white, at the working scale."""
-    paper = np.full(found.labels.shape, 255, np.uint8)
-    for i, where in enumerate(ndimage.find_objects(found.labels)):
-        own = found.labels[where] == i + 1
-        paper[where][own] = found.cutouts[i][found.masks[i]]
-    return paper
 
 
 def _straighten_parts(

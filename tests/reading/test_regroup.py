@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.reading.boxes import match_boxes
@@ -47,10 +46,7 @@ def _of(found, page, name):
 
 
 def _again(found, labels):
-    paper = np.full(labels.shape, 255, np.uint8)
-    for i, where in enumerate(ndimage.find_objects(found.labels)):
-        paper[where][found.labels[where] == i + 1] = found.cutouts[i][found.masks[i]]
-    return gather_objects(labels, paper, found.width * found.scale, found.scale)
+    return gather_objects(labels, found.draw_objects(), found.width * found.scale, found.scale)
 
 
 def _regroup(found, judge):
