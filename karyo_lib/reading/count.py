@@ -108,6 +108,9 @@ class CountPosterior:
         Class probabilities of each object once the counts of the best formula are respected.
     missed : tuple of str
         Classes of the best formula that no object was matched to.
+    log_evidence : float
+        Log-probability of what was seen under all formulae together, relative to objects of which nothing is
+        known: divisions of one page into objects are compared by it.
     """
 
     candidates: pd.DataFrame
@@ -117,6 +120,7 @@ class CountPosterior:
     assigned: np.ndarray
     proba: np.ndarray
     missed: tuple[str, ...]
+    log_evidence: float
 
 
 def format_counts(counts: np.ndarray | tuple[int, ...]) -> str:
@@ -389,4 +393,5 @@ def count_chromosomes(
         assigned,
         proba,
         missed,
+        float(logsumexp(scores)) - n * np.log(len(CLASSES)),
     )

@@ -32,7 +32,9 @@ _CORE = 0.2, 0.5
 #: neighbour to which the core leads on, if it is anywhere this probable across the border.
 _PIECE_AREA, _PIECE_WIDTH, _PIECE_CORE = 1.5, 0.7, 0.05
 #: Least area of a body and of a core, in squared chromosome widths.
-_LEAST_BODY, _LEAST_CORE = 0.55, 0.06
+LEAST_BODY, _LEAST_CORE = 0.55, 0.06
+#: Probability from which a body or core that is no object may be a pale chromosome.
+_FAINT = 0.1
 #: Most magnification of a page, and most pixels that are worked on; least difference of grey values.
 _MOST_SCALE, _MOST_PIXELS, _LEAST_CONTRAST = 4.0, 3e6, 20
 #: Ink, as a share of black, above which a pixel is not paper.
@@ -59,6 +61,10 @@ class FoundPage:
         left out), ``x0, y0, x1, y1``.
     labels : ndarray of int16, shape (H, W) at the working scale
         0 background, i + 1 for object i.
+    faint : ndarray of int16, shape (H, W) at the working scale
+        0 background, 1 ... m for bodies too pale to be objects, which may be chromosomes all the same.
+    paper : ndarray of uint8, shape (H, W) at the working scale
+        The page, its ground white.
     scale : float
         Working pixels a page pixel.
     width : float
@@ -70,18 +76,13 @@ class FoundPage:
     masks: tuple[np.ndarray, ...]
     rejected: pd.DataFrame
     labels: np.ndarray
+    faint: np.ndarray
+    paper: np.ndarray
     scale: float
     width: float
 
     def __len__(self) -> int:
         return len(self.boxes)
-
-    def draw_objects(self) -> np.ndarray:
-        """The objects on white, uint8 of the shape of ``labels``."""
-        paper = np.full(self.labels.shape, 255, np.uint8)
-        for i, where in enumerate(ndimage.find_objects(self.labels)):
-            paper[where][self.labels[where] == i + 1] = self.cutouts[i][self.masks[i]]
-        return paper
 
     def without(self, dropped: np.ndarray) -> "FoundPage":
         """The page without some objects (bool, shape (n,)), which are rejected as 'unlike' a chromosome."""
@@ -204,14 +205,15 @@ def _median_width(labels: np.ndarray) -> float:
     return float(np.median(list(widths.values()))) if widths else float("nan")
 
 
-def _look(image: np.ndarray, segmenter: Segmenter) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Ink and objects at the working scale, that scale, and the width of a chromosome there."""
+def _look(image: np.ndarray, segmenter: Segmenter) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+    """Ink, objects and faint bodies at the working scale, that scale, and the width of a chromosome there."""
     most = min(_MOST_SCALE, np.sqrt(_MOST_PIXELS / image.size))
     scale = _FIRST_WIDTH / (_USUAL_WIDTH * np.sqrt(image.size))
     assumed = _FIRST_WIDTH
     for _ in range(4):
         ink = measure_ink(resize(image, scale))
-        labels = part_objects(*segmenter.predict(ink), assumed)
+        body, core = segmenter.predict(ink)
+        labels = part_objects(body, core, assumed)
         width = _median_width(labels)
         if not np.isfinite(width):  # nothing at this scale: what is there may be smaller
             if scale * 2 > most:
@@ -221,7 +223,9 @@ def _look(image: np.ndarray, segmenter: Segmenter) -> tuple[np.ndarray, np.ndarr
         if assumed == CHROMOSOME_WIDTH and abs(width / CHROMOSOME_WIDTH - 1) < _TOLERANCE:
             break
         scale, assumed = min(scale * CHROMOSOME_WIDTH / width, most), CHROMOSOME_WIDTH
-    return ink, labels, ink.shape[0] / image.shape[0], width
+    free = ndimage.binary_dilation(labels > 0, _CROSS) == 0
+    faint, _ = ndimage.label((np.maximum(body, core) > _FAINT) & free, _EIGHT)
+    return ink, labels, faint.astype(np.int16), ink.shape[0] / image.shape[0], width
 
 
 def find_chromosomes(image: np.ndarray, segmenter: Segmenter | None = None) -> FoundPage:
@@ -249,12 +253,12 @@ def find_chromosomes(image: np.ndarray, segmenter: Segmenter | None = None) -> F
         )
     if np.ptp(image) < _LEAST_CONTRAST:
         return _nothing(image)
-    ink, labels, scale, width = _look(image, segmenter or shipped_segmenter())
+    ink, labels, faint, scale, width = _look(image, segmenter or shipped_segmenter())
     paper = np.clip(255 - 255 * ink, 0, 255).astype(np.uint8)
     found = gather_objects(labels, paper, width, scale)
     if len(found) == 0:
         return _nothing(image)
-    return replace(found, rejected=_rejected(ink, found.labels, width, scale))
+    return replace(found, rejected=_rejected(ink, found.labels, width, scale), faint=faint)
 
 
 def gather_objects(labels: np.ndarray, paper: np.ndarray, width: float, scale: float) -> FoundPage:
@@ -277,7 +281,7 @@ def gather_objects(labels: np.ndarray, paper: np.ndarray, width: float, scale: f
             continue
         own = labels[where] == i + 1
         part = _largest(own | (ndimage.binary_fill_holes(own) & (labels[where] == 0)))
-        if part.sum() >= _LEAST_BODY * width**2:
+        if part.sum() >= LEAST_BODY * width**2:
             parts.append((where, part))
     if not parts:
         return _nothing(paper)
@@ -298,6 +302,8 @@ def gather_objects(labels: np.ndarray, paper: np.ndarray, width: float, scale: f
         tuple(masks),
         pd.DataFrame(columns=_REJECTED),
         canvas,
+        np.zeros_like(canvas),
+        paper,
         scale,
         width / scale,
     )
@@ -334,6 +340,6 @@ def _box(where: tuple[slice, slice], scale: float) -> tuple[float, float, float,
 def _nothing(image: np.ndarray) -> FoundPage:
     columns = ["x0", "y0", "x1", "y1", "row", "slot", "area", "width"]
     empty = pd.DataFrame({c: pd.Series(dtype=int if c in ("row", "slot") else float) for c in columns})
-    return FoundPage(
-        empty, (), (), pd.DataFrame(columns=_REJECTED), np.zeros(image.shape, np.int16), 1.0, float("nan")
-    )
+    no_labels = np.zeros(image.shape, np.int16)
+    rejected = pd.DataFrame(columns=_REJECTED)
+    return FoundPage(empty, (), (), rejected, no_labels, no_labels, image, 1.0, float("nan"))

@@ -166,11 +166,11 @@ def draw_counted_page(rng: np.random.Generator) -> Page:
 #: Values that are tried for each setting of counting.
 _COUNTING = {
     "sharpness": (0.55, 0.7, 0.85, 1.0),
-    "p_missed": (3e-5, 1e-4, 3e-4, 1e-3),
+    "p_missed": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
     "poor_pages": (0.02, 0.05, 0.1, 0.2),
     "p_missed_poor": (0.03, 0.08, 0.15),
     "p_hidden": (0.02, 0.1, 0.3),
-    "false_objects": (0.02, 0.05, 0.1, 0.2),
+    "false_objects": (0.002, 0.006, 0.02, 0.05, 0.1, 0.2),
 }
 
 

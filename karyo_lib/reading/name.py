@@ -68,6 +68,14 @@ class Names:
         """The objects with these positions."""
         return Names(self.log_proba[rows], self.log_none[rows], self.p_upside_down[rows])
 
+    def join(self, others: "Names") -> "Names":
+        """These objects and others."""
+        return Names(
+            np.concatenate([self.log_proba, others.log_proba]),
+            np.concatenate([self.log_none, others.log_none]),
+            np.concatenate([self.p_upside_down, others.p_upside_down]),
+        )
+
 
 def build_naming_model(settings: NamingSettings) -> keras.Model:
     """Build the network: inputs ``strip`` (L, W, 1) and ``size`` (4,), output ``logits`` (49,)."""

@@ -1,4 +1,6 @@
-"""Objects that are no single chromosome are cut or joined until the judge is content."""
+"""Objects that are no single chromosome are cut, joined or added as makes the page most probable."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,12 +48,17 @@ def _of(found, page, name):
 
 
 def _again(found, labels):
-    return gather_objects(labels, found.draw_objects(), found.width * found.scale, found.scale)
+    return gather_objects(labels, found.paper, found.width * found.scale, found.scale)
 
 
-def _regroup(found, judge):
+def _complete(names, boxes):
+    """A page is the more probable, the nearer it is to 46 chromosomes."""
+    return -10.0 * abs(len(boxes) - 46)
+
+
+def _regroup(found, judge, weigh=_complete):
     strips = straighten_cell(found.cutouts, found.masks)
-    return regroup(found, strips, judge(strips), judge)
+    return regroup(found, strips, judge(strips), judge, weigh)
 
 
 def _merged(found, page):
@@ -76,7 +83,7 @@ def _broken(found, page):
 def test_a_good_page_is_left_alone(found, judge):
     strips = straighten_cell(found.cutouts, found.masks)
     names = judge(strips)
-    again = regroup(found, strips, names, judge)
+    again = regroup(found, strips, names, judge, _complete)
     assert again[0] is found
     assert again[1] is strips
     assert again[2] is names
@@ -123,4 +130,46 @@ def test_parts_of_two_classes_stay_one_object(found, page, judge):
         log_proba[1::2] = log_proba[1::2, ::-1]
         return Names(log_proba, names.log_none, names.p_upside_down)
 
-    assert regroup(merged, strips, judge(strips), never_alike)[0] is merged
+    assert regroup(merged, strips, judge(strips), never_alike, _complete)[0] is merged
+
+
+def test_what_makes_the_page_less_probable_is_not_done(found, page, judge):
+    merged, broken = _merged(found, page), _broken(found, page)
+    assert _regroup(merged, judge, lambda names, boxes: -10.0 * abs(len(boxes) - 45))[0] is merged
+    assert _regroup(broken, judge, lambda names, boxes: -10.0 * abs(len(boxes) - 47))[0] is broken
+
+
+def _doubting(judge, share):
+    """The judge, half sure of every chromosome that is no larger than a median one."""
+
+    def predict(strips):
+        names = judge(strips)
+        small = strips.sizes[:, 1] < 0
+        log_proba = np.where(small[:, None], names.log_proba + np.log(share), names.log_proba)
+        return Names(log_proba.astype(np.float32), names.log_none, names.p_upside_down)
+
+    return predict
+
+
+@pytest.mark.parametrize(("gain", "objects"), [(4.0, 47), (5.0, 46)])
+def test_where_the_network_is_not_sure_the_page_must_gain_more(found, page, judge, gain, objects):
+    broken = _broken(found, page)
+    joined = _regroup(broken, _doubting(judge, 0.7), lambda names, boxes: -gain * abs(len(boxes) - 46))[0]
+    assert len(joined) == objects
+
+
+def _paled(found, page):
+    number = _of(found, page, "21")[0]
+    faint = (found.labels == number).astype(np.int16)
+    labels = np.where(faint > 0, 0, found.labels)
+    return replace(_again(found, labels), faint=faint)
+
+
+def test_a_pale_chromosome_is_added_where_the_page_lacks_it(found, page, judge):
+    paled = _paled(found, page)
+    assert len(paled) == 45
+    whole = _regroup(paled, judge)[0]
+    assert len(whole) == 46
+    assert not whole.faint.any()
+    assert (match_boxes(whole.boxes, page.truth, 0.7) >= 0).all()
+    assert _regroup(paled, judge, lambda names, boxes: 0.0)[0] is paled
