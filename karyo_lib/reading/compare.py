@@ -1,10 +1,8 @@
 """Homologues against each other and against their class: where does a pair differ more than normal pairs do.
 
-Band profiles are aligned elastically (condensation differs along a chromosome); what remains after
-alignment, the
-stretching that alignment needed, and differences of length and outline are weighed by a logistic function
-that is
-fitted on normal pairs and on the same pairs with one homologue cut and joined.
+What remains of the band profiles after elastic alignment, the stretching that alignment needed, differences
+of length and outline, and a learned distance are weighed by a logistic function that is fitted on normal
+pairs and on the same pairs with one homologue cut and joined.
 """
 
 from dataclasses import dataclass
@@ -15,8 +13,10 @@ from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
 from karyo_lib.iscn.bands import load_bands
+from karyo_lib.reading.distance import PairDistance, align_pairs
 from karyo_lib.reading.name import Names
 from karyo_lib.reading.page_reading import PairEvidence
+from karyo_lib.reading.profiles import ClassReference, align, band_profiles
 from karyo_lib.reading.straighten import STRIP_LENGTH
 from karyo_lib.reading.strips import CLASSES, Strips
 
@@ -35,117 +35,9 @@ FEATURES = (
     "worst_warp",
     "residual_difference",
     "width_residual",
+    "distance",
 )
-_REACH = 10  # rows that a position may be shifted by alignment
-_WARP_COST = 0.12
 _WINDOW = 9.0
-
-
-def band_profiles(images: np.ndarray) -> np.ndarray:
-    """Mean ink across each strip, standardised along it; shape (n, STRIP_LENGTH)."""
-    images = np.asarray(images, np.float32)
-    inked = images > 0.03
-    profile = (images * inked).sum(2) / np.maximum(inked.sum(2), 1)
-    profile = ndimage.gaussian_filter1d(profile, 1.2, axis=1)
-    inner = profile[:, 4:-4]
-    return (profile - inner.mean(1, keepdims=True)) / (inner.std(1, keepdims=True) + 0.02)
-
-
-def width_profiles(images: np.ndarray) -> np.ndarray:
-    """Inked columns in each row relative to the strip's mean; shape (n, STRIP_LENGTH)."""
-    width = (np.asarray(images) > 0.08).sum(2).astype(np.float32)
-    return ndimage.gaussian_filter1d(width, 1.5, axis=1) / np.maximum(width.mean(1, keepdims=True), 1)
-
-
-def align(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Elastic alignment of profiles.
-
-    Parameters
-    ----------
-    first, second : ndarray, shape (n, L)
-
-    Returns
-    -------
-    shift : ndarray of int, shape (n, L)
-        Position i of the first corresponds to i + shift of the second.
-    residual : ndarray, shape (n, L)
-        First minus aligned second.
-    """
-    n, length = first.shape
-    shifts = np.arange(-_REACH, _REACH + 1)
-    index = np.clip(np.arange(length)[:, None] + shifts, 0, length - 1)
-    difference = first[:, :, None] - second[:, index]
-    cost = np.minimum(difference**2, 4.0)
-    # positions beyond the end of the other profile cannot be matched
-    cost = cost + 4.0 * (
-        (np.arange(length)[:, None] + shifts < 0) | (np.arange(length)[:, None] + shifts >= length)
-    )
-    total = cost[:, 0] + _WARP_COST * np.abs(shifts)
-    back = np.zeros((n, length, len(shifts)), np.int8)
-    wall = np.full((n, 1), np.inf)
-    for i in range(1, length):
-        options = np.stack(
-            [
-                np.concatenate([wall, total[:, :-1]], 1) + _WARP_COST,
-                total,
-                np.concatenate([total[:, 1:], wall], 1) + _WARP_COST,
-            ]
-        )
-        choice = options.argmin(0)
-        back[:, i] = choice - 1
-        total = np.take_along_axis(options, choice[None], 0)[0] + cost[:, i]
-    state = np.empty((n, length), int)
-    state[:, -1] = total.argmin(1)
-    rows = np.arange(n)
-    for i in range(length - 1, 0, -1):
-        state[:, i - 1] = state[:, i] + back[rows, i, state[:, i]]
-    residual = np.take_along_axis(difference, state[:, :, None], 2)[:, :, 0]
-    return shifts[state], residual
-
-
-@dataclass(frozen=True)
-class ClassReference:
-    """What the chromosomes of each class look like: medians over normal cells.
-
-    Attributes
-    ----------
-    profiles, widths : ndarray of float32, shape (24, STRIP_LENGTH)
-        Band and width profiles.
-    spread : ndarray of float32, shape (24, STRIP_LENGTH)
-        Root mean square of the band residual after alignment.
-    sizes, size_spread : ndarray of float32, shape (24, 2)
-        Mean and standard deviation of log length and log area relative to the cell.
-    """
-
-    profiles: np.ndarray
-    widths: np.ndarray
-    spread: np.ndarray
-    sizes: np.ndarray
-    size_spread: np.ndarray
-
-    @classmethod
-    def fit(cls, strips: Strips, labels: np.ndarray, rounds: int = 2) -> "ClassReference":
-        """Medians of each class, aligned to themselves ``rounds`` times; labels are positions in
-        `CLASSES`."""
-        bands, widths = band_profiles(strips.images), width_profiles(strips.images)
-        shape = (len(CLASSES), STRIP_LENGTH)
-        out = [np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ones(shape, np.float32)]
-        sizes = np.zeros((2, len(CLASSES), 2), np.float32)
-        for k in range(len(CLASSES)):
-            own = np.flatnonzero(labels == k)
-            if len(own) == 0:
-                sizes[1, k] = 1
-                continue
-            reference = np.median(bands[own], 0)
-            for _ in range(rounds):
-                shift, _ = align(np.repeat(reference[None], len(own), 0), bands[own])
-                index = np.clip(np.arange(STRIP_LENGTH) + shift, 0, STRIP_LENGTH - 1)
-                reference = np.median(np.take_along_axis(bands[own], index, 1), 0)
-            _, residual = align(bands[own], np.repeat(reference[None], len(own), 0))
-            out[0][k], out[1][k] = reference, np.median(widths[own], 0)
-            out[2][k] = np.sqrt((residual**2).mean(0)) + 0.15
-            sizes[0, k], sizes[1, k] = strips.sizes[own, :2].mean(0), strips.sizes[own, :2].std(0) + 0.02
-        return cls(out[0], out[1], out[2], sizes[0], sizes[1])
 
 
 def _window(residual: np.ndarray) -> np.ndarray:
@@ -177,7 +69,12 @@ class PairMeasures:
 
 
 def measure_pairs(
-    strips: Strips, names: Names, pairs: np.ndarray, labels: np.ndarray, reference: ClassReference
+    strips: Strips,
+    names: Names,
+    pairs: np.ndarray,
+    labels: np.ndarray,
+    reference: ClassReference,
+    distance: PairDistance,
 ) -> PairMeasures:
     """Measure how homologues differ.
 
@@ -190,6 +87,7 @@ def measure_pairs(
     labels : ndarray of int, shape (p,)
         Class of each pair, a position in `CLASSES`.
     reference : ClassReference
+    distance : PairDistance
 
     Returns
     -------
@@ -197,12 +95,10 @@ def measure_pairs(
         ``odd`` holds the position (0 or 1) of the homologue farther from the reference.
     """
     first, second = pairs[:, 0], pairs[:, 1]
-    bands, widths = band_profiles(strips.images), width_profiles(strips.images)
-    pair_shift, pair_residual = align(bands[first], bands[second])
-    own = [align(bands[i], reference.profiles[labels]) for i in (first, second)]
-    scaled = [residual / reference.spread[labels] for _, residual in own]
-    windows = [_window(r) for r in scaled]
-    energy = np.stack([np.sqrt((r**2).mean(1)) for r in scaled])
+    aligned = align_pairs(strips, pairs, labels, reference)
+    pair_shift, pair_residual = aligned.pair
+    windows = [_window(r) for r in aligned.scaled]
+    energy = np.stack([np.sqrt((r**2).mean(1)) for r in aligned.scaled])
     size = [
         np.abs(strips.sizes[i, :2] - reference.sizes[labels]) / reference.size_spread[labels]
         for i in (first, second)
@@ -210,9 +106,7 @@ def measure_pairs(
     peak = np.stack([w.max(1) for w in windows])
     odd = peak.argmax(0)
     difference = np.abs(strips.sizes[first] - strips.sizes[second])
-    outline = np.stack(
-        [np.sqrt(((widths[i] - reference.widths[labels]) ** 2).mean(1)) for i in (first, second)]
-    )
+    outline = np.stack([np.sqrt((width**2).mean(1)) for width in aligned.widths])
     features = np.column_stack(
         [
             difference[:, 0],
@@ -225,9 +119,10 @@ def measure_pairs(
             _warp(pair_shift),
             energy.max(0),
             peak.max(0),
-            np.maximum(*(_warp(shift) for shift, _ in own)),
+            np.maximum(*(_warp(shift) for shift, _ in aligned.own)),
             np.abs(energy[0] - energy[1]),
             outline.max(0),
+            distance.predict(aligned.maps, labels),
         ]
     )
     location = np.where(odd == 0, windows[0].argmax(1), windows[1].argmax(1)) / (STRIP_LENGTH - 1)
@@ -344,7 +239,12 @@ class Compared:
 
 
 def compare_homologues(
-    strips: Strips, names: Names, assigned: np.ndarray, reference: ClassReference, scorer: PairScorer
+    strips: Strips,
+    names: Names,
+    assigned: np.ndarray,
+    reference: ClassReference,
+    distance: PairDistance,
+    scorer: PairScorer,
 ) -> Compared:
     """Compare the homologues of a cell, upside-down chromosomes turned.
 
@@ -355,6 +255,7 @@ def compare_homologues(
     assigned : ndarray of int, shape (n,)
         Class of each chromosome, a position in `CLASSES`; -1 for what is none.
     reference : ClassReference
+    distance : PairDistance
     scorer : PairScorer
     """
     pairs = homologue_pairs(assigned)
@@ -365,7 +266,9 @@ def compare_homologues(
     images = np.where(turned[:, None, None], strips.images[:, ::-1], strips.images)
     upright = Strips(images, strips.sizes, strips.lengths, strips.centrelines)
     labels = pairs["label"].to_numpy()
-    measures = measure_pairs(upright, names, pairs[["first", "second"]].to_numpy(), labels, reference)
+    measures = measure_pairs(
+        upright, names, pairs[["first", "second"]].to_numpy(), labels, reference, distance
+    )
     pairs = pairs.assign(
         chromosome=[CLASSES[k] for k in labels],
         score=scorer.score(measures.features, labels),

@@ -16,6 +16,8 @@ READER_FILES = (
     "finding.npz",
     "naming.json",
     "naming.npz",
+    "distance.json",
+    "distance.npz",
     "comparison.npz",
 )
 

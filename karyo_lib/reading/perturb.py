@@ -1,13 +1,13 @@
 """Training variety for the naming network: altered strips, and things on a page that are no chromosome."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
 from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH
-from karyo_lib.reading.strips import straighten_cell
+from karyo_lib.reading.strips import Strips, straighten_cell
 
 _ROWS = np.arange(STRIP_LENGTH, dtype=np.float32)
 _COLUMNS = np.arange(STRIP_WIDTH, dtype=np.float32)
@@ -134,6 +134,16 @@ def alter_strips(
     return np.maximum(out, 0).astype(np.float32), (sizes + rng.normal(0, variety.size, sizes.shape)).astype(
         np.float32
     )
+
+
+def vary_strips(strips: Strips, variety: StripVariety, seed: int) -> Strips:
+    """Strips as `alter_strips` would have them, each altered once; none is turned upside down."""
+    images, sizes = strips.images.copy(), strips.sizes.copy()
+    rng = np.random.default_rng([seed, 23])
+    for start in range(0, len(images), 256):
+        part = slice(start, start + 256)
+        images[part], sizes[part] = alter_strips(images[part], sizes[part], rng, variety)
+    return replace(strips, images=images, sizes=sizes)
 
 
 def make_merged(

@@ -12,23 +12,24 @@ from scipy.special import expit, log_softmax, logit
 from sklearn.linear_model import LogisticRegression
 
 from karyo_lib.reading.alter import alter_cells
-from karyo_lib.reading.compare import (
-    ClassReference,
-    PairScorer,
-    compare_homologues,
-    measure_pairs,
-)
+from karyo_lib.reading.compare import PairScorer, compare_homologues, measure_pairs
 from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromosomes, formula_group
+from karyo_lib.reading.distance import PairDistance, align_pairs
 from karyo_lib.reading.find import FoundPage, find_chromosomes, shipped_segmenter
 from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
 from karyo_lib.reading.network_files import READER_FILES
 from karyo_lib.reading.page_reading import Reading, nothing_read, summary
+from karyo_lib.reading.perturb import vary_strips
 from karyo_lib.reading.position import position_evidence
+from karyo_lib.reading.profiles import ClassReference
 from karyo_lib.reading.regroup import regroup
 from karyo_lib.reading.segment import Segmenter
 from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips
 from karyo_lib.resources import data_file
+
+#: Cells whose pairs the distance is trained on: more take longer and teach little more.
+_DISTANCE_CELLS = 300
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Reader:
         self.segmenter: Segmenter | None = None
         self.namer: Namer | None = None
         self.reference: ClassReference | None = None
+        self.distance: PairDistance | None = None
         self.scorer: PairScorer | None = None
         self.structural = (1.0, -3.0)
 
@@ -120,11 +122,21 @@ class Reader:
     def fit_comparison(
         self, training: LabelledStrips, validation: LabelledStrips, *, seed: int = 2020
     ) -> "Reader":
-        """Fit reference, pair score and calibration for a network that is already trained."""
+        """Fit reference, distance, pair score and calibration for a network that is already trained.
+
+        The distance sees pairs of training cells, the score and the calibration those of validation cells.
+        """
         self.reference = ClassReference.fit(training.strips, class_indices(training.names))
+        known = pd.unique(training.cells)
+        chosen = np.random.default_rng(seed).permutation(known)[:_DISTANCE_CELLS]
+        changed = alter_cells(training.take(np.flatnonzero(np.isin(training.cells, chosen))), seed=seed + 1)
+        varied = vary_strips(changed.strips, self._ready()[0].settings.variety, seed)
+        aligned = align_pairs(varied, changed.pairs, changed.labels, self.reference)
+        self.distance = PairDistance().fit(aligned.maps, changed.labels, changed.altered)
         cells = alter_cells(validation, seed=seed)
-        names = self._ready()[0].predict(cells.strips)
-        measures = measure_pairs(cells.strips, names, cells.pairs, cells.labels, self.reference)
+        namer, reference, distance, _ = self._ready()
+        names = namer.predict(cells.strips)
+        measures = measure_pairs(cells.strips, names, cells.pairs, cells.labels, reference, distance)
         self.scorer = PairScorer.fit(measures.features, cells.altered, cells.labels)
         scores = pd.Series(self.scorer.score(measures.features, cells.labels))
         normal = scores[cells.altered == 0].groupby(cells.cells[cells.altered == 0]).max()
@@ -137,12 +149,12 @@ class Reader:
         self.structural = (float(max(model.coef_[0, 0], 0.0)), float(model.intercept_[0]))
         return self
 
-    def _ready(self) -> tuple[Namer, ClassReference, PairScorer]:
+    def _ready(self) -> tuple[Namer, ClassReference, PairDistance, PairScorer]:
         if self.namer is None:
             raise ValueError(
                 "Expected a trained Reader. Received one without a network: call fit or Reader.load()."
             )
-        return self.namer, self.reference, self.scorer
+        return self.namer, self.reference, self.distance, self.scorer
 
     def read(self, image: np.ndarray, passes: int = 0, seed: int = 0) -> Reading:
         """Read a page.
@@ -159,12 +171,12 @@ class Reader:
         -------
         Reading
         """
-        namer, reference, scorer = self._ready()
+        namer, reference, distance, scorer = self._ready()
         found, strips, names = self.name_page(image)
         if len(found) == 0:
             return nothing_read(found, passes)
         count = self.count(names, found.boxes)
-        compared = compare_homologues(strips, names, count.assigned, reference, scorer)
+        compared = compare_homologues(strips, names, count.assigned, reference, distance, scorer)
         pairs, p_structural = compared.pairs, self._p_structural(compared.pairs["score"].to_numpy(float))
         p_abnormal = 1 - (1 - count.p_abnormal) * (1 - p_structural)
         table = self._table(found, names, count, pairs)
@@ -199,12 +211,15 @@ class Reader:
         found = find_chromosomes(image, self.segmenter)
         strips = straighten_cell(found.cutouts, found.masks)
         namer = self._ready()[0]
-        found, strips, names = regroup(found, strips, namer.predict(strips), namer.predict)
+        found, strips, names = regroup(found, strips, namer.predict(strips), namer.predict, self._weigh)
         unlike = self._unlike(found, names)
         if unlike.any() and not unlike.all():
             rows = np.flatnonzero(~unlike)
             found, strips, names = found.without(unlike), strips.take(rows), names.take(rows)
         return found, strips, names
+
+    def _weigh(self, names: Names, boxes: pd.DataFrame) -> float:
+        return self.count(names, boxes, keep=60).log_evidence
 
     def _unlike(self, found: FoundPage, names: Names) -> np.ndarray:
         """Which objects are print or dirt for sure; large ones may be chromosomes that were not parted."""
@@ -301,9 +316,10 @@ class Reader:
 
     def save(self, folder: Path) -> None:
         """Write the reader into a folder: arrays (``.npz``) and settings (``.json``), no code."""
-        namer, reference, scorer = self._ready()
+        namer, reference, distance, scorer = self._ready()
         folder = Path(folder)
         namer.save(folder)
+        distance.save(folder)
         (self.segmenter or shipped_segmenter()).save(folder)
         parts = {"reference": reference, "scorer": scorer}
         arrays = {
@@ -338,6 +354,7 @@ class Reader:
         counting = record["counting"] | {"class_share": tuple(record["counting"]["class_share"])}
         reader = cls(ReaderSettings(**record["settings"]), CountSettings(**counting))
         reader.segmenter, reader.namer = Segmenter.load(folder), Namer.load(folder)
+        reader.distance = PairDistance.load(folder)
         reader.structural = tuple(record["structural"])
         with np.load(folder / "comparison.npz", allow_pickle=False) as arrays:
             parts = {

@@ -164,7 +164,9 @@ def score_comparison(
     """
     cells = alter_cells(data, seed)
     names = reader.namer.predict(cells.strips)
-    measures = measure_pairs(cells.strips, names, cells.pairs, cells.labels, reader.reference)
+    measures = measure_pairs(
+        cells.strips, names, cells.pairs, cells.labels, reader.reference, reader.distance
+    )
     score = reader.scorer.score(measures.features, cells.labels)
     half = pd.factorize(cells.cells)[0] % 2
     normal, seen = cells.altered == 0, np.zeros(len(score), bool)

@@ -123,7 +123,7 @@ def test_scores_have_their_columns(tiny, drawn, page):
 def test_pairs_are_scored_anew_where_names_change(tiny, drawn):
     cell = drawn.take(np.flatnonzero(drawn.cells == drawn.cells[0]))
     names, assigned = tiny.namer.predict(cell.strips), class_indices(cell.names)
-    compared = compare_homologues(cell.strips, names, assigned, tiny.reference, tiny.scorer)
+    compared = compare_homologues(cell.strips, names, assigned, tiny.reference, tiny.distance, tiny.scorer)
     assert len(compared.pairs) == len(set(cell.names))
     again = compared.score_with(names, tiny.scorer)
     np.testing.assert_allclose(again, compared.pairs["score"], rtol=1e-5)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from karyo_lib.draw.centreline import chromosome_mask
 from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
-from karyo_lib.reading.compare import align, homologue_pairs
+from karyo_lib.reading.compare import homologue_pairs
 from karyo_lib.reading.count import (
     CountSettings,
     candidate_complements,
@@ -19,6 +19,7 @@ from karyo_lib.reading.count import (
 )
 from karyo_lib.reading.find import find_chromosomes, infer_slots, part_objects
 from karyo_lib.reading.position import align_slots, position_evidence
+from karyo_lib.reading.profiles import align
 from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH, straighten
 from karyo_lib.reading.strips import CLASSES, straighten_cell
 
