@@ -45,7 +45,8 @@ class CountSettings:
     Attributes
     ----------
     p_abnormal : float
-        Share of pages with an abnormal number of chromosomes; a diagnostic laboratory's yield is 0.05 to 0.3.
+        Share of pages with an abnormal number of chromosomes: a diagnostic laboratory's yield is 0.05 to 0.3,
+        that of tumours about a half.
     p_missed, p_missed_poor : float
         Probability that one chromosome was not found, on most pages and on poor ones: chromosomes are missed
         together, where a page is crowded or pale, and a single one that is missing is likely to be lost.
@@ -64,7 +65,7 @@ class CountSettings:
         Share of other objects there.
     """
 
-    p_abnormal: float = 0.15
+    p_abnormal: float = 0.3
     p_missed: float = 0.0002
     p_missed_poor: float = 0.08
     poor_pages: float = 0.05

@@ -1,10 +1,12 @@
 """How a whole reader is trained: on drawings alone, or on drawings and then a bank of real chromosomes."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import cv2
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -16,7 +18,7 @@ from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
 from karyo_lib.reading.boxes import match_boxes
 from karyo_lib.reading.count import CountSettings
 from karyo_lib.reading.find import FoundPage, find_chromosomes
-from karyo_lib.reading.name import NamingSettings
+from karyo_lib.reading.name import Names, NamingSettings
 from karyo_lib.reading.perturb import StripVariety
 from karyo_lib.reading.reader import Reader
 from karyo_lib.reading.score import truth_counts
@@ -25,6 +27,7 @@ from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, Strips, straighten_cel
 from karyo_lib.reading.training import LabelledStrips, draw_cells, join_cells, strips_of_bank
 from karyo_lib.reading.training_pages import draw_training_page, random_page_style, segmented_pages
 from karyo_lib.reading.trials import choose_donors, normal_cells
+from karyo_lib.workers import keep_worker
 
 Progress = Callable[[str], None]
 
@@ -60,11 +63,12 @@ class LearningSettings:
         return replace(self, seed=seed)
 
 
+_PAGES_A_PROCESS = 16  # fewer pages are not worth starting another process
 _SHARE_TOUCHING = 0.5  # share of the pages, from which names are learnt, on which homologues touch
 #: For the reader that comes with karyo, and to fine-tune it on a bank. Its finder is kept: trained further on
 #: pages of real chromosomes (350 and 1200 steps) it parted fewer that touch.
 DRAWN = LearningSettings()
-BANK = LearningSettings(finder_pages=0, finder_steps=0, clean=10_000, found=240, epochs=12)
+BANK = LearningSettings(finder_pages=0, finder_steps=0, clean=10_000, found=480, epochs=14, counted=120)
 
 
 def find_not_single(found: FoundPage, page: Page) -> np.ndarray:
@@ -76,6 +80,42 @@ def find_not_single(found: FoundPage, page: Page) -> np.ndarray:
     inside = common[1:, 1:].max(1, initial=0) / np.maximum(common[1:].sum(1), 1)
     piece = (share.max(1, initial=0) < 0.6) & (inside > 0.7)
     return ((share > 0.5).sum(1) > 1) | piece
+
+
+@dataclass(frozen=True)
+class MadePages:
+    """Pages that are made when they are asked for, each from random numbers of its own.
+
+    Attributes
+    ----------
+    make : callable
+        Makes a page from a generator.
+    n, seed : int
+        Number of pages; where their random numbers start.
+    """
+
+    make: Callable[[np.random.Generator], Page]
+    n: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    def page(self, number: int) -> Page:
+        """One of the pages."""
+        return self.make(np.random.default_rng([self.seed, 41, number]))
+
+    def each(self, function: Callable[[Page], Any]) -> list:
+        """What a function, which is pickled, makes of each page: several processes share the work."""
+        jobs = max(1, min(joblib.cpu_count(), self.n // _PAGES_A_PROCESS))
+        shares = np.array_split(np.arange(self.n), 4 * jobs) if jobs > 1 else [np.arange(self.n)]
+        work = (joblib.delayed(_each)(self, function, share) for share in shares)
+        return [made for share in joblib.Parallel(n_jobs=jobs)(work) for made in share]
+
+
+def _each(pages: MadePages, function: Callable[[Page], Any], numbers: np.ndarray) -> list:
+    keep_worker()
+    return [function(pages.page(int(number))) for number in numbers]
 
 
 def strips_found(page: Page, segmenter: Segmenter) -> tuple[Strips, np.ndarray] | None:
@@ -98,16 +138,10 @@ def strips_found(page: Page, segmenter: Segmenter) -> tuple[Strips, np.ndarray] 
     return strips.take(np.flatnonzero(usable)), names[usable]
 
 
-def cells_found(pages: Iterable[Page], segmenter: Segmenter, name: str) -> LabelledStrips:
+def cells_found(pages: MadePages, segmenter: Segmenter, name: str) -> LabelledStrips:
     """Strips of pages as the finder cuts them out; cells are called ``<name>-<number>``."""
-
-    def parts() -> Iterator[tuple[str, tuple[Strips, np.ndarray]]]:
-        for number, page in enumerate(pages):
-            cell = strips_found(page, segmenter)
-            if cell is not None:
-                yield f"{name}-{number}", cell
-
-    return join_cells(parts())
+    cells = pages.each(partial(strips_found, segmenter=segmenter))
+    return join_cells((f"{name}-{number}", cell) for number, cell in enumerate(cells) if cell is not None)
 
 
 def join(*parts: LabelledStrips) -> LabelledStrips:
@@ -118,11 +152,6 @@ def join(*parts: LabelledStrips) -> LabelledStrips:
         for cell in dict.fromkeys(part.cells.tolist())
         for own in [part.take(np.flatnonzero(part.cells == cell))]
     )
-
-
-def _pages(make: Callable[[np.random.Generator], Page], n: int, seed: int) -> Iterator[Page]:
-    rng = np.random.default_rng([seed, 41])
-    return (make(rng) for _ in range(n))
 
 
 def composer(
@@ -174,26 +203,30 @@ _COUNTING = {
 }
 
 
-def fit_counting(reader: Reader, pages: Iterable[Page], rounds: int = 2) -> CountSettings:
+def _read_to_count(page: Page, reader: Reader) -> tuple[str, pd.DataFrame, Names]:
+    found, _, names = reader.name_page(page.image)
+    return truth_counts(page), found.boxes, names
+
+
+def fit_counting(reader: Reader, pages: MadePages, rounds: int = 2) -> CountSettings:
     """Choose the settings of counting under which the true formulae of pages are most probable.
 
     Parameters
     ----------
     reader : Reader
         With a trained finder and network.
-    pages : iterable of Page
+    pages : MadePages
         Of nobody who trained the reader, normal and abnormal ones.
     rounds : int
         How often the settings are gone through, one after the other.
     """
-    read = [(truth_counts(page), *reader.name_page(page.image)) for page in pages]
-    read = [(truth, found, names) for truth, found, _, names in read if len(found)]
+    read = [one for one in pages.each(partial(_read_to_count, reader=reader)) if len(one[1])]
 
     def fit(settings: CountSettings) -> float:
         tried = Reader(reader.settings, settings)
         total = 0.0
-        for truth, found, names in read:
-            candidates = tried.count(names, found.boxes, keep=60).candidates.set_index("formula")
+        for truth, boxes, names in read:
+            candidates = tried.count(names, boxes, keep=60).candidates.set_index("formula")
             total += np.log(max(float(candidates["probability"].get(truth, 0.0)), 1e-4))
         return total
 
@@ -217,14 +250,14 @@ def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print
         list(segmented_pages(s.finder_pages, s.seed))
     )
     tell(f"names: {s.clean} cells cut out by the truth, {s.found} by the finder")
-    pages = _pages(partial(draw_training_page, touching=_SHARE_TOUCHING), s.found, s.seed)
+    pages = MadePages(partial(draw_training_page, touching=_SHARE_TOUCHING), s.found, s.seed)
     training = join(draw_cells(s.clean, s.seed), cells_found(pages, segmenter, "page"))
     validation = draw_cells(max(4, s.clean // 10), s.seed + 1)
     reader = Reader()
     reader.segmenter = segmenter
     reader.fit(training, validation, drawn_naming(s), seed=s.seed)
     tell(f"counting: {s.counted} drawn pages")
-    reader.counting = fit_counting(reader, _pages(draw_counted_page, s.counted, s.seed))
+    reader.counting = fit_counting(reader, MadePages(draw_counted_page, s.counted, s.seed))
     return reader
 
 
@@ -269,7 +302,7 @@ def train_on_bank(
         segmenter = Segmenter(finding).fit(pages, start=start.segmenter)
     chosen = cells["cell"].to_numpy()[: s.clean]
     tell(f"names: {len(chosen)} cells as they were cut out, {s.found} cut out of pages by the finder")
-    pages = _pages(composer(bank, cells, touching=_SHARE_TOUCHING), s.found, s.seed)
+    pages = MadePages(composer(bank, cells, touching=_SHARE_TOUCHING), s.found, s.seed)
     training = join(strips_of_bank(bank, chosen), cells_found(pages, segmenter, "page"))
     others = normal_cells(bank, "val")
     validation = strips_of_bank(bank, others["cell"].iloc[: max(2, s.clean // 4)])
@@ -278,5 +311,5 @@ def train_on_bank(
     naming = replace(start.namer.settings, epochs=s.epochs, learning_rate=1e-3, variety=StripVariety())
     reader.fit(training, validation, naming, start=start, seed=s.seed)
     tell(f"counting: {s.counted} composed pages of validation patients")
-    reader.counting = fit_counting(reader, _pages(composer(bank, others, 0.5), s.counted, s.seed))
+    reader.counting = fit_counting(reader, MadePages(composer(bank, others, 0.5), s.counted, s.seed))
     return reader
