@@ -21,7 +21,7 @@ def train(
     """Train a reader: on drawings alone, or from karyo's own on a bank of real chromosomes.
 
     Patients of the bank are split by their name: 68 % train, 12 % set temperature and scores, 20 % are left
-    for `karyo reader score`. About 15 minutes on 2 cores.
+    for `karyo reader score`. About 20 minutes on 2 cores.
 
     Example: `karyo reader train --bank chromosomes -o my_reader`
     """

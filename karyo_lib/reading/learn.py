@@ -20,7 +20,7 @@ from karyo_lib.reading.count import CountSettings
 from karyo_lib.reading.find import FoundPage, find_chromosomes
 from karyo_lib.reading.name import Names, NamingSettings
 from karyo_lib.reading.perturb import StripVariety
-from karyo_lib.reading.reader import Reader
+from karyo_lib.reading.reader import Reader, ReaderSettings
 from karyo_lib.reading.score import truth_counts
 from karyo_lib.reading.segment import Segmenter, SegmenterSettings
 from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, Strips, straighten_cell
@@ -107,10 +107,14 @@ class MadePages:
 
     def each(self, function: Callable[[Page], Any]) -> list:
         """What a function, which is pickled, makes of each page: several processes share the work."""
-        jobs = max(1, min(joblib.cpu_count(), self.n // _PAGES_A_PROCESS))
+        jobs = _processes(self.n)
         shares = np.array_split(np.arange(self.n), 4 * jobs) if jobs > 1 else [np.arange(self.n)]
         work = (joblib.delayed(_each)(self, function, share) for share in shares)
         return [made for share in joblib.Parallel(n_jobs=jobs)(work) for made in share]
+
+
+def _processes(pages: int) -> int:
+    return max(1, min(joblib.cpu_count(), pages // _PAGES_A_PROCESS))
 
 
 def _each(pages: MadePages, function: Callable[[Page], Any], numbers: np.ndarray) -> list:
@@ -222,24 +226,32 @@ def fit_counting(reader: Reader, pages: MadePages, rounds: int = 2) -> CountSett
     """
     read = [one for one in pages.each(partial(_read_to_count, reader=reader)) if len(one[1])]
 
-    def fit(settings: CountSettings) -> float:
-        tried = Reader(reader.settings, settings)
-        total = 0.0
-        for truth, boxes, names in read:
-            candidates = tried.count(names, boxes, keep=60).candidates.set_index("formula")
-            total += np.log(max(float(candidates["probability"].get(truth, 0.0)), 1e-4))
-        return total
+    jobs = _processes(len(read))
+
+    def fit(tried: list[CountSettings]) -> dict[CountSettings, float]:
+        work = (joblib.delayed(_log_likelihood)(read, reader.settings, settings) for settings in tried)
+        return dict(zip(tried, joblib.Parallel(n_jobs=jobs)(work), strict=True))
 
     best = reader.counting
-    known = {best: fit(best)}
+    known = fit([best])
     for _ in range(rounds):
         for name, values in _COUNTING.items():
-            for value in values:
-                tried = replace(best, **{name: value})
-                if tried not in known:
-                    known[tried] = fit(tried)
+            tried = [replace(best, **{name: value}) for value in values]
+            known |= fit([settings for settings in tried if settings not in known])
             best = max(known, key=known.get)
     return best
+
+
+def _log_likelihood(
+    read: list[tuple[str, pd.DataFrame, Names]], settings: ReaderSettings, counting: CountSettings
+) -> float:
+    """Log-probability of the true formulae of pages that were read."""
+    keep_worker()
+    reader, total = Reader(settings, counting), 0.0
+    for truth, boxes, names in read:
+        candidates = reader.count(names, boxes, keep=60).candidates.set_index("formula")
+        total += np.log(max(float(candidates["probability"].get(truth, 0.0)), 1e-4))
+    return total
 
 
 def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print) -> Reader:
