@@ -1,5 +1,6 @@
 """The commands ``karyo reader train`` and ``karyo reader score``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -56,12 +57,16 @@ def score(
     """Measure a reader on pages whose truth is known, half of them with a wrong number of chromosomes.
 
     Drawn pages without `--bank`; pages of real chromosomes with it, the bank's aneuploid cells one by one,
-    and the chromosomes of its normal cells as they were cut out, with no page around them.
+    and the chromosomes of its normal cells as they were cut out, with no page around them. A page takes one
+    to two seconds.
 
     Example: `karyo reader score --bank chromosomes --reader my_reader -o scores`
     """
+    from tqdm.auto import tqdm
+
     from karyo_lib.atomic import writing
     from karyo_lib.dataset.bank import ChromosomeBank
+    from karyo_lib.draw import STYLES
     from karyo_lib.reading.reader import Reader
     from karyo_lib.reading.score import score_cells, score_pages, summarise_pages
     from karyo_lib.reading.training import strips_of_bank
@@ -69,12 +74,17 @@ def score(
 
     chosen, size = Reader.load(reader), (side, side) if side else None
     tables = {}
+    bar = partial(tqdm, unit="page")
     if bank is None:
-        tables["pages"] = score_pages(chosen, draw_trials(pages, seed, size))
+        drawn = bar(draw_trials(pages, seed, size), "Reading drawn pages", pages * len(STYLES))
+        tables["pages"] = score_pages(chosen, drawn)
     else:
         opened = ChromosomeBank(bank)
-        tables["pages"] = score_pages(chosen, compose_trials(opened, pages, seed, size, part=part))
-        tables["aneuploid"] = score_pages(chosen, aneuploid_trials(opened, size))
+        composed = compose_trials(opened, pages, seed, size, part=part)
+        tables["pages"] = score_pages(chosen, bar(composed, "Reading composed pages", pages * len(STYLES)))
+        aneuploid = int((opened.cells["label"] == "abnormal").sum())
+        real = bar(aneuploid_trials(opened, size), "Reading aneuploid cells", aneuploid)
+        tables["aneuploid"] = score_pages(chosen, real)
         cells, named = score_cells(chosen, strips_of_bank(opened, normal_cells(opened, part)["cell"]))
         tables["cells"] = cells
         typer.echo(

@@ -39,6 +39,8 @@ _FAINT = 0.1
 _MOST_SCALE, _MOST_PIXELS, _LEAST_CONTRAST = 4.0, 3e6, 20
 #: Ink, as a share of black, above which a pixel is not paper.
 _VISIBLE = 0.15
+#: A page with more cores is no karyogram: noise, a photograph, a page of text. No object of it is looked at.
+_MOST_CORES = 500
 _REJECTED = ["kind", "x0", "y0", "x1", "y1"]
 
 
@@ -164,11 +166,14 @@ def part_objects(body: np.ndarray, core: np.ndarray, width: float) -> np.ndarray
     Returns
     -------
     ndarray of int32, shape (H, W)
-        0 background, 1 ... n objects.
+        0 background, 1 ... n objects; none where there are far more than a cell can have.
     """
     cores, n = ndimage.label(apply_hysteresis_threshold(core, *_CORE), _EIGHT)
     sizes = np.bincount(cores.ravel(), minlength=n + 1)
-    cores[(sizes < _LEAST_CORE * width**2)[cores]] = 0
+    small = sizes < _LEAST_CORE * width**2
+    if (~small[1:]).sum() > _MOST_CORES:
+        return np.zeros(core.shape, np.int32)
+    cores[small[cores]] = 0
     objects = watershed(-core, cores, mask=(body > _BODY) | (cores > 0))
     return _join_pieces(objects, core, width)
 
@@ -247,9 +252,10 @@ def find_chromosomes(image: np.ndarray, segmenter: Segmenter | None = None) -> F
         If the image is not 2-D uint8.
     """
     image = np.asarray(image)
-    if image.ndim != 2 or image.dtype != np.uint8:
+    if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(
-            f"Expected a grey image of shape (H, W), uint8. Received {image.shape}, {image.dtype}."
+            f"Expected a grey image of shape (H, W), uint8. Received {image.shape}, {image.dtype}. "
+            f"`np.asarray(Image.open(path).convert('L'))` makes one of an image file."
         )
     if np.ptp(image) < _LEAST_CONTRAST:
         return _nothing(image)

@@ -1,6 +1,7 @@
 """Networks as files: arrays in half precision and settings as text, nothing that could run."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +32,25 @@ def write_network(folder: Path, name: str, model: "keras.Model", record: dict) -
 
 
 def read_record(folder: Path, name: str) -> dict:
-    """Read ``<name>.json``."""
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    """Read ``<name>.json``; raises `ValueError` where it is damaged."""
+    try:
+        return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(f"{name}.json") from error
+
+
+def _damaged(file: str) -> ValueError:
+    return ValueError(
+        f"Expected {file} as Reader.save writes it. Received a damaged file: copy or train the reader again."
+    )
 
 
 def read_weights(folder: Path, name: str, model: "keras.Model") -> "keras.Model":
     """Fill a network with the arrays of ``<name>.npz``; raises `ValueError` where they do not fit it."""
-    with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
-        model.set_weights([arrays[key].astype(np.float32) for key in sorted(arrays.files)])
+    try:
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+            weights = [arrays[key].astype(np.float32) for key in sorted(arrays.files)]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(f"{name}.npz") from error
+    model.set_weights(weights)
     return model

@@ -17,7 +17,7 @@ from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromos
 from karyo_lib.reading.distance import PairDistance, align_pairs
 from karyo_lib.reading.find import FoundPage, find_chromosomes, shipped_segmenter
 from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
-from karyo_lib.reading.network_files import READER_FILES
+from karyo_lib.reading.network_files import READER_FILES, read_record
 from karyo_lib.reading.page_reading import Reading, nothing_read, summary
 from karyo_lib.reading.perturb import vary_strips
 from karyo_lib.reading.position import position_evidence
@@ -348,9 +348,10 @@ class Reader:
         missing = [n for n in READER_FILES if not (folder / n).exists()]
         if missing:
             raise ValueError(
-                f"Expected a folder written by Reader.save. Received {folder.name!r} without {missing}."
+                f"Expected a folder written by Reader.save. Received {folder.name!r} without {missing}. "
+                f"`karyo reader train -o DIR` writes one; without a folder, karyo's own is read."
             )
-        record = json.loads((folder / "reader.json").read_text(encoding="utf-8"))
+        record = read_record(folder, "reader")
         counting = record["counting"] | {"class_share": tuple(record["counting"]["class_share"])}
         reader = cls(ReaderSettings(**record["settings"]), CountSettings(**counting))
         reader.segmenter, reader.namer = Segmenter.load(folder), Namer.load(folder)

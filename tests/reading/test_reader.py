@@ -171,3 +171,20 @@ def test_the_shipped_reader_reads_a_real_page(real_karyogram):
     assert len(reading.found) == 46
     assert reading.formula == "46,XY"
     assert (reading.chromosomes.groupby(["row", "slot"]).size() == 2).all()
+
+
+def test_a_damaged_file_of_a_reader_is_named(tiny, tmp_path):
+    for file in ("naming.npz", "reader.json", "distance.npz"):
+        tiny.save(tmp_path)
+        (tmp_path / file).write_bytes(b"{}"[:1] + b"x")
+        with pytest.raises(ValueError, match=rf"{file}.*damaged.*again"):
+            Reader.load(tmp_path)
+    with pytest.raises(ValueError, match="karyo reader train -o DIR"):
+        Reader.load(tmp_path / "none")
+
+
+def test_a_page_of_noise_is_no_karyogram():
+    noise = np.random.default_rng(0).integers(0, 256, (416, 416), dtype=np.uint8)
+    reading = Reader.load().read(noise)
+    assert reading.refer_reason
+    assert len(reading.found) < 100
