@@ -1,5 +1,6 @@
 """Worker processes of joblib that load networks."""
 
+import joblib
 from joblib.externals.loky import process_executor
 
 _MOST_GROWTH = 4_000_000_000  # bytes
@@ -13,3 +14,8 @@ def keep_worker() -> None:
     and the last of them can wait for each other for ever (seen with joblib 1.5).
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = _MOST_GROWTH
+
+
+def count_processes(pieces: int, least: int) -> int:
+    """How many processes share so many pieces of work: at most one a core, each with ``least`` or more."""
+    return max(1, min(joblib.cpu_count(), pieces // least))

@@ -5,7 +5,6 @@ A small network reads both homologues from end to end as profiles that are align
 is usual for their class; it gives the log-odds that one of them is changed.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -135,14 +134,7 @@ class PairDistance:
         self.settings = settings or DistanceSettings()
         self.model: keras.Model | None = None
 
-    def fit(
-        self,
-        maps: np.ndarray,
-        labels: np.ndarray,
-        altered: np.ndarray,
-        *,
-        on_epoch: Callable[[int, dict], None] | None = None,
-    ) -> "PairDistance":
+    def fit(self, maps: np.ndarray, labels: np.ndarray, altered: np.ndarray) -> "PairDistance":
         """Train on normal (``altered`` 0) and cut-and-joined (1) pairs; both weigh the same.
 
         Parameters
@@ -150,8 +142,6 @@ class PairDistance:
         maps : ndarray of float32, shape (p, STRIP_LENGTH, len(MAPS))
             Of `align_pairs`.
         labels, altered : ndarray of int, shape (p,)
-        on_epoch : callable, optional
-            Called with the epoch's number and its logs.
         """
         if len(np.unique(altered)) != 2:
             raise ValueError(
@@ -171,7 +161,6 @@ class PairDistance:
             keras.losses.BinaryCrossentropy(from_logits=True),
             **compile_options(),
         )
-        callbacks = [] if on_epoch is None else [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)]
         self.model.fit(
             [x, _one_hot(np.concatenate([labels] * 2))],
             y,
@@ -179,34 +168,33 @@ class PairDistance:
             batch_size=s.batch_size,
             epochs=s.epochs,
             verbose=0,
-            callbacks=callbacks,
         )
         return self
 
-    def predict(self, maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Log-odds that a homologue is changed, float32 (p,): the mean of both orders."""
+    def _built(self) -> keras.Model:
         if self.model is None:
             raise ValueError(
                 "Expected a trained PairDistance. Received one without a model: call fit or load first."
             )
+        return self.model
+
+    def predict(self, maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Log-odds that a homologue is changed, float32 (p,): the mean of both orders."""
+        model = self._built()
         if len(maps) == 0:
             return np.zeros(0, np.float32)
-        both, classes = (
-            np.concatenate([maps, exchange_homologues(maps)]),
-            _one_hot(np.concatenate([labels] * 2)),
-        )
+        both = np.concatenate([maps, exchange_homologues(maps)])
+        classes = _one_hot(np.concatenate([labels] * 2))
         # called directly: a page has few pairs, and `predict` takes longer to start than they take
         logits = [
-            keras.ops.convert_to_numpy(self.model([both[i : i + _AT_ONCE], classes[i : i + _AT_ONCE]]))
+            keras.ops.convert_to_numpy(model([both[i : i + _AT_ONCE], classes[i : i + _AT_ONCE]]))
             for i in range(0, len(both), _AT_ONCE)
         ]
         return np.concatenate(logits).reshape(2, -1).mean(0)
 
     def save(self, folder: Path) -> None:
         """Write ``distance.npz`` and ``distance.json``."""
-        if self.model is None:
-            raise ValueError("Expected a trained PairDistance. Received one without a model.")
-        write_network(folder, "distance", self.model, {"settings": asdict(self.settings)})
+        write_network(folder, "distance", self._built(), {"settings": asdict(self.settings)})
 
     @classmethod
     def load(cls, folder: Path) -> "PairDistance":

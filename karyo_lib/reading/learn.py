@@ -27,7 +27,7 @@ from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, Strips, straighten_cel
 from karyo_lib.reading.training import LabelledStrips, draw_cells, join_cells, strips_of_bank
 from karyo_lib.reading.training_pages import draw_training_page, random_page_style, segmented_pages
 from karyo_lib.reading.trials import choose_donors, normal_cells
-from karyo_lib.workers import keep_worker
+from karyo_lib.workers import count_processes, keep_worker
 
 Progress = Callable[[str], None]
 
@@ -98,23 +98,16 @@ class MadePages:
     n: int
     seed: int
 
-    def __len__(self) -> int:
-        return self.n
-
     def page(self, number: int) -> Page:
         """One of the pages."""
         return self.make(np.random.default_rng([self.seed, 41, number]))
 
     def each(self, function: Callable[[Page], Any]) -> list:
         """What a function, which is pickled, makes of each page: several processes share the work."""
-        jobs = _processes(self.n)
+        jobs = count_processes(self.n, _PAGES_A_PROCESS)
         shares = np.array_split(np.arange(self.n), 4 * jobs) if jobs > 1 else [np.arange(self.n)]
         work = (joblib.delayed(_each)(self, function, share) for share in shares)
         return [made for share in joblib.Parallel(n_jobs=jobs)(work) for made in share]
-
-
-def _processes(pages: int) -> int:
-    return max(1, min(joblib.cpu_count(), pages // _PAGES_A_PROCESS))
 
 
 def _each(pages: MadePages, function: Callable[[Page], Any], numbers: np.ndarray) -> list:
@@ -225,8 +218,7 @@ def fit_counting(reader: Reader, pages: MadePages, rounds: int = 2) -> CountSett
         How often the settings are gone through, one after the other.
     """
     read = [one for one in pages.each(partial(_read_to_count, reader=reader)) if len(one[1])]
-
-    jobs = _processes(len(read))
+    jobs = count_processes(len(read), _PAGES_A_PROCESS)
 
     def fit(tried: list[CountSettings]) -> dict[CountSettings, float]:
         work = (joblib.delayed(_log_likelihood)(read, reader.settings, settings) for settings in tried)

@@ -45,12 +45,17 @@ def _damaged(file: str) -> ValueError:
     )
 
 
-def read_weights(folder: Path, name: str, model: "keras.Model") -> "keras.Model":
-    """Fill a network with the arrays of ``<name>.npz``; raises `ValueError` where they do not fit it."""
+def read_arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """Read ``<name>.npz``; raises `ValueError` where it is damaged."""
     try:
         with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
-            weights = [arrays[key].astype(np.float32) for key in sorted(arrays.files)]
+            return {key: arrays[key] for key in arrays.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise _damaged(f"{name}.npz") from error
-    model.set_weights(weights)
+
+
+def read_weights(folder: Path, name: str, model: "keras.Model") -> "keras.Model":
+    """Fill a network with the arrays of ``<name>.npz``; raises `ValueError` where they do not fit it."""
+    arrays = read_arrays(folder, name)
+    model.set_weights([arrays[key].astype(np.float32) for key in sorted(arrays)])
     return model

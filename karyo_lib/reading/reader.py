@@ -17,7 +17,7 @@ from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromos
 from karyo_lib.reading.distance import PairDistance, align_pairs
 from karyo_lib.reading.find import FoundPage, find_chromosomes, shipped_segmenter
 from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
-from karyo_lib.reading.network_files import READER_FILES, read_record
+from karyo_lib.reading.network_files import READER_FILES, read_arrays, read_record
 from karyo_lib.reading.page_reading import Reading, nothing_read, summary
 from karyo_lib.reading.perturb import vary_strips
 from karyo_lib.reading.position import position_evidence
@@ -357,10 +357,10 @@ class Reader:
         reader.segmenter, reader.namer = Segmenter.load(folder), Namer.load(folder)
         reader.distance = PairDistance.load(folder)
         reader.structural = tuple(record["structural"])
-        with np.load(folder / "comparison.npz", allow_pickle=False) as arrays:
-            parts = {
-                name: {key.split(".")[1]: arrays[key] for key in arrays.files if key.startswith(name)}
-                for name in ("reference", "scorer")
-            }
+        arrays = read_arrays(folder, "comparison")
+        parts = {
+            name: {key.split(".")[1]: array for key, array in arrays.items() if key.startswith(name)}
+            for name in ("reference", "scorer")
+        }
         reader.reference, reader.scorer = ClassReference(**parts["reference"]), PairScorer(**parts["scorer"])
         return reader

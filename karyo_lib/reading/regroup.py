@@ -71,7 +71,7 @@ class _Objects:
     names: Names
 
     def divided(self, judged: _Judged, found: FoundPage) -> "_Objects":
-        kept = np.flatnonzero(~np.isin(self.numbers, judged.division.objects) | (self.numbers == 0))
+        kept = np.flatnonzero(~np.isin(self.numbers, judged.division.objects))
         boxes = pd.concat([self.boxes.iloc[kept], _part_boxes(judged.division, found.scale)])
         boxes = boxes.reset_index(drop=True)
         numbers = np.append(self.numbers[kept], np.zeros(len(judged.division.parts), int))

@@ -31,7 +31,7 @@ from karyo_lib.runs import Run
 from karyo_lib.study.collection import load_collection
 from karyo_lib.study.copies import load_splits
 from karyo_lib.study.fits import RUN_COLUMNS, Fits, select_split
-from karyo_lib.workers import keep_worker
+from karyo_lib.workers import count_processes, keep_worker
 
 FOLDER = "readings"
 MOST_PASSES = 20  # each weighs dozens of karyotypes anew; more of them say the same
@@ -87,7 +87,7 @@ def read_collection(run: Run) -> Readings:
     files = [folder / f"{image_id}.json" for image_id in index["image_id"]]
     known = [_load(file, key) for file, key in zip(files, keys, strict=True)]
     missing = [i for i, record in enumerate(known) if record is None]
-    jobs = max(1, min(joblib.cpu_count(), len(missing) // _PAGES_A_WORKER))
+    jobs = count_processes(len(missing), _PAGES_A_WORKER)
     work = (
         joblib.delayed(_read_page)(
             collection.pages / index["path"].iloc[i], files[i], keys[i], passes, run.seed

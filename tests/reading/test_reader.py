@@ -174,7 +174,7 @@ def test_the_shipped_reader_reads_a_real_page(real_karyogram):
 
 
 def test_a_damaged_file_of_a_reader_is_named(tiny, tmp_path):
-    for file in ("naming.npz", "reader.json", "distance.npz"):
+    for file in ("naming.npz", "reader.json", "distance.npz", "comparison.npz"):
         tiny.save(tmp_path)
         (tmp_path / file).write_bytes(b"{}"[:1] + b"x")
         with pytest.raises(ValueError, match=rf"{file}.*damaged.*again"):
