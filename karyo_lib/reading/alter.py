@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from karyo_lib.iscn.bands import load_bands
+from karyo_lib.reading.change import rearranged_rows, resample
 from karyo_lib.reading.name import class_indices
 from karyo_lib.reading.straighten import STRIP_LENGTH
 from karyo_lib.reading.strips import CLASSES, Strips
@@ -21,13 +22,6 @@ def megabases() -> np.ndarray:
     """Length of each class in megabases, shape (24,)."""
     table = load_bands(550)
     return np.array([max(b.bp_stop for b in table.bands(name)) / 1e6 for name in CLASSES])
-
-
-def _resample(image: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows of a strip at fractional positions."""
-    low = np.clip(np.floor(rows).astype(int), 0, len(image) - 2)
-    part = np.clip(rows - low, 0, 1)[:, None].astype(np.float32)
-    return image[low] * (1 - part) + image[low + 1] * part
 
 
 def alter_chromosome(
@@ -56,39 +50,22 @@ def alter_chromosome(
     Returns
     -------
     image, sizes : ndarray
-    location : float
-        Middle of the change as a share of the new chromosome's length.
+    start : float
+        Where the changed part begins, as a share of the unchanged length; it is ``share`` long.
     """
     if not 0 < share < 0.8:
         raise ValueError(f"Expected a change of 0 to 0.8 of the chromosome. Received {share:.3f}.")
-    last = STRIP_LENGTH - 1
-    start = float(rng.uniform(0, 1 - share)) if kind != "exchange" else 1 - share
-    a, b = start * last, (start + share) * last
-    positions = np.arange(0, last, 0.5)
-    if kind == "deletion":
-        path, length, where = (
-            np.concatenate([positions[positions < a], positions[positions >= b]]),
-            1 - share,
-            start / (1 - share),
-        )
-    elif kind == "duplication":
-        extra = positions[(positions >= a) & (positions < b)]
-        path = np.concatenate([positions[positions < b], extra, positions[positions >= b]])
-        length, where = 1 + share, (start + share) / (1 + share)
-    else:
-        inside = positions[(positions >= a) & (positions < b)][::-1]
-        path = np.concatenate([positions[positions < a], inside, positions[positions >= b]])
-        length, where = 1.0, start + share / 2
     if kind == "exchange":
         if donor is None:
             raise ValueError("Expected a donor strip for an exchange. Received none.")
         image = image.copy()
         n = max(2, round(share * STRIP_LENGTH))
         image[-n:] = donor[-n:]
-        path = positions
-    rows = np.interp(np.linspace(0, len(path) - 1, STRIP_LENGTH), np.arange(len(path)), path)
-    sizes = sizes + np.array([np.log(length), np.log(length), 0, 0], sizes.dtype)
-    return _resample(image, rows).astype(np.float32), sizes, float(np.clip(where, 0, 1))
+        return image, sizes, 1 - share
+    start = float(rng.uniform(0, 1 - share))
+    length = np.log({"deletion": 1 - share, "duplication": 1 + share, "inversion": 1.0}[kind])
+    sizes = sizes + np.array([length, length, 0, 0], sizes.dtype)
+    return resample(image, rearranged_rows(kind, start, start + share)).astype(np.float32), sizes, start
 
 
 @dataclass(frozen=True)
@@ -103,8 +80,8 @@ class AlteredCells:
     labels : ndarray of int, shape (p,)
         Class of each pair.
     altered : ndarray of int, shape (p,)
-    megabases, location : ndarray, shape (p,)
-        Size of the change (0 where there is none) and its place as a share of the length (NaN).
+    megabases, start, stop : ndarray, shape (p,)
+        Size of the change (0 where there is none); the changed part, as shares of the unchanged length (NaN).
     kind : ndarray of str, shape (p,)
         One of `KINDS`, or 'normal'.
     cells : ndarray, shape (p,)
@@ -115,7 +92,8 @@ class AlteredCells:
     labels: np.ndarray
     altered: np.ndarray
     megabases: np.ndarray
-    location: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
     kind: np.ndarray
     cells: np.ndarray
 
@@ -124,7 +102,7 @@ def _end_of(donor: np.ndarray, ratio: float) -> np.ndarray:
     """Strip of the donor's q arm end at the receiver's rows a megabase; ``ratio`` is donor over receiver
     length."""
     last = STRIP_LENGTH - 1
-    return _resample(donor, np.clip(last - np.arange(STRIP_LENGTH)[::-1] / ratio, 0, last))
+    return resample(donor, np.clip(last - np.arange(STRIP_LENGTH)[::-1] / ratio, 0, last))
 
 
 def alter_cells(
@@ -148,7 +126,7 @@ def alter_cells(
             if len(members) == 0:
                 continue
             pair = (members[0], members[-1])
-            rows.append((*pair, k, 0, 0.0, np.nan, "normal", cell))
+            rows.append((*pair, k, 0, 0.0, np.nan, np.nan, "normal", cell))
             others = own[labels[own] != k]
             for size in sizes:
                 if size >= length[k] / 2 or len(others) == 0:
@@ -156,10 +134,11 @@ def alter_cells(
                 kind, turned = str(rng.choice(kinds)), int(rng.integers(2))
                 giver = rng.choice(others)
                 donor = _end_of(data.strips.images[giver], length[labels[giver]] / length[k])
-                image, change, place = alter_chromosome(
+                share = size / length[k]
+                image, change, start = alter_chromosome(
                     data.strips.images[pair[turned]],
                     data.strips.sizes[pair[turned]],
-                    size / length[k],
+                    share,
                     kind,
                     rng,
                     donor,
@@ -170,8 +149,8 @@ def alter_cells(
                 changed = (
                     (new, new) if pair[0] == pair[1] else (new, pair[1]) if turned == 0 else (pair[0], new)
                 )
-                rows.append((*changed, k, 1, size, place, kind, cell))
-    first, second, k, altered, size, place, kind, cell = (np.array(c) for c in zip(*rows, strict=True))
+                rows.append((*changed, k, 1, size, start, start + share, kind, cell))
+    first, second, k, altered, size, start, stop, kind, cell = (np.array(c) for c in zip(*rows, strict=True))
     strips = Strips(
         np.concatenate(
             [data.strips.images, np.array(images, np.float32).reshape(-1, *data.strips.images.shape[1:])]
@@ -182,4 +161,4 @@ def alter_cells(
         np.concatenate([data.strips.lengths, np.zeros(len(images), np.float32)]),
         (*data.strips.centrelines, *[np.zeros((0, 2), np.float32)] * len(images)),
     )
-    return AlteredCells(strips, np.stack([first, second], 1), k, altered, size, place, kind, cell)
+    return AlteredCells(strips, np.stack([first, second], 1), k, altered, size, start, stop, kind, cell)

@@ -8,15 +8,12 @@ pairs and on the same pairs with one homologue cut and joined.
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
-from karyo_lib.iscn.bands import load_bands
 from karyo_lib.reading.distance import PairDistance, align_pairs
 from karyo_lib.reading.name import Names
-from karyo_lib.reading.page_reading import PairEvidence
-from karyo_lib.reading.profiles import ClassReference, align, band_profiles
+from karyo_lib.reading.profiles import ClassReference
 from karyo_lib.reading.straighten import STRIP_LENGTH
 from karyo_lib.reading.strips import CLASSES, Strips
 
@@ -38,6 +35,9 @@ FEATURES = (
     "distance",
 )
 _WINDOW = 9.0
+#: Standard deviations at which each measure stops counting more: without it, one that is far off because a
+#: chromosome was found badly outweighs all others (chosen on pages of validation patients).
+_LIMIT = 2.0
 
 
 def _window(residual: np.ndarray) -> np.ndarray:
@@ -60,11 +60,10 @@ def measure_naming(names: Names, pairs: np.ndarray, labels: np.ndarray) -> np.nd
 
 @dataclass(frozen=True)
 class PairMeasures:
-    """Measured pairs: ``features`` (p, len(FEATURES)), and where each differs most, as a fraction of the
-    length."""
+    """Measured pairs: ``features`` (p, len(FEATURES)), and which homologue (0 or 1) is ``odd``: farther from
+    its class."""
 
     features: np.ndarray
-    location: np.ndarray
     odd: np.ndarray
 
 
@@ -92,7 +91,6 @@ def measure_pairs(
     Returns
     -------
     PairMeasures
-        ``odd`` holds the position (0 or 1) of the homologue farther from the reference.
     """
     first, second = pairs[:, 0], pairs[:, 1]
     aligned = align_pairs(strips, pairs, labels, reference)
@@ -125,8 +123,7 @@ def measure_pairs(
             distance.predict(aligned.maps, labels),
         ]
     )
-    location = np.where(odd == 0, windows[0].argmax(1), windows[1].argmax(1)) / (STRIP_LENGTH - 1)
-    return PairMeasures(features.astype(np.float32), location, odd)
+    return PairMeasures(features.astype(np.float32), odd)
 
 
 @dataclass(frozen=True)
@@ -166,12 +163,11 @@ class PairScorer:
         specificity : float
             Share of normal pairs of each class that is to score below 0.
         """
-        x = cls._expand(features)
-        mean, scale = x.mean(0), x.std(0) + 1e-6
-        model = LogisticRegression(C=0.1, max_iter=500, class_weight="balanced").fit(
-            (x - mean) / scale, altered
-        )
-        raw = (x - mean) / scale @ model.coef_[0]
+        expanded = cls._expand(features)
+        mean, scale = expanded.mean(0), expanded.std(0) + 1e-6
+        x = _standardise(expanded, mean, scale)
+        model = LogisticRegression(C=0.1, max_iter=500, class_weight="balanced").fit(x, altered)
+        raw = x @ model.coef_[0]
         normal = raw[altered == 0]
         overall = float(np.quantile(normal, specificity))
         offset = np.full(len(CLASSES), overall)
@@ -183,111 +179,9 @@ class PairScorer:
 
     def score(self, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Scores of pairs, shape (p,)."""
-        return (self._expand(features) - self.mean) / self.scale @ self.weights - self.offset[labels]
+        x = _standardise(self._expand(features), self.mean, self.scale)
+        return x @ self.weights - self.offset[labels]
 
 
-def homologue_pairs(assigned: np.ndarray) -> pd.DataFrame:
-    """Pairs to compare: ``label``, ``first``, ``second``; every further copy meets the first, a single one
-    itself."""
-    rows = []
-    for label in range(len(CLASSES)):
-        own = np.flatnonzero(assigned == label)
-        if len(own) == 1:
-            rows.append((label, own[0], own[0]))
-        rows += [(label, own[0], other) for other in own[1:]]
-    return pd.DataFrame(rows, columns=["label", "first", "second"])
-
-
-def name_bands(labels: np.ndarray, location: np.ndarray, level: int = 550) -> list[str]:
-    """Band at a place of each pair's chromosome, such as ``'9q34.1'``; places are shares of the length."""
-    bands, out = load_bands(level), []
-    for label, place in zip(labels, location, strict=True):
-        name = CLASSES[label]
-        band = bands.band_at(name, float(place) * bands.length(name) * 0.9999)
-        out.append(f"{name}{band.arm}{band.name.lstrip('pq')}")
-    return out
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The homologues of a cell, compared.
-
-    Attributes
-    ----------
-    pairs : pandas.DataFrame
-        ``first, second, chromosome, score, location, band``, one row a pair.
-    evidence : PairEvidence or None
-        The pair with the highest score, profiles aligned to the reference.
-    features : ndarray, shape (p, len(FEATURES))
-    labels : ndarray of int, shape (p,)
-        Class of each pair.
-    """
-
-    pairs: pd.DataFrame
-    evidence: PairEvidence | None
-    features: np.ndarray
-    labels: np.ndarray
-
-    def score_with(self, names: Names, scorer: PairScorer) -> np.ndarray:
-        """Scores of the pairs, shape (p,), had the chromosomes been named otherwise."""
-        features = self.features.copy()
-        columns = [FEATURES.index("naming"), FEATURES.index("none")]
-        features[:, columns] = measure_naming(
-            names, self.pairs[["first", "second"]].to_numpy(int), self.labels
-        )
-        return scorer.score(features, self.labels)
-
-
-def compare_homologues(
-    strips: Strips,
-    names: Names,
-    assigned: np.ndarray,
-    reference: ClassReference,
-    distance: PairDistance,
-    scorer: PairScorer,
-) -> Compared:
-    """Compare the homologues of a cell, upside-down chromosomes turned.
-
-    Parameters
-    ----------
-    strips : Strips
-    names : Names
-    assigned : ndarray of int, shape (n,)
-        Class of each chromosome, a position in `CLASSES`; -1 for what is none.
-    reference : ClassReference
-    distance : PairDistance
-    scorer : PairScorer
-    """
-    pairs = homologue_pairs(assigned)
-    if pairs.empty:
-        pairs = pairs.drop(columns="label").assign(chromosome=[], score=[], location=[], band=[])
-        return Compared(pairs, None, np.zeros((0, len(FEATURES)), np.float32), np.zeros(0, int))
-    turned = names.p_upside_down > 0.5
-    images = np.where(turned[:, None, None], strips.images[:, ::-1], strips.images)
-    upright = Strips(images, strips.sizes, strips.lengths, strips.centrelines)
-    labels = pairs["label"].to_numpy()
-    measures = measure_pairs(
-        upright, names, pairs[["first", "second"]].to_numpy(), labels, reference, distance
-    )
-    pairs = pairs.assign(
-        chromosome=[CLASSES[k] for k in labels],
-        score=scorer.score(measures.features, labels),
-        location=measures.location,
-        band=name_bands(labels, measures.location),
-    )
-    worst = pairs.loc[pairs["score"].idxmax()]
-    own = list(dict.fromkeys([int(worst["first"]), int(worst["second"])]))
-    label = int(worst["label"])
-    usual, profiles = reference.profiles[label], band_profiles(images[own])
-    shift, _ = align(np.repeat(usual[None], len(own), 0), profiles)
-    places = np.clip(np.arange(STRIP_LENGTH) + shift, 0, STRIP_LENGTH - 1)
-    evidence = PairEvidence(
-        chromosome=worst["chromosome"],
-        images=tuple(image[at] for image, at in zip(images[own], places, strict=True)),
-        lengths=tuple(np.exp(strips.sizes[own, 0] - reference.sizes[label, 0]).tolist()),
-        profiles=np.take_along_axis(profiles, places, 1),
-        reference=usual,
-        location=float(worst["location"]),
-        band=worst["band"],
-    )
-    return Compared(pairs.drop(columns="label"), evidence, measures.features, labels)
+def _standardise(values: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.clip((values - mean) / scale, -_LIMIT, _LIMIT)

@@ -111,7 +111,7 @@ class PairDisplay:
         return cls(reading).plot(axes=axes)
 
     def plot(self, axes: Iterable[Axes] | None = None) -> "PairDisplay":
-        """Draw each copy, and below them profiles and the place where the pair differs most."""
+        """Draw each copy, and below them profiles, with the change that would explain how they differ."""
         e = self.evidence
         n = len(e.profiles)
         if axes is None:
@@ -133,17 +133,21 @@ class PairDisplay:
             )  # fmt: skip
             self.images_.append(shown)
             ax.set(yticks=[], xticks=[])
-            length = f", {e.lengths[i] - 1:+.0%} of the usual length"
+            length = f", {e.lengths[i]:.0%} of the usual length"
             ax.set_title(f"copy {i + 1}{length}", fontsize=8, loc="left", color=colours[i])
-            ax.axvline(e.location, color=REFERRED, linestyle="--", linewidth=1.2)
+            if e.change:
+                ax.axvspan(e.change.start, e.change.stop, ymin=0, ymax=0.06, color=REFERRED)
         ax, along = axes[-1], np.linspace(0, 1, STRIP_LENGTH)
         self.lines_ = ax.plot(
             along, e.reference, color=NEUTRAL, linewidth=3, alpha=0.4, label="usual profile"
         )
         for i, profile in enumerate(e.profiles):
             self.lines_ += ax.plot(along, profile, color=colours[i], linewidth=1.3, label=f"copy {i + 1}")
-        ax.axvline(e.location, color=REFERRED, linestyle="--", linewidth=1.2)
+        title = "no more unlike than pairs of normal pages"
+        if e.change:
+            ax.axvspan(e.change.start, e.change.stop, color=REFERRED, alpha=0.2, linewidth=0)
+            title = f"unlike, as if by {e.change.iscn}"
         ax.set(xlabel=f"chromosome {e.chromosome}, p end to q end", ylabel="darkness", xlim=(0, 1))
-        ax.set_title(f"differs most at {e.band}", fontsize=9, loc="left")
+        ax.set_title(title, fontsize=9, loc="left")
         ax.legend(fontsize=7, frameon=False, ncols=3)
         return self

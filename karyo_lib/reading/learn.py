@@ -46,7 +46,8 @@ class LearningSettings:
     epochs : int
         Of the naming network.
     counted : int
-        Pages of validation patients (or drawn ones) on which the settings of counting are chosen.
+        Pages of validation patients (or drawn ones) on which the settings of counting are chosen and the
+        comparison is calibrated.
     seed : int
     """
 
@@ -200,24 +201,59 @@ _COUNTING = {
 }
 
 
-def _read_to_count(page: Page, reader: Reader) -> tuple[str, pd.DataFrame, Names]:
-    found, _, names = reader.name_page(page.image)
-    return truth_counts(page), found.boxes, names
+@dataclass(frozen=True)
+class NamedPage:
+    """A page whose chromosomes were found and named, and its true count formula."""
+
+    truth: str
+    boxes: pd.DataFrame
+    strips: Strips
+    names: Names
 
 
-def fit_counting(reader: Reader, pages: MadePages, rounds: int = 2) -> CountSettings:
-    """Choose the settings of counting under which the true formulae of pages are most probable.
+def _name_page(page: Page, reader: Reader) -> NamedPage:
+    found, strips, names = reader.name_page(page.image)
+    return NamedPage(truth_counts(page), found.boxes, strips, names)
+
+
+def fit_to_pages(reader: Reader, pages: MadePages) -> Reader:
+    """Fit to whole pages what cut-outs cannot tell: settings of counting, and how unlike a pair must be.
 
     Parameters
     ----------
     reader : Reader
-        With a trained finder and network.
+        With a trained finder, network and comparison.
     pages : MadePages
-        Of nobody who trained the reader, normal and abnormal ones.
-    rounds : int
-        How often the settings are gone through, one after the other.
+        Of nobody who trained the reader; normal and abnormal in number, without structural changes.
     """
-    read = [one for one in pages.each(partial(_read_to_count, reader=reader)) if len(one[1])]
+    named = [page for page in pages.each(partial(_name_page, reader=reader)) if len(page.boxes)]
+    reader.counting = fit_counting(reader, named)
+    return reader.calibrate_comparison(cells_read(reader, named))
+
+
+def cells_read(reader: Reader, pages: list[NamedPage]) -> LabelledStrips:
+    """The chromosomes of pages as the reader names them, upright, without objects that are none.
+
+    Pages whose number is read as abnormal are left out, unless all are: nobody asks for their pairs.
+    """
+    counts = [reader.count(page.names, page.boxes) for page in pages]
+    normal = [count.p_abnormal <= 0.5 for count in counts]
+
+    def one(page: NamedPage, assigned: np.ndarray) -> tuple[Strips, np.ndarray]:
+        named = np.flatnonzero(assigned >= 0)
+        strips = page.strips.turned(page.names.p_upside_down > 0.5)
+        return strips.take(named), np.array(CLASSES)[assigned[named]]
+
+    return join_cells(
+        (f"page-{number}", one(page, count.assigned))
+        for number, (page, count) in enumerate(zip(pages, counts, strict=True))
+        if normal[number] or not any(normal)
+    )
+
+
+def fit_counting(reader: Reader, read: list[NamedPage], rounds: int = 2) -> CountSettings:
+    """Choose the settings of counting under which the true formulae of pages are most probable; ``rounds``
+    says how often they are gone through, one after the other."""
     jobs = count_processes(len(read), _PAGES_A_PROCESS)
 
     def fit(tried: list[CountSettings]) -> dict[CountSettings, float]:
@@ -234,15 +270,13 @@ def fit_counting(reader: Reader, pages: MadePages, rounds: int = 2) -> CountSett
     return best
 
 
-def _log_likelihood(
-    read: list[tuple[str, pd.DataFrame, Names]], settings: ReaderSettings, counting: CountSettings
-) -> float:
+def _log_likelihood(read: list[NamedPage], settings: ReaderSettings, counting: CountSettings) -> float:
     """Log-probability of the true formulae of pages that were read."""
     keep_worker()
     reader, total = Reader(settings, counting), 0.0
-    for truth, boxes, names in read:
-        candidates = reader.count(names, boxes, keep=60).candidates.set_index("formula")
-        total += np.log(max(float(candidates["probability"].get(truth, 0.0)), 1e-4))
+    for page in read:
+        candidates = reader.count(page.names, page.boxes, keep=60).candidates.set_index("formula")
+        total += np.log(max(float(candidates["probability"].get(page.truth, 0.0)), 1e-4))
     return total
 
 
@@ -260,9 +294,8 @@ def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print
     reader = Reader()
     reader.segmenter = segmenter
     reader.fit(training, validation, drawn_naming(s), seed=s.seed)
-    tell(f"counting: {s.counted} drawn pages")
-    reader.counting = fit_counting(reader, MadePages(draw_counted_page, s.counted, s.seed))
-    return reader
+    tell(f"counting and calibration: {s.counted} drawn pages")
+    return fit_to_pages(reader, MadePages(draw_counted_page, s.counted, s.seed))
 
 
 def drawn_naming(settings: LearningSettings) -> NamingSettings:
@@ -314,6 +347,5 @@ def train_on_bank(
     reader.segmenter = segmenter
     naming = replace(start.namer.settings, epochs=s.epochs, learning_rate=1e-3, variety=StripVariety())
     reader.fit(training, validation, naming, start=start, seed=s.seed)
-    tell(f"counting: {s.counted} composed pages of validation patients")
-    reader.counting = fit_counting(reader, MadePages(composer(bank, others, 0.5), s.counted, s.seed))
-    return reader
+    tell(f"counting and calibration: {s.counted} composed pages of validation patients")
+    return fit_to_pages(reader, MadePages(composer(bank, others, 0.5), s.counted, s.seed))

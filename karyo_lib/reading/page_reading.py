@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from karyo_lib.reading.change import Change
 from karyo_lib.reading.find import FoundPage
 
 
@@ -20,13 +21,11 @@ class PairEvidence:
     lengths : tuple of float
         Of each copy, relative to what is usual for its class in this cell.
     profiles : ndarray, shape (1 or 2, STRIP_LENGTH)
-        Band profiles, p end first, each aligned to the reference.
+        Band profiles, p end first, each aligned to the reference; NaN where a deletion took a part.
     reference : ndarray, shape (STRIP_LENGTH,)
         The class's usual profile.
-    location : float
-        Where they differ most, as a fraction of the length from the p end.
-    band : str
-        The band at that place of a normal chromosome, for example ``'9q34.1'``.
+    change : Change or None
+        What would explain best how they differ; None for a pair that is no more unlike than usual.
     """
 
     chromosome: str
@@ -34,8 +33,7 @@ class PairEvidence:
     lengths: tuple[float, ...]
     profiles: np.ndarray
     reference: np.ndarray
-    location: float
-    band: str
+    change: Change | None
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,12 @@ class Reading:
         (best class
         from its looks alone), ``none_probability``, ``upside_down`` and ``doubtful`` (bool), ``pair_score``.
     pairs : pandas.DataFrame
-        ``chromosome, first, second, score, location, band``; scores above 0 are rarer than 1 in 200 normal
-        pairs.
+        ``chromosome, first, second, score, change``; 1 in 20 normal pages has a pair that scores above 0. The
+        change in ISCN that would explain best how such a pair differs; '' for the others.
     formula, group : str
         Count formula and its group ('normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy',
-        'multiple';
-        'structural' where counts are normal and a pair differs).
+        'multiple'; where counts are normal and a pair scores above 0, the kind of its change: 'deletion',
+        'duplication' or 'inversion').
     formula_probability, p_abnormal, p_count, p_structural : float
         Probability of the formula; of any abnormality; of an abnormal count; of a structural change.
     candidates : pandas.DataFrame
@@ -94,7 +92,7 @@ def summary(reading: Reading) -> dict:
         "p_abnormal": reading.p_abnormal,
         "p_count": reading.p_count,
         "p_structural": reading.p_structural,
-        "evidence": "" if reading.evidence is None else reading.evidence.band,
+        "evidence": reading.evidence.change.iscn if reading.evidence and reading.evidence.change else "",
         "refer_reason": reading.refer_reason,
     }
 
@@ -109,7 +107,7 @@ def nothing_read(found: FoundPage, passes: int) -> Reading:
         },
         **{c: pd.Series(dtype=bool) for c in ("upside_down", "doubtful")},
     )
-    pairs = pd.DataFrame(columns=["first", "second", "chromosome", "score", "location", "band"])
+    pairs = pd.DataFrame(columns=["first", "second", "chromosome", "score", "change"])
     candidates = pd.DataFrame({"formula": [], "probability": [], "n": []})
     unknown = np.full(passes, 0.5, np.float32)
     return Reading(

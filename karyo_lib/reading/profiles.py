@@ -20,9 +20,13 @@ def band_profiles(images: np.ndarray) -> np.ndarray:
     images = np.asarray(images, np.float32)
     inked = images > 0.03
     profile = (images * inked).sum(2) / np.maximum(inked.sum(2), 1)
-    profile = ndimage.gaussian_filter1d(profile, 1.2, axis=1)
-    inner = profile[:, 4:-4]
-    return (profile - inner.mean(1, keepdims=True)) / (inner.std(1, keepdims=True) + 0.02)
+    return standardise(ndimage.gaussian_filter1d(profile, 1.2, axis=1))
+
+
+def standardise(profiles: np.ndarray) -> np.ndarray:
+    """Profiles (n, STRIP_LENGTH) of mean 0 and deviation 1, their ends left out of account."""
+    inner = profiles[:, 4:-4]
+    return (profiles - inner.mean(1, keepdims=True)) / (inner.std(1, keepdims=True) + 0.02)
 
 
 def width_profiles(images: np.ndarray) -> np.ndarray:
@@ -46,14 +50,7 @@ def align(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray
         First minus aligned second.
     """
     n, length = first.shape
-    shifts = np.arange(-_REACH, _REACH + 1)
-    index = np.clip(np.arange(length)[:, None] + shifts, 0, length - 1)
-    difference = first[:, :, None] - second[:, index]
-    cost = np.minimum(difference**2, 4.0)
-    # positions beyond the end of the other profile cannot be matched
-    cost = cost + 4.0 * (
-        (np.arange(length)[:, None] + shifts < 0) | (np.arange(length)[:, None] + shifts >= length)
-    )
+    shifts, difference, cost = _shifted(first, second, _REACH)
     total = cost[:, 0] + _WARP_COST * np.abs(shifts)
     back = np.zeros((n, length, len(shifts)), np.int8)
     wall = np.full((n, 1), np.inf)
@@ -75,6 +72,29 @@ def align(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray
         state[:, i - 1] = state[:, i] + back[rows, i, state[:, i]]
     residual = np.take_along_axis(difference, state[:, :, None], 2)[:, :, 0]
     return shifts[state], residual
+
+
+def align_cost(first: np.ndarray, second: np.ndarray, reach: int = 3, warp_cost: float = 0.24) -> np.ndarray:
+    """What the best elastic alignment of profiles (n, L) costs, shape (n,), without saying which it is."""
+    shifts, _, cost = _shifted(first, second, reach)
+    total = cost[:, 0] + warp_cost * np.abs(shifts)
+    for i in range(1, first.shape[1]):
+        best = total.copy()
+        np.minimum(best[:, 1:], total[:, :-1] + warp_cost, out=best[:, 1:])
+        np.minimum(best[:, :-1], total[:, 1:] + warp_cost, out=best[:, :-1])
+        total = best + cost[:, i]
+    return total.min(1)
+
+
+def _shifted(first: np.ndarray, second: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shifts that are possible; differences and costs at every place and shift, (n, L, shifts)."""
+    length = first.shape[1]
+    shifts = np.arange(-reach, reach + 1)
+    place = np.arange(length)[:, None] + shifts
+    difference = first[:, :, None] - second[:, np.clip(place, 0, length - 1)]
+    cost = np.minimum(difference**2, 4.0)
+    # positions beyond the end of the other profile cannot be matched
+    return shifts, difference, cost + 4.0 * ((place < 0) | (place >= length))
 
 
 @dataclass(frozen=True)

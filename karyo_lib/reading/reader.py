@@ -3,33 +3,25 @@ refer."""
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, log_softmax, logit
-from sklearn.linear_model import LogisticRegression
+from scipy.special import log_softmax
 
-from karyo_lib.reading.alter import alter_cells
-from karyo_lib.reading.compare import PairScorer, compare_homologues, measure_pairs
+from karyo_lib.reading.comparison import Comparison
 from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromosomes, formula_group
-from karyo_lib.reading.distance import PairDistance, align_pairs
 from karyo_lib.reading.find import FoundPage, find_chromosomes, shipped_segmenter
-from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
-from karyo_lib.reading.network_files import READER_FILES, read_arrays, read_record
+from karyo_lib.reading.name import Namer, Names, NamingSettings
+from karyo_lib.reading.network_files import READER_FILES, read_record
 from karyo_lib.reading.page_reading import Reading, nothing_read, summary
-from karyo_lib.reading.perturb import vary_strips
 from karyo_lib.reading.position import position_evidence
-from karyo_lib.reading.profiles import ClassReference
 from karyo_lib.reading.regroup import regroup
 from karyo_lib.reading.segment import Segmenter
 from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips
 from karyo_lib.resources import data_file
-
-#: Cells whose pairs the distance is trained on: more take longer and teach little more.
-_DISTANCE_CELLS = 300
 
 
 @dataclass(frozen=True)
@@ -74,10 +66,7 @@ class Reader:
         self.counting = counting or CountSettings()
         self.segmenter: Segmenter | None = None
         self.namer: Namer | None = None
-        self.reference: ClassReference | None = None
-        self.distance: PairDistance | None = None
-        self.scorer: PairScorer | None = None
-        self.structural = (1.0, -3.0)
+        self.comparison: Comparison | None = None
 
     def fit(
         self,
@@ -122,39 +111,22 @@ class Reader:
     def fit_comparison(
         self, training: LabelledStrips, validation: LabelledStrips, *, seed: int = 2020
     ) -> "Reader":
-        """Fit reference, distance, pair score and calibration for a network that is already trained.
-
-        The distance sees pairs of training cells, the score and the calibration those of validation cells.
-        """
-        self.reference = ClassReference.fit(training.strips, class_indices(training.names))
-        known = pd.unique(training.cells)
-        chosen = np.random.default_rng(seed).permutation(known)[:_DISTANCE_CELLS]
-        changed = alter_cells(training.take(np.flatnonzero(np.isin(training.cells, chosen))), seed=seed + 1)
-        varied = vary_strips(changed.strips, self._ready()[0].settings.variety, seed)
-        aligned = align_pairs(varied, changed.pairs, changed.labels, self.reference)
-        self.distance = PairDistance().fit(aligned.maps, changed.labels, changed.altered)
-        cells = alter_cells(validation, seed=seed)
-        namer, reference, distance, _ = self._ready()
-        names = namer.predict(cells.strips)
-        measures = measure_pairs(cells.strips, names, cells.pairs, cells.labels, reference, distance)
-        self.scorer = PairScorer.fit(measures.features, cells.altered, cells.labels)
-        scores = pd.Series(self.scorer.score(measures.features, cells.labels))
-        normal = scores[cells.altered == 0].groupby(cells.cells[cells.altered == 0]).max()
-        changed = np.maximum(
-            scores[cells.altered == 1], normal.loc[cells.cells[cells.altered == 1]].to_numpy()
-        )
-        x = np.concatenate([normal, changed])[:, None]
-        y = np.repeat([0, 1], [len(normal), len(changed)])
-        model = LogisticRegression(class_weight="balanced").fit(x, y)
-        self.structural = (float(max(model.coef_[0, 0], 0.0)), float(model.intercept_[0]))
+        """Fit the comparison of homologues for a network that is already trained."""
+        self.comparison = Comparison.fit(self._ready()[0], training, validation, seed)
         return self
 
-    def _ready(self) -> tuple[Namer, ClassReference, PairDistance, PairScorer]:
+    def calibrate_comparison(self, cells: LabelledStrips, *, seed: int = 2020) -> "Reader":
+        """Set on cells without structural changes, read from pages at best, how unlike a pair must be."""
+        namer, comparison = self._ready()
+        self.comparison = comparison.calibrated(namer, cells, seed)
+        return self
+
+    def _ready(self) -> tuple[Namer, Comparison]:
         if self.namer is None:
             raise ValueError(
                 "Expected a trained Reader. Received one without a network: call fit or Reader.load()."
             )
-        return self.namer, self.reference, self.distance, self.scorer
+        return self.namer, self.comparison
 
     def read(self, image: np.ndarray, passes: int = 0, seed: int = 0) -> Reading:
         """Read a page.
@@ -171,13 +143,14 @@ class Reader:
         -------
         Reading
         """
-        namer, reference, distance, scorer = self._ready()
+        namer, comparison = self._ready()
         found, strips, names = self.name_page(image)
         if len(found) == 0:
             return nothing_read(found, passes)
         count = self.count(names, found.boxes)
-        compared = compare_homologues(strips, names, count.assigned, reference, distance, scorer)
-        pairs, p_structural = compared.pairs, self._p_structural(compared.pairs["score"].to_numpy(float))
+        prior = self.settings.p_structural
+        compared = comparison.compare(strips, names, count.assigned, prior)
+        pairs, p_structural = compared.pairs, compared.p_structural
         p_abnormal = 1 - (1 - count.p_abnormal) * (1 - p_structural)
         table = self._table(found, names, count, pairs)
         sampled = np.zeros(0, np.float32)
@@ -187,21 +160,23 @@ class Reader:
                 Names(draws.log_proba[t], draws.log_none[t], draws.p_upside_down[t]) for t in range(passes)
             ]
             as_counted = np.array([self.count(n, found.boxes, keep=40).p_abnormal for n in each])
-            as_compared = np.array([self._p_structural(compared.score_with(n, scorer)) for n in each])
+            as_compared = comparison.compare_anew(compared, each, prior)
             sampled = (1 - (1 - as_counted) * (1 - as_compared)).astype(np.float32)
-        group = formula_group(count.formula)
+        group, evidence = formula_group(count.formula), compared.evidence
+        if group == "normal" and evidence and evidence.change:
+            group = evidence.change.kind
         return Reading(
             chromosomes=table,
             pairs=pairs,
             formula=count.formula,
-            group="structural" if group == "normal" and p_structural > 0.5 else group,
+            group=group,
             formula_probability=count.probability,
             p_abnormal=float(p_abnormal),
             p_count=count.p_abnormal,
             p_structural=p_structural,
             candidates=count.candidates,
-            refer_reason=self._refer(table, names, count),
-            evidence=compared.evidence,
+            refer_reason=self._refer(table, count, pairs),
+            evidence=evidence,
             passes=sampled,
             found=found,
         )
@@ -245,13 +220,6 @@ class Reader:
         """Count straightened chromosomes of a cell, with no page around them."""
         return self.count(self._ready()[0].predict(strips), None)
 
-    def _p_structural(self, scores: np.ndarray) -> float:
-        if scores.size == 0:
-            return 0.0
-        slope, intercept = self.structural
-        # fitted on as many changed as normal cells, used where changes are as rare as the settings say
-        return float(expit(slope * scores.max() + intercept + logit(self.settings.p_structural)))
-
     def _table(
         self, found: FoundPage, names: Names, count: CountPosterior, pairs: pd.DataFrame
     ) -> pd.DataFrame:
@@ -274,7 +242,7 @@ class Reader:
             pair_score=score,
         )
 
-    def _refer(self, table: pd.DataFrame, names: Names, count: CountPosterior) -> str:
+    def _refer(self, table: pd.DataFrame, count: CountPosterior, pairs: pd.DataFrame) -> str:
         reasons = []
         unread = int((table["chromosome"] == "").sum())
         if len(table) < self.settings.least_found:
@@ -290,6 +258,9 @@ class Reader:
             reasons.append(f"count uncertain: {count.formula} ({count.probability:.0%}) or {second}")
         if table["alone_probability"].mean() < 0.6:
             reasons.append("banding too poor to name chromosomes")
+        if count.p_abnormal <= 0.5:  # an abnormal number is reason enough
+            unlike = pairs[pairs["score"] > 0].sort_values("score", ascending=False)
+            reasons += [f"pair {p.chromosome} unlike, as if by {p.change}" for p in unlike.itertuples()]
         return "; ".join(reasons)
 
     def read_pages(
@@ -316,22 +287,14 @@ class Reader:
 
     def save(self, folder: Path) -> None:
         """Write the reader into a folder: arrays (``.npz``) and settings (``.json``), no code."""
-        namer, reference, distance, scorer = self._ready()
+        namer, comparison = self._ready()
         folder = Path(folder)
         namer.save(folder)
-        distance.save(folder)
+        comparison.save(folder)
         (self.segmenter or shipped_segmenter()).save(folder)
-        parts = {"reference": reference, "scorer": scorer}
-        arrays = {
-            f"{name}.{f.name}": np.asarray(getattr(part, f.name), np.float32)
-            for name, part in parts.items()
-            for f in fields(part)
-        }
-        np.savez_compressed(folder / "comparison.npz", **arrays)
         record = {
             "settings": asdict(self.settings),
             "counting": asdict(self.counting),
-            "structural": self.structural,
         }
         (folder / "reader.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -355,12 +318,5 @@ class Reader:
         counting = record["counting"] | {"class_share": tuple(record["counting"]["class_share"])}
         reader = cls(ReaderSettings(**record["settings"]), CountSettings(**counting))
         reader.segmenter, reader.namer = Segmenter.load(folder), Namer.load(folder)
-        reader.distance = PairDistance.load(folder)
-        reader.structural = tuple(record["structural"])
-        arrays = read_arrays(folder, "comparison")
-        parts = {
-            name: {key.split(".")[1]: array for key, array in arrays.items() if key.startswith(name)}
-            for name in ("reference", "scorer")
-        }
-        reader.reference, reader.scorer = ClassReference(**parts["reference"]), PairScorer(**parts["scorer"])
+        reader.comparison = Comparison.load(folder)
         return reader

@@ -7,9 +7,9 @@ import pandas as pd
 
 from karyo_lib.draw.page import Page
 from karyo_lib.intervals import wilson
-from karyo_lib.reading.alter import alter_cells
+from karyo_lib.reading.alter import AlteredCells, alter_cells
 from karyo_lib.reading.boxes import match_boxes
-from karyo_lib.reading.compare import measure_pairs
+from karyo_lib.reading.change import explain_pair
 from karyo_lib.reading.count import format_counts
 from karyo_lib.reading.name import class_indices
 from karyo_lib.reading.reader import Reader
@@ -17,6 +17,7 @@ from karyo_lib.reading.strips import CLASSES
 from karyo_lib.reading.training import LabelledStrips
 
 NORMAL_COUNTS = ("46,XX", "46,XY")
+_NEAR = 0.05  # of a chromosome's length: about what a band is long
 
 
 def score_finding(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) -> dict[str, int]:
@@ -160,30 +161,45 @@ def score_comparison(
     pandas.DataFrame
         ``kind`` (one of `KINDS`, 'any change', or 'normal', whose ``sensitivity`` is the share called
         changed), ``megabases`` (0 where normal), ``pairs, sensitivity`` with Wilson limits ``low, high``,
-        ``location_error`` (median, as a share of the length, of those seen).
+        and of those seen the shares ``located`` (the middle of the part that `explain_pair` names lies in the
+        changed one, give or take a twentieth of the length) and ``kind_right``; NaN where there are none.
     """
     cells = alter_cells(data, seed)
-    names = reader.namer.predict(cells.strips)
-    measures = measure_pairs(
-        cells.strips, names, cells.pairs, cells.labels, reader.reference, reader.distance
-    )
-    score = reader.scorer.score(measures.features, cells.labels)
+    score, measures = reader.comparison.score(cells, reader.namer)
     half = pd.factorize(cells.cells)[0] % 2
     normal, seen = cells.altered == 0, np.zeros(len(score), bool)
     for own in (0, 1):
         limit = np.quantile(score[normal & (half != own)], specificity)
         seen[half == own] = score[half == own] > limit
-    error = np.where(seen, np.abs(measures.location - cells.location), np.nan)
-    table = pd.DataFrame({"kind": cells.kind, "megabases": cells.megabases, "seen": seen, "error": error})
+    table = pd.DataFrame({"kind": cells.kind, "megabases": cells.megabases, "seen": seen})
+    table = table.join(_check_changes(reader, cells, measures.odd, np.flatnonzero(seen & ~normal)))
     changed = table[~normal]
     table = pd.concat([table[normal], changed, changed.assign(kind="any change")])
     out = (
         table.groupby(["kind", "megabases"], sort=False)
-        .agg(pairs=("seen", "size"), found=("seen", "sum"), location_error=("error", "median"))
+        .agg(
+            pairs=("seen", "size"),
+            found=("seen", "sum"),
+            located=("located", "mean"),
+            kind_right=("kind_right", "mean"),
+        )
         .reset_index()
         .sort_values(["kind", "megabases"], ignore_index=True)
     )
     limits = [wilson(k, n) for k, n in zip(out["found"], out["pairs"], strict=True)]
     low, high = zip(*limits, strict=True)
     out = out.assign(sensitivity=out["found"] / out["pairs"], low=low, high=high)
-    return out[["kind", "megabases", "pairs", "sensitivity", "low", "high", "location_error"]]
+    return out[["kind", "megabases", "pairs", "sensitivity", "low", "high", "located", "kind_right"]]
+
+
+def _check_changes(reader: Reader, cells: AlteredCells, odd: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
+    """Whether the changes that would explain some pairs are those that were made: ``located, kind_right``."""
+    out = []
+    for i in rows:
+        change = explain_pair(
+            cells.strips, tuple(cells.pairs[i]), cells.labels[i], reader.comparison.reference, int(odd[i])
+        )
+        middle = (change.start + change.stop) / 2
+        located = cells.start[i] - _NEAR <= middle <= cells.stop[i] + _NEAR
+        out.append((float(located), float(change.kind == cells.kind[i])))
+    return pd.DataFrame(out, index=rows, columns=["located", "kind_right"])

@@ -1,7 +1,7 @@
 """The chromosomes of a cell as arrays a network can read: straight strips, and sizes relative to the cell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,6 +53,11 @@ class Strips:
         return Strips(
             self.images[rows], self.sizes[rows], self.lengths[rows], tuple(self.centrelines[i] for i in rows)
         )
+
+    def turned(self, upside_down: np.ndarray) -> "Strips":
+        """The same with some, bool (n,), turned end to end; centrelines stay as they are."""
+        images = np.where(upside_down[:, None, None], self.images[:, ::-1], self.images)
+        return replace(self, images=images)
 
 
 def straighten_cell(

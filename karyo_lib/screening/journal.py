@@ -15,6 +15,7 @@ from karyo_lib.screening.screener import Result
 NAME = "journal.jsonl"
 _FORMAT = 2
 PICTURES = ("picture", "heat", "detail")  # bytes of a result, kept as text
+NUMBERS = ("probability", "confidence", "formula_probability")  # those that may be missing
 
 
 class JournalError(ValueError):
@@ -122,7 +123,7 @@ class Journal:
         """Add all results of one file, then the line that says so."""
         for result in results:
             told = asdict(result)
-            for name in ("probability", "confidence"):
+            for name in NUMBERS:
                 told[name] = None if math.isnan(told[name]) else told[name]
             for name in PICTURES:
                 told[name] = base64.b64encode(told[name]).decode("ascii")
@@ -140,8 +141,8 @@ class Journal:
             for entry in entries:
                 file.seek(entry.offset)
                 told = json.loads(file.readline())
-                for name in ("probability", "confidence"):
-                    told[name] = math.nan if told[name] is None else told[name]
+                for name in NUMBERS:
+                    told[name] = math.nan if told.get(name) is None else told[name]
                 for name in PICTURES:
                     told[name] = base64.b64decode(told[name])
                 yield Result(**told)

@@ -40,7 +40,9 @@ class Look:
     doubts : tuple of str
         Reasons to refer.
     formula, evidence : str
-        Count formula, and the pair that differs most and where (reader only).
+        Count formula, and the pair that differs most and how (reader only).
+    formula_probability : float
+        Of that formula against all others; NaN without one.
     marks, detail : bytes
         PNG of names and boxes over the page itself, and of the chromosomes that it rests on (reader only).
     """
@@ -51,6 +53,7 @@ class Look:
     heat: np.ndarray
     doubts: tuple[str, ...] = field(default=())
     formula: str = ""
+    formula_probability: float = float("nan")
     evidence: str = ""
     marks: bytes = b""
     detail: bytes = b""
@@ -151,9 +154,8 @@ class ReadingJudge:
     def _look(self, page: Page) -> Look:
         reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
         evidence = f"counted {reading.formula}" if reading.p_count > 0.5 else ""
-        if not evidence and len(reading.pairs):
-            worst = reading.pairs.loc[reading.pairs["score"].idxmax()]
-            evidence = f"most unlike pair: {worst['chromosome']}, at {worst['band']}"
+        if not evidence and len(reading.pairs) and not (reading.pairs["score"] > 0).any():
+            evidence = "no pair unlike"
         passes = np.asarray(reading.passes, float)
         return Look(
             p=float(passes.mean()) if passes.size else float(reading.p_abnormal),
@@ -162,6 +164,7 @@ class ReadingJudge:
             heat=np.zeros((1, 1), np.float32),
             doubts=(reading.refer_reason,) if reading.refer_reason else (),
             formula=reading.formula,
+            formula_probability=float(reading.formula_probability),
             evidence=evidence,
             marks=draw_marks(page.native.shape, reading),
             detail=draw_evidence(page.native, reading),

@@ -38,8 +38,12 @@ class Result:
         NaN likewise.
     decision, reason : str
         'abnormal', 'refer', 'quarantined' or 'cleared', and why.
-    formula, evidence : str
-        Count formula and what differs (method reading).
+    formula : str
+        Count formula (method reading).
+    formula_probability : float
+        Of that formula against all others, 0 to 1; NaN without one.
+    evidence : str
+        What differs (method reading).
     notes : str
         What a user should know of the file.
     sha256 : str
@@ -58,6 +62,7 @@ class Result:
     decision: str
     reason: str
     formula: str = ""
+    formula_probability: float = float("nan")
     evidence: str = ""
     notes: str = ""
     sha256: str = ""
@@ -183,6 +188,7 @@ class Screener:
             decision=decision.decision,
             reason=decision.reason,
             formula=look.formula,
+            formula_probability=round(look.formula_probability, _DIGITS),
             evidence=look.evidence,
             notes="; ".join(page.notes),
             sha256=page.sha256,

@@ -22,7 +22,7 @@ from karyo_lib.screening.screener import Result
 
 CSV_COLUMNS = (
     "rank", "case", "file", "page", "patient_id", "decision", "reason", "label", "probability", "confidence",
-    "formula", "evidence", "notes", "sha256",
+    "formula", "formula_probability", "evidence", "notes", "sha256",
 )  # fmt: skip
 PICTURES = 1000  # cases with a picture in the page: 10,000 would be more than a browser opens
 TITLES = {"abnormal": "Abnormal", "refer": "Refer", "quarantined": "Quarantined", "cleared": "Cleared"}
@@ -119,9 +119,10 @@ def _rows(
             "title": TITLES[result.decision],
             "reason": result.reason,
             "label": result.label,
-            "probability": "" if math.isnan(result.probability) else f"{result.probability:.4f}",
-            "confidence": "" if math.isnan(result.confidence) else f"{result.confidence:.1f}",
+            "probability": _number(result.probability, ".4f"),
+            "confidence": _number(result.confidence, ".1f"),
             "formula": result.formula,
+            "formula_probability": _number(result.formula_probability, ".4f"),
             "evidence": result.evidence,
             "notes": result.notes,
             "sha256": "" if names.masked else result.sha256,
@@ -166,8 +167,8 @@ class Worklist:
     def to_frame(self) -> pd.DataFrame:
         """Return one row a case, most urgent first, without pictures."""
         columns = [
-            "file", "page", "decision", "reason", "label", "probability", "confidence", "formula", "evidence",
-            "notes", "sha256",
+            "file", "page", "decision", "reason", "label", "probability", "confidence", "formula",
+            "formula_probability", "evidence", "notes", "sha256",
         ]  # fmt: skip
         return pd.DataFrame([[getattr(r, c) for c in columns] for r in self.results], columns=columns)
 

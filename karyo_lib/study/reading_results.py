@@ -7,6 +7,7 @@ from karyo_lib.conditions import READER, TITLES
 from karyo_lib.dataset.recipe import REAL_ANEUPLOID
 from karyo_lib.evaluate import compute_metrics, compute_metrics_by_group, describe_groups, format_interval
 from karyo_lib.intervals import wilson
+from karyo_lib.reading.change import CHANGES
 from karyo_lib.runs import Run
 from karyo_lib.study.fits import TABLE_METRICS, Fits
 from karyo_lib.study.paired import compare_fits
@@ -14,7 +15,6 @@ from karyo_lib.study.reading import NORMAL_COUNTS, UNKNOWN, Readings, beside_net
 
 SHOWN_METRICS = ("sensitivity", "specificity", *(m for m in TABLE_METRICS if m != "sensitivity"))
 ALL_PAGES, TEST_PAGES = "all karyograms", "test part of the first split"
-_STRUCTURE = "structural"
 
 
 def reading_metrics(run: Run, readings: Readings, fits: Fits) -> pd.DataFrame:
@@ -84,15 +84,14 @@ def _share(name: str, chosen: pd.Series, right: pd.Series) -> dict[str, float]:
 def group_counts(readings: Readings) -> pd.DataFrame:
     """Count karyograms by their group and the group that was read.
 
-    The reader tells numerical groups apart; of a change within a chromosome it says that there is one. Where
-    a page's probability of abnormal is below one half, it is read as normal.
+    A numerical group counts where the page is called abnormal; a pair that is marked unlike counts as the
+    kind of change that would explain it, whatever the page is called.
     """
     table = readings.table[readings.table["group"] != UNKNOWN]
     called = table["p_abnormal"] >= 0.5
-    # Where no single abnormal formula is the best one, number and structure may still add up to abnormal.
-    unsure = np.where(table["p_structural"] >= table["p_count"], _STRUCTURE, "number uncertain")
-    read = table["read_group"].where(table["read_group"] != "normal", pd.Series(unsure, table.index))
-    read = read.where(called, "normal")
+    read = table["read_group"].where(called | table["read_group"].isin(CHANGES), "normal")
+    # where no single abnormal formula is the best one, all of them may still add up to abnormal
+    read = read.mask((read == "normal") & called, "number uncertain")
     counts = pd.crosstab(table["group"], read)
     order = table["group"].value_counts().index
     first = [name for name in ("normal", *order) if name in counts.index]
@@ -170,8 +169,7 @@ def describe_reading(run: Run, readings: Readings, fits: Fits) -> str:
             "The label goes by number and structure together, at a probability of one half.",
             describe_groups(reading_by_group(run, readings)),
         ]
-        if text := describe_by_structure(table):
-            sentences.append(text)
+        sentences += [text for text in (describe_by_structure(table), describe_unlike(table)) if text]
     return "\n\n".join([" ".join(sentences), describe_against(reading_against_networks(run, readings, fits))])
 
 
@@ -191,6 +189,26 @@ def describe_by_structure(table: pd.DataFrame) -> str:
     return (
         f"Of the {n} pages of an abnormal number that are found, counting alone does not find {k}: a pair "
         "that looks unlike, or both doubts together, speak for abnormal there."
+    )
+
+
+def describe_unlike(table: pd.DataFrame) -> str:
+    """Say on how many pages of a normal number a pair is marked unlike; '' without structural changes.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``truth, y_true, read_group`` of :class:`karyo_lib.study.reading.Readings`.
+    """
+    normal_number = table["truth"].isin(NORMAL_COUNTS)
+    marked = table["read_group"].isin(CHANGES)
+    changed, normal = normal_number & (table["y_true"] == 1), normal_number & (table["y_true"] == 0)
+    if not changed.any():
+        return ""
+    return (
+        f"A pair is marked unlike, and the page referred for it, on {(marked & changed).sum()} of "
+        f"{changed.sum()} pages with a structural change and on {(marked & normal).sum()} of {normal.sum()} "
+        "normal ones."
     )
 
 

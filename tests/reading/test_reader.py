@@ -9,8 +9,7 @@ mpl.use("Agg")
 
 from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw import draw_karyogram
-from karyo_lib.reading.alter import KINDS, alter_cells, alter_chromosome
-from karyo_lib.reading.compare import compare_homologues
+from karyo_lib.reading.alter import KINDS, alter_cells, alter_chromosome, megabases
 from karyo_lib.reading.evidence import PairDisplay, ReadingDisplay
 from karyo_lib.reading.name import Namer, Names, NamingSettings, class_indices
 from karyo_lib.reading.page_reading import summary
@@ -100,15 +99,19 @@ def test_changes_have_the_size_asked_for(drawn):
     rng = np.random.default_rng(0)
     image, sizes = drawn.strips.images[0], drawn.strips.sizes[0]
     for kind, factor in (("deletion", 0.75), ("duplication", 1.25), ("inversion", 1.0)):
-        changed, size, place = alter_chromosome(image, sizes, 0.25, kind, rng)
+        changed, size, start = alter_chromosome(image, sizes, 0.25, kind, rng)
         assert changed.shape == image.shape
         assert np.exp(size[0] - sizes[0]) == pytest.approx(factor)
-        assert 0 <= place <= 1
+        assert 0 <= start <= 0.75
     with pytest.raises(ValueError, match=r"0 to 0\.8"):
         alter_chromosome(image, sizes, 0.9, "deletion", rng)
     cells = alter_cells(drawn, sizes=(20,))
     assert (cells.megabases[cells.altered == 1] == 20).all()
-    assert np.isnan(cells.location[cells.altered == 0]).all()
+    assert np.isnan(cells.start[cells.altered == 0]).all()
+    altered = cells.altered == 1
+    np.testing.assert_allclose(
+        (cells.stop - cells.start)[altered], (cells.megabases / megabases()[cells.labels])[altered]
+    )
 
 
 def test_scores_have_their_columns(tiny, drawn, page):
@@ -123,18 +126,35 @@ def test_scores_have_their_columns(tiny, drawn, page):
 def test_pairs_are_scored_anew_where_names_change(tiny, drawn):
     cell = drawn.take(np.flatnonzero(drawn.cells == drawn.cells[0]))
     names, assigned = tiny.namer.predict(cell.strips), class_indices(cell.names)
-    compared = compare_homologues(cell.strips, names, assigned, tiny.reference, tiny.distance, tiny.scorer)
+    compared = tiny.comparison.compare(cell.strips, names, assigned, 0.05)
     assert len(compared.pairs) == len(set(cell.names))
-    again = compared.score_with(names, tiny.scorer)
-    np.testing.assert_allclose(again, compared.pairs["score"], rtol=1e-5)
+    features = compared.named_otherwise(names)
+    np.testing.assert_allclose(features, compared.features, rtol=1e-5)
     other = Names(names.log_proba[::-1], names.log_none[::-1], names.p_upside_down)
-    assert np.abs(compared.score_with(other, tiny.scorer) - again).max() > 0
+    assert np.abs(compared.named_otherwise(other) - features).max() > 0
+    same, changed = tiny.comparison.compare_anew(compared, [names, other], 0.05)
+    assert same == pytest.approx(compared.p_structural, rel=1e-4)
+    assert 0 < changed < 1
+
+
+def test_one_normal_cell_in_twenty_has_a_pair_above_zero(tiny, drawn):
+    comparison = tiny.comparison.calibrated(tiny.namer, drawn, seed=5)
+    cells = alter_cells(drawn, seed=5)
+    scores, _ = comparison.score(cells, tiny.namer)
+    normal = cells.altered == 0
+    highest = [scores[normal & (cells.cells == cell)].max() for cell in set(cells.cells)]
+    assert np.quantile(highest, 0.95) == pytest.approx(0, abs=1e-4)
+    assert comparison.slope >= 0
 
 
 def test_sensitivity_by_kind_and_size_adds_up(tiny, drawn):
     changes = score_comparison(tiny, drawn)
     assert set(changes["kind"]) == {*KINDS, "any change", "normal"}
     assert set(changes.loc[changes["kind"] != "normal", "megabases"]) == {5, 10, 20, 40}
+    assert changes["located"].dropna().between(0, 1).all()
+    assert changes.loc[changes["kind"] == "normal", ["located", "kind_right"]].isna().all(axis=None)
+    exchanges = changes.loc[changes["kind"] == "exchange", "kind_right"].dropna()
+    assert (exchanges == 0).all(), "no exchange is among the changes that are tried"
     assert changes["sensitivity"].between(changes["low"] - 1e-9, changes["high"] + 1e-9).all()
     every = changes[changes["kind"] == "any change"].set_index("megabases")["pairs"]
     by_kind = changes[changes["kind"].isin(KINDS)].groupby("megabases")["pairs"].sum()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from karyo_lib.draw.centreline import chromosome_mask
 from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
-from karyo_lib.reading.compare import homologue_pairs
+from karyo_lib.reading.comparison import homologue_pairs
 from karyo_lib.reading.count import (
     CountSettings,
     candidate_complements,

@@ -17,7 +17,12 @@ from karyo_lib.study import reading
 from karyo_lib.study.fits import Fits, select_split
 from karyo_lib.study.reading import Readings, beside_networks
 from karyo_lib.study.reading_confidence import _folds
-from karyo_lib.study.reading_results import describe_by_structure, find_examples, group_counts
+from karyo_lib.study.reading_results import (
+    describe_by_structure,
+    describe_unlike,
+    find_examples,
+    group_counts,
+)
 from karyo_lib.uncertainty import IsotonicCalibrator
 
 VGG16 = "augmented-vgg16-frozen"
@@ -83,7 +88,7 @@ def readings(run):
     p_structural[[4, 9, 14]] = 0.1
     table["formula"] = table["truth"].mask(table["image_id"] == "k02", "46,XY")
     table["read_group"] = [reading._truth(formula)[0] for formula in table["formula"]]
-    table.loc[p_structural > 0.5, "read_group"] = "structural"
+    table.loc[p_structural > 0.5, "read_group"] = "deletion"
     table["p_count"], table["p_structural"] = p_count, p_structural
     table["p_abnormal"] = 1 - (1 - p_count) * (1 - p_structural)
     table["refer_reason"] = ["count uncertain" if i in (2, 7) else "" for i in range(40)]
@@ -152,7 +157,7 @@ def test_groups_are_counted_as_they_were_called(readings):
     counts = group_counts(readings)
     assert counts.loc["trisomy"].to_dict()["trisomy"] == 7
     assert counts.loc["trisomy", "normal"] == 1
-    assert counts.loc["deletion", "structural"] == 5
+    assert counts.loc["deletion", "deletion"] == 5
     assert counts.loc["deletion", "normal"] == 3
     assert counts.loc["normal", "number uncertain"] == 1
     assert counts.to_numpy().sum() == 40
@@ -220,20 +225,25 @@ def test_the_reader_joins_the_methods(run, readings):
 def test_the_words_on_changes_say_what_is_not_seen():
     table = pd.DataFrame(
         [
-            ("any change", 5, 100, 0.1, 0.06, 0.17),
-            ("any change", 40, 100, 0.8, 0.71, 0.87),
-            ("deletion", 5, 50, 0.2, 0.11, 0.33),
-            ("deletion", 40, 50, 1.0, 0.93, 1.0),
-            ("inversion", 5, 50, 0.06, 0.02, 0.16),
-            ("inversion", 40, 50, 0.6, 0.46, 0.72),
-            ("normal", 0, 200, 0.05, 0.03, 0.09),
+            ("any change", 5, 100, 0.1, 0.06, 0.17, 0.3, 0.2),
+            ("any change", 40, 100, 0.8, 0.71, 0.87, 0.7, 0.9),
+            ("deletion", 5, 50, 0.2, 0.11, 0.33, 0.3, 0.2),
+            ("deletion", 40, 50, 1.0, 0.93, 1.0, 0.8, 0.9),
+            ("inversion", 5, 50, 0.06, 0.02, 0.16, np.nan, np.nan),
+            ("inversion", 40, 50, 0.6, 0.46, 0.72, 0.5, 0.9),
+            ("normal", 0, 200, 0.05, 0.03, 0.09, np.nan, np.nan),
         ],
-        columns=["kind", "megabases", "pairs", "sensitivity", "low", "high"],
+        columns=["kind", "megabases", "pairs", "sensitivity", "low", "high", "located", "kind_right"],
     ).assign(cells="drawn")
     told = study.describe_changes(table)
     assert "5 Mb 10% [6%, 17%]; 40 Mb 80% [71%, 87%]" in told
     assert "than normal pairs are called changed: inversions of 5 Mb." in told
     assert "At 5 Mb more are missed than seen" in told
+    assert (
+        "Of the changes of 40 Mb that are seen, the part that is named lies where the change is for 70%"
+        in told
+    )
+    assert "its kind is right for 90%" in told
     display = study.changes_display(table)
     assert list(display.bars_) == ["any change", "deletion", "inversion"]
     plt.close(display.figure_)
@@ -250,3 +260,16 @@ def test_a_number_that_counting_alone_misses_is_explained():
     assert "Of the 3 pages" in describe_by_structure(table)
     assert "does not find 1" in describe_by_structure(table)
     assert describe_by_structure(table[:2]) == ""
+
+
+def test_pages_with_an_unlike_pair_are_counted():
+    table = pd.DataFrame(
+        {
+            "truth": ["46,XX", "46,XY", "46,XX", "46,XX", "47,XY,+21"],
+            "y_true": [1, 1, 0, 0, 1],
+            "read_group": ["deletion", "normal", "inversion", "normal", "deletion"],
+        }
+    )
+    told = describe_unlike(table)
+    assert "on 1 of 2 pages with a structural change and on 1 of 2 normal ones" in told
+    assert describe_unlike(table[2:]) == ""

@@ -66,7 +66,7 @@
     overlay.hidden = !heat;
     var label = "\u201c" + JSON.parse(row.dataset.facts)[0][1] + "\u201d";
     dialog.querySelector(".meaning").textContent = !heat ? "" : {
-      "marks": "Vermillion: unusual number, or unlike its homologue. Dashed: doubtful.",
+      "marks": "Blue: as usual. Vermillion: unusual number, or unlike its homologue. Amber, dashed: doubtful.",
       "occlusion": "Coloured: chromosomes that, when covered, take most from " + label + ".",
       "grad-cam": "Coloured: the part of the page that spoke most for " + label + "."
     }[dialog.dataset.heat];
