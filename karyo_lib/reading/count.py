@@ -24,6 +24,7 @@ from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
 from karyo_lib.reading.strips import CLASSES
 
 AUTOSOMES = CLASSES[:22]
+NORMAL_COUNTS = ("46,XX", "46,XY")
 #: Frequency, per 100 000 as in the catalogue, of a gain or loss of one autosome beside what is known of it,
 #: and of an uncommon set of sex chromosomes.
 RARE_CHANGE, RARE_SEX = 1.0, 0.02

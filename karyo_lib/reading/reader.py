@@ -38,6 +38,8 @@ class ReaderSettings:
         Pages with fewer chromosomes are referred.
     least_certain : float
         Pages whose best count formula is less probable are referred.
+    least_agreeing : float
+        Pages are referred of whose chromosomes a smaller share looks most like what it is counted as.
     doubtful : float
         Chromosomes whose class is less probable are marked.
     certainly_none : float
@@ -48,6 +50,7 @@ class ReaderSettings:
     p_structural: float = 0.05
     least_found: int = 40
     least_certain: float = 0.7
+    least_agreeing: float = 0.65
     doubtful: float = 0.8
     certainly_none: float = 0.99
 
@@ -258,6 +261,10 @@ class Reader:
             reasons.append(f"count uncertain: {count.formula} ({count.probability:.0%}) or {second}")
         if table["alone_probability"].mean() < 0.6:
             reasons.append("banding too poor to name chromosomes")
+        named = table[table["chromosome"] != ""]
+        agreeing = (named["alone"] == named["chromosome"]).mean()
+        if agreeing < self.settings.least_agreeing:
+            reasons.append(f"banding unlike: only {agreeing:.0%} look most like what they are counted as")
         if count.p_abnormal <= 0.5:  # an abnormal number is reason enough
             unlike = pairs[pairs["score"] > 0].sort_values("score", ascending=False)
             reasons += [f"pair {p.chromosome} unlike, as if by {p.change}" for p in unlike.itertuples()]

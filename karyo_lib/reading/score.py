@@ -10,13 +10,12 @@ from karyo_lib.intervals import wilson
 from karyo_lib.reading.alter import AlteredCells, alter_cells
 from karyo_lib.reading.boxes import match_boxes
 from karyo_lib.reading.change import explain_pair
-from karyo_lib.reading.count import format_counts
+from karyo_lib.reading.count import NORMAL_COUNTS, format_counts
 from karyo_lib.reading.name import class_indices
 from karyo_lib.reading.reader import Reader
 from karyo_lib.reading.strips import CLASSES
 from karyo_lib.reading.training import LabelledStrips
 
-NORMAL_COUNTS = ("46,XX", "46,XY")
 _NEAR = 0.05  # of a chromosome's length: about what a band is long
 
 

@@ -12,6 +12,7 @@ from karyo_lib.backend import keras
 from karyo_lib.features import preprocess
 from karyo_lib.inference import prepare_forward
 from karyo_lib.models import CUTS, build_model, split_model
+from karyo_lib.reading.count import NORMAL_COUNTS
 from karyo_lib.sampling import sample_dropout
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits
@@ -136,7 +137,7 @@ class ReadingJudge:
     batch = 1
 
     def __init__(self, recipe: Recipe, files: dict[str, bytes] | None = None):
-        from karyo_lib.reading.reader import Reader
+        from karyo_lib.reading.reader import Reader  # brings up all that reads; networks need none of it
 
         self.recipe = recipe
         if files:
@@ -153,8 +154,11 @@ class ReadingJudge:
 
     def _look(self, page: Page) -> Look:
         reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
-        evidence = f"counted {reading.formula}" if reading.p_count > 0.5 else ""
-        if not evidence and len(reading.pairs) and not (reading.pairs["score"] > 0).any():
+        evidence = ""
+        if reading.p_count > 0.5:
+            normal = reading.formula in NORMAL_COUNTS
+            evidence = "number uncertain" if normal else f"counted {reading.formula}"
+        elif len(reading.pairs) and not (reading.pairs["score"] > 0).any():
             evidence = "no pair unlike"
         passes = np.asarray(reading.passes, float)
         return Look(

@@ -35,7 +35,6 @@ from karyo_lib.workers import count_processes, keep_worker
 
 FOLDER = "readings"
 MOST_PASSES = 20  # each weighs dozens of karyotypes anew; more of them say the same
-NORMAL_COUNTS = ("46,XX", "46,XY")
 UNKNOWN = "unknown"
 _PAGES_A_WORKER = 4  # fewer are read sooner than a further process starts
 

@@ -8,10 +8,11 @@ from karyo_lib.dataset.recipe import REAL_ANEUPLOID
 from karyo_lib.evaluate import compute_metrics, compute_metrics_by_group, describe_groups, format_interval
 from karyo_lib.intervals import wilson
 from karyo_lib.reading.change import CHANGES
+from karyo_lib.reading.count import NORMAL_COUNTS
 from karyo_lib.runs import Run
 from karyo_lib.study.fits import TABLE_METRICS, Fits
 from karyo_lib.study.paired import compare_fits
-from karyo_lib.study.reading import NORMAL_COUNTS, UNKNOWN, Readings, beside_networks
+from karyo_lib.study.reading import UNKNOWN, Readings, beside_networks
 
 SHOWN_METRICS = ("sensitivity", "specificity", *(m for m in TABLE_METRICS if m != "sensitivity"))
 ALL_PAGES, TEST_PAGES = "all karyograms", "test part of the first split"

@@ -208,3 +208,8 @@ def test_a_page_of_noise_is_no_karyogram():
     reading = Reader.load().read(noise)
     assert reading.refer_reason
     assert len(reading.found) < 100
+
+
+def test_reverse_bands_are_referred_as_unlike():
+    page = draw_karyogram("46,XX", style="reverse", seed=1, size=(416, 416))
+    assert "banding unlike" in Reader.load().read(page.image).refer_reason
