@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from karyo_lib.backend import compile_options, keras
+from karyo_lib.reading.network import TrainedNetwork
 from karyo_lib.reading.network_files import read_record, read_weights, write_network
 from karyo_lib.reading.profiles import ClassReference, align, band_profiles, width_profiles
 from karyo_lib.reading.straighten import STRIP_LENGTH
@@ -117,7 +118,7 @@ def build_distance_model(settings: DistanceSettings) -> keras.Model:
     return keras.Model([maps, label], layers.Dense(1, name="logit")(x), name="distance")
 
 
-class PairDistance:
+class PairDistance(TrainedNetwork):
     """Learned distance of homologues.
 
     Parameters
@@ -132,7 +133,6 @@ class PairDistance:
 
     def __init__(self, settings: DistanceSettings | None = None):
         self.settings = settings or DistanceSettings()
-        self.model: keras.Model | None = None
 
     def fit(self, maps: np.ndarray, labels: np.ndarray, altered: np.ndarray) -> "PairDistance":
         """Train on normal (``altered`` 0) and cut-and-joined (1) pairs; both weigh the same.
@@ -170,13 +170,6 @@ class PairDistance:
             verbose=0,
         )
         return self
-
-    def _built(self) -> keras.Model:
-        if self.model is None:
-            raise ValueError(
-                "Expected a trained PairDistance. Received one without a model: call fit or load first."
-            )
-        return self.model
 
     def predict(self, maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Log-odds that a homologue is changed, float32 (p,): the mean of both orders."""

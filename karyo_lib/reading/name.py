@@ -15,6 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 from karyo_lib.backend import compile_options, keras
+from karyo_lib.reading.network import TrainedNetwork, warm_cosine
 from karyo_lib.reading.network_files import read_record, read_weights, write_network
 from karyo_lib.reading.perturb import StripVariety, alter_strips, make_clutter, make_fragments, make_merged
 from karyo_lib.reading.straighten import STRIP_LENGTH, STRIP_WIDTH
@@ -143,7 +144,7 @@ class _StripSequence(keras.utils.PyDataset):
         return self.not_single.images[rows], self.not_single.sizes[rows]
 
 
-class Namer:
+class Namer(TrainedNetwork):
     """Names straightened chromosomes.
 
     Parameters
@@ -160,7 +161,6 @@ class Namer:
 
     def __init__(self, settings: NamingSettings | None = None):
         self.settings = settings or NamingSettings()
-        self.model: keras.Model | None = None
         self.temperature = 1.0
 
     def fit(
@@ -206,14 +206,7 @@ class Namer:
             self.model.set_weights(start._built().get_weights())
         labels = class_indices(names[single])
         data = _StripSequence(strips.take(single), labels, not_single, self.settings)
-        steps = len(data) * self.settings.epochs
-        rate = keras.optimizers.schedules.CosineDecay(
-            self.settings.learning_rate / 10,
-            steps,
-            alpha=0.01,
-            warmup_target=self.settings.learning_rate,
-            warmup_steps=max(1, steps // 20),
-        )
+        rate = warm_cosine(self.settings.learning_rate, len(data) * self.settings.epochs)
         self.model.compile(
             keras.optimizers.AdamW(rate, weight_decay=1e-2, clipnorm=1.0),
             keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -224,13 +217,6 @@ class Namer:
         if validation is not None:
             self.temperature = self._fit_temperature(*validation)
         return self
-
-    def _built(self) -> keras.Model:
-        if self.model is None:
-            raise ValueError(
-                "Expected a trained Namer. Received one without a model: call fit or load first."
-            )
-        return self.model
 
     def _fit_temperature(self, strips: Strips, names: np.ndarray) -> float:
         labels, logits = class_indices(names), self._logits(strips)

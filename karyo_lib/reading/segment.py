@@ -17,6 +17,7 @@ from scipy import ndimage
 from karyo_lib.backend import compile_options, keras
 from karyo_lib.draw.page import Page
 from karyo_lib.reading.ink import measure_ink, resize
+from karyo_lib.reading.network import TrainedNetwork, warm_cosine
 from karyo_lib.reading.network_files import read_record, read_weights, write_network
 
 #: Thickness of a core, and how far it ends before the chromosome does, in chromosome widths.
@@ -175,7 +176,7 @@ def _loss(target: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTe
     return keras.ops.binary_crossentropy(target, logits, from_logits=True)
 
 
-class Segmenter:
+class Segmenter(TrainedNetwork):
     """Finds bodies and cores of chromosomes.
 
     Parameters
@@ -190,7 +191,6 @@ class Segmenter:
 
     def __init__(self, settings: SegmenterSettings | None = None):
         self.settings = settings or SegmenterSettings()
-        self.model: keras.Model | None = None
 
     def fit(
         self,
@@ -206,25 +206,12 @@ class Segmenter:
         self.model = build_segmenter(self.settings)
         if start is not None:
             self.model.set_weights(start._built().get_weights())
-        rate = keras.optimizers.schedules.CosineDecay(
-            self.settings.learning_rate / 10,
-            self.settings.steps,
-            alpha=0.01,
-            warmup_target=self.settings.learning_rate,
-            warmup_steps=max(1, self.settings.steps // 20),
-        )
+        rate = warm_cosine(self.settings.learning_rate, self.settings.steps)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3, clipnorm=1.0)
         self.model.compile(optimizer, _loss, **compile_options())
         callbacks = [] if on_epoch is None else [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)]
         self.model.fit(_CropSequence(pages, self.settings), verbose=0, callbacks=callbacks, shuffle=False)
         return self
-
-    def _built(self) -> keras.Model:
-        if self.model is None:
-            raise ValueError(
-                "Expected a trained Segmenter. Received one without a model: call fit or load first."
-            )
-        return self.model
 
     def predict(self, ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probability of body and of core, float32 (H, W) each, for ink of shape (H, W)."""

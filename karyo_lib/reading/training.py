@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -85,18 +86,19 @@ def strips_of_page(page: Page) -> tuple[Strips, np.ndarray]:
     return straighten_cell(images, masks), np.array(names)
 
 
+def one_value(rng: np.random.Generator, low: float, high: float) -> tuple[float, float]:
+    """A range of a style that holds one value alone, drawn between the two."""
+    value = float(rng.uniform(low, high))
+    return value, value
+
+
 def random_style(rng: np.random.Generator) -> LabStyle:
     """A style beyond any laboratory's: what varies between preparations is drawn anew from wide ranges.
 
     A network trained on drawings must not rely on how drawings look; the order and relative darkness of
-    bands is
-    what drawings and photographs share.
+    bands is what drawings and photographs share.
     """
-
-    def pair(low: float, high: float) -> tuple[float, float]:
-        value = float(rng.uniform(low, high))
-        return value, value
-
+    pair = partial(one_value, rng)
     look = Look(
         width=pair(0.09, 0.17),
         light=pair(0.2, 0.46),

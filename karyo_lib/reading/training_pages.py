@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from karyo_lib.draw.karyogram import draw_karyogram
 from karyo_lib.draw.page import Page
 from karyo_lib.draw.styles import GLUED_ROWS, PLAIN_ROWS, STANDARD_ROWS, Artefacts, LabStyle, Layout
 from karyo_lib.reading.segment import SegmentedPage, page_targets
-from karyo_lib.reading.training import random_style
+from karyo_lib.reading.training import one_value, random_style
 
 #: Abnormal pages hold chromosomes that no normal page has.
 _FORMULAE = (
@@ -39,10 +40,7 @@ _LETTERS = np.array(list("0123456789ABCDEFGXYpqdertmat()+-,;:.? "))
 def random_page_style(rng: np.random.Generator, touching: float = 0.0) -> LabStyle:
     """A whole laboratory at random: look, layout, print and artefacts drawn from wide ranges; in a share of
     them homologues touch."""
-
-    def pair(low: float, high: float) -> tuple[float, float]:
-        value = float(rng.uniform(low, high))
-        return value, value
+    pair = partial(one_value, rng)
 
     def rarely(share: float, low: float, high: float) -> tuple[float, float]:
         return pair(low, high) if rng.random() < share else (0.0, 0.0)
