@@ -17,7 +17,7 @@ from karyo_lib.reading.name import Namer, Names, NamingSettings
 from karyo_lib.reading.network_files import READER_FILES, read_record
 from karyo_lib.reading.page_reading import Reading, nothing_read, summary
 from karyo_lib.reading.position import position_evidence
-from karyo_lib.reading.regroup import regroup
+from karyo_lib.reading.regroup import MOST_OBJECTS, regroup
 from karyo_lib.reading.segment import Segmenter
 from karyo_lib.reading.strips import CLASSES, NOT_SINGLE, Strips, straighten_cell
 from karyo_lib.reading.training import LabelledStrips
@@ -250,6 +250,8 @@ class Reader:
         unread = int((table["chromosome"] == "").sum())
         if len(table) < self.settings.least_found:
             reasons.append(f"only {len(table)} chromosomes found")
+        if len(table) > MOST_OBJECTS:
+            reasons.append(f"{len(table)} objects found, more than any cell has chromosomes")
         if count.missed and len(count.missed) <= 6:
             reasons.append(f"chromosome {', '.join(count.missed)} expected but not found")
         elif count.missed:

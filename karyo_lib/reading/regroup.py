@@ -41,6 +41,8 @@ _TILTS, _LEAST_SIDE, _BESIDE = (-45, -30, -15, 0, 15, 30, 45), 0.2, 0.4
 _NEAR = 0.25
 #: How often a page is gone through: three in one object take two cuts.
 _ROUNDS = 2
+#: Of a page with more objects, more than four sets of chromosomes and much print, none is cut or joined.
+MOST_OBJECTS = 120
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def regroup(
     """
     for _ in range(_ROUNDS):
         # a page of which nothing can be read is not made better by cutting it up
-        if len(found) == 0 or (names.log_none > np.log(0.5)).sum() > len(found) / 3:
+        if not 0 < len(found) <= MOST_OBJECTS or (names.log_none > np.log(0.5)).sum() > len(found) / 3:
             break
         chosen = _choose(found, strips, names, predict, weigh)
         if not chosen:

@@ -44,6 +44,8 @@ class Look:
         Count formula, and the pair that differs most and how (reader only).
     formula_probability : float
         Of that formula against all others; NaN without one.
+    unread : bool
+        Whether nothing on the page could be read, so that `p` says nothing; `doubts` say why.
     marks, detail : bytes
         PNG of names and boxes over the page itself, and of the chromosomes that it rests on (reader only).
     """
@@ -56,6 +58,7 @@ class Look:
     formula: str = ""
     formula_probability: float = float("nan")
     evidence: str = ""
+    unread: bool = False
     marks: bytes = b""
     detail: bytes = b""
 
@@ -170,6 +173,7 @@ class ReadingJudge:
             formula=reading.formula,
             formula_probability=float(reading.formula_probability),
             evidence=evidence,
+            unread=not len(reading.found),
             marks=draw_marks(page.native.shape, reading),
             detail=draw_evidence(page.native, reading),
         )

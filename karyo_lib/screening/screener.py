@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +171,9 @@ class Screener:
         return [_quarantine(page) if page.reason else self._decide(page, next(looks)) for page in pages]
 
     def _decide(self, page: Page, look: Look) -> Result:
+        if look.unread:
+            seen = {"sha256": page.sha256, "picture": page.picture, "notes": "; ".join(page.notes)}
+            return replace(_quarantine(page), reason="; ".join(look.doubts), **seen)
         calibration, reference = self.package.calibration, self.package.reference
         p = round(float(calibration.transform(np.array([look.p]))[0]), _DIGITS)
         confidence = measure_confidence(p, calibration.transform(look.passes))

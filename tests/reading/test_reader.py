@@ -210,6 +210,15 @@ def test_a_page_of_noise_is_no_karyogram():
     assert len(reading.found) < 100
 
 
+def test_a_page_of_clouds_is_told_in_seconds(monkeypatch):
+    noise = np.random.default_rng(0).normal(128, 40, (60, 60)).clip(0, 255).astype(np.uint8)
+    clouds = np.asarray(Image.fromarray(noise).resize((400, 400)))
+    reader, counts = Reader.load(), []
+    monkeypatch.setattr(reader, "_weigh", lambda *given: counts.append(given) or 0.0)
+    assert "more than any cell has chromosomes" in reader.read(clouds).refer_reason
+    assert counts == [], "each division of it would take a second to weigh"
+
+
 def test_reverse_bands_are_referred_as_unlike():
     page = draw_karyogram("46,XX", style="reverse", seed=1, size=(416, 416))
     assert "banding unlike" in Reader.load().read(page.image).refer_reason

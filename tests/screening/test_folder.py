@@ -318,3 +318,14 @@ def test_screener_says_what_it_needs(stub, stub_model, tmp_path):
         Screener(stub_model, clear_below=1.5)
     with pytest.raises(ValueError, match="method 'reading'"):
         Screener(stub_model, method="reading")
+
+
+def test_a_page_without_chromosomes_is_quarantined(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (416, 416), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    (result,) = Screener("reading").screen(tmp_path)
+    assert result.decision == "quarantined"
+    assert result.reason.startswith("no chromosomes found")
+    assert np.isnan(result.probability)
+    assert result.picture
