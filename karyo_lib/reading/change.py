@@ -48,6 +48,13 @@ class Change:
     stop: float
     odd: int
 
+    def __post_init__(self):
+        if self.kind not in CHANGES or not 0 <= self.start < self.stop <= 1:
+            raise ValueError(
+                f"Expected a change of kind {', '.join(CHANGES)}, from a place to a later one of 0 to 1. "
+                f"Received {self.kind!r} from {self.start} to {self.stop}."
+            )
+
     @property
     def iscn(self) -> str:
         """The change in ISCN, such as ``'del(5)(q22q31)'``; bands of level 550 (ISCN 2020, chapter 9)."""

@@ -6,7 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
+from karyo_lib.iscn.bands import load_bands
 from karyo_lib.reading.page_reading import Reading
 from karyo_lib.reading.straighten import STRIP_LENGTH
 
@@ -24,6 +26,18 @@ def find_odd(reading: Reading) -> np.ndarray:
     odd = [name for name, count in counts.items() if count != usual.get(name, 2)]
     by_count = table["chromosome"].isin(odd) if reading.p_count > 0.5 else table["chromosome"].isin([])
     return (by_count | (table["pair_score"] > 0)).to_numpy(bool)
+
+
+def _draw_bands(ax: Axes, chromosome: str) -> list[Rectangle]:
+    """Draw the bands of a chromosome along the foot of axes from 0 to 1."""
+    table, drawn = load_bands(550), []
+    length = table.length(chromosome)
+    for band in table.bands(chromosome):
+        colour = ABNORMAL if band.stain == "acen" else str(1 - 0.8 * band.density / 100)
+        start, stop = band.iscn_start / length, band.iscn_stop / length
+        drawn.append(ax.axvspan(start, stop, 0, 0.07, facecolor=colour, edgecolor=NEUTRAL, linewidth=0.4))
+    ax.set_xticks([0, table.centromere(chromosome) / length, 1], ["p end", "centromere", "q end"])
+    return drawn
 
 
 class ReadingDisplay:
@@ -56,6 +70,7 @@ class ReadingDisplay:
             high = 7.2 * self.image.shape[0] / self.image.shape[1]
             ax = plt.subplots(figsize=(7.2, high + 0.5), layout="constrained")[1]
         ax.imshow(self.image, cmap="gray", vmin=0, vmax=255)
+        halo = [withStroke(linewidth=2, foreground="white")]  # for pages that are dark
         self.figure_, self.ax_, self.boxes_, self.names_ = ax.figure, ax, [], []
         for row, strange in zip(self.reading.chromosomes.itertuples(), find_odd(self.reading), strict=True):
             colour = ABNORMAL if strange else REFERRED if row.doubtful else NORMAL
@@ -67,6 +82,7 @@ class ReadingDisplay:
                 edgecolor=colour,
                 linewidth=1.4 if strange or row.doubtful else 0.8,
                 linestyle="--" if row.doubtful else "-",
+                path_effects=halo,
             )
             self.boxes_.append(ax.add_patch(box))
             name = row.chromosome or "not one"
@@ -74,7 +90,15 @@ class ReadingDisplay:
             middle = (row.x0 + row.x1) / 2
             self.names_.append(
                 ax.text(
-                    middle, row.y0 - 1, name, color=colour, fontsize=7, ha="center", va="bottom", clip_on=True
+                    middle,
+                    row.y0 - 1,
+                    name,
+                    color=colour,
+                    fontsize=7,
+                    ha="center",
+                    va="bottom",
+                    clip_on=True,
+                    path_effects=halo,
                 )
             )
         title = f"{self.reading.formula}   probability of abnormal {self.reading.p_abnormal:.2f}"
@@ -97,6 +121,8 @@ class PairDisplay:
         The straightened chromosomes, p end left.
     lines_ : list of matplotlib.lines.Line2D
         The usual profile, then one for each copy.
+    bands_ : list of matplotlib.patches.Rectangle
+        The bands of level 550 below them, p end left; the centromere is vermillion.
     axes_, figure_
     """
 
@@ -147,7 +173,10 @@ class PairDisplay:
         if e.change:
             ax.axvspan(e.change.start, e.change.stop, color=REFERRED, alpha=0.2, linewidth=0)
             title = f"unlike, as if by {e.change.iscn}"
-        ax.set(xlabel=f"chromosome {e.chromosome}, p end to q end", ylabel="darkness", xlim=(0, 1))
+        low, high = ax.get_ylim()
+        ax.set(xlabel=f"chromosome {e.chromosome}", ylabel="darkness", xlim=(0, 1))
+        ax.set_ylim(low - 0.15 * (high - low), high)
+        self.bands_ = _draw_bands(ax, e.chromosome)
         ax.set_title(title, fontsize=9, loc="left")
         ax.legend(fontsize=7, frameon=False, ncols=3)
         return self

@@ -81,6 +81,12 @@ class Reading:
     passes: np.ndarray
     found: FoundPage
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """In ISCN, the change that would explain each pair marked unlike; the most unlike pair first."""
+        unlike = self.pairs[self.pairs["score"] > 0].sort_values("score", ascending=False)
+        return tuple(unlike["change"])
+
 
 def summary(reading: Reading) -> dict:
     """One row of a worklist."""
@@ -92,7 +98,7 @@ def summary(reading: Reading) -> dict:
         "p_abnormal": reading.p_abnormal,
         "p_count": reading.p_count,
         "p_structural": reading.p_structural,
-        "evidence": reading.evidence.change.iscn if reading.evidence and reading.evidence.change else "",
+        "changes": "; ".join(reading.changes),
         "refer_reason": reading.refer_reason,
     }
 

@@ -146,6 +146,8 @@ class Reader:
         -------
         Reading
         """
+        if passes < 0:
+            raise ValueError(f"Expected 0 or more Monte Carlo passes. Received {passes}.")
         namer, comparison = self._ready()
         found, strips, names = self.name_page(image)
         if len(found) == 0:
@@ -280,7 +282,7 @@ class Reader:
         Returns
         -------
         table : pandas.DataFrame
-            ``found, formula, formula_probability, group, p_abnormal, p_count, p_structural, evidence,
+            ``found, formula, formula_probability, group, p_abnormal, p_count, p_structural, changes,
             refer_reason``.
         passes : ndarray of float32, shape (T, N)
             At least one row: without Monte Carlo passes, ``p_abnormal`` itself.

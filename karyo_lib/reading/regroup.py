@@ -43,6 +43,8 @@ _NEAR = 0.25
 _ROUNDS = 2
 #: Of a page with more objects, more than four sets of chromosomes and much print, none is cut or joined.
 MOST_OBJECTS = 120
+#: A page of which more could be cut or joined is left as it is: noise; four sets that touch make about 40.
+_MOST_DIVISIONS = 60
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _choose(
 ) -> list[_Division]:
     """The divisions by which the page is more probable, the most telling first."""
     possible = _possible(found, strips, names, predict)
-    if not possible:
+    if not 0 < len(possible) <= _MOST_DIVISIONS:
         return []
     page = _Objects(np.arange(1, len(found) + 1), found.boxes, names)
     evidence = weigh(names, found.boxes)

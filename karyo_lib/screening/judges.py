@@ -161,8 +161,8 @@ class ReadingJudge:
         if reading.p_count > 0.5:
             normal = reading.formula in NORMAL_COUNTS
             evidence = "number uncertain" if normal else f"counted {reading.formula}"
-        elif len(reading.pairs) and not (reading.pairs["score"] > 0).any():
-            evidence = "no pair unlike"
+        elif len(reading.pairs):
+            evidence = f"as if by {'; '.join(reading.changes)}" if reading.changes else "no pair unlike"
         passes = np.asarray(reading.passes, float)
         return Look(
             p=float(passes.mean()) if passes.size else float(reading.p_abnormal),

@@ -13,6 +13,7 @@ from karyo_lib.reading.evidence import ABNORMAL, NORMAL, REFERRED, PairDisplay, 
 from karyo_lib.reading.page_reading import Reading
 
 SIDE = 720  # pixels of the longer side of the marks; the page under them is scaled to fit
+HALO = "#FFFFFF"  # around marks, for pages that are dark
 _DASH = 5  # pixels
 _MOST_ODD = 4  # classes of an unusual number that are shown one by one
 _PAIR_COLOURS = 48  # of the picture of the pair
@@ -36,10 +37,14 @@ def draw_marks(shape: tuple[int, int], reading: Reading) -> bytes:
     for row, odd in zip(reading.chromosomes.itertuples(), find_odd(reading), strict=True):
         colour = ABNORMAL if odd else REFERRED if row.doubtful else NORMAL
         box = [round(value * scale) for value in (row.x0, row.y0, row.x1, row.y1)]
-        _frame(draw, box, colour, width=2 if odd or row.doubtful else 1, dashed=row.doubtful)
+        width = 2 if odd or row.doubtful else 1
+        _frame(draw, box, HALO, width + 2, row.doubtful)
+        _frame(draw, box, colour, width, row.doubtful)
         name = (row.chromosome or "not one") + ("?" if row.doubtful else "")
         middle = (box[0] + box[2]) / 2
-        draw.text((middle, box[1] - 2), name, fill=colour, font=font, anchor="mb")
+        draw.text(
+            (middle, box[1] - 2), name, fill=colour, font=font, anchor="mb", stroke_width=1, stroke_fill=HALO
+        )
     return _png(image)
 
 

@@ -47,9 +47,10 @@ class Readings:
     ----------
     table : pandas.DataFrame
         One row a karyogram, in the order of the index: ``image_id, patient_id, source, style, y_true, iscn,
-        group, truth`` (count formula, '' where the karyotype is not known) and what
+        group, truth`` (count formula, '' where the karyotype is not known), ``changed`` (classes with a
+        structural change, such as '9 22') and what
         :func:`karyo_lib.reading.page_reading.summary` says: ``found, formula, formula_probability,
-        read_group, p_abnormal, p_count, p_structural, evidence, refer_reason``, and ``seconds``.
+        read_group, p_abnormal, p_count, p_structural, changes, refer_reason``, and ``seconds``.
     passes : numpy.ndarray
         Float32, shape (T, N): ``p_abnormal`` under Monte Carlo dropout.
     """
@@ -115,7 +116,7 @@ def load_readings(run: Run) -> Readings:
         If it has not.
     """
     table = run.load_table("readings", made_by="04_transfer")
-    texts = [column for column in ("evidence", "refer_reason", "truth", "group") if column in table]
+    texts = [column for column in ("changes", "changed", "refer_reason", "truth", "group") if column in table]
     table = table.assign(**{column: table[column].astype(object).fillna("") for column in texts})
     return Readings(table, run.load_array("reading_passes", made_by="04_transfer"))
 
@@ -168,7 +169,7 @@ def _load(file: Path, key: str) -> dict | None:
 def _describe(index: pd.DataFrame, records: list[dict]) -> pd.DataFrame:
     """Set what was read beside what is true."""
     read = pd.DataFrame(records).drop(columns=["passes", "key"]).rename(columns={"group": "read_group"})
-    true = pd.DataFrame([_truth(formula) for formula in index["iscn"]], columns=["group", "truth"])
+    true = pd.DataFrame([_truth(formula) for formula in index["iscn"]], columns=["group", "truth", "changed"])
     known = index[["image_id", "patient_id", "source", "iscn"]].reset_index(drop=True)
     if "style" in index:
         known["style"] = index["style"].to_numpy()
@@ -177,10 +178,13 @@ def _describe(index: pd.DataFrame, records: list[dict]) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=1024)
-def _truth(formula: str) -> tuple[str, str]:
-    """Group and count formula of a karyotype; of markers nothing is asked."""
+def _truth(formula: str) -> tuple[str, str, str]:
+    """Group, count formula and changed classes of a karyotype; of markers nothing is asked."""
     try:
         karyotype = parse_karyotype(formula)
     except KaryotypeError:
-        return UNKNOWN, ""
-    return karyotype.group, format_counts([karyotype.counts[name] for name in CLASSES])
+        return UNKNOWN, "", ""
+    # a whole extra chromosome is called by its class alone, a changed one as in del(5)
+    parts = {part.chromosome for one in karyotype.chromosomes if "(" in one.name for part in one.segments}
+    changed = " ".join(name for name in CLASSES if name in parts)
+    return karyotype.group, format_counts([karyotype.counts[name] for name in CLASSES]), changed

@@ -1,5 +1,7 @@
 """Notebooks 04 and 07: what the reader finds, beside the networks on the same pages; tables and words."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -194,22 +196,24 @@ def describe_by_structure(table: pd.DataFrame) -> str:
 
 
 def describe_unlike(table: pd.DataFrame) -> str:
-    """Say on how many pages of a normal number a pair is marked unlike; '' without structural changes.
+    """Say how often a pair marked unlike is a changed one; '' without structural changes.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``truth, y_true, read_group`` of :class:`karyo_lib.study.reading.Readings`.
+        ``y_true, changed, changes`` of :class:`karyo_lib.study.reading.Readings`.
     """
-    normal_number = table["truth"].isin(NORMAL_COUNTS)
-    marked = table["read_group"].isin(CHANGES)
-    changed, normal = normal_number & (table["y_true"] == 1), normal_number & (table["y_true"] == 0)
-    if not changed.any():
+    structural, normal = table["changed"] != "", table["y_true"] == 0
+    if not structural.any():
         return ""
+    marked = table["changes"].map(lambda told: set(re.findall(r"[a-z]\((\w+)\)", told)))
+    right = np.array([bool(m & set(c.split())) for m, c in zip(marked, table["changed"], strict=True)])
+    some = marked.map(bool)
     return (
-        f"A pair is marked unlike, and the page referred for it, on {(marked & changed).sum()} of "
-        f"{changed.sum()} pages with a structural change and on {(marked & normal).sum()} of {normal.sum()} "
-        "normal ones."
+        f"The pair of a changed chromosome is marked unlike on {(structural & right).sum()} of "
+        f"{structural.sum()} pages with a structural change, other pairs alone on "
+        f"{(structural & some & ~right).sum()}; some pair is marked on {(normal & some).sum()} of "
+        f"{normal.sum()} normal pages."
     )
 
 
@@ -246,14 +250,14 @@ def describe_against(comparison: pd.DataFrame) -> str:
 def find_examples(readings: Readings) -> dict[str, str]:
     """Choose pages to look at: by title, the first abnormal one found and the first missed, in index order.
 
-    Among those found the first whose abnormal number is exactly right is taken, where there is one.
+    Among those found the first whose abnormal number is exactly right is taken, where there is one; among
+    those missed the first that is not even referred.
     """
     table = readings.table
     abnormal = table[table["y_true"] == 1]
     found = abnormal[abnormal["p_abnormal"] >= 0.5]
     exact = found[(found["formula"] == found["truth"]) & ~found["truth"].isin(NORMAL_COUNTS)]
-    chosen = {
-        "found": exact if len(exact) else found,
-        "missed": abnormal[abnormal["p_abnormal"] < 0.5],
-    }
+    missed = abnormal[abnormal["p_abnormal"] < 0.5]
+    unnoticed = missed[missed["refer_reason"] == ""]
+    chosen = {"found": exact if len(exact) else found, "missed": unnoticed if len(unnoticed) else missed}
     return {title: rows["image_id"].iloc[0] for title, rows in chosen.items() if len(rows)}

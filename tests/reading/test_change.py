@@ -122,3 +122,9 @@ def test_the_cost_of_an_alignment_is_that_of_its_path():
     path += 0.12 * (np.abs(np.diff(shift, axis=1)).sum(1) + np.abs(shift[:, 0]))
     np.testing.assert_allclose(cost, path, rtol=1e-6)
     assert (align_cost(first, first, 3) == 0).all()
+
+
+@pytest.mark.parametrize("wrong", [("exchange", 0.1, 0.2), ("deletion", 0.3, 0.2), ("inversion", 0.9, 1.1)])
+def test_changes_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"deletion, duplication, inversion.*Received"):
+        Change("5", *wrong, odd=0)

@@ -91,7 +91,11 @@ def test_displays_keep_their_artists(tiny, page):
     reading = tiny.read(page.image)
     display = ReadingDisplay.from_reading(page.image, reading).plot()
     assert len(display.boxes_) == len(display.names_) == len(reading.chromosomes)
-    assert len(PairDisplay.from_reading(reading).plot().lines_) == 1 + len(reading.evidence.profiles)
+    pair = PairDisplay.from_reading(reading).plot()
+    assert len(pair.lines_) == 1 + len(reading.evidence.profiles)
+    assert pair.bands_[-1].get_x() + pair.bands_[-1].get_width() == pytest.approx(1)
+    with pytest.raises(ValueError, match="0 or more Monte Carlo passes"):
+        tiny.read(page.image, passes=-1)
     mpl.pyplot.close("all")
 
 
