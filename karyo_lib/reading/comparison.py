@@ -202,8 +202,13 @@ class Comparison:
 
     @classmethod
     def load(cls, folder: Path) -> "Comparison":
-        """Read what `save` wrote; raises `ValueError` where it is damaged."""
+        """Read what `save` wrote; raises `ValueError` where it is damaged or of an earlier version."""
         arrays = read_arrays(folder, "comparison")
+        if "calibration" not in arrays:
+            raise ValueError(
+                "Expected comparison.npz as this version of karyo writes it. Received one of an earlier "
+                "version: train the reader again."
+            )
         slope, intercept = arrays["calibration"].tolist()
         parts = {
             name: {key.split(".")[1]: array for key, array in arrays.items() if key.startswith(name)}

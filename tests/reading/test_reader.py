@@ -203,6 +203,12 @@ def test_a_damaged_file_of_a_reader_is_named(tiny, tmp_path):
         (tmp_path / file).write_bytes(b"{}"[:1] + b"x")
         with pytest.raises(ValueError, match=rf"{file}.*damaged.*again"):
             Reader.load(tmp_path)
+    tiny.save(tmp_path)
+    with np.load(tmp_path / "comparison.npz") as arrays:
+        earlier = {name: arrays[name] for name in arrays.files if name != "calibration"}
+    np.savez(tmp_path / "comparison.npz", **earlier)
+    with pytest.raises(ValueError, match="earlier version: train the reader again"):
+        Reader.load(tmp_path)
     with pytest.raises(ValueError, match="karyo reader train -o DIR"):
         Reader.load(tmp_path / "none")
 
