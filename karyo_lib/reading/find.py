@@ -255,7 +255,7 @@ def find_chromosomes(image: np.ndarray, segmenter: Segmenter | None = None) -> F
     if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(
             f"Expected a grey image of shape (H, W), uint8. Received {image.shape}, {image.dtype}. "
-            f"`np.asarray(Image.open(path).convert('L'))` makes one of an image file."
+            "`karyo_lib.dataset.images.read_image(path)` makes one of any image file."
         )
     if np.ptp(image) < _LEAST_CONTRAST:
         return _nothing(image)
