@@ -39,7 +39,7 @@ class Change:
     start, stop : float
         The changed part of a normal chromosome, as shares of its length from the p end.
     odd : int
-        Which homologue is changed: 0 or 1.
+        Which homologue is changed: 0 or 1; 0 for a chromosome without one.
     """
 
     chromosome: str
@@ -149,31 +149,33 @@ def explain_pair(
     """
     possible, rows = _possible(), list(pair)
     profiles, sizes = band_profiles(strips.images[rows]), strips.sizes[rows, 0]
-    usual = reference.profiles[label]
+    usual, alone = _changed(reference.profiles[label]), pair[0] == pair[1]
     table, name = load_bands(550), CLASSES[label]
     centromere = table.centromere(name) / table.length(name)
     spans = (possible.starts < centromere) & (centromere < possible.stops) & (possible.kinds != "inversion")
     costs = []
-    for side in (0, 1):
-        changed, other = profiles[side], profiles[1 - side]
-        alone = pair[0] == pair[1]
-        cost = (_USUAL + _OTHER * alone) * _fit(changed, usual)
+    for side in (0,) if alone else (0, 1):
+        cost = (_USUAL + _OTHER * alone) * _fit(profiles[side], usual)
         cost += _length_cost(sizes[side] - reference.sizes[label, 0], _USUAL_LENGTH)
         if not alone:
-            cost += _OTHER * _fit(changed, other)
+            cost += _OTHER * _fit(profiles[side], _changed(profiles[1 - side]))
             cost += _length_cost(sizes[side] - sizes[1 - side], _LENGTH)
         cost += _INVERSION * (possible.kinds == "inversion") + _LESS_ODD * (side != odd)
         costs.append(np.where(spans, np.inf, cost))
-    side, best = np.unravel_index(np.argmin(costs), (2, len(possible.kinds)))
+    side, best = np.unravel_index(np.argmin(costs), np.shape(costs))
     return Change(
         name, str(possible.kinds[best]), float(possible.starts[best]), float(possible.stops[best]), int(side)
     )
 
 
-def _fit(changed: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Cost of aligning each possible change of a normal profile to the changed one."""
-    tried = standardise(resample(normal, _possible().rows))[:, ::_EVERY]
-    return align_cost(np.broadcast_to(changed[::_EVERY], tried.shape), tried)
+def _changed(profile: np.ndarray) -> np.ndarray:
+    """A normal profile after each possible change, every row that is compared."""
+    return standardise(resample(profile, _possible().rows))[:, ::_EVERY]
+
+
+def _fit(profile: np.ndarray, tried: np.ndarray) -> np.ndarray:
+    """Cost of aligning each changed profile to the one that is there."""
+    return align_cost(np.broadcast_to(profile[::_EVERY], tried.shape), tried)
 
 
 def _length_cost(log_ratio: float, deviation: float) -> np.ndarray:

@@ -107,16 +107,19 @@ class Comparison:
         names = namer.predict(cells.strips)
         measures = measure_pairs(cells.strips, names, cells.pairs, cells.labels, reference, distance)
         scorer = PairScorer.fit(measures.features, cells.altered, cells.labels)
-        return cls(reference, distance, scorer).calibrated(namer, validation, seed)
+        scores = scorer.score(measures.features, cells.labels)
+        return cls(reference, distance, scorer)._calibrated_on(cells, scores)
 
     def calibrated(self, namer: Namer, cells: LabelledStrips, seed: int = 2020) -> "Comparison":
         """The same with zero of the scores and probability set on other cells without structural changes."""
         changed = alter_cells(cells, seed=seed)
-        scores, _ = self.score(changed, namer)
-        is_normal = changed.altered == 0
-        normal = pd.Series(scores[is_normal]).groupby(changed.cells[is_normal]).max()
+        return self._calibrated_on(changed, self.score(changed, namer)[0])
+
+    def _calibrated_on(self, cells: AlteredCells, scores: np.ndarray) -> "Comparison":
+        is_normal = cells.altered == 0
+        normal = pd.Series(scores[is_normal]).groupby(cells.cells[is_normal]).max()
         zero = float(np.quantile(normal, _SPECIFICITY))
-        altered = np.maximum(scores[~is_normal], normal.loc[changed.cells[~is_normal]].to_numpy())
+        altered = np.maximum(scores[~is_normal], normal.loc[cells.cells[~is_normal]].to_numpy())
         x = np.minimum(np.concatenate([normal, altered]) - zero, _HIGHEST)[:, None]
         y = np.repeat([0, 1], [len(normal), len(altered)])
         model = LogisticRegression(class_weight="balanced").fit(x, y)
@@ -246,7 +249,7 @@ def _gather_evidence(
         # of a normal strip, row by row: which rows this one has, and whether it lacks a row
         normal = np.arange(STRIP_LENGTH)
         rows, gone = normal, np.zeros(STRIP_LENGTH, bool)
-        if change and change.kind == "deletion" and side == change.odd % len(own):
+        if change and change.kind == "deletion" and side == change.odd:
             along_it = normal / (STRIP_LENGTH - 1)
             rows, gone = change.rows(), (along_it >= change.start) & (along_it <= change.stop)
         shift, _ = align(resample(usual, rows)[None], profile[None])

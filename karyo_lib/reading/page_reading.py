@@ -84,8 +84,12 @@ class Reading:
     @property
     def changes(self) -> tuple[str, ...]:
         """In ISCN, the change that would explain each pair marked unlike; the most unlike pair first."""
-        unlike = self.pairs[self.pairs["score"] > 0].sort_values("score", ascending=False)
-        return tuple(unlike["change"])
+        return tuple(unlike_pairs(self.pairs)["change"])
+
+
+def unlike_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Those of the pairs of a reading that are marked unlike, the most unlike first."""
+    return pairs[pairs["score"] > 0].sort_values("score", ascending=False)
 
 
 def summary(reading: Reading) -> dict:

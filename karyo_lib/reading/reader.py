@@ -15,7 +15,7 @@ from karyo_lib.reading.count import CountPosterior, CountSettings, count_chromos
 from karyo_lib.reading.find import FoundPage, find_chromosomes, shipped_segmenter
 from karyo_lib.reading.name import Namer, Names, NamingSettings
 from karyo_lib.reading.network_files import READER_FILES, read_record
-from karyo_lib.reading.page_reading import Reading, nothing_read, summary
+from karyo_lib.reading.page_reading import Reading, nothing_read, summary, unlike_pairs
 from karyo_lib.reading.position import position_evidence
 from karyo_lib.reading.regroup import MOST_OBJECTS, regroup
 from karyo_lib.reading.segment import Segmenter
@@ -270,8 +270,8 @@ class Reader:
         if agreeing < self.settings.least_agreeing:
             reasons.append(f"banding unlike: only {agreeing:.0%} look most like what they are counted as")
         if count.p_abnormal <= 0.5:  # an abnormal number is reason enough
-            unlike = pairs[pairs["score"] > 0].sort_values("score", ascending=False)
-            reasons += [f"pair {p.chromosome} unlike, as if by {p.change}" for p in unlike.itertuples()]
+            unlike = unlike_pairs(pairs).itertuples()
+            reasons += [f"pair {pair.chromosome} unlike, as if by {pair.change}" for pair in unlike]
         return "; ".join(reasons)
 
     def read_pages(
