@@ -28,9 +28,9 @@ test: $(VENV)/.test  ## Run the tests
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.runtime  ## Measure speed and memory against other ways, into reports/bench
-	@$(BIN)/karyo bench $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-aucmedi: | $(BIN)/python  ## Make the environment in which karyo bench runs AUCMEDI
+bench-aucmedi: | $(BIN)/python  ## Make the environment in which make bench runs AUCMEDI
 	@$(PYTHON) -m venv .venv-aucmedi
 	@.venv-aucmedi/bin/python -m pip --disable-pip-version-check install "aucmedi==0.11.*"
 

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from karyo_lib import __version__
-from karyo_lib.atomic import NoSpace, writing
-from karyo_lib.reading.commands import COMMANDS as READING
+from karyo_lib.read.train.commands import COMMANDS as READING
 from karyo_lib.screening.commands import COMMANDS as SCREENING
+from karyo_lib.store import NoSpace, writing
 
 app = typer.Typer(
     name="karyo",
@@ -147,9 +147,9 @@ def run(
 
     * `karyo run --data my_karyograms --clean --set repeats=5` : without print on the pages, five splits
     """
-    from karyo_lib.report.execute import run_study
-    from karyo_lib.runs import Run
     from karyo_lib.settings import parse_settings
+    from karyo_lib.study.report.execute import run_study
+    from karyo_lib.study.runs import Run
 
     _choose_machines(scheduler, device, mixed_precision)
     changes = parse_settings(setting or ()) | ({"clean": True} if clean else {})
@@ -171,7 +171,7 @@ def _choose_machines(scheduler: str, device: str, mixed_precision: bool) -> None
     if mixed_precision:
         os.environ["KARYO_PRECISION"] = "mixed_bfloat16"
     if scheduler:
-        from karyo_lib.cluster import SCHEDULER, connect
+        from karyo_lib.machines.cluster import SCHEDULER, connect
 
         connect(scheduler).close()  # before the first notebook starts
         os.environ[SCHEDULER] = scheduler
@@ -243,28 +243,6 @@ def draw(
             page.truth.to_csv(part, index=False)
     height, width = page.image.shape
     typer.echo(f"{output}: {page.formula}, {len(page.truth)} chromosomes, {width} x {height} px")
-
-
-@app.command()
-@_told_plainly
-def bench(
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="One row; may be given more than once, the others are kept."),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A few small images: shows that everything works.")
-    ] = False,
-    out: Annotated[str, typer.Option(metavar="DIR", help="Folder; `reports/bench` if not given.")] = "",
-) -> None:
-    """Measure karyo against other ways of doing the same, in turns, and write `reports/bench/`.
-
-    Example: `karyo bench --only condition --only passes`
-    """
-    from karyo_lib.bench.run import run_bench
-
-    table = run_bench(out, quick, only or ())
-    typer.echo(table.drop(columns=["what", "note"]).to_string(index=False, float_format="{:.3g}".format))
 
 
 for _command in SCREENING:

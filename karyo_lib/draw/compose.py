@@ -7,8 +7,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from karyo_lib.dataset.bank import Cutout
-from karyo_lib.draw.bend import Axis, bend_axis, bend_image, ring_axis, ring_width, turn_axis
 from karyo_lib.draw.chromosome import BandPlan, plan_bands
 from karyo_lib.draw.layout import chromosome_length, place_pieces
 from karyo_lib.draw.material import Cut, RealChromosome, join_cuts, straighten_ink, trace_chromosome
@@ -16,6 +14,7 @@ from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import Piece, make_piece
 from karyo_lib.draw.sheet import make_sheet
 from karyo_lib.draw.styles import LabStyle
+from karyo_lib.files.bank import Cutout
 from karyo_lib.iscn import (
     BandTable,
     Chromosome,
@@ -26,6 +25,7 @@ from karyo_lib.iscn import (
     parse_karyotype,
 )
 from karyo_lib.iscn.segments import UNKNOWN
+from karyo_lib.shape.bend import Axis, bend_axis, bend_image, ring_axis, ring_width, turn_axis
 
 
 def compose_karyogram(

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from karyo_lib.draw.artefacts import expose
-from karyo_lib.draw.bend import bend_axis, bend_image, ring_axis, ring_width, turn_axis
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
 from karyo_lib.draw.layout import NATIVE_HEIGHT, chromosome_length, place_pieces
 from karyo_lib.draw.page import Page, assemble_page
@@ -18,6 +17,7 @@ from karyo_lib.draw.styles import LabStyle
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
 from karyo_lib.iscn.segments import UNKNOWN, Chromosome, normal_segments
+from karyo_lib.shape.bend import bend_axis, bend_image, ring_axis, ring_width, turn_axis
 
 _CHROMOSOME_1 = 15100.0  # ISCN units
 

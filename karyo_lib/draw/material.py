@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from karyo_lib.draw.bend import Axis
-from karyo_lib.draw.centreline import chromosome_mask, find_centreline
 from karyo_lib.iscn.bands import BandTable
+from karyo_lib.shape.bend import Axis
+from karyo_lib.shape.centreline import chromosome_mask, find_centreline
 
 # Ink below this share is a blurred fringe.
 _FRINGE = 0.05

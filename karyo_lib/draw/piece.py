@@ -5,11 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from karyo_lib.draw.bend import Axis
 from karyo_lib.draw.changes import changed_spans
 from karyo_lib.draw.chromosome import BandPlan
 from karyo_lib.iscn.bands import BandTable
 from karyo_lib.iscn.segments import Chromosome
+from karyo_lib.shape.bend import Axis
 
 # Ink below this share is a blurred fringe rather than chromosome.
 INK_THRESHOLD = 0.1

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw.karyogram import draw_chromosome
 from karyo_lib.draw.material import straighten_ink, trace_chromosome
+from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import load_bands
 
 PROFILE_POINTS = 128

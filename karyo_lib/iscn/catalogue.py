@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from karyo_lib.atomic import writing
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.changes import GROUPS
 from karyo_lib.iscn.karyotype import parse_karyotype
 from karyo_lib.iscn.notation import read_cell_lines
 from karyo_lib.resources import data_file
+from karyo_lib.store import writing
 
 CHROMOSOME_1_PIXELS = {"150": 24.5, "416": 68.0, "native": 170.0}
 """Length of chromosome 1, in pixels, on a drawn page of 150 x 150, 416 x 416, and a style's own size (about

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karyo_lib.uncertainty import IsotonicCalibrator, TemperatureCalibrator
+from karyo_lib.judge import IsotonicCalibrator, TemperatureCalibrator
 
 KINDS = ("temperature", "isotonic", "none")
 

@@ -5,14 +5,14 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from karyo_lib.train import FitResult
-from karyo_lib.weights import WeightsSource
+from karyo_lib.networks.train import FitResult
+from karyo_lib.networks.weights import WeightsSource
 
 _METRICS = ("roc_auc", "pr_auc", "sensitivity", "specificity", "ppv_at_0.1", "brier", "ece")
 
 
 def describe_quality(metrics: pd.DataFrame) -> dict:
-    """Say how good the model is, from :func:`karyo_lib.evaluate.compute_metrics` on the calibration part."""
+    """Say how good the model is, from :func:`karyo_lib.judge.compute_metrics` on the calibration part."""
     return {
         "title": "How good it is",
         "text": [

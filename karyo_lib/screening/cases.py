@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from karyo_lib.dataset.images import LoadedImage, UnusableImage, load_pages
-from karyo_lib.dataset.pages import fit_page
+from karyo_lib.files.images import LoadedImage, UnusableImage, load_pages
+from karyo_lib.files.pages import fit_page
 from karyo_lib.screening.reference import measure_page
 
 MOST_PAGES = 100

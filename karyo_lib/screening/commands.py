@@ -57,10 +57,10 @@ def train(
 
     Example: `karyo train --data my_karyograms -o model.karyo`
     """
-    from karyo_lib.atomic import writing
     from karyo_lib.screening.card import render_card
     from karyo_lib.screening.package import save_package
     from karyo_lib.screening.packing import PackSettings, train_package
+    from karyo_lib.store import writing
 
     if output.is_dir():
         raise ValueError(f"Expected a file such as model.karyo. Received the folder {output.name!r}.")

@@ -10,7 +10,7 @@ from itertools import count
 
 import numpy as np
 
-from karyo_lib.uncertainty import Promise, choose_threshold, compute_smallest_n
+from karyo_lib.judge import Promise, choose_threshold, compute_smallest_n
 
 DECISIONS = ("abnormal", "refer", "quarantined", "cleared")  # most urgent first
 EVERYTHING = 2.0  # a threshold above every probability
@@ -120,7 +120,7 @@ def fit_promise(
     y_true, groups : ndarray, shape (N,)
         1 is abnormal; patients.
     alpha, delta, risk, seed
-        See :func:`karyo_lib.uncertainty.choose_threshold`.
+        See :func:`karyo_lib.judge.choose_threshold`.
     """
     if held_back.all():  # nothing says anything about cases that would reach a threshold
         promise = choose_threshold(p, y_true, alpha=alpha, delta=delta, risk=risk, groups=groups, seed=seed)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from karyo_lib import __version__
-from karyo_lib.atomic import writing
+from karyo_lib.judge import compute_smallest_n
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.cases import CaseFile, find_files
 from karyo_lib.screening.decision import DECISIONS, Rule
@@ -24,7 +24,7 @@ from karyo_lib.screening.names import Names, read_patients, read_salt
 from karyo_lib.screening.package import Package, load_package, shipped_reader
 from karyo_lib.screening.screener import Result, Screener, model_name
 from karyo_lib.screening.worklist import PICTURES, About, write_worklist
-from karyo_lib.uncertainty import compute_smallest_n
+from karyo_lib.store import writing
 
 _EVERY_SECONDS = 60  # between two partial worklists
 _LEAST_RATIO = 20  # of screening time to the time a worklist takes

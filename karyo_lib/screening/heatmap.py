@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from karyo_lib.backend import keras
-from karyo_lib.models import HIDDEN, HIDDEN_NORMALIZATION, OUTPUT
+from karyo_lib.networks.backend import keras
+from karyo_lib.networks.models import HIDDEN, HIDDEN_NORMALIZATION, OUTPUT
 
 HEAT_MAPS = ("grad-cam", "occlusion")
 _COLOUR = (213, 94, 0)  # vermillion, told apart by colour-blind eyes

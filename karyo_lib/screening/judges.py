@@ -8,18 +8,18 @@ from typing import Protocol
 
 import numpy as np
 
-from karyo_lib.backend import keras
-from karyo_lib.features import preprocess
-from karyo_lib.inference import prepare_forward
-from karyo_lib.models import CUTS, build_model, split_model
-from karyo_lib.reading.count import NORMAL_COUNTS
-from karyo_lib.sampling import sample_dropout
+from karyo_lib.networks.backend import keras
+from karyo_lib.networks.features import preprocess
+from karyo_lib.networks.inference import prepare_forward
+from karyo_lib.networks.models import CUTS, build_model, split_model
+from karyo_lib.networks.sampling import sample_dropout
+from karyo_lib.networks.weights import WeightsSource
+from karyo_lib.read.count import NORMAL_COUNTS
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits
 from karyo_lib.screening.marks import draw_evidence, draw_marks
 from karyo_lib.screening.occlusion import compute_occlusion
 from karyo_lib.screening.package import Package, Recipe
-from karyo_lib.weights import WeightsSource
 
 BATCH = 16
 
@@ -140,7 +140,7 @@ class ReadingJudge:
     batch = 1
 
     def __init__(self, recipe: Recipe, files: dict[str, bytes] | None = None):
-        from karyo_lib.reading.reader import Reader  # brings up all that reads; networks need none of it
+        from karyo_lib.read.reader import Reader  # brings up all that reads; networks need none of it
 
         self.recipe = recipe
         if files:

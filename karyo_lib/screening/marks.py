@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from karyo_lib.reading.evidence import ABNORMAL, NORMAL, REFERRED, PairDisplay, find_odd
-from karyo_lib.reading.page_reading import Reading
+from karyo_lib.read.evidence import ABNORMAL, NORMAL, REFERRED, PairDisplay, find_odd
+from karyo_lib.read.page_reading import Reading
 
 SIDE = 720  # pixels of the longer side of the marks; the page under them is scaled to fit
 HALO = "#FFFFFF"  # around marks, for pages that are dark

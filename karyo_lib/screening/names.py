@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from karyo_lib.atomic import writing
+from karyo_lib.store import writing
 
 PATIENTS = ("none", "show", "mask")
 _SALT = "salt"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from karyo_lib.reading.find import find_chromosomes
+from karyo_lib.read.find import find_chromosomes
 from karyo_lib.screening.heatmap import mark_boxes
 
 _LEAST = 20  # chromosomes; where fewer are found the places are fields of a grid

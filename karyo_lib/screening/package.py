@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from karyo_lib import __version__
-from karyo_lib.atomic import writing
-from karyo_lib.reading.network_files import READER_FILES
+from karyo_lib.judge import Promise
+from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.resources import data_file
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.card import render_card
 from karyo_lib.screening.reference import Reference
-from karyo_lib.uncertainty import Promise
+from karyo_lib.store import writing
 
 FORMAT = 1
 METHODS = ("network", "reading")
@@ -63,7 +63,7 @@ class Recipe:
     referral_confidence : float
         Percent; cases with less are referred.
     base, trainable, input_shape, dropout, seed
-        Of the network; see :func:`karyo_lib.models.build_model`.
+        Of the network; see :func:`karyo_lib.networks.models.build_model`.
     """
 
     method: str

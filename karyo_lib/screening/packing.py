@@ -17,17 +17,20 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from karyo_lib import __version__
-from karyo_lib.augment import augment_dataset
-from karyo_lib.backend import backend_facts
-from karyo_lib.conditions import Condition
-from karyo_lib.dataset.images import read_image
-from karyo_lib.dataset.index import index_folder
-from karyo_lib.dataset.pages import fit_page, prepare_dataset
-from karyo_lib.evaluate import compute_metrics
-from karyo_lib.features import FeatureCache
-from karyo_lib.fitting import TrainSettings
-from karyo_lib.models import build_model
-from karyo_lib.reading.network_files import READER_FILES
+from karyo_lib.files.augment import augment_dataset
+from karyo_lib.files.images import read_image
+from karyo_lib.files.index import index_folder
+from karyo_lib.files.pages import fit_page, prepare_dataset
+from karyo_lib.files.split import check_no_leak, make_splits
+from karyo_lib.judge import compute_metrics
+from karyo_lib.networks.backend import backend_facts
+from karyo_lib.networks.conditions import Condition
+from karyo_lib.networks.features import FeatureCache
+from karyo_lib.networks.fitting import TrainSettings
+from karyo_lib.networks.models import build_model
+from karyo_lib.networks.train import FitResult, fit_condition
+from karyo_lib.networks.weights import WeightsSource, resolve_weights
+from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.card_sections import (
@@ -43,9 +46,6 @@ from karyo_lib.screening.judges import Judge, Look, NetworkJudge, ReadingJudge, 
 from karyo_lib.screening.package import Package, Recipe
 from karyo_lib.screening.reference import Reference, measure_page
 from karyo_lib.screening.screener import measure_confidence
-from karyo_lib.split import check_no_leak, make_splits
-from karyo_lib.train import FitResult, fit_condition
-from karyo_lib.weights import WeightsSource, resolve_weights
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class PackSettings:
     method : {'network', 'reading'}
         Train a network, or calibrate the reader of chromosomes, which is trained already.
     base, trainable : str
-        See :func:`karyo_lib.models.build_model`.
+        See :func:`karyo_lib.networks.models.build_model`.
     epochs, learning_rate, batch_size : int, float, int
     passes : int
         Monte Carlo dropout passes; for the reader 0 takes its probability as it is.
     calibration : {'temperature', 'isotonic', 'none'}
     alpha, delta, risk
-        The promise; see :func:`karyo_lib.uncertainty.choose_threshold`.
+        The promise; see :func:`karyo_lib.judge.choose_threshold`.
     referral_confidence : float
         Percent of the passes that must agree.
     page_size : int
@@ -120,7 +120,7 @@ def train_package(
     ----------
     data : str or os.PathLike
         Folders ``normal/`` and ``abnormal/``, or a ``metadata.csv``; see
-        :func:`karyo_lib.dataset.index.index_folder`. Name patients there: they are never shared between
+        :func:`karyo_lib.files.index.index_folder`. Name patients there: they are never shared between
         training and calibration.
     settings : PackSettings, optional
     weights : path or 'random', optional

@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from karyo_lib.atomic import writing
 from karyo_lib.screening.card import NOTICE, environment
 from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.journal import Entry
 from karyo_lib.screening.names import Names
 from karyo_lib.screening.screener import Result
+from karyo_lib.store import writing
 
 CSV_COLUMNS = (
     "rank", "case", "file", "page", "patient_id", "decision", "reason", "label", "probability", "confidence",

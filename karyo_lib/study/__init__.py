@@ -1,25 +1,7 @@
 """What the notebooks do, step by step: each function takes a run or a result and does one step."""
 
-from karyo_lib.evaluate import compute_sample_size_table
-from karyo_lib.study.collection import (
-    Collection,
-    collection_headline,
-    count_collection,
-    describe_collection,
-    load_collection,
-    load_images,
-    prepare_collection,
-    show_index,
-)
-from karyo_lib.study.confidence import (
-    Passes,
-    confidence_headline,
-    price_passes,
-    published_wrong_cases,
-    sample_all,
-    wrong_cases,
-)
-from karyo_lib.study.confidence_figures import (
+from karyo_lib.judge import compute_sample_size_table
+from karyo_lib.study.confidence.figures import (
     calibration_display,
     method_display,
     referral_by_shift,
@@ -29,7 +11,7 @@ from karyo_lib.study.confidence_figures import (
     shift_risk_coverage,
     wrong_images,
 )
-from karyo_lib.study.confidence_judgement import (
+from karyo_lib.study.confidence.judgement import (
     calibrate,
     calibration_table,
     describe_calibration,
@@ -38,15 +20,33 @@ from karyo_lib.study.confidence_judgement import (
     method_table,
     score_table,
 )
-from karyo_lib.study.confidence_methods import Comparison, compare_methods
-from karyo_lib.study.confidence_promise import (
+from karyo_lib.study.confidence.methods import Comparison, compare_methods
+from karyo_lib.study.confidence.promise import (
     Promises,
     describe_promises,
     make_promises,
     promise_table,
 )
-from karyo_lib.study.confidence_shifts import Shifts, describe_shifts, measure_shifts, shift_table
-from karyo_lib.study.copies import (
+from karyo_lib.study.confidence.samples import (
+    Passes,
+    confidence_headline,
+    price_passes,
+    published_wrong_cases,
+    sample_all,
+    wrong_cases,
+)
+from karyo_lib.study.confidence.shifts import Shifts, describe_shifts, measure_shifts, shift_table
+from karyo_lib.study.data.collection import (
+    Collection,
+    collection_headline,
+    count_collection,
+    describe_collection,
+    load_collection,
+    load_images,
+    prepare_collection,
+    show_index,
+)
+from karyo_lib.study.data.copies import (
     Copies,
     augmentation_headline,
     count_copies,
@@ -59,49 +59,21 @@ from karyo_lib.study.copies import (
     prepare_copies,
     prepare_splits,
 )
-from karyo_lib.study.figures import (
-    confusion_matrices,
-    leak_display,
-    model_summary,
-    parameter_counts,
-    roc_curves,
-    roc_overlay,
-    structure_display,
-    training_curves,
-)
-from karyo_lib.study.fits import (
-    FINETUNED,
-    TRANSFER,
-    Fits,
-    compare_with_frozen,
-    fit_conditions,
-    fit_controls,
-    fits_headline,
-    load_fits,
-    metrics_table,
-    weights_warning,
-)
-from karyo_lib.study.helps import (
+from karyo_lib.study.data.helps import (
     change_examples,
     describe_what_helps,
     helps_display,
     helps_table,
     measure_what_helps,
 )
-from karyo_lib.study.luck import (
+from karyo_lib.study.data.luck import (
     compare_on_splits,
     describe_luck,
     luck_display,
     luck_table,
     measure_luck,
 )
-from karyo_lib.study.paired import (
-    compare_networks,
-    describe_networks,
-    describe_sources,
-    metrics_by_source,
-)
-from karyo_lib.study.pictures import (
+from karyo_lib.study.data.pictures import (
     augmentation_ranges,
     before_after,
     change_size_display,
@@ -113,26 +85,63 @@ from karyo_lib.study.pictures import (
     normal_and_abnormal_male,
     sibling_example,
 )
-from karyo_lib.study.reading import (
-    Readings,
-    load_readings,
-    read_collection,
+from karyo_lib.study.data.realism import measure_realism
+from karyo_lib.study.data.shortcut import (
+    count_shortcuts,
+    describe_shortcuts,
+    load_shortcuts,
+    measure_shortcuts,
+    prepare_shortcuts,
+    shortcut_display,
+    shortcut_examples,
+    shortcut_table,
 )
-from karyo_lib.study.reading_changes import changes_display, describe_changes, measure_changes
-from karyo_lib.study.reading_confidence import (
+from karyo_lib.study.networks.figures import (
+    confusion_matrices,
+    leak_display,
+    model_summary,
+    parameter_counts,
+    roc_curves,
+    roc_overlay,
+    structure_display,
+    training_curves,
+)
+from karyo_lib.study.networks.fits import (
+    FINETUNED,
+    TRANSFER,
+    Fits,
+    compare_with_frozen,
+    fit_conditions,
+    fit_controls,
+    fits_headline,
+    load_fits,
+    metrics_table,
+    weights_warning,
+)
+from karyo_lib.study.networks.search import (
+    chosen_hyperparameters,
+    convergence_display,
+    describe_search,
+    partial_dependence_display,
+    search_display,
+    search_headline,
+    search_hyperparameters,
+)
+from karyo_lib.study.reading.changes import changes_display, describe_changes, measure_changes
+from karyo_lib.study.reading.confidence import (
     add_reader,
     calibrate_readings,
     describe_referrals,
     score_readings,
 )
-from karyo_lib.study.reading_figures import (
+from karyo_lib.study.reading.figures import (
     group_confusion,
     reading_confusion,
     reading_page,
     reading_pair,
     reading_roc,
 )
-from karyo_lib.study.reading_results import (
+from karyo_lib.study.reading.results import (
     describe_reading,
     formula_table,
     reading_against_networks,
@@ -140,8 +149,18 @@ from karyo_lib.study.reading_results import (
     reading_metrics,
     real_cells,
 )
-from karyo_lib.study.realism import measure_realism
-from karyo_lib.study.results import (
+from karyo_lib.study.reading.tables import (
+    Readings,
+    load_readings,
+    read_collection,
+)
+from karyo_lib.study.results.paired import (
+    compare_networks,
+    describe_networks,
+    describe_sources,
+    metrics_by_source,
+)
+from karyo_lib.study.results.tables import (
     Results,
     collect_results,
     describe_finetuning,
@@ -154,27 +173,8 @@ from karyo_lib.study.results import (
     table_5_1,
     thesis_map,
 )
-from karyo_lib.study.search import (
-    chosen_hyperparameters,
-    convergence_display,
-    describe_search,
-    partial_dependence_display,
-    search_display,
-    search_headline,
-    search_hyperparameters,
-)
-from karyo_lib.study.shortcut import (
-    count_shortcuts,
-    describe_shortcuts,
-    load_shortcuts,
-    measure_shortcuts,
-    prepare_shortcuts,
-    shortcut_display,
-    shortcut_examples,
-    shortcut_table,
-)
-from karyo_lib.study.try_it import TryIt, try_augmentation, try_formula, try_referral, try_threshold
-from karyo_lib.thesis import find_inconsistencies
+from karyo_lib.study.results.try_it import TryIt, try_augmentation, try_formula, try_referral, try_threshold
+from karyo_lib.study.thesis import find_inconsistencies
 
 __all__ = [
     "FINETUNED",

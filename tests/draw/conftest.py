@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from karyo_lib.dataset.bank import Cutout
 from karyo_lib.draw import draw_chromosome
+from karyo_lib.files.bank import Cutout
 from karyo_lib.iscn import parse_karyotype
 
 

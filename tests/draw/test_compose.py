@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw import STYLES, compose_karyogram
 from karyo_lib.draw.material import Cut, join_cuts, straighten_ink, trace_chromosome, width_at
+from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import parse_karyotype
 
 CLEAN = replace(

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from karyo_lib.dataset.bank import ChromosomeBank
 from karyo_lib.draw import draw_chromosome
 from karyo_lib.draw.realism import PROFILE_POINTS, compute_realism, mean_profile
 from karyo_lib.draw.stain import stain_profile
+from karyo_lib.files.bank import ChromosomeBank
 
 
 def test_profiles_of_drawn_chromosomes_follow_the_stain():

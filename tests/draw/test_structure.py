@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karyo_lib.draw import draw_karyogram
-from karyo_lib.draw.bend import Axis, bend_axis, bend_image, ring_axis, turn_axis
 from karyo_lib.draw.changes import changed_spans
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
 from karyo_lib.draw.sheet import settle
@@ -16,6 +15,7 @@ from karyo_lib.draw.stain import stain_profile
 from karyo_lib.draw.styles import Look
 from karyo_lib.iscn import Segment, load_bands, parse_karyotype
 from karyo_lib.iscn.segments import Chromosome
+from karyo_lib.shape.bend import Axis, bend_axis, bend_image, ring_axis, turn_axis
 
 TABLE = load_bands(550)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from small_study import fake_engine, write_study
 
-from karyo_lib.report import execute
-from karyo_lib.runs import Run
+from karyo_lib.study.report import execute
+from karyo_lib.study.runs import Run
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from karyo_lib.runs import Run
+from karyo_lib.study.runs import Run
 
 PARAMETERS = """
 profile = "quick"
@@ -17,7 +17,7 @@ weights = ""
 overrides = {}
 """
 OPEN = """
-from karyo_lib.runs import Run
+from karyo_lib.study.runs import Run
 run = Run.open(profile, run_dir, seed, data, bank, weights, **overrides)
 """
 FIGURE = """

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from jax_program import compute_all
 
-from karyo_lib import backend
-from karyo_lib.backend import backend_facts, device_name, use_mixed_precision
+from karyo_lib.networks import backend
+from karyo_lib.networks.backend import backend_facts, device_name, use_mixed_precision
 
 PROGRAM = Path(__file__).with_name("jax_program.py")
 

@@ -194,8 +194,8 @@ def test_failing_cell_is_reached_from_the_index(study, visit):
 
 
 def test_two_runs_are_compared(fresh_study, visit):
-    from karyo_lib.report.execute import run_study
-    from karyo_lib.runs import Run
+    from karyo_lib.study.report.execute import run_study
+    from karyo_lib.study.runs import Run
 
     notebooks, run = fresh_study
     run_study(Run.open("smoke", run_dir=str(run.dir), seed=7), only=["1"], folder=notebooks)

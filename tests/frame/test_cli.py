@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from karyo_lib import __version__, cli
-from karyo_lib.report import execute
+from karyo_lib.study.report import execute
 
 runner = CliRunner()
 

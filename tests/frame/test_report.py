@@ -16,15 +16,15 @@ import psutil
 import pytest
 from small_study import fake_engine, write_notebook
 
-from karyo_lib.report import execute, page
-from karyo_lib.report.content import without_progress
-from karyo_lib.report.kernel import execute as execute_one
-from karyo_lib.report.order import check_parameters, choose, find_notebooks
-from karyo_lib.report.progress import Monitor, clock, duration, read_step
-from karyo_lib.report.records import Records
-from karyo_lib.report.scrub import scrubber
-from karyo_lib.runs import Run
 from karyo_lib.settings import SettingsError
+from karyo_lib.study.report import execute, page
+from karyo_lib.study.report.content import without_progress
+from karyo_lib.study.report.kernel import execute as execute_one
+from karyo_lib.study.report.order import check_parameters, choose, find_notebooks
+from karyo_lib.study.report.progress import Monitor, clock, duration, read_step
+from karyo_lib.study.report.records import Records
+from karyo_lib.study.report.scrub import scrubber
+from karyo_lib.study.runs import Run
 
 # -- order and parameters
 
@@ -247,7 +247,7 @@ import sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from karyo_lib import cli
-from karyo_lib.report import execute
+from karyo_lib.study.report import execute
 source = {"purity": "imagenet", "digest": "0" * 64, "origin": "a test", "warning": ""}
 execute.inspect_engine = lambda run: {"engine": {"backend": "none"}, "weights": {"VGG16": source}}
 root = Path(sys.argv.pop(1))

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from karyo_lib.atomic import NoSpace, writing
-from karyo_lib.present import BANNER, FIGURE, HEADLINE, format_number, slug
-from karyo_lib.runs import MissingInput, Run
 from karyo_lib.settings import SettingsError
+from karyo_lib.store import NoSpace, writing
+from karyo_lib.study.present import BANNER, FIGURE, HEADLINE, format_number, slug
+from karyo_lib.study.runs import MissingInput, Run
 
 
 @pytest.fixture

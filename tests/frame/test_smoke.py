@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from test_browser import CONTRAST, SCREENSHOTS, keep, skipped_headings, visit  # noqa: F401
 
-from karyo_lib.report.page import LARGEST
-from karyo_lib.report.records import Records
-from karyo_lib.thesis import load_items
+from karyo_lib.study.report.page import LARGEST
+from karyo_lib.study.report.records import Records
+from karyo_lib.study.thesis import load_items
 
 A4 = 688  # px: 210 mm less the margins, at 96 to an inch
 pytestmark = pytest.mark.timeout(1800)  # the run is made in the first test that asks for it

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from screening_stubs import SMALL, StubJudge, draw_bars, make_package
 
-from karyo_lib.dataset.recipe import AlphaRecipe, draw_dataset
 from karyo_lib.screening import judges, screener
 from karyo_lib.screening.package import Package, save_package
 from karyo_lib.screening.packing import train_package
+from karyo_lib.study.data.recipe import AlphaRecipe, draw_dataset
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "dataset"))  # bad_images
+sys.path.append(str(Path(__file__).resolve().parents[1] / "files"))  # bad_images
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from karyo_lib.judge import Promise
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.judges import Look
 from karyo_lib.screening.package import Package, Recipe
 from karyo_lib.screening.packing import PackSettings
 from karyo_lib.screening.reference import PAGE_MEASURES, Reference
-from karyo_lib.uncertainty import Promise
 
 SMALL = PackSettings(input_shape=(64, 64, 3), page_size=200, epochs=2, passes=8)  # trained in seconds
 

@@ -10,7 +10,7 @@ from bad_images import EXPECTED, encode_dicom, write_bad_images
 from PIL import Image
 from screening_stubs import draw_bars, make_package
 
-from karyo_lib.dataset.images import load_pages
+from karyo_lib.files.images import load_pages
 from karyo_lib.screening.cases import MOST_PAGES, CaseFile, find_files, list_files, read_pages
 from karyo_lib.screening.screener import Screener
 

@@ -18,6 +18,7 @@ from screening_stubs import SMALL
 from typer.testing import CliRunner
 
 from karyo_lib.cli import app
+from karyo_lib.networks.weights import resolve_weights
 from karyo_lib.screening import folder as folder_module
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.decision import DECISIONS
@@ -26,7 +27,6 @@ from karyo_lib.screening.judges import NetworkJudge, set_flat_weights
 from karyo_lib.screening.package import Package, PackageError, load_package, save_package, shipped_reader
 from karyo_lib.screening.packing import train_package
 from karyo_lib.screening.screener import Screener
-from karyo_lib.weights import resolve_weights
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +60,8 @@ def test_probabilities_are_those_of_the_whole_network(trained, drawn_dir):
     """The package's network, run in one piece by Keras, agrees with the judge where dropout is off."""
     from dataclasses import replace
 
-    from karyo_lib.features import preprocess
-    from karyo_lib.models import build_model
+    from karyo_lib.networks.features import preprocess
+    from karyo_lib.networks.models import build_model
     from karyo_lib.screening.cases import find_files, read_pages
 
     pages = [next(read_pages(f, 200)) for f in find_files(drawn_dir) if f.name.endswith("png")][:5]

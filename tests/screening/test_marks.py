@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from karyo_lib.draw import draw_karyogram
-from karyo_lib.reading.reader import Reader
+from karyo_lib.read.reader import Reader
 from karyo_lib.screening import marks
 from karyo_lib.screening.marks import SIDE, draw_evidence, draw_marks, draw_pair
 

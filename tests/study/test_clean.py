@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from karyo_lib.clean import clean_page
 from karyo_lib.draw import draw_karyogram
-from karyo_lib.runs import Run
-from karyo_lib.study.collection import load_collection, load_images, prepare_collection
+from karyo_lib.study.data.clean import clean_page
+from karyo_lib.study.data.collection import load_collection, load_images, prepare_collection
+from karyo_lib.study.runs import Run
 
 
 @pytest.fixture(scope="module", params=["classic", "photocopy"])

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from karyo_lib import study
-from karyo_lib.study.confidence import Passes, combine_scores, wrong_cases
-from karyo_lib.study.confidence_judgement import describe_ceiling
-from karyo_lib.study.confidence_methods import alter_pages
-from karyo_lib.study.confidence_promise import ALPHAS, HONEST, LEAKY
-from karyo_lib.study.confidence_shifts import NO_KARYOGRAMS, Shifts
-from karyo_lib.study.unseen import Unseen, draw_strangers, halve, make_shifts
-from karyo_lib.uncertainty import choose_threshold, compute_scores
+from karyo_lib.judge import choose_threshold, compute_scores
+from karyo_lib.study.confidence.judgement import describe_ceiling
+from karyo_lib.study.confidence.methods import alter_pages
+from karyo_lib.study.confidence.promise import ALPHAS, HONEST, LEAKY
+from karyo_lib.study.confidence.samples import Passes, combine_scores, wrong_cases
+from karyo_lib.study.confidence.shifts import NO_KARYOGRAMS, Shifts
+from karyo_lib.study.data.unseen import Unseen, draw_strangers, halve, make_shifts
 
 VGG16 = "augmented-vgg16-frozen"
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from karyo_lib.split import make_splits
-from karyo_lib.study import helps, luck, shortcut
-from karyo_lib.study.helps import Variant, View
-from karyo_lib.study.probe import predict_probe
+from karyo_lib.files.split import make_splits
+from karyo_lib.study.data import helps, luck, shortcut
+from karyo_lib.study.data.helps import Variant, View
+from karyo_lib.study.networks.probe import predict_probe
 
 N_NORMAL, N_ABNORMAL, COPIES, CHANNELS = 60, 40, 4, 64
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from karyo_lib import study
-from karyo_lib.conditions import READER
-from karyo_lib.runs import Run
-from karyo_lib.study.fits import Fits, compute_run_aucs, measure_test
-from karyo_lib.study.reading import beside_networks
-from karyo_lib.study.results import Results, report_headline, table_5_1
+from karyo_lib.networks.conditions import READER
+from karyo_lib.study.networks.fits import Fits, compute_run_aucs, measure_test
+from karyo_lib.study.reading.tables import beside_networks
+from karyo_lib.study.results.tables import Results, report_headline, table_5_1
+from karyo_lib.study.runs import Run
 
 
 def make_split(protocol: str, parts: dict[str, tuple[str, str, str]]) -> pd.DataFrame:

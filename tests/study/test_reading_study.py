@@ -9,21 +9,21 @@ import pandas as pd
 import pytest
 
 from karyo_lib import study
-from karyo_lib.conditions import READER
-from karyo_lib.dataset.pages import write_page
-from karyo_lib.runs import Run
-from karyo_lib.split import make_splits
-from karyo_lib.study import reading
-from karyo_lib.study.fits import Fits, select_split
-from karyo_lib.study.reading import Readings, beside_networks
-from karyo_lib.study.reading_confidence import _folds
-from karyo_lib.study.reading_results import (
+from karyo_lib.files.pages import write_page
+from karyo_lib.files.split import make_splits
+from karyo_lib.judge import IsotonicCalibrator
+from karyo_lib.networks.conditions import READER
+from karyo_lib.study.networks.fits import Fits, select_split
+from karyo_lib.study.reading.confidence import _folds
+from karyo_lib.study.reading.results import (
     describe_by_structure,
     describe_unlike,
     find_examples,
     group_counts,
 )
-from karyo_lib.uncertainty import IsotonicCalibrator
+from karyo_lib.study.reading.tables import Readings, beside_networks
+from karyo_lib.study.reading.tables import tables as reading
+from karyo_lib.study.runs import Run
 
 VGG16 = "augmented-vgg16-frozen"
 FORMULAE = ("46,XX", "46,XY", "47,XY,+21", "45,X", "46,XX,del(5)(p13)")

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from karyo_lib import study
-from karyo_lib.augment import Alteration, alter_image
-from karyo_lib.dataset.images import read_image
 from karyo_lib.draw import draw_karyogram
-from karyo_lib.runs import Run
-from karyo_lib.study.confidence import Passes
+from karyo_lib.files.augment import Alteration, alter_image
+from karyo_lib.files.images import read_image
+from karyo_lib.study.confidence.samples import Passes
+from karyo_lib.study.runs import Run
 
 VGG16 = "augmented-vgg16-frozen"
 FORMULA = "47,XY,+21"

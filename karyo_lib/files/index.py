@@ -1,0 +1,183 @@
+"""A user's folder of karyograms -> the index table, and what was left out and why."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from karyo_lib.files.duplicates import compute_page_hash, find_groups
+from karyo_lib.files.images import UnusableImage, load_image
+from karyo_lib.files.listing import LABELS, DatasetError, list_folder
+from karyo_lib.iscn import KaryotypeError, parse_karyotype
+
+INDEX_COLUMNS = ("image_id", "path", "label", "iscn", "patient_id", "source", "sha256")
+
+
+def index_folder(
+    folder: str | os.PathLike, *, progress: bool = True, n_jobs: int = 1
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Index a folder of karyograms: every image opened, checked and compared with the others.
+
+    The folder holds images below ``normal/`` and ``abnormal/`` (any depth), or a ``metadata.csv`` with the
+    columns ``file_name, label`` and, where known, ``iscn, patient_id, source``. An image that cannot be used
+    is left out with its reason; the rest goes on. One image under two labels is left out under both; a second
+    copy under the same label is left out once. Nothing outside the folder is opened.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+    progress : bool
+        Show a progress bar.
+    n_jobs : int
+        Threads that read images.
+
+    Returns
+    -------
+    index : pandas.DataFrame
+        One row an image, sorted by path: ``image_id`` (from the content, so it neither changes with the name
+        nor reveals it), ``path`` (relative to the folder), ``label`` ('normal' or 'abnormal'), ``iscn``,
+        ``patient_id``, ``source``, ``sha256`` (of the file), ``notes``. ``patient_id`` is the unit that
+        splits keep together: the given one, else the image's own; near duplicates share one, which the notes
+        say.
+    quarantine : pandas.DataFrame
+        ``path`` (relative), ``reason``.
+
+    Raises
+    ------
+    DatasetError
+        If the folder does not exist or is empty, ``metadata.csv`` is no such table, no image can be used, or
+        all images have one label.
+    """
+    folder = Path(folder)
+    listing, quarantine = list_folder(folder)
+    if listing.empty and quarantine.empty:
+        raise DatasetError(
+            f"Expected images below {str(folder)!r}, in folders named normal and abnormal or listed in "
+            "metadata.csv. Received none."
+        )
+    index, unusable = _read_all(folder, listing, progress, n_jobs)
+    index, rejected = _settle_copies(_note_formulae(index))
+    reasons = pd.concat([quarantine, unusable, rejected], ignore_index=True).drop_duplicates()
+    reasons = reasons.sort_values(["path", "reason"], ignore_index=True)
+    _check_classes(index, reasons)
+    return index[[*INDEX_COLUMNS, "notes"]].sort_values("path", ignore_index=True), reasons
+
+
+def _read_all(
+    folder: Path, listing: pd.DataFrame, progress: bool, n_jobs: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    jobs = (joblib.delayed(_read_one)(folder / path) for path in listing["path"])
+    results = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs)
+    results = list(tqdm(results, "Reading images", len(listing), unit="image", disable=not progress))
+    usable = np.array([isinstance(result, dict) for result in results], bool)
+    refused = listing.loc[~usable, ["path"]].assign(
+        reason=[result for result in results if isinstance(result, str)]
+    )
+    found = pd.DataFrame(
+        [result for result in results if isinstance(result, dict)],
+        columns=["sha256", "pixels_sha256", "hash", "notes"],
+    )
+    return pd.concat([listing[usable].reset_index(drop=True), found], axis=1), refused
+
+
+def _read_one(path: Path) -> dict | str:
+    """Return what the index needs of one image, not its pixels; or the reason why it cannot be used."""
+    try:
+        image = load_image(path)
+    except UnusableImage as error:
+        return error.reason
+    content = repr(image.pixels.shape).encode() + image.pixels.tobytes()
+    return {
+        "sha256": image.sha256,
+        "pixels_sha256": hashlib.sha256(content).hexdigest(),
+        "hash": compute_page_hash(image.pixels),
+        "notes": "; ".join(image.notes),
+    }
+
+
+def _note_formulae(index: pd.DataFrame) -> pd.DataFrame:
+    """Note formulae that contradict their label; the label stands, for the user to look at."""
+    notes = []
+    for row in index.itertuples():
+        found = [row.notes] if row.notes else []
+        try:
+            says = parse_karyotype(row.iscn).label if row.iscn else row.label
+        except KaryotypeError:
+            found.append(f"formula {row.iscn!r} is not understood")
+        else:
+            if says != row.label:
+                found.append(f"formula {row.iscn!r} is {says}, the label is {row.label}")
+        notes.append("; ".join(found))
+    return index.assign(notes=notes)
+
+
+def _settle_copies(index: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reject contradicting and repeated images; give near duplicates one patient."""
+    if index.empty:
+        return index.assign(image_id=[]), pd.DataFrame(columns=["path", "reason"], dtype=str)
+    index = index.assign(
+        image_id="own-" + index["sha256"].str[:12],
+        source=index["source"].where(index["source"] != "", "own"),
+        group=find_groups(np.stack(index["hash"].to_list())),
+    )
+    same_pixels = index.groupby("pixels_sha256")
+    contradicting = same_pixels["label"].transform("nunique") > 1
+    first = same_pixels["path"].transform("first")
+    repeated = ~contradicting & index.duplicated("pixels_sha256")
+    reasons = np.select(
+        [contradicting, repeated],
+        ["one image under both labels: " + same_pixels["path"].transform(_names), "same image as " + first],
+        default="",
+    )
+    index["patient_id"] = _join_patients(index)
+    rejected = index.assign(reason=reasons)[reasons != ""][["path", "reason"]]
+    return _note_near_duplicates(index[reasons == ""].reset_index(drop=True)), rejected
+
+
+def _names(paths: pd.Series) -> str:
+    return ", ".join(sorted(set(paths)))
+
+
+def _join_patients(index: pd.DataFrame) -> pd.Series:
+    """Return one id for all images linked by a given patient or by near duplication, at any remove."""
+    given = index["patient_id"].where(index["patient_id"] != "", index["image_id"])
+    joined = given
+    while True:  # each pass hands the smallest id on; ends when both partitions agree
+        by_look = joined.groupby(index["group"]).transform("min")
+        by_patient = by_look.groupby(given).transform("min")
+        if by_patient.equals(joined):
+            return joined
+        joined = by_patient
+
+
+def _note_near_duplicates(index: pd.DataFrame) -> pd.DataFrame:
+    notes = index["notes"].to_dict()
+    for _, group in index[index.duplicated("group", keep=False)].groupby("group"):
+        for row in group.itertuples():
+            near = group.drop(row.Index)
+            found = [row.notes] if row.notes else []
+            found += [f"near duplicate of {path}" for path in near["path"]]
+            if (near["label"] != row.label).any():
+                found.append("a near duplicate has the other label")
+            notes[row.Index] = "; ".join(found)
+    return index.assign(notes=pd.Series(notes))
+
+
+def _check_classes(index: pd.DataFrame, quarantine: pd.DataFrame) -> None:
+    counts = {label: int((index["label"] == label).sum()) for label in LABELS}
+    if all(counts.values()):
+        return
+    kinds = quarantine.groupby("reason")["path"].agg(["size", "first"]).sort_values("size", ascending=False)
+    kinds = "; ".join(f"{row.size} x {row.Index}, as {row.first}" for row in kinds.head(5).itertuples())
+    more = f" Left out: {kinds}." if kinds else ""
+    if not any(counts.values()):
+        raise DatasetError(f"Expected usable karyograms of both labels. Received none.{more}")
+    present, absent = sorted(LABELS, key=counts.get, reverse=True)
+    raise DatasetError(
+        f"Expected karyograms of both labels, normal and abnormal. Received {counts[present]} {present} and "
+        f"no {absent} ones: add some, as a folder named {absent} or as rows of metadata.csv.{more}"
+    )

@@ -1,0 +1,161 @@
+"""Which files of a user's folder carry which label: `normal/` and `abnormal/` folders, or `metadata.csv`."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from karyo_lib.files.images import FORMATS
+
+LABELS = ("normal", "abnormal")
+METADATA = "metadata.csv"
+LISTING_COLUMNS = ("path", "label", "iscn", "patient_id", "source")
+
+_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if suffix} | {".webp"}
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+_OUTSIDE = "leads out of the data folder"
+
+
+class DatasetError(ValueError):
+    """A data folder from which no data set can be made; the message names the value and the remedy."""
+
+
+def list_folder(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List a data folder without opening any image.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        With ``metadata.csv`` (columns ``file_name, label[, iscn, patient_id, source]``, others ignored), or
+        with images below folders named ``normal`` and ``abnormal``, at any depth.
+
+    Returns
+    -------
+    listing : pandas.DataFrame
+        Columns ``path`` (relative, POSIX), ``label``, ``iscn``, ``patient_id``, ``source``; '' if not given.
+    quarantine : pandas.DataFrame
+        Columns ``path``, ``reason``.
+
+    Raises
+    ------
+    DatasetError
+        If the folder does not exist, or ``metadata.csv`` cannot be read as a table with its two columns.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"Expected a folder with karyograms. Received {str(folder)!r}, which is none.")
+    files, refused = _walk(folder)
+    if (folder / METADATA).is_file():
+        rows, more = _from_metadata(folder, files)
+    else:
+        rows, more = _from_folders(files)
+    listing = pd.DataFrame(rows, columns=list(LISTING_COLUMNS), dtype=str)
+    return listing, pd.DataFrame(refused + more, columns=["path", "reason"], dtype=str)
+
+
+def _walk(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the files that may be opened, sorted, and those that may not with the reason."""
+    files, refused = [], []
+    root = folder.resolve()
+
+    def refuse_folder(error: OSError) -> None:
+        refused.append((_relative(folder, error.filename), f"folder cannot be opened ({error.strerror})"))
+
+    for directory, subfolders, names in os.walk(folder, onerror=refuse_folder):
+        linked = [name for name in subfolders if os.path.islink(os.path.join(directory, name))]
+        refused += [(_relative(folder, directory, name), "linked folder, not followed") for name in linked]
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in linked)
+        for name in names:
+            path = _relative(folder, directory, name)
+            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
+                continue
+            if not _is_text(path):
+                refused.append((os.fsencode(path).decode("utf-8", "replace"), "file name is not valid UTF-8"))
+            elif os.path.islink(folder / path) and not (folder / path).resolve().is_relative_to(root):
+                refused.append((path, f"symbolic link that {_OUTSIDE}"))
+            else:
+                files.append(path)
+    return sorted(files), refused
+
+
+def _relative(folder: Path, *parts: str) -> str:
+    return Path(os.path.relpath(os.path.join(*parts), folder)).as_posix()
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:  # bytes that the file system allows and UTF-8 does not
+        return False
+    return True
+
+
+def _from_folders(files: list[str]) -> tuple[list[tuple], list[tuple[str, str]]]:
+    rows, refused = [], []
+    for path in files:
+        found = {part.lower() for part in PurePosixPath(path).parent.parts} & set(LABELS)
+        if len(found) == 1:
+            rows.append((path, found.pop(), "", "", ""))
+        elif found:
+            refused.append((path, "below a folder of each label"))
+        elif PurePosixPath(path).suffix.lower() in _SUFFIXES:
+            refused.append((path, "not below a folder named normal or abnormal"))
+    return rows, refused
+
+
+def _from_metadata(folder: Path, files: list[str]) -> tuple[list[tuple], list[tuple[str, str]]]:
+    table = _read_metadata(folder / METADATA)
+    rows, refused, named = [], [], {}
+    root = folder.resolve()
+    for row in table.to_dict("records"):
+        name = row["file_name"].strip().replace("\\", "/")
+        path = PurePosixPath(name).as_posix()
+        label = row["label"].strip().lower()
+        if reason := _why_not(folder, root, name):
+            refused.append((name, reason))
+        elif label not in LABELS:
+            refused.append((name, f"unknown label {row['label']!r} (expected normal or abnormal)"))
+        elif named.get(path) == label:
+            refused.append((name, f"listed more than once in {METADATA}"))
+        else:
+            details = (row.get(column, "").strip() for column in LISTING_COLUMNS[2:])
+            rows.append((path, label, *details))
+        named[path] = label
+    images = (path for path in files if PurePosixPath(path).suffix.lower() in _SUFFIXES)
+    unlisted = (path for path in images if path not in named)
+    return rows, refused + [(path, f"not listed in {METADATA}") for path in unlisted]
+
+
+def _why_not(folder: Path, root: Path, name: str) -> str:
+    if not name:
+        return f"no file name in this row of {METADATA}"
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        return f"file name in {METADATA} {_OUTSIDE}"
+    try:
+        if not (folder / name).resolve().is_relative_to(root):
+            return f"file name in {METADATA} {_OUTSIDE}"
+        if not (folder / name).exists():
+            return f"listed in {METADATA}, but there is no such file"
+    except (OSError, ValueError):  # longer than the system allows, or with a zero byte inside
+        return f"listed in {METADATA}, but no possible file name"
+    return ""
+
+
+def _read_metadata(path: Path) -> pd.DataFrame:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+        separator = max(",;\t", key=header.count)  # spreadsheets of many countries save with semicolons
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        raise DatasetError(
+            f"Expected {METADATA} as a comma-separated UTF-8 table with columns file_name and label. "
+            f"Received a file that is none ({type(error).__name__}: {str(error).strip()[:120]})."
+        ) from error
+    table.columns = [str(column).strip().lower() for column in table.columns]
+    missing = {"file_name", "label"} - set(table.columns)
+    if missing:
+        raise DatasetError(
+            f"Expected columns file_name and label in {METADATA}. "
+            f"Received {', '.join(table.columns)}: {' and '.join(sorted(missing))} missing."
+        )
+    return table

@@ -1,0 +1,251 @@
+"""Karyogram pages of a data set as uniform grey PNG files: written whole, read back as one array."""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import joblib
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm.auto import tqdm
+
+from karyo_lib.files.images import read_image
+from karyo_lib.machines.cluster import on_cluster
+from karyo_lib.machines.workers import keep_worker
+from karyo_lib.store import writing
+
+
+def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
+    """Write a page as PNG without any metadata: whole or not at all, and only where it is not there already.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    pixels : numpy.ndarray
+        uint8, shape (H, W).
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    karyo_lib.store.NoSpace
+        If the disk is full.
+    """
+    path = Path(path)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    if not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest):
+        with writing(path) as part:
+            part.write_bytes(buffer.getvalue())
+    return digest
+
+
+def fit_page(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale a page to fit a size, its proportions kept, on a margin of its own background.
+
+    The thesis resizes to 416 x 416 (section 3.2). Stretching would change the lengths of chromosomes against
+    their widths by the shape of the scan, which differs between labs; so the page is padded instead.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        uint8, shape (H, W).
+    size : (int, int)
+        Width and height wanted, in pixels.
+    """
+    height, width = pixels.shape
+    scale = min(size[0] / width, size[1] / height)
+    if scale != 1:
+        fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        pixels = cv2.resize(pixels, fitted, interpolation=how)
+    if pixels.shape == (size[1], size[0]):
+        return pixels
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    page = np.full((size[1], size[0]), np.uint8(np.median(edge)))
+    top, left = (size[1] - pixels.shape[0]) // 2, (size[0] - pixels.shape[1]) // 2
+    page[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return page
+
+
+def load_pages(
+    table: pd.DataFrame,
+    root: str | os.PathLike,
+    *,
+    size: tuple[int, int] | None = None,
+    progress: bool = False,
+) -> np.ndarray:
+    """Read the pages of an index or augmented table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With a column ``path``, relative to `root`.
+    root : str or os.PathLike
+    size : (int, int), optional
+        Width and height to fit every page to; without it all pages must have one size.
+    progress : bool
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape (N, H, W), in the order of the table.
+
+    Raises
+    ------
+    UnusableImage
+        If a page is missing or damaged.
+    ValueError
+        If the pages differ in size and no `size` is given.
+    """
+    pages = []
+    for path in tqdm(table["path"], desc="Reading pages", unit="page", disable=not progress):
+        page = read_image(Path(root) / path)
+        if size is not None:
+            page = fit_page(page, size)
+        if pages and page.shape != pages[0].shape:
+            raise ValueError(
+                f"Expected pages of one size, or a size to fit them to. "
+                f"Received {pages[0].shape[::-1]} and, for {path!r}, {page.shape[::-1]} pixels."
+            )
+        pages.append(page)
+    return np.stack(pages) if pages else np.empty((0, *(size or (0, 0))[::-1]), np.uint8)
+
+
+def prepare_dataset(
+    index: pd.DataFrame,
+    root: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    *,
+    size: tuple[int, int] = (416, 416),
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Copy a user's images into a folder of uniform grey PNG pages.
+
+    What leaves the user's folder are pixels alone: no names, no EXIF, no DICOM header. Pages that are there
+    already with the right content are kept, so an interrupted call resumes.
+
+    Parameters
+    ----------
+    index : pandas.DataFrame
+        From `karyo_lib.files.index.index_folder`.
+    root : str or os.PathLike
+        The indexed folder.
+    out_dir : str or os.PathLike
+    size : (int, int)
+        Width and height in pixels.
+    progress : bool
+
+    Returns
+    -------
+    pandas.DataFrame
+        The index with the new ``path`` (relative to `out_dir`) and ``sha256``.
+    """
+    prepared = index.assign(path=index["image_id"] + ".png")
+    digests = []
+    rows = zip(index["path"], prepared["path"], strict=True)
+    for source, target in tqdm(rows, "Preparing pages", len(index), unit="page", disable=not progress):
+        pixels = fit_page(read_image(Path(root) / source), size)
+        digests.append(write_page(Path(out_dir) / target, pixels))
+    return prepared.assign(sha256=digests)
+
+
+class PageLog:
+    """What the finished pages of a folder were made from, so that an interrupted call resumes.
+
+    Kept as ``pages.csv`` in the folder, a line a page, written as each page is finished.
+
+    Parameters
+    ----------
+    folder : str or os.PathLike
+        Created where it does not exist.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.folder / "pages.csv"
+        lines = self._file.read_text("utf-8").splitlines() if self._file.is_file() else []
+        rows = (line.split(",") for line in lines)
+        # A line cut short by a crash has no valid digest and its page is made again.
+        self._done = {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
+
+    def finished(self, path: str, made_from: str) -> str | None:
+        """Return the SHA-256 of a page that is there, whole, and made from just this; else None."""
+        key, digest = self._done.get(path, ("", ""))
+        file = self.folder / path
+        if key == made_from and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
+            return digest
+        return None
+
+    def add(self, path: str, made_from: str, digest: str) -> None:
+        """Note that a page is finished."""
+        with open(self._file, "a", encoding="utf-8") as file:
+            file.write(f"{path},{made_from},{digest}\n")
+
+
+def make_pages(
+    jobs: list[tuple[str, str, Callable[[], np.ndarray]]],
+    folder: str | os.PathLike,
+    *,
+    title: str,
+    progress: bool = True,
+    n_jobs: int = 1,
+) -> list[str]:
+    """Make and write the pages of a folder that are not finished yet.
+
+    Parameters
+    ----------
+    jobs : list of (str, str, callable)
+        For each page its path below `folder`, a text that names all that it is made from, and a function
+        without arguments that makes it: uint8 (H, W). The function is pickled where `n_jobs` is not 1.
+    folder : str or os.PathLike
+    title : str
+        What the progress bar says.
+    progress : bool
+    n_jobs : int
+        Processes.
+
+    Returns
+    -------
+    list of str
+        SHA-256 of each page's file, in the order of the jobs.
+    """
+    log = PageLog(folder)
+    keys = [hashlib.sha256(made_from.encode()).hexdigest() for _, made_from, _ in jobs]
+    digests = [log.finished(path, key) for (path, _, _), key in zip(jobs, keys, strict=True)]
+    missing = [i for i, digest in enumerate(digests) if digest is None]
+    work = (joblib.delayed(_make_page)(log.folder / jobs[i][0], jobs[i][2]) for i in missing)
+    with on_cluster():
+        done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(work)
+        start = len(jobs) - len(missing)
+        bar = tqdm(done, title, len(jobs), initial=start, unit="page", disable=not progress)
+        for i, digest in zip(missing, bar, strict=True):
+            log.add(jobs[i][0], keys[i], digest)
+            digests[i] = digest
+    return digests
+
+
+def _make_page(path: Path, make: Callable[[], np.ndarray]) -> str:
+    keep_worker()
+    return write_page(path, make())
+
+
+def source_digest(*modules: ModuleType) -> str:
+    """Return a digest of the source of modules and packages: pages made by other code are made again."""
+    digest = hashlib.sha256()
+    for module in modules:
+        file = Path(module.__file__)
+        files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+        for source in files:
+            digest.update(source.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,214 @@
+"""Predictions -> metrics, each with the interval that its sample size allows."""
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.judge import weighted
+from karyo_lib.judge.intervals import (
+    NO_INTERVAL,
+    bootstrap_interval,
+    compute_effective_n,
+    draw_bootstrap_weights,
+    wilson,
+)
+
+METRIC_COLUMNS = ["metric", "title", "value", "low", "high", "n", "method", "note"]
+PREVALENCES = (0.10, 0.01)  # "less than 10%" (thesis section 5.1), and a screening population
+CURVE_METRICS = {
+    "roc_auc": ("ROC-AUC", weighted.roc_auc),
+    "pr_auc": ("PR-AUC (average precision)", weighted.average_precision),
+    "brier": ("Brier score", weighted.brier),
+    "ece": ("Expected calibration error", weighted.expected_calibration_error),
+    "sensitivity_at_95_specificity": ("Sensitivity at 95 % specificity", weighted.sensitivity_at_specificity),
+    "normal_cleared_at_99_sensitivity": (
+        "Normal pages cleared at 99 % sensitivity",
+        weighted.normal_cleared_at_sensitivity,
+    ),
+}
+CHOSEN_HERE = "threshold chosen on these same images: optimistic"
+NO_ABNORMAL, NO_NORMAL, NO_IMAGES = "no abnormal image", "no normal image", "no image"
+
+
+def check_predictions(
+    y_true: np.ndarray, p: np.ndarray, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return labels as int, probabilities as float64 and groups as arrays of one length.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a label is not 0 or 1, or a probability is not a number in [0, 1].
+    """
+    y, p = np.asarray(y_true), np.asarray(p, dtype=float)
+    if y.ndim != 1 or y.shape != p.shape:
+        raise ValueError(f"Expected y_true and p of one shape (N,). Received {y.shape} and {p.shape}.")
+    if not np.isin(y, [0, 1]).all():
+        odd = sorted(set(np.unique(y).tolist()) - {0, 1}, key=str)[:3]
+        raise ValueError(f"Expected labels 0 (normal) and 1 (abnormal). Received {odd}.")
+    if not ((p >= 0) & (p <= 1)).all():
+        odd = p[~((p >= 0) & (p <= 1))][0]
+        raise ValueError(f"Expected probabilities of abnormal in [0, 1]. Received {odd}.")
+    if groups is not None:
+        groups = np.asarray(groups)
+        if groups.shape != y.shape:
+            raise ValueError(
+                f"Expected groups of shape {y.shape}, one patient an image. Received {groups.shape}."
+            )
+    return y.astype(int), p, groups
+
+
+def _proportion_row(
+    metric: str, title: str, success: np.ndarray, groups, confidence: float, why_empty: str
+) -> dict:
+    n = success.size
+    value = float(success.mean()) if n else float("nan")
+    effective = compute_effective_n(success, groups)
+    low, high = wilson(value * effective, effective, confidence) if n else (float("nan"), float("nan"))
+    method = "Wilson" if effective == n else f"Wilson, {n} images of repeated patients worth {effective:.0f}"
+    return {
+        "metric": metric, "title": title, "value": value, "low": low, "high": high, "n": n,
+        "method": method if n else "", "note": "" if n else why_empty,
+    }  # fmt: skip
+
+
+def compute_ppv_at_prevalence(
+    sensitivity: float, n_abnormal: float, specificity: float, n_normal: float, prevalence: float,
+    confidence: float = 0.95,
+) -> tuple[float, float, float]:  # fmt: skip
+    """Positive predictive value where a share ``prevalence`` of the karyograms is abnormal (Bayes' rule).
+
+    Returns
+    -------
+    value, low, high : float
+        NaN without abnormal or normal images; ``value`` is NaN where nothing is called abnormal.
+
+    Notes
+    -----
+    The predictive value rises with the likelihood ratio sensitivity / (1 - specificity), whose interval is
+    put together from the two Wilson intervals by MOVER-R (Donner and Zou 2012, Statistical Methods in Medical
+    Research 21:347). Unlike the logit interval it holds its level where specificity is near 1, as simulation
+    here showed.
+    """
+    if not 0 < prevalence < 1:
+        raise ValueError(f"Expected a prevalence between 0 and 1, exclusive. Received {prevalence}.")
+    nan = float("nan")
+    if not (n_abnormal > 0 and n_normal > 0):
+        return nan, nan, nan
+    a, b = sensitivity, 1 - specificity
+    a_low, a_high = wilson(min(a * n_abnormal, n_abnormal), n_abnormal, confidence)
+    b_low, b_high = wilson(min(b * n_normal, n_normal), n_normal, confidence)
+    root_low = np.sqrt(max(0.0, (a * b) ** 2 - a_low * b_high * (2 * a - a_low) * (2 * b - b_high)))
+    root_high = np.sqrt(max(0.0, (a * b) ** 2 - a_high * b_low * (2 * a - a_high) * (2 * b - b_low)))
+    odds = prevalence / (1 - prevalence)
+
+    def at_ratio(numerator: float, denominator: float) -> float:
+        share = numerator * odds + denominator
+        return float(numerator * odds / share) if share > 0 else nan
+
+    # The closed form divides by b_high (2 b - b_high), which may be negative; its twin, equal in value,
+    # divides by a sum of positive terms.
+    low = at_ratio(a_low * (2 * a - a_low), a * b + root_low)
+    high = at_ratio(a * b + root_high, b_low * (2 * b - b_low)) if b_low > 1e-12 else 1.0
+    return at_ratio(a, b), low, high
+
+
+def _curve_note(metric: str, value: float, low: float, y: np.ndarray) -> str:
+    if not np.isfinite(value):
+        return NO_IMAGES if not y.size else NO_ABNORMAL if not y.any() else NO_NORMAL
+    if metric in ("roc_auc", "pr_auc") and value == 1:
+        return "no error of order in the sample: the bootstrap cannot see below it"
+    if not np.isfinite(low):
+        return f"the interval {NO_INTERVAL}"
+    return CHOSEN_HERE if "_at_" in metric else ""
+
+
+def compute_metrics(
+    y_true: np.ndarray,
+    p: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    predicted: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    prevalences: tuple[float, ...] = PREVALENCES,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Every metric of a binary classifier with a confidence interval; positive class is abnormal.
+
+    Parameters
+    ----------
+    y_true : array_like of int, shape (N,)
+        1 is abnormal, 0 is normal.
+    p : array_like of float, shape (N,)
+        Probability of abnormal, in [0, 1].
+    threshold : float
+        An image is called abnormal where ``p >= threshold``.
+    predicted : array_like of int, shape (N,), optional
+        Labels to judge instead of thresholding ``p``: a majority vote, for example.
+    groups : array_like, shape (N,), optional
+        Patient of each image. Proportions then count the effective number of independent images, and the
+        bootstrap draws patients.
+    prevalences : tuple of float
+        Shares of abnormal at which the positive predictive value is given.
+    confidence : float
+        Two-sided level.
+    n_resamples : int
+        Bootstrap samples.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        Columns ``metric, title, value, low, high, n, method, note``; one row a metric. A metric that the
+        images do not define (no abnormal image, say) is NaN, with the reason in ``note``.
+
+    Raises
+    ------
+    ValueError
+        If lengths, labels or probabilities are not as expected.
+    """
+    y, p, groups = check_predictions(y_true, p, groups)
+    called = p >= threshold if predicted is None else check_predictions(predicted, p)[0].astype(bool)
+    abnormal = y == 1
+
+    def pick(mask: np.ndarray) -> np.ndarray | None:
+        return None if groups is None else groups[mask]
+
+    def row(metric: str, title: str, success: np.ndarray, among: np.ndarray, why_empty: str) -> dict:
+        return _proportion_row(metric, title, success[among], pick(among), confidence, why_empty)
+
+    everything = np.ones(y.size, dtype=bool)
+    rows = [
+        row("sensitivity", "Sensitivity (recall)", called, abnormal, NO_ABNORMAL),
+        row("specificity", "Specificity", ~called, ~abnormal, NO_NORMAL),
+        row("ppv", "Precision (PPV) in these images", abnormal, called, "no image called abnormal"),
+        row("npv", "NPV in these images", ~abnormal, ~called, "no image called normal"),
+        row("accuracy", "Accuracy", called == abnormal, everything, NO_IMAGES),
+    ]
+    sensitivity, specificity = rows[0]["value"], rows[1]["value"]
+    n_abnormal = compute_effective_n(called[abnormal], pick(abnormal))
+    n_normal = compute_effective_n(called[~abnormal], pick(~abnormal))
+    for prevalence in prevalences:
+        value, low, high = compute_ppv_at_prevalence(
+            sensitivity, n_abnormal, specificity, n_normal, prevalence, confidence
+        )
+        note = "" if np.isfinite(value) else NO_ABNORMAL if not abnormal.any() else NO_NORMAL
+        if abnormal.any() and not abnormal.all() and not np.isfinite(value):
+            note = "no image called abnormal"
+        rows.append({
+            "metric": f"ppv_at_{prevalence:g}", "title": f"PPV at a prevalence of {100 * prevalence:g} %",
+            "value": value, "low": low, "high": high, "n": y.size, "method": "MOVER-R", "note": note,
+        })  # fmt: skip
+    weights = draw_bootstrap_weights(y.size, n_resamples, seed, groups)
+    of_what = "images" if groups is None else "patients"
+    for metric, (title, measure) in CURVE_METRICS.items():
+        value = float(measure(y, p, np.ones((1, y.size)))[0]) if y.size else float("nan")
+        low, high = float("nan"), float("nan")
+        if np.isfinite(value):
+            low, high, _ = bootstrap_interval(lambda w, of=measure: of(y, p, w), weights, confidence)
+        rows.append({
+            "metric": metric, "title": title, "value": value, "low": low, "high": high, "n": y.size,
+            "method": f"bootstrap of {of_what}", "note": _curve_note(metric, value, low, y),
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=METRIC_COLUMNS)

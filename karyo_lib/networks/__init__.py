@@ -1,0 +1,1 @@
+"""Networks: weights, models, cached features, fitting, sampling, search."""

@@ -1,0 +1,180 @@
+"""The one place that knows which engine runs Keras: environment, threads, determinism, precision, device.
+
+Other modules write ``from karyo_lib.networks.backend import keras``, so that the settings below are in place
+before Keras is imported for the first time, whatever a module's import order.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+# The user's own environment wins; these only replace defaults that are slow or noisy. oneDNN is worth
+# 15-40 % of a forward pass on a CPU and is off by default on some of them.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# KARYO_DEVICE: cpu hides graphics cards from every backend, gpu asks for one, auto takes what is there.
+_DEVICE = os.environ.get("KARYO_DEVICE") or "auto"
+if _DEVICE == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# JAX takes three quarters of a card at once otherwise; TensorFlow is told below.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    # TensorFlow's C++ side reports missing GPUs and enabled options on file descriptor 2 before it reads any
+    # log level; in a notebook that would end up in the report. Python exceptions are unaffected.
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+with _quiet_start():
+    import keras
+
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Its advice on retracing is about loops over new models, which karyo avoids where it can.
+        tf.get_logger().setLevel("ERROR")
+        # Take GPU memory as it is needed; it can only be said before the first operation.
+        for _gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(_gpu, True)
+
+# KARYO_PRECISION: a Keras policy, mixed_bfloat16 or float32, for all models of the process.
+if os.environ.get("KARYO_PRECISION"):
+    keras.config.set_dtype_policy(os.environ["KARYO_PRECISION"])
+
+__all__ = [
+    "backend_facts",
+    "compile_options",
+    "device_name",
+    "enable_determinism",
+    "inference_engine",
+    "keras",
+    "use_mixed_precision",
+]
+
+
+def compile_options(batches_at_once: int = 1) -> dict[str, Any]:
+    """Return the keyword arguments that every ``model.compile`` of karyo passes on.
+
+    Parameters
+    ----------
+    batches_at_once : int
+        Training steps in one call of the engine, on TensorFlow. The results are the same; a small network
+        spends most of its time between calls.
+
+    Notes
+    -----
+    XLA is left off on TensorFlow: it recompiles for every batch shape (the last batch of an epoch, every
+    batch size of a search), which on a CPU costs far more than these small heads gain. The other backends
+    choose for themselves.
+    """
+    if keras.config.backend() == "tensorflow":
+        return {"jit_compile": False, "steps_per_execution": batches_at_once}
+    return {"jit_compile": "auto"}
+
+
+def device_name() -> str:
+    """Return what the network runs on, for example ``"CPU (x86_64, 2 cores)"`` or ``"GPU (NVIDIA H200)"``."""
+    engine = keras.config.backend()
+    if engine == "tensorflow":
+        names = [
+            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+            for gpu in tf.config.list_physical_devices("GPU")
+        ]
+    elif engine == "jax":
+        import jax
+
+        names = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    elif engine == "torch":
+        import torch
+
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    else:
+        names = []
+    if _DEVICE == "gpu" and not names:
+        raise ValueError(
+            f"Expected a graphics card that {engine} can use, for --device gpu. Received none: install "
+            f"{engine} with support for it, or choose --device auto."
+        )
+    if names:
+        return f"GPU ({', '.join(names)})"
+    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+
+
+def inference_engine() -> str:
+    """Return what runs a frozen base forward: ``"openvino"`` or ``"keras"``.
+
+    OpenVINO where it is installed, on a CPU, in float32: it computes the same features in less time. The
+    environment variable ``KARYO_ENGINE`` decides otherwise.
+
+    Raises
+    ------
+    ValueError
+        If ``KARYO_ENGINE`` asks for something that does not exist or is not installed.
+    """
+    asked = os.environ.get("KARYO_ENGINE") or "auto"
+    if asked not in ("auto", "openvino", "keras"):
+        raise ValueError(f"Expected KARYO_ENGINE to be auto, openvino or keras. Received {asked!r}.")
+    installed = importlib.util.find_spec("openvino") is not None
+    if asked == "openvino" and not installed:
+        raise ValueError(
+            "Expected the package openvino for KARYO_ENGINE=openvino. Received an installation without it: "
+            "pip install 'karyo[fast]', or unset KARYO_ENGINE."
+        )
+    fits = installed and device_name().startswith("CPU") and keras.config.dtype_policy().name == "float32"
+    return "openvino" if asked == "openvino" or (asked == "auto" and fits) else "keras"
+
+
+def backend_facts() -> dict[str, str]:
+    """Return what a run's provenance must say about the engine: backend, versions, device, precision."""
+    engine = keras.config.backend()
+    forward = inference_engine()
+    return {
+        "backend": engine,
+        "inference": f"openvino {metadata.version('openvino')}" if forward == "openvino" else "keras",
+        "backend_version": importlib.import_module(engine).__version__,
+        "keras_version": keras.__version__,
+        "device": device_name(),
+        "precision": keras.config.dtype_policy().name,
+        "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"] if engine == "tensorflow" else "not used",
+    }
+
+
+def enable_determinism() -> None:
+    """Ask TensorFlow for deterministic kernels (6-8 % slower); the other backends need no switch on a CPU.
+
+    Heads trained on cached features are equal to the bit without it. It is for fine-tuning, where threads
+    add up gradients in changing order; InceptionV3 trained in full may differ between processes even so.
+    """
+    if keras.config.backend() == "tensorflow":
+        tf.config.experimental.enable_op_determinism()
+
+
+def use_mixed_precision(enabled: bool = True) -> None:
+    """Compute in 16 bits with 32-bit weights on models built from now on, where the device has them.
+
+    Parameters
+    ----------
+    enabled : bool
+        True for ``mixed_bfloat16`` (no loss scaling needed), False for ``float32``.
+    """
+    keras.config.set_dtype_policy("mixed_bfloat16" if enabled else "float32")

@@ -1,0 +1,102 @@
+"""The seven experimental conditions of the thesis (chapter 4, Table 5.1), and the reader, as data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One experiment: which images, which base network, and how much of it is trained.
+
+    Attributes
+    ----------
+    key : str
+        Name in tables and file names.
+    title : str
+        Name in headings.
+    data : {"original", "augmented"}
+        Whether the karyograms are used as they are or with their altered copies.
+    base : {"VGG16", "InceptionV3"}
+        Base network.
+    trainable : {"head", "last-block", "last-two-blocks", "all"}
+        What is trained beside the head; see :data:`karyo_lib.networks.models.CUTS`.
+    """
+
+    key: str
+    title: str
+    data: str
+    base: str
+    trainable: str
+
+    @property
+    def fine_tuned(self) -> bool:
+        """Whether any layer of the base is trained."""
+        return self.trainable != "head"
+
+
+CONDITIONS = (
+    Condition("original-vgg16-frozen", "VGG16 frozen, original data", "original", "VGG16", "head"),
+    Condition(
+        "original-inceptionv3-frozen", "InceptionV3 frozen, original data", "original", "InceptionV3", "head"
+    ),
+    Condition("augmented-vgg16-frozen", "VGG16 frozen, augmented data", "augmented", "VGG16", "head"),
+    Condition(
+        "augmented-inceptionv3-frozen",
+        "InceptionV3 frozen, augmented data",
+        "augmented",
+        "InceptionV3",
+        "head",
+    ),
+    Condition(
+        "augmented-vgg16-last-block",
+        "VGG16, last block trained, augmented data",
+        "augmented",
+        "VGG16",
+        "last-block",
+    ),
+    Condition(
+        "augmented-vgg16-last-two-blocks",
+        "VGG16, last two blocks trained, augmented data",
+        "augmented",
+        "VGG16",
+        "last-two-blocks",
+    ),
+    Condition(
+        "augmented-inceptionv3-full",
+        "InceptionV3, fully trained, augmented data",
+        "augmented",
+        "InceptionV3",
+        "all",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ReaderCondition:
+    """The method beside the thesis's seven: it finds, names, counts and compares chromosomes.
+
+    Attributes
+    ----------
+    key, title : str
+        As of :class:`Condition`.
+    """
+
+    key: str
+    title: str
+
+
+READER = ReaderCondition("reader", "Reader, trained on drawn chromosomes alone")
+TITLES = {condition.key: condition.title for condition in (*CONDITIONS, READER)}
+
+
+def get_condition(key: str) -> Condition:
+    """Return the condition of a key.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the keys.
+    """
+    for condition in CONDITIONS:
+        if condition.key == key:
+            return condition
+    raise ValueError(f"Expected one of {', '.join(c.key for c in CONDITIONS)}. Received {key!r}.")

@@ -1,0 +1,334 @@
+"""Training of one network on arrays: seeded batches, best epoch by validation AUC, resumable.
+
+Nothing here depends on Keras's global random state. The order of the images and the dropout masks of an epoch
+follow from the seed and the epoch's number alone, so that a network trained on cached features sees the
+batches that the whole network would see, and a training that was interrupted goes on as if it had not been.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import log_loss, precision_score, recall_score, roc_auc_score
+from tqdm import tqdm
+
+from karyo_lib.networks.backend import compile_options, keras
+from karyo_lib.networks.models import DROPOUT, INPUT_SHAPE, MOMENTUM, seed_dropout, seed_head
+from karyo_lib.store import writing
+
+METRICS = ("loss", "auc", "precision", "recall", "accuracy")
+"""Columns of a history; each also with the prefix ``val_``. Keras computes those of training while weights
+change, its AUC on 200 thresholds; those of validation are exact and belong to the weights after the epoch."""
+_BATCHES_AT_ONCE = 32  # of training, in one call of the engine; a head's batch is shorter than the call
+_VALIDATED_AT_ONCE = 64
+
+
+class DivergenceError(ArithmeticError):
+    """The loss was not a finite number in any epoch."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network is trained. The defaults are the thesis's (section 3.2); its optimiser is not stated.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training images; the best one by validation AUC is kept.
+    learning_rate : float
+        Of Adam. The thesis uses 1e-3 for frozen and fine-tuned networks alike.
+    batch_size : int
+        Images a step.
+    seed : int
+        Seeds the head's initial weights, the order of the images and the dropout.
+    dropout : float
+        Rate of both dropout layers.
+    momentum : float
+        Of the moving averages of BatchNormalization; see :data:`karyo_lib.networks.models.MOMENTUM`.
+    patience : int or None
+        Stop after so many epochs without a better validation AUC; None trains all epochs, as the thesis does.
+    balanced : bool
+        Weigh the classes inversely to their frequency; the thesis does not.
+    optimizer : str
+        Name of a Keras optimiser.
+    input_shape : tuple of int
+        Height, width, channels of the base's input.
+    """
+
+    epochs: int = 30
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    seed: int = 0
+    dropout: float = DROPOUT
+    momentum: float = MOMENTUM
+    patience: int | None = None
+    balanced: bool = False
+    optimizer: str = "adam"
+    input_shape: tuple[int, int, int] = INPUT_SHAPE
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} of at least 1. Received {getattr(self, name)!r}.")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"Expected a learning rate above 0. Received {self.learning_rate!r}.")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"Expected a patience of at least 1 epoch, or None. Received {self.patience!r}.")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images of one part: `x` of shape (N, ...), float32, and labels `y` of shape (N,), 1 = abnormal."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise ValueError(f"Expected as many labels as images. Received {len(self.y)} and {len(self.x)}.")
+        if set(np.unique(self.y)) != {0, 1}:
+            raise ValueError(
+                "Expected training and validation images of both classes. Received only "
+                f"{', '.join('abnormal' if y else 'normal' for y in np.unique(self.y)) or 'an empty part'}: "
+                "add karyograms of the missing class or split again."
+            )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training did: `history` has a row an epoch (from 1), `best_epoch` is the one that is kept."""
+
+    history: pd.DataFrame
+    best_epoch: int
+    seconds: float
+
+
+class Trainer:
+    """A network compiled once and trained any number of times, each time from its start.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`~karyo_lib.networks.models.build_model` or the tail of one; its weights are the start.
+        The head is initialised anew from the seed of each training.
+    optimizer : str
+        Name of a Keras optimiser.
+    """
+
+    def __init__(self, model: keras.Model, optimizer: str = "adam"):
+        self.model = model
+        self._start = model.get_weights()
+        metrics = keras.metrics
+        model.compile(
+            optimizer=keras.optimizers.get(optimizer),
+            loss="binary_crossentropy",
+            metrics=[
+                metrics.AUC(name="auc"),
+                metrics.Precision(name="precision"),
+                metrics.Recall(name="recall"),
+                metrics.BinaryAccuracy(name="accuracy"),
+            ],
+            **compile_options(_BATCHES_AT_ONCE),
+        )
+        model.optimizer.build(model.trainable_variables)
+
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        settings: TrainSettings,
+        checkpoint: Path | None = None,
+        title: str | None = None,
+    ) -> Fit:
+        """Train from the start and leave the weights of the best epoch in the model.
+
+        Parameters
+        ----------
+        train, validation : Examples
+            Inputs of the model and labels.
+        settings : TrainSettings
+            `optimizer`, `dropout`, `momentum` and `input_shape` are fixed by the model already.
+        checkpoint : path, optional
+            ``.npz`` file written after every epoch; if it exists, training goes on from it. The caller
+            vouches that it belongs to the same data and settings, and deletes it.
+        title : str, optional
+            Shows a progress bar under this name.
+
+        Returns
+        -------
+        Fit
+
+        Raises
+        ------
+        DivergenceError
+            If no epoch had a finite loss.
+        """
+        began = time.perf_counter()
+        self._reset(settings)
+        memory = _EpochMemory(settings, validation, checkpoint)
+        memory.restore(self.model)
+        if memory.epochs_done < settings.epochs and not memory.exhausted:
+            self.model.fit(
+                _Batches(train, settings.batch_size, settings.seed, memory.epochs_done),
+                initial_epoch=memory.epochs_done,
+                epochs=settings.epochs,
+                class_weight=_class_weights(train.y) if settings.balanced else None,
+                callbacks=[memory, *([_ProgressBar(title, settings.epochs)] if title else [])],
+                shuffle=False,  # _Batches does; Keras would shuffle with Python's global generator
+                verbose=0,
+            )
+        if memory.best_weights is None:
+            raise DivergenceError(
+                f"Expected a finite loss. Received none in {memory.epochs_done} epochs at a learning rate of "
+                f"{settings.learning_rate:g}: lower it."
+            )
+        self.model.set_weights(memory.best_weights)
+        return Fit(pd.DataFrame(memory.rows), memory.best_epoch, time.perf_counter() - began)
+
+    def _reset(self, settings: TrainSettings) -> None:
+        self.model.set_weights(self._start)
+        seed_head(self.model, settings.seed)
+        for variable in self.model.optimizer.variables:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+        self.model.optimizer.learning_rate = settings.learning_rate
+        self.model.stop_training = False
+
+
+def compute_validation(model: keras.Model, examples: Examples) -> dict[str, float]:
+    """Return the :data:`METRICS` of a model on examples, dropout off.
+
+    ``model.evaluate`` would do, but sets up a data pipeline for each call, which costs a head more than its
+    training.
+    """
+    chunks = range(0, len(examples.x), _VALIDATED_AT_ONCE)
+    p = np.concatenate([model.predict_on_batch(examples.x[i : i + _VALIDATED_AT_ONCE]) for i in chunks])
+    p, y = p[:, 0].astype(float), examples.y.astype(bool)
+    if not np.isfinite(p).all():
+        return dict.fromkeys(METRICS, float("nan"))
+    called = p > 0.5
+    return {
+        "loss": log_loss(y, np.clip(p, 1e-7, 1 - 1e-7)),  # as Keras clips
+        "auc": roc_auc_score(y, p),
+        "precision": precision_score(y, called, zero_division=0),
+        "recall": recall_score(y, called),
+        "accuracy": float((called == y).mean()),
+    }
+
+
+class _Batches(keras.utils.PyDataset):
+    """Training batches in an order that follows from the seed and the epoch."""
+
+    def __init__(self, examples: Examples, batch_size: int, seed: int, epoch: int):
+        super().__init__()
+        self._x, self._y = examples.x, examples.y.astype("float32")
+        self._batch_size, self._seed, self._epoch = batch_size, seed, epoch
+        self._shuffle()
+
+    def __len__(self) -> int:
+        return -(-len(self._y) // self._batch_size)
+
+    def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._order[position * self._batch_size : (position + 1) * self._batch_size]
+        return self._x[chosen], self._y[chosen]
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        self._order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._y))
+
+
+class _EpochMemory(keras.callbacks.Callback):
+    """Remembers every epoch and the weights of the best; on request on disk, to resume from."""
+
+    def __init__(self, settings: TrainSettings, validation: Examples, checkpoint: Path | None):
+        super().__init__()
+        self._settings, self._validation, self._checkpoint = settings, validation, checkpoint
+        self.rows: list[dict[str, float]] = []
+        self.best_epoch, self.best_weights = 0, None
+
+    @property
+    def epochs_done(self) -> int:
+        return len(self.rows)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether training should stop: patience is at its end, or numbers are no longer finite."""
+        if not self.rows:
+            return False
+        patience = self._settings.patience
+        lost = not np.isfinite([self.rows[-1]["loss"], self.rows[-1]["val_loss"]]).all()
+        return lost or (patience is not None and self.epochs_done - self.best_epoch >= patience)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        seed_dropout(self.model, self._settings.seed, epoch)
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        told = compute_validation(self.model, self._validation)
+        logs |= {f"val_{name}": value for name, value in told.items()}  # for the callbacks after this one
+        row = {"epoch": epoch + 1}
+        row |= {f"{prefix}{m}": float(logs[f"{prefix}{m}"]) for prefix in ("", "val_") for m in METRICS}
+        row["seconds"] = time.perf_counter() - self._began
+        self.rows.append(row)
+        if np.isfinite([row["loss"], row["val_loss"]]).all() and self._is_best(row):
+            self.best_epoch, self.best_weights = epoch + 1, self.model.get_weights()
+        self.model.stop_training = self.exhausted
+        if self._checkpoint is not None:
+            self._save()
+
+    def _is_best(self, row: dict[str, float]) -> bool:
+        # A small validation set gives equal AUCs often: the lower loss decides.
+        if self.best_weights is None:
+            return True
+        best = self.rows[self.best_epoch - 1]
+        return (row["val_auc"], -row["val_loss"]) > (best["val_auc"], -best["val_loss"])
+
+    def _save(self) -> None:
+        arrays = {f"now{i}": np.array(v) for i, v in enumerate(_state(self.model))}
+        if self.best_weights is not None:
+            arrays |= {f"best{i}": array for i, array in enumerate(self.best_weights)}
+        told = json.dumps({"rows": self.rows, "best_epoch": self.best_epoch})
+        with writing(self._checkpoint) as part:
+            np.savez(part, told=np.array(told), **arrays)
+
+    def restore(self, model: keras.Model) -> None:
+        if self._checkpoint is None or not self._checkpoint.is_file():
+            return
+        with np.load(self._checkpoint, allow_pickle=False) as saved:
+            told = json.loads(str(saved["told"]))
+            for i, variable in enumerate(_state(model)):
+                variable.assign(saved[f"now{i}"])
+            if told["best_epoch"]:
+                self.best_weights = [saved[f"best{i}"] for i in range(len(model.weights))]
+        self.rows, self.best_epoch = told["rows"], told["best_epoch"]
+
+
+def _state(model: keras.Model) -> list[keras.Variable]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+class _ProgressBar(keras.callbacks.Callback):
+    """One line for a training: epochs done, time left, validation AUC."""
+
+    def __init__(self, title: str, epochs: int):
+        super().__init__()
+        self._title, self._epochs = title, epochs
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._bar = tqdm(total=self._epochs, desc=self._title, unit="epoch")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._bar.set_postfix(val_auc=f"{logs['val_auc']:.3f}", refresh=False)
+        self._bar.update(epoch + 1 - self._bar.n)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self._bar.close()
+
+
+def _class_weights(y: np.ndarray) -> dict[int, float]:
+    return {label: len(y) / (2 * int(np.sum(y == label))) for label in (0, 1)}

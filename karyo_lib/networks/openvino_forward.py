@@ -1,0 +1,135 @@
+"""Frozen networks run by OpenVINO: the graph is built from Keras's layers.
+
+That is sooner done than by way of a saved model, works from every backend of Keras, and needs neither files
+nor OpenVINO's converter.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from karyo_lib.networks.backend import keras
+
+# OpenVINO reports its import to its makers over the network through this package, and does without it where
+# it is missing. Nothing leaves the machine.
+sys.modules.setdefault("openvino_telemetry", None)
+
+import openvino  # noqa: E402
+from openvino import opset13 as ops  # noqa: E402
+
+_CHANNELS_FIRST, _CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+class OpenVINOForward:
+    """By OpenVINO, one image at a time on as many streams as the processor has room for."""
+
+    def __init__(self, model: keras.Model):
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        # What a joblib worker or a batch system says about threads, OpenVINO would overlook.
+        threads = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        if threads.isdigit() and int(threads) > 0:
+            options["INFERENCE_NUM_THREADS"] = int(threads)
+        self._compiled = openvino.Core().compile_model(_build_graph(model), "CPU", options)
+        self._shapes = {name: output.shape[1:] for name, output in model.output.items()}
+
+    def predict(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the outputs by name."""
+        arrays = {name: np.empty((len(inputs), *shape), "float32") for name, shape in self._shapes.items()}
+
+        def keep(request: openvino.InferRequest, position: int) -> None:
+            request.wait()
+            for number, array in enumerate(arrays.values()):
+                array[position] = request.get_output_tensor(number).data[0]
+
+        # Requests of this call alone (calls may come from many threads), and no callbacks: OpenVINO's thread
+        # would still want Python's lock after one, and hang where the model is let go at that moment.
+        most = min(len(inputs), self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        requests = [self._compiled.create_infer_request() for _ in range(most)]
+        for position in range(len(inputs) + most):
+            request = requests[position % most]
+            if position >= most:
+                keep(request, position - most)
+            if position < len(inputs):
+                request.start_async({0: inputs[position : position + 1]})
+        return arrays
+
+
+def _build_graph(model: keras.Model) -> openvino.Model:
+    inlet = ops.parameter([1, *model.input.shape[1:]], np.float32)
+    nodes = {id(model.input): ops.transpose(inlet, np.array(_CHANNELS_FIRST))}
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.InputLayer):
+            received = layer.input if isinstance(layer.input, list) else [layer.input]
+            nodes[id(layer.output)] = _convert(layer, [nodes[id(tensor)] for tensor in received])
+    outlets = [ops.transpose(nodes[id(out)], np.array(_CHANNELS_LAST)) for out in model.output.values()]
+    return openvino.Model(outlets, [inlet], model.name)
+
+
+def _convert(layer: keras.layers.Layer, inputs: list[openvino.Node]) -> openvino.Node:
+    """Return what a layer makes of its inputs, with channels first."""
+    convert = _CONVERSIONS.get(type(layer))
+    if convert is None:
+        raise ValueError(
+            f"Expected layers that karyo hands to OpenVINO ({', '.join(k.__name__ for k in _CONVERSIONS)}). "
+            f"Received {layer.name!r}, {type(layer).__name__}: set KARYO_ENGINE=keras."
+        )
+    return convert(layer, inputs)
+
+
+def _convolution(layer: keras.layers.Conv2D, inputs: list[openvino.Node]) -> openvino.Node:
+    if layer.groups != 1:
+        raise ValueError(f"Expected convolutions of one group. Received {layer.groups} in {layer.name!r}.")
+    kernel = np.ascontiguousarray(keras.ops.convert_to_numpy(layer.kernel).transpose(3, 2, 0, 1))
+    places = (layer.strides, [0, 0], [0, 0], layer.dilation_rate)
+    out = ops.convolution(inputs[0], kernel, *places, auto_pad=_PADDING[layer.padding])
+    if layer.use_bias:
+        out = ops.add(out, keras.ops.convert_to_numpy(layer.bias).reshape(1, -1, 1, 1))
+    return _activate(layer, out)
+
+
+def _normalization(layer: keras.layers.BatchNormalization, inputs: list[openvino.Node]) -> openvino.Node:
+    mean, variance = (
+        keras.ops.convert_to_numpy(array) for array in (layer.moving_mean, layer.moving_variance)
+    )
+    gamma = keras.ops.convert_to_numpy(layer.gamma) if layer.scale else np.ones_like(mean)
+    beta = keras.ops.convert_to_numpy(layer.beta) if layer.center else np.zeros_like(mean)
+    return ops.batch_norm_inference(inputs[0], gamma, beta, mean, variance, layer.epsilon)
+
+
+def _pooling(layer: keras.layers.Layer, inputs: list[openvino.Node]) -> openvino.Node:
+    places = (layer.strides, [0, 0], [0, 0], layer.pool_size)
+    padding = _PADDING[layer.padding]
+    if isinstance(layer, keras.layers.MaxPooling2D):
+        strides, begin, end, size = places
+        return ops.max_pool(inputs[0], strides, [1, 1], begin, end, size, auto_pad=padding).output(0)
+    return ops.avg_pool(inputs[0], *places, exclude_pad=True, auto_pad=padding)
+
+
+def _activate(layer: keras.layers.Layer, node: openvino.Node) -> openvino.Node:
+    if layer.activation is keras.activations.relu:
+        return ops.relu(node)
+    if layer.activation is keras.activations.linear:
+        return node
+    raise ValueError(
+        f"Expected the activation relu or none. Received {layer.activation} in {layer.name!r}: "
+        "set KARYO_ENGINE=keras."
+    )
+
+
+def _concatenation(layer: keras.layers.Concatenate, inputs: list[openvino.Node]) -> openvino.Node:
+    if layer.axis not in (-1, 3):
+        raise ValueError(f"Expected channels to be joined. Received axis {layer.axis} in {layer.name!r}.")
+    return ops.concat(inputs, 1)
+
+
+_PADDING = {"same": "same_upper", "valid": "valid"}
+_CONVERSIONS: dict[type, Callable[[keras.layers.Layer, list[openvino.Node]], openvino.Node]] = {
+    keras.layers.Conv2D: _convolution,
+    keras.layers.BatchNormalization: _normalization,
+    keras.layers.MaxPooling2D: _pooling,
+    keras.layers.AveragePooling2D: _pooling,
+    keras.layers.Activation: lambda layer, inputs: _activate(layer, inputs[0]),
+    keras.layers.Concatenate: _concatenation,
+}

@@ -1,0 +1,357 @@
+"""Bayesian search for learning rate and batch size (thesis, section 3.2, Figures 3.3 and 3.4).
+
+scikit-optimize proposes the points, and is used here alone: ask, train, tell. The objective is the validation
+loss; test images have no part in it. The validation images that choose the values are the ones that later
+choose the best epoch, so that validation figures after a search are optimistic.
+"""
+
+import contextlib
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from skopt import Optimizer
+from skopt.space import Integer, Real
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from karyo_lib.machines.cluster import on_cluster
+from karyo_lib.networks.fitting import DivergenceError, Examples, TrainSettings
+from karyo_lib.networks.train import get_trainer
+from karyo_lib.networks.weights import WeightsSource
+from karyo_lib.store import writing
+
+PARAMETERS = ("learning_rate", "batch_size")
+COLUMNS = (
+    "trial",
+    *PARAMETERS,
+    "val_loss",
+    "val_accuracy",
+    "status",
+    "seconds",
+    "message",
+)
+OK, DIVERGED, OUT_OF_MEMORY, FAILED = "ok", "diverged", "out of memory", "failed"
+_GUESSING = float(np.log(2))  # loss of saying 0.5 always
+
+Objective = Callable[[float, int], dict[str, float]]
+"""(learning rate, batch size) -> ``val_loss`` and ``val_accuracy``."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What is searched, and for how long.
+
+    Attributes
+    ----------
+    trials : int
+        Number of points tried.
+    learning_rate : tuple of float
+        Range, searched on a logarithmic scale.
+    batch_size : tuple of int
+        Range, searched on a logarithmic scale.
+    initial_points : int
+        Trials spread evenly (Latin hypercube) before the surrogate has a say.
+    points_at_once : int
+        Points proposed in one go, which may run in parallel; decides which points are tried.
+    jobs : int
+        Processes that run them (joblib); decides only how soon, as does a cluster. More than one pays when a
+        trial takes longer than starting a process does.
+    seed : int
+        Of the proposals.
+    """
+
+    trials: int = 40
+    learning_rate: tuple[float, float] = (1e-5, 1e-1)
+    batch_size: tuple[int, int] = (8, 512)
+    initial_points: int = 6
+    points_at_once: int = 1
+    jobs: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "initial_points", "points_at_once"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} of at least 1. Received {getattr(self, name)!r}.")
+        for name in PARAMETERS:
+            low, high = getattr(self, name)
+            if not 0 < low < high:
+                raise ValueError(f"Expected {name} as a range 0 < low < high. Received {(low, high)!r}.")
+
+
+@dataclass(frozen=True)
+class HeadObjective:
+    """Trains the head on cached features and reports the validation loss of the best epoch (lowest loss).
+
+    Attributes
+    ----------
+    base : str
+        Base network.
+    weights : WeightsSource
+        Its weights.
+    train, validation : Examples
+        Features at the base's end, and labels.
+    settings : TrainSettings
+        Everything but the two values searched for.
+    """
+
+    base: str
+    weights: WeightsSource
+    train: Examples
+    validation: Examples
+    settings: TrainSettings
+
+    def __call__(self, learning_rate: float, batch_size: int) -> dict[str, float]:
+        """Train once."""
+        settings = replace(self.settings, learning_rate=learning_rate, batch_size=batch_size)
+        trainer = get_trainer(self.base, "head", self.weights, settings)
+        history = trainer.fit(self.train, self.validation, settings).history
+        if not np.isfinite(history[["loss", "val_loss"]].to_numpy()).all():
+            raise DivergenceError(f"The loss was no finite number in epoch {len(history)}.")
+        best = history.loc[history["val_loss"].idxmin()]
+        return {"val_loss": best["val_loss"], "val_accuracy": best["val_accuracy"]}
+
+
+def run_search(
+    objective: Objective,
+    settings: SearchSettings,
+    store: str | Path | None = None,
+    key: str = "",
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Search by ask and tell, recording every trial.
+
+    Parameters
+    ----------
+    objective : callable
+        Takes a learning rate and a batch size, returns ``val_loss`` and ``val_accuracy``; may raise. A batch
+        size above the number of training images means one step an epoch, and is recorded as proposed.
+    settings : SearchSettings
+        What is searched.
+    store : path, optional
+        JSON file written after every trial. If it exists and belongs to the same search, its trials are taken
+        over, and the search goes on as it would have; more trials than before may be asked for.
+    key : str
+        Identifies what the objective depends on (data, weights, epochs), for `store`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``trial`` (from 1), ``learning_rate``, ``batch_size``, ``val_loss``, ``val_accuracy``,
+        ``status`` ("ok", "diverged", "out of memory", "failed"), ``seconds``, ``message``. A failed trial's
+        loss and accuracy are NaN.
+
+    Notes
+    -----
+    A failed trial has no loss and stands in no figure and no partial dependence. While the search runs, the
+    surrogate is told the worst loss so far (at least that of guessing) in its place, so that it moves away
+    instead of proposing the point again.
+    """
+    path = Path(store) if store is not None else None
+    search_key = json.dumps([key, _what_decides_points(settings)])
+    known = _load_trials(path, search_key)
+    trials: list[dict] = []
+    optimizer = _optimizer(settings)
+    with tqdm(total=settings.trials, desc="Bayesian search", unit="trial", disable=not progress) as bar:
+        while len(trials) < settings.trials:
+            points = _ask(optimizer, settings.points_at_once)
+            points = points[: settings.trials - len(trials)]
+            taken_over = known[len(trials) : len(trials) + len(points)]
+            for done in _try_points(objective, points, taken_over, settings.jobs):
+                trials.append({"trial": len(trials) + 1, **done})
+                if path is not None and len(trials) > len(known):
+                    _save_trials(path, search_key, trials)
+                bar.set_postfix(best=f"{_best_loss(trials):.3f}", refresh=False)
+                bar.update()
+            _tell(optimizer, trials, len(points))
+    return pd.DataFrame(trials, columns=list(COLUMNS))
+
+
+def choose_best(trials: pd.DataFrame) -> pd.Series:
+    """Return the successful trial with the lowest validation loss.
+
+    Raises
+    ------
+    ValueError
+        If no trial succeeded; the message lists why.
+    """
+    good = trials[trials["status"] == OK]
+    if good.empty:
+        reasons = "; ".join(f"{s}: {m}" for s, m in zip(trials["status"], trials["message"], strict=True))
+        raise ValueError(f"Expected at least one successful trial. Received none ({reasons[:500]}).")
+    return good.loc[good["val_loss"].idxmin()]
+
+
+def compute_convergence(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the lowest validation loss after each trial: ``trial``, ``best_val_loss`` (NaN before any)."""
+    losses = trials["val_loss"].where(trials["status"] == OK)
+    return pd.DataFrame({"trial": trials["trial"], "best_val_loss": losses.cummin().ffill()})
+
+
+def compute_partial_dependence(
+    trials: pd.DataFrame, settings: SearchSettings, points: int = 40, samples: int = 250
+) -> pd.DataFrame:
+    """Return what the surrogate says about each parameter, averaged over the other.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        Of :func:`run_search`; only successful ones enter the surrogate.
+    settings : SearchSettings
+        Of the same search.
+    points : int
+        Values of each parameter, evenly spaced on its logarithmic scale.
+    samples : int
+        Random values of the other parameter that are averaged over.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``parameter``, ``value``, ``val_loss``, ``std`` (of the surrogate, averaged).
+
+    Raises
+    ------
+    ValueError
+        If fewer than three trials succeeded.
+    """
+    good = trials[trials["status"] == OK]
+    if len(good) < 3:
+        raise ValueError(f"Expected at least 3 successful trials. Received {len(good)}.")
+    optimizer = _optimizer(replace(settings, initial_points=1))
+    with _calm_surrogate():
+        tried = good[list(PARAMETERS)].itertuples(index=False)
+        optimizer.tell([[float(rate), int(size)] for rate, size in tried], list(good["val_loss"]))
+        surrogate, space = optimizer.models[-1], optimizer.space
+        others = np.random.default_rng(settings.seed).random((samples, len(PARAMETERS)))
+        rows = []
+        for column, parameter in enumerate(PARAMETERS):
+            for place in np.linspace(0, 1, points):
+                inputs = others.copy()
+                inputs[:, column] = place
+                mean, std = surrogate.predict(inputs, return_std=True)
+                value = space.inverse_transform(inputs[:1])[0][column]
+                rows.append((parameter, float(value), float(mean.mean()), float(std.mean())))
+    return pd.DataFrame(rows, columns=["parameter", "value", "val_loss", "std"])
+
+
+def _optimizer(settings: SearchSettings) -> Optimizer:
+    rate, size = settings.learning_rate, settings.batch_size
+    return Optimizer(
+        [
+            Real(*rate, prior="log-uniform", transform="normalize", name="learning_rate"),
+            Integer(*size, prior="log-uniform", base=2, transform="normalize", name="batch_size"),
+        ],
+        base_estimator="GP",
+        n_initial_points=settings.initial_points,
+        initial_point_generator="lhs",
+        acq_func="EI",
+        random_state=settings.seed,
+    )
+
+
+def _what_decides_points(settings: SearchSettings) -> dict:
+    told = asdict(settings)
+    del told["trials"], told["jobs"]
+    return json.loads(json.dumps(told))
+
+
+@contextlib.contextmanager
+def _calm_surrogate() -> Iterator[None]:
+    # Its matrices are tiny: a second BLAS thread costs many times what it gives where cores are shared. Its
+    # warnings are about points proposed twice and length scales at their limits, usual with few trials.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def _ask(optimizer: Optimizer, count: int) -> list[tuple[float, int]]:
+    with _calm_surrogate():
+        points = [optimizer.ask()] if count == 1 else optimizer.ask(n_points=count)
+    return [(float(rate), int(size)) for rate, size in points]
+
+
+def _tell(optimizer: Optimizer, trials: list[dict], count: int) -> None:
+    worst = max([_GUESSING, *(t["val_loss"] for t in trials if t["status"] == OK)])
+    latest = trials[-count:]
+    with _calm_surrogate():
+        optimizer.tell(
+            [[t["learning_rate"], t["batch_size"]] for t in latest],
+            [t["val_loss"] if t["status"] == OK else worst for t in latest],
+        )
+
+
+def _try_points(
+    objective: Objective, points: list[tuple[float, int]], taken_over: list[dict], jobs: int
+) -> Iterator[dict]:
+    yield from ({name: done[name] for name in COLUMNS if name != "trial"} for done in taken_over)
+    left = points[len(taken_over) :]
+    with on_cluster() if len(left) > 1 else contextlib.nullcontext(False) as spread:
+        if (jobs > 1 or spread) and len(left) > 1:
+            parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
+            yield from parallel(joblib.delayed(_try_point)(objective, point) for point in left)
+        else:
+            yield from map(partial(_try_point, objective), left)
+
+
+def _try_point(objective: Objective, point: tuple[float, int]) -> dict:
+    began = time.perf_counter()
+    learning_rate, batch_size = point
+    status, message, result = OK, "", {}
+    try:
+        result = objective(learning_rate, batch_size)
+        if not np.isfinite(result["val_loss"]):
+            status, message = DIVERGED, f"The validation loss is {result['val_loss']}."
+    except DivergenceError as error:
+        status, message = DIVERGED, str(error)
+    except Exception as error:  # a failed trial is a result; the search goes on
+        status = OUT_OF_MEMORY if _is_out_of_memory(error) else FAILED
+        message = f"{type(error).__name__}: {error}"[:300]
+    good = status == OK
+    return {
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "val_loss": float(result["val_loss"]) if good else float("nan"),
+        "val_accuracy": float(result["val_accuracy"]) if good else float("nan"),
+        "status": status,
+        "seconds": time.perf_counter() - began,
+        "message": message,
+    }
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    said = f"{type(error).__name__} {error}".lower().replace("_", " ")
+    return isinstance(error, MemoryError) or any(
+        words in said for words in ("out of memory", "resource exhausted", "resourceexhausted")
+    )
+
+
+def _best_loss(trials: list[dict]) -> float:
+    return min((t["val_loss"] for t in trials if t["status"] == OK), default=float("nan"))
+
+
+def _load_trials(path: Path | None, key: str) -> list[dict]:
+    if path is None or not path.is_file():
+        return []
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        trials = [{k: float("nan") if v is None else v for k, v in t.items()} for t in told["trials"]]
+        return trials if told["key"] == key else []
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []  # damaged: searched again
+
+
+def _save_trials(path: Path, key: str, trials: list[dict]) -> None:
+    whole = [{k: None if v != v else v for k, v in t.items()} for t in trials]  # JSON has no NaN
+    with writing(path) as part:
+        part.write_text(
+            json.dumps({"key": key, "trials": whole}, indent=1, allow_nan=False), encoding="utf-8"
+        )

@@ -1,0 +1,349 @@
+"""One experimental condition from images to predictions (thesis, chapter 4), cached, stored, resumable.
+
+The frozen part of the network never runs inside training: its activations come from the feature cache, and
+only the tail is trained. A finished condition is stored and found again; a fine-tuning that was interrupted
+goes on from its last finished epoch.
+"""
+
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.networks.backend import inference_engine, keras
+from karyo_lib.networks.conditions import Condition
+from karyo_lib.networks.features import FeatureCache, compute_features, content_key
+from karyo_lib.networks.fitting import Examples, Trainer, TrainSettings
+from karyo_lib.networks.models import build_model, copy_model, get_cut, split_model
+from karyo_lib.networks.weights import WeightsSource
+from karyo_lib.store import writing
+
+LABELS = {"normal": 0, "abnormal": 1}
+PARTS = ("train", "val", "test")
+_STORED = "fit.json"
+_FORMAT = 2  # raise it when the same settings no longer give the same result
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A trained condition.
+
+    Attributes
+    ----------
+    condition : Condition
+        What was trained.
+    settings : TrainSettings
+        How.
+    cut : str
+        Last frozen layer: `model` starts from the features there.
+    model : keras.Model
+        The trained tail: features at `cut` -> probability of *abnormal*, shape (N, 1).
+    history : pandas.DataFrame
+        One row an epoch: ``epoch`` (from 1), ``loss``, ``auc``, ``precision``, ``recall``, ``accuracy``, the
+        same with ``val_``, ``seconds``.
+    best_epoch : int
+        Epoch with the highest validation AUC (ties: lowest validation loss); its weights are the model's.
+    predictions : pandas.DataFrame
+        ``image_id``, ``part``, ``y_true`` (1 = abnormal), ``p`` (dropout off), one row an image of the split.
+    seconds : float
+        Training time.
+    feature_seconds : float
+        Time for the features, near zero when they were cached.
+    weights_digest, purity : str
+        Of the base's starting weights.
+    """
+
+    condition: Condition
+    settings: TrainSettings
+    cut: str
+    model: keras.Model
+    history: pd.DataFrame
+    best_epoch: int
+    predictions: pd.DataFrame
+    seconds: float
+    feature_seconds: float
+    weights_digest: str
+    purity: str
+
+    def compute_features(
+        self,
+        images: Sequence[np.ndarray],
+        weights: WeightsSource,
+        cache: FeatureCache | None = None,
+        progress: bool = True,
+    ) -> np.ndarray:
+        """Return the inputs of `model` for further karyograms.
+
+        Parameters
+        ----------
+        images : array of shape (N, H, W) or sequence of arrays of shape (H, W)
+            Greyscale karyograms, uint8.
+        weights : WeightsSource
+            The ones the base had in training.
+        cache : FeatureCache, optional
+            Where activations are kept.
+        progress : bool
+            Whether to show a progress bar.
+
+        Raises
+        ------
+        ValueError
+            If `weights` are not those of the training.
+        """
+        if weights.digest != self.weights_digest:
+            raise ValueError(
+                f"Expected the {self.condition.base} weights this network was trained on "
+                f"({self.weights_digest[:12]}). Received {weights.digest[:12]}, {weights.origin}."
+            )
+        shape = self.settings.input_shape
+        return compute_features(
+            self.condition.base, weights, images, self.cut, cache, progress, input_shape=shape
+        )
+
+    @property
+    def n_images(self) -> int:
+        """Number of images of the split."""
+        return len(self.predictions)
+
+
+def fit_condition(
+    condition: Condition,
+    images: Mapping[str, np.ndarray],
+    split_rows: pd.DataFrame,
+    settings: TrainSettings,
+    weights: WeightsSource,
+    cache: FeatureCache | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train one condition on one split and predict all of its images.
+
+    Parameters
+    ----------
+    condition : Condition
+        Base network and what is trained.
+    images : mapping of image_id to array of shape (H, W)
+        Greyscale karyograms, uint8.
+    split_rows : pandas.DataFrame
+        One row an image: ``image_id``, ``label`` ("normal" or "abnormal"), ``part`` ("train", "val", "test");
+        one protocol and repeat of the splits table.
+    settings : TrainSettings
+        Give each repeat a seed of its own.
+    weights : WeightsSource
+        What the base starts from.
+    cache : FeatureCache, optional
+        Where activations are kept between runs.
+    store : path, optional
+        Folder for the result. If it holds the same condition on the same images, split, settings and weights,
+        that result is returned; if it holds the start of it, training goes on.
+    progress : bool
+        Whether to show progress bars.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    ValueError
+        If the split names unknown images, labels or parts, or a part lacks a class.
+    karyo_lib.networks.fitting.DivergenceError
+        If the loss was never finite.
+
+    Notes
+    -----
+    Results are equal to the bit between runs on one machine when the base is frozen. Fine-tuning agrees
+    within the rounding of multi-threaded sums, which Adam amplifies.
+    """
+    rows = _check_split(split_rows, images)
+    pictures = [images[image_id] for image_id in rows["image_id"]]
+    folder = Path(store) if store is not None else None
+    key = _key(condition, rows, pictures, settings, weights)
+    if folder is not None and (stored := load_fit(folder, key)) is not None:
+        return stored
+
+    cut = get_cut(condition.base, condition.trainable)
+    began = time.perf_counter()
+    features = compute_features(
+        condition.base, weights, pictures, cut, cache, progress, input_shape=settings.input_shape
+    )
+    feature_seconds = time.perf_counter() - began
+    y = rows["label"].map(LABELS).to_numpy()
+    train, validation = (
+        Examples(features[chosen], y[chosen])
+        for chosen in (rows["part"] == part for part in ("train", "val"))
+    )
+    trainer = get_trainer(condition.base, condition.trainable, weights, settings)
+    checkpoint = None
+    if folder is not None and condition.fine_tuned:  # a frozen base trains in seconds
+        checkpoint = folder / f"checkpoint-{key[:16]}.npz"
+        for other in folder.glob("checkpoint-*.npz"):
+            if other != checkpoint:
+                other.unlink()
+    fit = trainer.fit(train, validation, settings, checkpoint, condition.title if progress else None)
+    p = trainer.model.predict(features, batch_size=64, verbose=0)[:, 0]
+    predictions = pd.DataFrame({"image_id": rows["image_id"], "part": rows["part"], "y_true": y, "p": p})
+    result = FitResult(
+        condition=condition,
+        settings=settings,
+        cut=cut,
+        model=copy_model(trainer.model),
+        history=fit.history,
+        best_epoch=fit.best_epoch,
+        predictions=predictions,
+        seconds=fit.seconds,
+        feature_seconds=feature_seconds,
+        weights_digest=weights.digest,
+        purity=weights.purity,
+    )
+    if folder is not None:
+        _save_fit(result, folder, key)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def load_fit(folder: str | Path, key: str | None = None) -> FitResult | None:
+    """Load a stored result.
+
+    Parameters
+    ----------
+    folder : path
+        The `store` of :func:`fit_condition`.
+    key : str, optional
+        Load it only if it belongs to this key.
+
+    Returns
+    -------
+    FitResult or None
+        None if the folder holds no finished, undamaged result (of that key).
+    """
+    folder = Path(folder)
+    try:
+        told = json.loads((folder / _STORED).read_text(encoding="utf-8"))
+        if key is not None and told["key"] != key:
+            return None
+        history = pd.read_csv(folder / "history.csv")
+        types = {"image_id": str, "part": str, "p": np.float32}
+        predictions = pd.read_csv(folder / "predictions.csv", dtype=types, keep_default_na=False)
+        if (len(history), len(predictions)) != (told["epochs"], told["images"]):
+            return None
+        model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None  # absent or damaged: to be trained again
+    settings = told["settings"] | {"input_shape": tuple(told["settings"]["input_shape"])}
+    return FitResult(
+        condition=Condition(**told["condition"]),
+        settings=TrainSettings(**settings),
+        model=model,
+        history=history,
+        predictions=predictions,
+        **{
+            name: told[name]
+            for name in ("cut", "best_epoch", "seconds", "feature_seconds", "weights_digest", "purity")
+        },
+    )
+
+
+def _save_fit(result: FitResult, folder: Path, key: str) -> None:
+    (folder / _STORED).unlink(missing_ok=True)  # what stands there belongs to something else
+    with writing(folder / "model.keras") as part:
+        result.model.save(part)
+    with writing(folder / "history.csv") as part:
+        result.history.to_csv(part, index=False)
+    with writing(folder / "predictions.csv") as part:
+        result.predictions.to_csv(part, index=False)
+    told = {
+        "key": key,
+        "condition": asdict(result.condition),
+        "settings": asdict(result.settings),
+        "epochs": len(result.history),
+        "images": result.n_images,
+        **{
+            name: getattr(result, name)
+            for name in ("cut", "best_epoch", "seconds", "feature_seconds", "weights_digest", "purity")
+        },
+    }
+    with writing(folder / _STORED) as part:  # last: its presence says that the rest is whole
+        part.write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+
+def _check_split(split_rows: pd.DataFrame, images: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    missing = {"image_id", "label", "part"} - set(split_rows.columns)
+    if missing:
+        raise ValueError(
+            f"Expected a split with the columns image_id, label, part. Received none of {missing}."
+        )
+    rows = split_rows[["image_id", "label", "part"]].reset_index(drop=True)
+    for column, known in (("label", LABELS), ("part", PARTS)):
+        unknown = set(rows[column]) - set(known)
+        if unknown:
+            raise ValueError(
+                f"Expected {column} among {', '.join(known)}. Received {sorted(map(str, unknown))}."
+            )
+    twice = rows.loc[rows["image_id"].duplicated(), "image_id"]
+    if len(twice):
+        raise ValueError(
+            f"Expected each image once: one protocol and repeat of the splits. Received {len(twice)} twice, "
+            f"such as {twice.iloc[0]!r}."
+        )
+    absent = [image_id for image_id in rows["image_id"] if image_id not in images]
+    if absent:
+        raise ValueError(
+            f"Expected an image for every row of the split. Received none for {len(absent)}, "
+            f"such as {absent[0]!r}."
+        )
+    return rows
+
+
+def _key(
+    condition: Condition,
+    rows: pd.DataFrame,
+    pictures: list[np.ndarray],
+    settings: TrainSettings,
+    weights: WeightsSource,
+) -> str:
+    """Digest of all that a result depends on."""
+    digest = hashlib.sha256(
+        repr((_FORMAT, condition, settings, weights.digest, rows.to_csv(), *_engine())).encode()
+    )
+    for position, picture in enumerate(pictures):
+        digest.update(content_key(picture, position).encode())
+    return digest.hexdigest()
+
+
+def _engine() -> tuple[str, str, str]:
+    return keras.config.backend(), keras.config.dtype_policy().name, inference_engine()
+
+
+def get_trainer(base: str, trainable: str, weights: WeightsSource, settings: TrainSettings) -> Trainer:
+    """Return the compiled tail of a condition; the last one is kept.
+
+    Repeats, protocols and search trials of one condition therefore trace it once.
+    """
+    fixed = (settings.dropout, settings.momentum, settings.input_shape, settings.optimizer)
+    return _compile_tail(base, trainable, weights, *fixed)
+
+
+@lru_cache(maxsize=1)
+def _compile_tail(
+    base: str,
+    trainable: str,
+    weights: WeightsSource,
+    dropout: float,
+    momentum: float,
+    input_shape: tuple[int, int, int],
+    optimizer: str,
+) -> Trainer:
+    model = build_model(
+        base, weights, trainable=trainable, dropout=dropout, momentum=momentum, input_shape=input_shape
+    )
+    _, tail = split_model(model, get_cut(base, trainable))
+    return Trainer(tail, optimizer)

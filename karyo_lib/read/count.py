@@ -1,0 +1,399 @@
+"""From class probabilities of a page's objects to a posterior over count formulae ('46,XX', '47,XY,+21').
+
+Every candidate complement is matched to the objects by minimum-cost assignment, in which an object may be no
+chromosome and a chromosome may have been missed. A candidate's probability weighs that match against its
+prior:
+gains and losses cost what their prevalence says.
+
+These stand in the catalogue of `karyo_lib.iscn`: newborn surveys for constitutional changes, incidences of
+tumours for acquired ones. Whatever is not in it has a small share.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from scipy.special import gammaln, logsumexp
+
+from karyo_lib.iscn import parse_karyotype
+from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
+from karyo_lib.shape.strips import CLASSES
+
+AUTOSOMES = CLASSES[:22]
+NORMAL_COUNTS = ("46,XX", "46,XY")
+#: Frequency, per 100 000 as in the catalogue, of a gain or loss of one autosome beside what is known of it,
+#: and of an uncommon set of sex chromosomes.
+RARE_CHANGE, RARE_SEX = 1.0, 0.02
+SEXES = ("X", "Y", "XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY", "XYYY", "XXXXX", "XXXXY", "XXXYY")
+PLOIDIES = ("XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY")
+#: A second, independent change beside a first one.
+SECOND_CHANGE = 0.004
+#: Share of abnormal pages with one given set of three changes, and the factor of each further change. There
+#: are too many such complements (hyperdiploid leukaemias) to list: they are built up, change by change, from
+#: the better normal one.
+THIRD_CHANGE, FURTHER_CHANGE = 1e-6, 0.03
+_MOST_CHANGES = 12
+
+
+@dataclass(frozen=True)
+class CountSettings:
+    """What is believed before a page is seen.
+
+    Attributes
+    ----------
+    p_abnormal : float
+        Share of pages with an abnormal number of chromosomes: a diagnostic laboratory's yield is 0.05 to 0.3,
+        that of tumours about a half.
+    p_missed, p_missed_poor : float
+        Probability that one chromosome was not found, on most pages and on poor ones: chromosomes are missed
+        together, where a page is crowded or pale, and a single one that is missing is likely to be lost.
+    poor_pages : float
+        Share of poor pages.
+    p_hidden : float
+        The same for each of the two chromosomes that an unparted object may hold.
+    false_objects : float
+        Expected number of found objects on a page that are no chromosome.
+    sharpness : float
+        Exponent of the match's likelihood; below 1 where the class probabilities err together. Fitted on
+        validation patients.
+    class_share : tuple of float
+        Share of each class among the chromosomes that the naming network was trained on.
+    none_share : float
+        Share of other objects there.
+    """
+
+    p_abnormal: float = 0.3
+    p_missed: float = 0.0002
+    p_missed_poor: float = 0.08
+    poor_pages: float = 0.05
+    p_hidden: float = 0.3
+    false_objects: float = 0.2
+    sharpness: float = 1.0
+    class_share: tuple[float, ...] = field(default=(*([2 / 46] * 22), 1.5 / 46, 0.5 / 46))
+    none_share: float = 0.06
+
+
+@dataclass(frozen=True)
+class Complement:
+    """A candidate set of chromosomes: ``counts`` (24,) int in the order of `CLASSES`, its formula and
+    prior."""
+
+    formula: str
+    counts: tuple[int, ...]
+    prior: float
+
+    @property
+    def normal(self) -> bool:
+        """Whether it is 46,XX or 46,XY."""
+        return self.formula in ("46,XX", "46,XY")
+
+
+@dataclass(frozen=True)
+class CountPosterior:
+    """Result of `count_chromosomes`.
+
+    Attributes
+    ----------
+    candidates : pandas.DataFrame
+        ``formula``, ``probability``, ``n`` (chromosomes), best first.
+    formula : str
+        The most probable formula.
+    probability, p_abnormal : float
+        Of that formula; of all formulae but 46,XX and 46,XY.
+    assigned : ndarray of int, shape (n,)
+        Class of each object under the best formula, -1 where it is no chromosome.
+    proba : ndarray of float64, shape (n, 24)
+        Class probabilities of each object once the counts of the best formula are respected.
+    missed : tuple of str
+        Classes of the best formula that no object was matched to.
+    log_evidence : float
+        Log-probability of what was seen under all formulae together, relative to objects of which nothing is
+        known: divisions of one page into objects are compared by it.
+    """
+
+    candidates: pd.DataFrame
+    formula: str
+    probability: float
+    p_abnormal: float
+    assigned: np.ndarray
+    proba: np.ndarray
+    missed: tuple[str, ...]
+    log_evidence: float
+
+
+def format_counts(counts: np.ndarray | tuple[int, ...]) -> str:
+    """ISCN count formula of a complement, for example ``'47,XY,+21'``.
+
+    Polyploid complements are written against the nearest ploidy level, as ISCN 2020 chapter 8 does.
+    """
+    counts = [int(c) for c in counts]
+    total, ploidy = sum(counts), Counter(counts[:22]).most_common(1)[0][0]
+    sex = "X" * counts[22] + "Y" * counts[23] or "?"
+    parts = [str(total), sex]
+    for name, n in zip(AUTOSOMES, counts[:22], strict=True):
+        parts += [f"{'+' if n > ploidy else '-'}{name}"] * abs(n - ploidy)
+    return ",".join(parts)
+
+
+def formula_group(formula: str) -> str:
+    """Group of a count formula: 'normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy' or
+    'multiple'."""
+    total, sex, *changes = formula.split(",")
+    if int(total) >= 58:
+        return "polyploidy"
+    odd_sex = sex not in ("XX", "XY")
+    if not changes:
+        return "sex-chromosome" if odd_sex else "normal"
+    if odd_sex or len(changes) > 1:
+        return "multiple"
+    return "trisomy" if changes[0].startswith("+") else "monosomy"
+
+
+def _counts(sex: str, changes: tuple[tuple[str, int], ...] = (), ploidy: int = 2) -> tuple[int, ...]:
+    counts = dict.fromkeys(AUTOSOMES, ploidy) | {"X": sex.count("X"), "Y": sex.count("Y")}
+    for name, change in changes:
+        counts[name] += change
+    return tuple(counts[name] for name in CLASSES)
+
+
+@cache
+def _known_frequencies() -> dict[tuple[int, ...], float]:
+    """Frequency of each complement that the catalogue has."""
+    known: dict[tuple[int, ...], float] = defaultdict(float)
+    for formula, frequency in formula_frequencies(NUMERICAL):
+        counts = parse_karyotype(formula).counts
+        known[tuple(counts[name] for name in CLASSES)] += frequency
+    return dict(known)
+
+
+def _weigh_complements() -> dict[tuple[int, ...], float]:
+    """Relative frequency of every abnormal complement that is considered."""
+    known = _known_frequencies()
+    total = sum(known.values())
+    weights = defaultdict(float, known)
+    single = [
+        ((name, change), sum(known.get(_counts(sex, ((name, change),)), 0.0) for sex in ("XX", "XY")))
+        for change in (1, -1)
+        for name in AUTOSOMES
+    ]
+    single = [(change, weight + RARE_CHANGE) for change, weight in single]
+    for sex in ("XX", "XY"):
+        for change, _ in single:
+            weights[_counts(sex, (change,))] += RARE_CHANGE / 2
+        for i, (first, weight) in enumerate(single):
+            for second, other in single[i:]:
+                if first[0] != second[0] or first[1] == second[1]:
+                    weights[_counts(sex, (first, second))] += (
+                        SECOND_CHANGE * weight * (other / total + 0.01) / 2
+                    )
+    for sex in SEXES:
+        weight = known.get(_counts(sex), 0.0) + RARE_SEX
+        weights[_counts(sex)] += RARE_SEX
+        for change, other in single:
+            weights[_counts(sex, (change,))] += SECOND_CHANGE * weight * (other / total + 0.01)
+    for sex in PLOIDIES:
+        weights[_counts(sex, (), len(sex))] += RARE_SEX
+    return weights
+
+
+@cache
+def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
+    """All complements that are weighed, with priors that sum to 1.
+
+    Normal ones, those of the catalogue, single gains and losses, sex-chromosome aneuploidies, pairs of
+    changes, triploidy and tetraploidy.
+    """
+    if not 0 < p_abnormal < 1:
+        raise ValueError(f"Expected p_abnormal between 0 and 1. Received {p_abnormal}.")
+    changed = _weigh_complements()
+    total = sum(changed.values())
+    normal = {_counts(sex): (1 - p_abnormal) / 2 for sex in ("XX", "XY")}
+    priors = normal | {counts: weight / total * p_abnormal for counts, weight in changed.items()}
+    return tuple(Complement(format_counts(counts), counts, prior) for counts, prior in priors.items())
+
+
+def _match(
+    cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float
+) -> tuple[float, np.ndarray]:
+    """Match objects (n) to ``slots`` (m class indices) at least cost, which is told without that of the slots
+    missed; and the matched slot of each object, -1 for none."""
+    n, m = len(cost), len(slots)
+    size = n + m
+    full = np.zeros((size, size))
+    full[:n, :m] = cost[:, slots]
+    full[:n, m:] = none_cost[:, None]
+    full[n:, :m] = missed_cost
+    rows, columns = linear_sum_assignment(full)
+    matched = columns[:n]
+    return float(full[rows, columns][:n].sum()), np.where(matched < m, matched, -1)
+
+
+def _log_missed(missed: int, present: int, unparted: int, settings: CountSettings) -> float:
+    """Log-probability that so many given chromosomes were not found: on a good page, or on a poor one."""
+    hidden = min(missed, 2 * unparted)
+    rest = missed - hidden
+    either = [
+        np.log(share) + rest * np.log(p) + (present - rest) * np.log1p(-p)
+        for share, p in (
+            (1 - settings.poor_pages, settings.p_missed),
+            (settings.poor_pages, settings.p_missed_poor),
+        )
+    ]
+    return float(logsumexp(either)) + hidden * np.log(settings.p_hidden)
+
+
+def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Class probabilities with column sums held to the counts (Sinkhorn scaling), for objects that are
+    chromosomes."""
+    present = counts > 0
+    p = np.exp(log_likelihood - log_likelihood.max(1, keepdims=True))[:, present] + 1e-9
+    target = counts[present] * (len(p) / counts.sum())
+    for _ in range(100):
+        p *= target / p.sum(0)
+        p /= p.sum(1, keepdims=True)
+    out = np.zeros_like(log_likelihood, dtype=float)
+    out[:, present] = p
+    return out
+
+
+def _build_up(
+    start: Complement, weigh: Callable[[Complement], tuple[float, np.ndarray]], p_abnormal: float
+) -> Iterator[Complement]:
+    """Complements of three changes or more, on the way from a normal one to one that leaves nothing over."""
+    counts = np.array(start.counts)
+    fit = weigh(start)[0] - np.log(start.prior)
+    for _ in range(_MOST_CHANGES):
+        matched = weigh(Complement("", tuple(counts), 1.0))[1]
+        over = (matched < 0).sum() - (counts.sum() - (matched >= 0).sum())
+        options = [counts + np.sign(over) * one for one in np.eye(len(CLASSES), dtype=int)]
+        options = [Complement("", tuple(o.tolist()), 1.0) for o in options if min(o) >= 0 and o[22:].any()]
+        fits = [weigh(option)[0] for option in options]
+        if over == 0 or max(fits) <= fit:
+            return
+        fit, counts = max(fits), np.array(options[int(np.argmax(fits))].counts)
+        changes = int(np.abs(counts[:22] - 2).sum() + abs(counts[22:].sum() - 2))
+        if changes >= 3:
+            prior = p_abnormal * THIRD_CHANGE * FURTHER_CHANGE ** (changes - 3)
+            yield Complement(format_counts(counts), tuple(counts.tolist()), prior)
+
+
+def _screen(
+    n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...], keep: int
+) -> list[Complement]:
+    """The complements worth an exact match: near the number of objects, and near the expected class
+    counts."""
+    p = np.exp(log_likelihood - logsumexp(log_likelihood, axis=1, keepdims=True))
+    expected = p.sum(0)
+    counts = np.array([c.counts for c in complements])
+    score = np.log([c.prior for c in complements])
+    score = score - 3.0 * np.abs(counts - expected).sum(1) - 4.0 * np.abs(counts.sum(1) - n)
+    best = set(np.argsort(-score)[:keep].tolist()) | {0, 1}
+    return [complements[i] for i in sorted(best)]
+
+
+def count_chromosomes(
+    log_proba: np.ndarray,
+    log_none: np.ndarray | None = None,
+    settings: CountSettings | None = None,
+    keep: int = 150,
+    unparted: int = 0,
+) -> CountPosterior:
+    """Posterior over count formulae.
+
+    Parameters
+    ----------
+    log_proba : ndarray, shape (n, 24)
+        Log-probability of each class for every object found.
+    log_none : ndarray, shape (n,), optional
+        Log-probability that an object is no single chromosome; by default none of them can be discarded.
+    settings : CountSettings, optional
+    keep : int
+        Number of complements that are matched exactly.
+    unparted : int
+        Number of objects that look like two chromosomes in one: what they hide is not missing.
+
+    Returns
+    -------
+    CountPosterior
+
+    Raises
+    ------
+    ValueError
+        If there is no object, or the shape is wrong.
+    """
+    settings = settings or CountSettings()
+    log_proba = np.asarray(log_proba, float)
+    if log_proba.ndim != 2 or log_proba.shape[1] != len(CLASSES) or len(log_proba) == 0:
+        raise ValueError(
+            f"Expected log-probabilities of shape (n > 0, {len(CLASSES)}). Received {log_proba.shape}."
+        )
+    n = len(log_proba)
+    sharp = settings.sharpness
+    likelihood = sharp * np.maximum(log_proba, -14.0) - np.log(settings.class_share)
+    if log_none is None:
+        none = np.full(n, 100.0)
+    else:
+        none = -sharp * np.maximum(np.asarray(log_none, float), -14.0) - np.log(
+            settings.false_objects / settings.none_share
+        )
+    costs = [-np.log(p) for p in (settings.p_missed, settings.p_missed_poor)]
+
+    def weigh(complement: Complement) -> tuple[float, np.ndarray]:
+        slots = np.repeat(np.arange(len(CLASSES)), complement.counts)
+        best = (-np.inf, np.zeros(0, int))
+        for missed_cost in costs:
+            cost, matched = _match(-likelihood, none, slots, missed_cost)
+            classes = np.where(matched >= 0, slots[matched], -1)
+            found = int((matched >= 0).sum())
+            # slots of one class can be exchanged: the best match stands for all of these permutations
+            counts = np.array(complement.counts)
+            unmatched = counts - np.bincount(classes[classes >= 0], minlength=len(CLASSES))
+            ways = (gammaln(counts + 1) - gammaln(unmatched + 1)).sum()
+            missed = _log_missed(len(slots) - found, len(slots), unparted, settings)
+            best = max(best, (np.log(complement.prior) - cost + missed + ways, classes), key=lambda b: b[0])
+            # where no object is better left out and its chromosome missed, a cheaper miss changes nothing
+            if found == n and (-likelihood[np.arange(n), classes] <= none + costs[1]).all():
+                break
+        return best
+
+    complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal), keep)
+    weighed = [weigh(complement) for complement in complements]
+    normal = max((i for i, c in enumerate(complements) if c.normal), key=lambda i: weighed[i][0])
+    known = {complement.counts for complement in complements}
+    for further in _build_up(complements[normal], weigh, settings.p_abnormal):
+        if further.counts not in known:
+            complements.append(further)
+            weighed.append(weigh(further))
+    scores, matches = zip(*weighed, strict=True)
+    log_posterior = np.array(scores) - logsumexp(scores)
+    order = np.argsort(-log_posterior)
+    probability = np.exp(log_posterior[order])
+    candidates = pd.DataFrame(
+        {
+            "formula": [complements[i].formula for i in order],
+            "probability": probability,
+            "n": [sum(complements[i].counts) for i in order],
+        }
+    )
+    best, assigned = complements[order[0]], matches[order[0]]
+    found = Counter(assigned[assigned >= 0].tolist())
+    missed = tuple(name for i, name in enumerate(CLASSES) for _ in range(best.counts[i] - found[i]))
+    normal = np.array([complements[i].normal for i in order])
+    proba = np.zeros_like(log_proba)
+    real = assigned >= 0
+    if real.any():
+        proba[real] = _soft_assignment(likelihood[real], np.array(best.counts))
+    return CountPosterior(
+        candidates,
+        best.formula,
+        float(probability[0]),
+        min(1.0, float(probability[~normal].sum())),  # sums of many shares may round to a little more
+        assigned,
+        proba,
+        missed,
+        float(logsumexp(scores)) - n * np.log(len(CLASSES)),
+    )

@@ -1,0 +1,1 @@
+"""Centreline, straightening and strips of chromosomes: what drawing and reading share."""

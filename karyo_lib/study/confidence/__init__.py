@@ -1,0 +1,1 @@
+"""Steps of notebook 06: how sure, and when to refer."""

@@ -1,0 +1,176 @@
+"""Notebook 06: a threshold with a promise, the data it rests on, and the shift under which it fails."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.judge import Promise, check_promise, choose_threshold
+from karyo_lib.networks.conditions import READER
+from karyo_lib.networks.sampling import sample_dropout
+from karyo_lib.networks.train import load_fit
+from karyo_lib.study.confidence.methods import Comparison, Panel
+from karyo_lib.study.confidence.samples import Passes
+from karyo_lib.study.confidence.shifts import Shifts
+from karyo_lib.study.data.unseen import halve
+from karyo_lib.study.networks.fits import fit_store
+from karyo_lib.study.runs import MissingInput, Run
+
+ALPHAS = (0.01, 0.05, 0.10, 0.20, 0.30)
+DELTA = 0.10
+HONEST, LEAKY = "Models split by patient", "Models on copies split at random (thesis)"
+FROZEN_ONE = "augmented-vgg16-frozen"
+
+
+@dataclass(frozen=True, eq=False)
+class Promises:
+    """What could be promised, and what became of it.
+
+    Attributes
+    ----------
+    promises : dict of (str, float) to karyo_lib.judge.Promise
+        By models (``split by patient`` or the thesis's protocol) and alpha.
+    checks : pandas.DataFrame
+        ``models, alpha, checked_on, n_cleared, misses, out_of, rate, low, high, verdict``, of the strictest
+        promise that each could give.
+    rests_on : dict of str to str
+        The calibration part in words.
+    """
+
+    promises: dict[tuple[str, float], Promise]
+    checks: pd.DataFrame
+    rests_on: dict[str, str]
+
+    def strictest(self, models: str) -> Promise | None:
+        """Return the promise with the lowest alpha that has a threshold, if any."""
+        given = [p for (name, _), p in self.promises.items() if name == models and p.threshold is not None]
+        return min(given, key=lambda promise: promise.alpha, default=None)
+
+
+def make_promises(
+    run: Run, passes: Passes, comparison: Comparison, shifts: Shifts, reader: Passes | None = None
+) -> Promises:
+    """Choose thresholds on a separate calibration part and check them on cases that did not choose them.
+
+    Models split by patient are calibrated on one half of the unseen karyograms and checked on the other, as
+    it is and shifted. The model of the thesis's protocol is calibrated as that protocol suggests, on its own
+    test part, full of copies of training karyograms, and checked on the unseen ones. The reader, where its
+    scores are given, is calibrated on half of the run's karyograms, none of which trained it, and checked on
+    the other half.
+    """
+    unseen, method = shifts.unseen, shifts.methods[-1]
+    condition = comparison.panel.pair[0] if comparison.panel.pair else next(iter(comparison.panel.members))
+    half = unseen.rows("calibrate")
+    y, patients = (unseen.table[column].to_numpy() for column in ("y_true", "patient_id"))
+    score = comparison.panel.sample(method, condition, unseen.images[half]).mean(axis=0)
+    promises = _choose(HONEST, score, y[half], patients[half])
+    rests_on = {HONEST: f"half of the karyograms {unseen.origin}"}
+    answers = shifts.scores[(shifts.scores["method"] == method) & shifts.scores["y_true"].notna()]
+    checked = {HONEST: {name: part for name, part in answers.groupby("shift", sort=False)}}
+    if unseen.fresh and FROZEN_ONE in set(passes.scores["condition"]):
+        own = passes.select(FROZEN_ONE, "thesis")
+        promises |= _choose(
+            LEAKY, own["p_mean"].to_numpy(), own["y_true"].to_numpy(), own["patient_id"].to_numpy()
+        )
+        rests_on[LEAKY] = "the test part of the thesis's protocol, one copy a patient"
+        answers = pd.DataFrame({"p_mean": _ask_leaky(run, unseen.images), "y_true": y})
+        checked[LEAKY] = {"patients not in the run": answers}
+    if reader is not None:
+        table = halve(reader.scores, run.seed)
+        own, other = (table[table["half"] == half] for half in ("calibrate", "check"))
+        promises |= _choose(
+            READER.title, own["p_mean"].to_numpy(), own["y_true"].to_numpy(), own["patient_id"].to_numpy()
+        )
+        rests_on[READER.title] = "half of the run's karyograms"
+        checked[READER.title] = {"the other half": other}
+    result = Promises(promises, pd.DataFrame(), rests_on)
+    rows = []
+    for models, parts in checked.items():
+        promise = result.strictest(models)
+        for name, part in parts.items() if promise else ():
+            check = check_promise(promise, part["p_mean"].to_numpy(), part["y_true"].to_numpy().astype(int))
+            rows.append(
+                {
+                    "models": models,
+                    "alpha": promise.alpha,
+                    "checked_on": name,
+                    "n": len(part),
+                    "n_cleared": check.n_cleared,
+                    "misses": check.misses,
+                    "rate": check.rate,
+                    "low": check.low,
+                    "high": check.high,
+                    "verdict": check.verdict,
+                }
+            )
+    columns = ["models", "alpha", "checked_on", "n", "n_cleared", "misses", "rate", "low", "high", "verdict"]
+    return Promises(promises, pd.DataFrame(rows, columns=columns), rests_on)
+
+
+def _choose(models: str, score: np.ndarray, y: np.ndarray, patients: np.ndarray) -> dict:
+    return {
+        (models, alpha): choose_threshold(score, y, alpha=alpha, delta=DELTA, groups=patients)
+        for alpha in ALPHAS
+    }
+
+
+def _ask_leaky(run: Run, pages: np.ndarray) -> np.ndarray:
+    fit = load_fit(fit_store(run, FROZEN_ONE, "thesis", 0))
+    if fit is None:
+        raise MissingInput(
+            f"Expected the trained model of {FROZEN_ONE} (thesis, repeat 0) in the run folder. "
+            f"Received none. Make it with: {run.command(only='04_transfer')}"
+        )
+    features = Panel(run, 0, {FROZEN_ONE: (fit,)}).features(FROZEN_ONE, pages)
+    return sample_dropout(fit.model, features, run.settings.passes, seed=run.seed).mean(axis=0)
+
+
+def promise_table(promises: Promises) -> pd.DataFrame:
+    """Return every promise asked for: threshold, what it rests on, and its sentence."""
+    return pd.DataFrame(
+        [
+            {
+                "models": models,
+                "miss_rate_at_most": alpha,
+                "threshold": np.nan if promise.threshold is None else promise.threshold,
+                "calibration_cases": promise.n,
+                "abnormal": promise.n_abnormal,
+                "cleared": promise.n_cleared,
+                "misses": promise.misses,
+                "upper_limit": promise.bound,
+                "sentence": promise.sentence,
+            }
+            for (models, alpha), promise in promises.promises.items()
+        ]
+    )
+
+
+def describe_promises(promises: Promises) -> str:
+    """Say in words what can be promised, on what it rests, and where it fails."""
+    sentences = []
+    for models, rests_on in promises.rests_on.items():
+        promise = promises.strictest(models)
+        if promise is None:
+            refused = promises.promises[models, ALPHAS[-1]]
+            sentences.append(f"**{models}**, calibrated on {rests_on}: {refused.sentence}")
+            continue
+        sentences.append(f"**{models}**, calibrated on {rests_on}: {promise.sentence}")
+        if promise.threshold == np.inf:
+            sentences.append("That clears every case: the promise says how rare abnormal cases are, no more.")
+        rows = promises.checks[promises.checks["models"] == models]
+        told = [
+            f"{row.checked_on}: {row.misses} of {row.n_cleared} cleared are abnormal "
+            f"({row.rate:.0%} [{row.low:.0%}, {row.high:.0%}]), {row.verdict}"
+            if row.n_cleared
+            else f"{row.checked_on}: nothing is cleared"
+            for row in rows.itertuples()
+        ]
+        sentences.append("Checked on cases that did not choose it: " + "; ".join(told) + ".")
+        if (rows["verdict"] == "broken").any():
+            sentences.append(
+                "**Broken**, although the arithmetic is right: these cases do not come from where the "
+                "calibration cases came from."
+            )
+        elif (rows["verdict"] == "not decided").any():
+            sentences.append("Where it says not decided, too few cases are cleared to tell.")
+    return "\n\n".join(sentences)

@@ -1,0 +1,221 @@
+"""Notebook 06: Monte Carlo passes of every trained condition, their price, and the thesis's tables."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from karyo_lib.judge import (
+    PREDICTION_COLUMNS,
+    CombinedScore,
+    compute_scores,
+    compute_uncertainties,
+)
+from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights
+from karyo_lib.networks.features import FeatureCache, compute_features
+from karyo_lib.networks.sampling import sample_dropout
+from karyo_lib.networks.train import load_fit
+from karyo_lib.study.networks.fits import (
+    RUN_COLUMNS,
+    fit_store,
+    load_fits,
+    load_image_map,
+    resolve_run_weights,
+)
+from karyo_lib.study.runs import MissingInput, Run
+from karyo_lib.study.thesis import count_published_referrals, load_wrong_cases
+
+PRICED = 12  # karyograms on which passes and forward pass are timed
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """Scores of every validation and test image of every fit.
+
+    Attributes
+    ----------
+    scores : pandas.DataFrame
+        ``condition, protocol, repeat, part, image_id, patient_id, y_true`` and the columns of
+        :func:`karyo_lib.judge.compute_scores`, with ``combined``: the probability of error of a model
+        fitted on the validation part of the same fit.
+    notes : pandas.DataFrame
+        One row a fit: what the combined score was fitted on, and the seconds of its sampling.
+    passes : int
+    seconds : float
+        Time that all sampling took.
+    """
+
+    scores: pd.DataFrame
+    notes: pd.DataFrame
+    passes: int
+    seconds: float
+
+    def select(self, condition: str, protocol: str, part: str = "test") -> pd.DataFrame:
+        """Return the scores of the first repeat of a condition under a protocol."""
+        rows = self.scores.query("condition == @condition and protocol == @protocol and part == @part")
+        if rows.empty:
+            raise ValueError(
+                f"Expected a sampled condition and protocol. Received {condition!r}, {protocol!r}."
+            )
+        return rows[rows["repeat"] == rows["repeat"].min()]
+
+    def pool(self, protocol: str) -> pd.DataFrame:
+        """Return the test scores of all conditions and repeats under a protocol."""
+        return self.scores.query("protocol == @protocol and part == 'test'")
+
+
+def sample_all(run: Run) -> Passes:
+    """Draw the passes of every fit of notebooks 04 and 05; the ``(T, N)`` arrays are kept with the run."""
+    fits, images = load_fits(run, "transfer", "finetuned"), load_image_map(run)
+    tables, notes, seconds = [], [], 0.0
+    jobs = list(fits.summary[RUN_COLUMNS].itertuples(index=False, name=None))
+    for condition, protocol, repeat in tqdm(jobs, "Monte Carlo dropout", unit="fit"):
+        rows = fits.predictions.query(
+            "condition == @condition and protocol == @protocol and repeat == @repeat"
+        )
+        rows = rows[rows["part"] != "train"].reset_index(drop=True)
+        array, spent = _sample(run, condition, protocol, repeat, rows, images)
+        seconds += spent
+        scores = compute_scores(array, referral_threshold=run.settings.referral_threshold)
+        known = ["image_id", "patient_id", "part", "y_true"]
+        name = dict(zip(RUN_COLUMNS, (condition, protocol, repeat), strict=True))
+        scores = pd.concat([rows[known], scores], axis=1).assign(**name)
+        scores, note = combine_scores(scores)
+        tables.append(scores)
+        notes.append(name | {"note": note, "seconds": spent})
+    scores = pd.concat(tables, ignore_index=True)
+    run.save_table(scores[list(PREDICTION_COLUMNS)], "predictions")
+    run.save_table(scores, "scores_by_image")
+    return Passes(scores, pd.DataFrame(notes), run.settings.passes, seconds)
+
+
+def _sample(
+    run: Run, condition: str, protocol: str, repeat: int, rows: pd.DataFrame, images: dict[str, np.ndarray]
+) -> tuple[np.ndarray, float]:
+    fit = load_fit(fit_store(run, condition, protocol, repeat))
+    if fit is None:
+        made_by = "05_finetune" if "frozen" not in condition else "04_transfer"
+        raise MissingInput(
+            f"Expected the trained model of {condition} ({protocol}, repeat {repeat}) in the run folder. "
+            f"Received none. Make it with: {run.command(only=made_by)}"
+        )
+    weights = resolve_run_weights(run, fit.condition.base)
+    pictures = [images[image_id] for image_id in rows["image_id"]]
+    features = compute_features(
+        fit.condition.base, weights, pictures, fit.cut, FeatureCache(), progress=False
+    )
+    began = time.perf_counter()
+    array = sample_dropout(fit.model, features, run.settings.passes, seed=run.seed + repeat)
+    spent = time.perf_counter() - began
+    saved = {"passes": array, "image_id": rows["image_id"].to_numpy(str), "part": rows["part"].to_numpy(str)}
+    run.save_array(saved, f"passes_{condition}_{protocol}_{repeat}")
+    return array, spent
+
+
+def combine_scores(scores: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Add the combined score, fitted on the validation rows alone; returns what it rests on, too."""
+    validation = scores[scores["part"] == "val"]
+    model = CombinedScore().fit(validation, validation["y_true"].to_numpy())
+    return scores.assign(combined=model.transform(scores)), model.note_
+
+
+def confidence_headline(passes: Passes, resamples: int) -> list[tuple]:
+    """Return the opening numbers of notebook 06; intervals are a bootstrap by patient."""
+    published = count_published_referrals()
+    test = passes.pool("grouped")
+    wrong = (test["label"] != test["y_true"]).to_numpy()
+    referred = test["referred"].to_numpy(dtype=bool)
+    weights = draw_bootstrap_weights(len(test), resamples, 0, test["patient_id"].to_numpy())
+    known = f"thesis, below {published.threshold:g} %"
+    ours = f"{int((wrong & referred).sum())} of {int(wrong.sum())}; same rule, split by patient, all fits"
+    return [
+        ("published errors caught", f"{published.referred} of {published.errors}", None, None, known),
+        ("our errors caught", *_share(wrong & referred, wrong, weights), ours),
+        ("referred for it", *_share(referred, np.ones_like(wrong), weights), "share of the test images"),
+        ("seconds of sampling", passes.seconds, None, None,
+         f"{passes.passes} passes an image, {len(passes.notes)} fits"),
+    ]  # fmt: skip
+
+
+def _share(counted: np.ndarray, among: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+    """Return a share with its interval; NaN where there is nothing to count among."""
+    if not among.any():
+        return (float("nan"),) * 3
+    with np.errstate(invalid="ignore"):  # a sample without errors has no share
+        low, high, _ = bootstrap_interval(lambda w: (w @ counted) / (w @ among), weights)
+    return counted.sum() / among.sum(), low, high
+
+
+def wrong_cases(passes: Passes, condition: str, protocol: str) -> pd.DataFrame:
+    """Return the wrongly predicted test images, as Tables 4.1 and 4.2 list them, with all scores."""
+    rows = passes.select(condition, protocol)
+    rows = rows[rows["label"] != rows["y_true"]].sort_values("confidence")
+    named = {1: "abnormal", 0: "normal"}
+    table = pd.DataFrame(
+        {
+            "image": rows["image_id"],
+            "predicted": rows["label"].map(named),
+            "actual": rows["y_true"].map(named),
+            "mean_output": rows["p_mean"],
+            "confidence_score": rows["confidence"],
+            "entropy": rows["entropy"],
+            "expected_entropy": rows["expected_entropy"],
+            "mutual_information": rows["mutual_information"],
+            "standard_deviation": rows["p_std"],
+            "combined_probability_of_error": rows["combined"],
+            "referred": rows["referred"].map({True: "yes", False: "no"}),
+        }
+    )
+    return table.reset_index(drop=True)
+
+
+def published_wrong_cases() -> pd.DataFrame:
+    """Return the published Tables 4.1 and 4.2 with what the 80 % threshold would have done."""
+    cases = load_wrong_cases()
+    threshold = count_published_referrals().threshold
+    referred = (cases["confidence"] < threshold).map({True: "yes", False: "no"})
+    return cases.assign(referred=referred)
+
+
+def uncertainties_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return every score of the rows turned so that larger is less sure, the combined one included."""
+    return compute_uncertainties(scores).assign(combined=scores["combined"])
+
+
+def price_passes(run: Run) -> pd.DataFrame:
+    """Measure what all passes cost beside one forward pass of the frozen base on the same karyograms.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a base: ``base, karyograms, passes, forward_seconds, passes_seconds, times_forward``, the last
+        being both together over the forward pass alone: the aim is at most 1.3.
+    """
+    images = list(load_image_map(run).values())[:PRICED]
+    rows = []
+    for key in load_fits(run, "transfer").summary["condition"].unique():
+        fit = load_fit(fit_store(run, key, "grouped", 0))
+        if fit is None or fit.condition.data != "augmented":
+            continue
+        weights = resolve_run_weights(run, fit.condition.base)
+        features = fit.compute_features(images, weights, progress=False)  # traces the base
+        sample_dropout(fit.model, features, 2)
+        began = time.perf_counter()
+        features = fit.compute_features(images, weights, progress=False)
+        forward = time.perf_counter() - began
+        began = time.perf_counter()
+        sample_dropout(fit.model, features, run.settings.passes)
+        spent = time.perf_counter() - began
+        rows.append(
+            {
+                "base": fit.condition.base,
+                "karyograms": len(images),
+                "passes": run.settings.passes,
+                "forward_seconds": forward,
+                "passes_seconds": spent,
+                "times_forward": (forward + spent) / forward,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,133 @@
+"""Arrows, boxes, titles, labels and rules painted over: nothing but chromosomes is left to learn from."""
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from karyo_lib.files.images import read_image
+from karyo_lib.files.pages import make_pages, source_digest
+from karyo_lib.read.find import find_chromosomes, finder_digest
+from karyo_lib.shape.ink import measure_ink
+
+_BOX = ["x0", "y0", "x1", "y1"]
+_VISIBLE = 0.06  # ink, as a share of black, above which a pixel is not paper
+_DARK = 0.35  # ink that the blurred edge of a chromosome does not reach
+_EDGE = 0.3  # width of that edge, as a share of a chromosome's width
+_LEAST = 20  # chromosomes; where fewer are found the page is not understood well enough to be painted over
+# An arrow that was taken for a chromosome: small, and jet black beside white instead of shades of grey.
+_ARROW_AREA, _ARROW_CONTRAST = 2.5, 0.36
+
+
+@dataclass(frozen=True, eq=False)
+class CleanPage:
+    """A page without print.
+
+    Attributes
+    ----------
+    image : numpy.ndarray
+        uint8, shape (H, W).
+    painted : numpy.ndarray
+        bool, shape (H, W): pixels that were painted over.
+    removed : pandas.DataFrame
+        What stood there: ``kind, x0, y0, x1, y1``, as far as it was told apart.
+    n_chromosomes : int
+        Chromosomes that were found and kept. Below 20 the page is returned as it is, `painted` all False.
+    """
+
+    image: np.ndarray
+    painted: np.ndarray
+    removed: pd.DataFrame
+    n_chromosomes: int
+
+
+def clean_page(image: np.ndarray, seed: int = 0) -> CleanPage:
+    """Paint over all that is not a chromosome, with the page's own paper and grain.
+
+    What lies across a chromosome, such as the side of a box, stays there: painting it over would paint over
+    bands. A chromosome that is taken for print is lost, as any later reading would lose it.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8, shape (H, W); dark on light or bright on dark.
+    seed : int
+        Of the grain.
+
+    Raises
+    ------
+    ValueError
+        If the image is not 2-D uint8.
+    """
+    found = find_chromosomes(image)
+    removed = found.rejected
+    if len(found) < _LEAST:
+        return CleanPage(image, np.zeros(image.shape, bool), removed.iloc[:0], len(found))
+    ink = measure_ink(image)
+    labels = cv2.resize(found.labels.astype(np.float32), image.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    arrows = [i for i in range(len(found)) if _is_arrow(ink[labels == i + 1], found.width)]
+    body = ((labels > 0) & ~np.isin(labels, np.array(arrows) + 1)).astype(np.uint8)
+    near = cv2.dilate(body, np.ones((3, 3), np.uint8)) > 0
+    edge = cv2.dilate(body, np.ones((2 * max(1, round(_EDGE * found.width)) + 1,) * 2, np.uint8)) > 0
+    inked = (cv2.GaussianBlur(ink, (0, 0), 0.7) > _VISIBLE) & ~edge | (ink > _DARK) & ~near
+    painted = (cv2.dilate(inked.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~near
+    told = found.boxes.loc[arrows, _BOX].assign(kind="arrow")
+    removed = pd.concat([removed, told], ignore_index=True)[["kind", *_BOX]]
+    cleaned = _paint(image, painted, ~painted & ~edge, np.random.default_rng(seed))
+    return CleanPage(cleaned, painted, removed, len(found) - len(arrows))
+
+
+def clean_pages(
+    table: pd.DataFrame, root: str | os.PathLike, out_dir: str | os.PathLike, *, n_jobs: int = 1
+) -> pd.DataFrame:
+    """Write cleaned pages beside those of an index; what is finished is kept.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With ``path``, relative to `root`, and ``sha256``.
+    root, out_dir : str or os.PathLike
+    n_jobs : int
+        Processes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table with the new ``path``, relative to `out_dir`, and ``sha256``.
+    """
+    code = source_digest(sys.modules[__name__]) + finder_digest()
+    paths = [Path(path).name for path in table["path"]]
+    jobs = [
+        (new, f"{code} {row.sha256}", partial(_clean_file, Path(root) / row.path))
+        for new, row in zip(paths, table.itertuples(), strict=True)
+    ]
+    digests = make_pages(jobs, out_dir, title="Cleaning karyograms", n_jobs=n_jobs)
+    return table.assign(path=paths, sha256=digests)
+
+
+def _clean_file(path: Path) -> np.ndarray:
+    return clean_page(read_image(path)).image
+
+
+def _is_arrow(ink: np.ndarray, width: float) -> bool:
+    return ink.size < _ARROW_AREA * width**2 and float(ink.std()) > _ARROW_CONTRAST
+
+
+def _paint(image: np.ndarray, painted: np.ndarray, paper: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lay paper and grain, taken from where `paper` is, over what is `painted`."""
+    if not paper.any():
+        return image
+    page, weight = image.astype(np.float32), paper.astype(np.float32)
+    sigma = max(4.0, max(image.shape) / 40)
+    typical = float(np.median(page[paper]))
+    smooth = cv2.GaussianBlur(page * weight, (0, 0), sigma) + 1e-3 * typical
+    smooth /= cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-3
+    grain = (page - smooth)[paper]
+    out = page.copy()
+    out[painted] = smooth[painted] + rng.choice(grain, int(painted.sum()))
+    return np.clip(np.rint(out), 0, 255).astype(np.uint8)

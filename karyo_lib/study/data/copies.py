@@ -1,0 +1,163 @@
+"""Notebook 02: altered copies of the karyograms, and the splits under every protocol."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.files.augment import AugmentSettings, augment_dataset
+from karyo_lib.files.pages import load_pages
+from karyo_lib.files.split import check_no_leak, make_splits
+from karyo_lib.study.data.collection import load_collection
+from karyo_lib.study.runs import Run
+from karyo_lib.study.thesis import load_datasets
+
+COPIES = "augmented"  # folder below the run's data
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """The augmented collection: every original as copy 0, and its altered copies.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        ``image_id, parent_id, path, label, patient_id, copy, brightness, noise, blur, sha256``.
+    folder : pathlib.Path
+        What ``path`` is relative to.
+    """
+
+    table: pd.DataFrame
+    folder: Path
+
+
+def prepare_copies(run: Run) -> Copies:
+    """Augment the collection off line, as section 3.1.2 does; resumes where it was stopped."""
+    collection = load_collection(run)
+    # A collection of one's own has its own size: it grows in the thesis's proportions instead.
+    totals = {
+        label: getattr(run.settings, f"augmented_{label}") if run.source != "own" else None
+        for label in ("normal", "abnormal")
+    }
+    settings = AugmentSettings(**totals)
+    folder = run.path("data", COPIES)
+    table = augment_dataset(collection.index, collection.pages, folder, settings, seed=run.seed)
+    run.save_table(table, "augmented")
+    return Copies(table, folder)
+
+
+def load_copies(run: Run) -> Copies:
+    """Return the augmented collection that notebook 02 prepared."""
+    return Copies(run.load_table("augmented", made_by="02_augment"), run.path("data", COPIES))
+
+
+def prepare_splits(run: Run) -> pd.DataFrame:
+    """Split under every protocol, check that the grouped ones do not leak, and keep the table.
+
+    Real aneuploid cells always stand in the test part of the grouped protocols.
+    """
+    index = load_collection(run).index
+    held_out = index.loc[index["source"] == "real-aneuploid", "image_id"]
+    splits = make_splits(
+        index, load_copies(run).table, run.seed, repeats=run.settings.repeats, test_only=tuple(held_out)
+    )
+    check_no_leak(splits)
+    run.save_table(splits, "splits")
+    return splits
+
+
+def load_splits(run: Run) -> pd.DataFrame:
+    """Return the split table that notebook 02 prepared."""
+    return run.load_table("splits", made_by="02_augment")
+
+
+def load_copy_images(copies: Copies, table: pd.DataFrame) -> np.ndarray:
+    """Return the pages of rows of the augmented table, uint8, shape (N, H, W)."""
+    return load_pages(table, copies.folder)
+
+
+def count_copies(copies: Copies) -> pd.DataFrame:
+    """Count karyograms before and after augmentation, beside the thesis's numbers."""
+    table, rows = copies.table, []
+    for name, part in (("before", table[table["copy"] == 0]), ("after", table)):
+        counts = part["label"].value_counts()
+        rows.append(_counts(f"this run, {name}", int(counts["normal"]), int(counts["abnormal"])))
+    for key, name in (("original", "before"), ("augmented", "after")):
+        published = load_datasets().loc[key]
+        rows.append(_counts(f"thesis, {name}", int(published["normal"]), int(published["abnormal"])))
+    return pd.DataFrame(rows)
+
+
+def _counts(name: str, normal: int, abnormal: int) -> dict:
+    return {"set": name, "normal": normal, "abnormal": abnormal, "total": normal + abnormal}
+
+
+def augmentation_headline(copies: Copies) -> list[tuple]:
+    """Return the opening numbers of notebook 02."""
+    originals = int((copies.table["copy"] == 0).sum())
+    return [
+        ("karyograms", originals, None, None, "before augmentation"),
+        ("images", len(copies.table), None, None, "after augmentation, originals included"),
+    ]
+
+
+def count_splits(splits: pd.DataFrame) -> pd.DataFrame:
+    """Count the images of each part of the first repeat, with the thesis's sizes."""
+    first = splits[splits["repeat"] == splits["repeat"].min()]
+    counts = first.groupby(["data", "protocol", "part"], sort=False).size().unstack("part").reset_index()
+    published = load_datasets()
+    counts = counts[["data", "protocol", *PARTS]]
+    sizes = [" / ".join(str(int(published.loc[data, part])) for part in PARTS) for data in counts["data"]]
+    return counts.assign(thesis=sizes)
+
+
+def count_siblings(splits: pd.DataFrame) -> pd.DataFrame:
+    """Count, per split, the test images that training has already seen in another form.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``data, protocol, test_images, same_karyogram, same_patient, share``: test images with a copy of the
+        same karyogram in training, with a karyogram of the same patient there, and the share of either.
+    """
+    first = splits[splits["repeat"] == splits["repeat"].min()]
+    rows = []
+    for (data, protocol), part in first.groupby(["data", "protocol"], sort=False):
+        train, test = part[part["part"] == "train"], part[part["part"] == "test"]
+        karyogram = test["parent_id"].isin(train["parent_id"])
+        patient = test["patient_id"].isin(train["patient_id"])
+        rows.append(
+            {
+                "data": data,
+                "protocol": protocol,
+                "test_images": len(test),
+                "same_karyogram": int(karyogram.sum()),
+                "same_patient": int(patient.sum()),
+                "share": float((karyogram | patient).mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def leak_headline(siblings: pd.DataFrame) -> list[tuple]:
+    """Return how much of the augmented test parts training has already seen."""
+    rows = siblings[siblings["data"] == "augmented"].set_index("protocol")
+    items = []
+    for protocol, name in (("thesis", "the thesis's split"), ("grouped", "split by patient")):
+        share, tested = rows.loc[protocol, "share"], int(rows.loc[protocol, "test_images"])
+        note = f"{share * tested:.0f} of {tested}: a copy, or the same patient, stands in training"
+        items.append((f"test images seen in training, {name}", f"{share:.0%}", None, None, note))
+    return items
+
+
+def describe_leak(siblings: pd.DataFrame) -> str:
+    """Say in words how much of each test part the training part has already seen."""
+    rows = siblings[~siblings["protocol"].str.startswith("shuffled")].set_index(["data", "protocol"])["share"]
+    leaky, closed = rows.get(("augmented", "thesis")), rows.get(("augmented", "grouped"))
+    return (
+        f"Split after augmentation, **{leaky:.0%} of the test images have a relative in the training part**; "
+        f"split by patient first, {closed:.0%}. A network that merely remembers its training images passes "
+        "the first test and fails the second."
+    )

@@ -1,0 +1,318 @@
+"""What helps: the thesis's future work, each switch alone and together, split by patient."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+from tqdm.auto import tqdm
+
+import karyo_lib.draw.lift
+import karyo_lib.draw.pairs
+from karyo_lib.draw.pairs import augment_pairs, compact_page
+from karyo_lib.files.images import read_image
+from karyo_lib.files.pages import load_pages, make_pages, source_digest
+from karyo_lib.files.split import TEST_SHARE
+from karyo_lib.judge import describe_differences, summarise_runs
+from karyo_lib.networks.features import compute_features
+from karyo_lib.networks.models import CUTS, INPUT_SHAPE
+from karyo_lib.read.find import FoundPage, find_chromosomes, finder_digest
+from karyo_lib.study.data.collection import load_collection
+from karyo_lib.study.data.copies import load_copies, load_copy_images
+from karyo_lib.study.data.luck import compare_columns, make_repeated_splits
+from karyo_lib.study.displays.dots import MetricsForestDisplay
+from karyo_lib.study.displays.pages import ImageGridDisplay
+from karyo_lib.study.networks.bases import compute_newer
+from karyo_lib.study.networks.fits import resolve_run_weights
+from karyo_lib.study.networks.probe import compute_pooled, predict_probe
+from karyo_lib.study.runs import Run
+
+SIZES = (300, 416)  # px, beside the thesis's 150
+TIMED = 4  # pages on which the time of a page is measured
+BASELINE, BASELINE_INCEPTION = "VGG16, 150 px", "InceptionV3, 150 px"
+CHANGES = ("compact", "pairs", "together")  # altered pages: closed up, homologues moved, both
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Features of one base on one kind of pages.
+
+    Attributes
+    ----------
+    train : numpy.ndarray
+        Shape (M, channels), copies included.
+    parent : numpy.ndarray of str
+        Shape (M,): the karyogram that each training row shows.
+    test : numpy.ndarray
+        Shape (N, channels), in the order of the index.
+    """
+
+    train: np.ndarray
+    parent: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One way to do it: the mean over its views' probes.
+
+    Attributes
+    ----------
+    title : str
+    views : tuple of View
+    reference : str
+        Title of the variant that it is compared with; empty for a baseline.
+    balanced : bool
+        Whether classes are weighed inversely to their frequency.
+    seconds : float
+        To bring one page to its features, measured on a few pages without a cache.
+    purity : str
+        What the weights are known to be.
+    """
+
+    title: str
+    views: tuple[View, ...]
+    reference: str
+    balanced: bool
+    seconds: float
+    purity: str
+
+
+def measure_what_helps(run: Run) -> pd.DataFrame:
+    """Measure every switch on the same splits by patient, and keep the table.
+
+    All use the linear probe on frozen features and the training part alone; what is compared is paired: the
+    same patients are tested. Pages are closed up and homologues moved with the chromosomes that are found on
+    the page, as it would have to be done in use, not with known ones.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``title, reference, repeat, value, seconds, purity``: test AUC of every split.
+    """
+    index = load_collection(run).index
+    splits = make_repeated_splits(run)
+    grouped = splits[(splits["protocol"] == "grouped") & (splits["data"] == "original")]
+    table = score_variants(_make_variants(run, index), index, grouped)
+    run.save_table(table, "what_helps_runs")
+    return table
+
+
+def score_variants(variants: Sequence[Variant], index: pd.DataFrame, grouped: pd.DataFrame) -> pd.DataFrame:
+    """Return the test AUC of each variant on each split.
+
+    Parameters
+    ----------
+    variants : sequence of Variant
+    index : pandas.DataFrame
+        ``image_id, label`` of the originals.
+    grouped : pandas.DataFrame
+        Splits of the originals by patient: ``repeat, image_id, part``.
+    """
+    truth = (index["label"] == "abnormal").astype(int).set_axis(index["image_id"])
+    rows = []
+    for repeat, split in tqdm(grouped.groupby("repeat"), "What helps", unit="split"):
+        train = set(split.loc[split["part"] == "train", "image_id"])
+        test = index["image_id"].isin(split.loc[split["part"] == "test", "image_id"]).to_numpy()
+        for variant in variants:
+            p = np.mean(
+                [_predict(view, truth, train, test, variant.balanced) for view in variant.views], axis=0
+            )
+            value = roc_auc_score(truth.to_numpy()[test], p)
+            rows.append((variant.title, variant.reference, repeat, value, variant.seconds, variant.purity))
+    return pd.DataFrame(rows, columns=["title", "reference", "repeat", "value", "seconds", "purity"])
+
+
+def _predict(view: View, truth: pd.Series, train: set[str], test: np.ndarray, balanced: bool) -> np.ndarray:
+    mine = np.isin(view.parent, list(train))
+    return predict_probe(
+        view.train[mine], truth[view.parent[mine]].to_numpy(), view.test[test], balanced=balanced
+    )
+
+
+def helps_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return mean AUC, paired difference to the reference with interval, and seconds, a row a variant."""
+    table = table.fillna({"reference": ""})  # an empty text comes back from a file as missing
+    means = summarise_runs(table, ["title"], test_share=TEST_SHARE).set_index("title")
+    wide = table.pivot(index="repeat", columns="title", values="value")
+    facts = table.drop_duplicates("title").set_index("title")
+    references = facts.loc[facts["reference"] != "", "reference"].to_dict()
+    compared = compare_columns(wide, references).set_index("condition")
+    rows = facts[["reference", "purity"]].join(means[["mean", "sd", "runs"]])
+    rows = rows.join(compared[["difference", "low", "high", "better_in"]]).join(facts["seconds"])
+    return rows.astype({"better_in": "Int64"}).reset_index()
+
+
+def helps_display(table: pd.DataFrame) -> MetricsForestDisplay:
+    """Return the paired difference of each switch to its reference, with intervals."""
+    rows = helps_table(table).dropna(subset="difference")
+    rows = rows.assign(
+        value=rows["difference"],
+        title=rows["title"].where(
+            rows["reference"] == BASELINE, rows["title"] + " less " + rows["reference"]
+        ),
+    )
+    return MetricsForestDisplay.from_table(
+        rows, label=f"Difference in test AUC to {BASELINE}", reference=(0.0, "no difference")
+    )
+
+
+def describe_what_helps(table: pd.DataFrame) -> str:
+    """Say in words what helped and what did not."""
+    rows = helps_table(table)
+    told = describe_differences(rows, baseline="its own reference, on the same splits")
+    best = rows.loc[rows["mean"].idxmax()]
+    random = rows.loc[rows["purity"] == "random", "title"]
+    sentences = [
+        told,
+        f"The highest mean AUC is {best['mean']:.2f} ({best['title']}), the best of {len(rows)} and "
+        "therefore flattered.",
+    ]
+    if len(random):
+        sentences.append(
+            f"{', '.join(random)}: from random weights, since ImageNet's could not be reached; no "
+            "measure of what these networks can do."
+        )
+    return "\n\n".join(sentences)
+
+
+def change_examples(run: Run) -> ImageGridDisplay:
+    """Return one karyogram as it is, closed up, with its homologues moved, and both."""
+    collection = load_collection(run)
+    row = collection.index[collection.index["label"] == "abnormal"].head(1)
+    pages = _make_changed(run, collection.index, collection.pages)
+    which = int(np.flatnonzero(collection.index["image_id"] == row["image_id"].iloc[0])[0])
+    images = [load_pages(row, collection.pages)[0], *(pages[name][which] for name in CHANGES)]
+    captions = ["as it is", "compact layout", "homologues bent, turned, mirrored", "both"]
+    return ImageGridDisplay.from_images(images, captions, labels=[row["label"].iloc[0]] * 4, n_columns=2)
+
+
+def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
+    collection = load_collection(run)
+    ids = index["image_id"].to_numpy()
+    originals = list(load_pages(index, collection.pages))
+    changed = _make_changed(run, index, collection.pages)
+    copies = load_copies(run)
+    altered = list(load_copy_images(copies, copies.table))
+    bases = ("VGG16", "InceptionV3")
+    plain, copied, compact, pairs, together, seconds = {}, {}, {}, {}, {}, {}
+    for base in bases:
+        x = compute_pooled(run, base, originals)
+        plain[base] = View(x, ids, x)
+        copied[base] = View(compute_pooled(run, base, altered), copies.table["parent_id"].to_numpy(), x)
+        seconds[base] = _time_features(run, base, originals, INPUT_SHAPE[0])
+        close = compute_pooled(run, base, changed["compact"])
+        compact[base] = View(close, ids, close)
+        moved = compute_pooled(run, base, changed["pairs"])
+        pairs[base] = View(np.concatenate([x, moved]), np.concatenate([ids, ids]), x)
+        both = compute_pooled(run, base, changed["together"])
+        together[base] = View(np.concatenate([close, both]), np.concatenate([ids, ids]), close)
+    purity = {base: resolve_run_weights(run, base).purity for base in bases}
+    find_seconds = _time(lambda page: _compact(find_chromosomes(page), page, 0), originals)
+    mixed = purity["VGG16"] if len(set(purity.values())) == 1 else " and ".join(purity.values())
+    vgg, inception = purity["VGG16"], purity["InceptionV3"]
+    both_bases = sum(seconds.values())
+    variants = [
+        Variant(BASELINE, (plain["VGG16"],), "", False, seconds["VGG16"], vgg),
+        Variant(BASELINE_INCEPTION, (plain["InceptionV3"],), BASELINE, False, seconds["InceptionV3"],
+                inception),
+        Variant("the thesis's copies", (copied["VGG16"],), BASELINE, False, seconds["VGG16"], vgg),
+        Variant("class weights", (plain["VGG16"],), BASELINE, True, seconds["VGG16"], vgg),
+        Variant("ensemble of both bases", tuple(plain.values()), BASELINE, False, both_bases, mixed),
+        Variant("per-pair augmentation", (pairs["VGG16"],), BASELINE, False, seconds["VGG16"], vgg),
+        Variant("compact layout", (compact["VGG16"],), BASELINE, False, seconds["VGG16"] + find_seconds, vgg),
+        Variant("these four together", tuple(together.values()), BASELINE,
+                True, both_bases + find_seconds, mixed),
+    ]  # fmt: skip
+    for base, side in _larger_inputs(run):
+        x = compute_pooled(run, base, originals, side)
+        reference = BASELINE if base == "VGG16" else BASELINE_INCEPTION
+        time_ = _time_features(run, base, originals, side)
+        variants.append(
+            Variant(f"{base}, {side} px", (View(x, ids, x),), reference, False, time_, purity[base])
+        )
+    for name in run.settings.newer_bases:
+        newer = compute_newer(name, originals)
+        view = View(newer.features, ids, newer.features)
+        variants.append(Variant(f"{name}, 150 px", (view,), BASELINE, False, newer.seconds, newer.purity))
+    return variants
+
+
+def _larger_inputs(run: Run) -> list[tuple[str, int]]:
+    """VGG16 costs five times as much a page: it is tried at larger sizes where newer bases are, too."""
+    bases = ("VGG16", "InceptionV3") if run.settings.newer_bases else ("InceptionV3",)
+    return [(base, side) for base in bases for side in SIZES if side <= run.settings.largest_input]
+
+
+def _time_features(run: Run, base: str, images: list[np.ndarray], side: int) -> float:
+    weights, cut = resolve_run_weights(run, base), CUTS[base]["head"]
+
+    def compute(page: np.ndarray) -> None:
+        compute_features(base, weights, [page], cut, None, progress=False, input_shape=(side, side, 3))
+
+    return _time(compute, images)
+
+
+def _time(step: Callable[[np.ndarray], object], images: list[np.ndarray]) -> float:
+    """Return the seconds a page of a step, the first call, which builds and traces, left out."""
+    step(images[0])
+    began = time.perf_counter()
+    for page in images[:TIMED]:
+        step(page)
+    return (time.perf_counter() - began) / len(images[:TIMED])
+
+
+def _make_changed(run: Run, index: pd.DataFrame, root: Path) -> dict[str, list[np.ndarray]]:
+    """Make the altered pages of a collection: a folder each, whole or not at all; resumes."""
+    code = source_digest(karyo_lib.draw.lift, karyo_lib.draw.pairs) + finder_digest()
+    folder = run.path("data", "changed")
+    jobs = [  # page by page, so that chromosomes are looked for once
+        (f"{row.image_id}-{change}.png", f"{code} {change} {row.sha256} {run.seed}",
+         partial(_change, root / row.path, change, run.seed))
+        for row in index.itertuples() for change in CHANGES
+    ]  # fmt: skip
+    make_pages(jobs, folder, title="Compact layout, per-pair augmentation")
+    return {
+        change: [read_image(folder / f"{image_id}-{change}.png") for image_id in index["image_id"]]
+        for change in CHANGES
+    }
+
+
+def _change(path: Path, change: str, seed: int) -> np.ndarray:
+    page, found = _read_and_find(path)
+    if not len(found):
+        return page
+    if change == "compact":
+        return _compact(found, page, seed)
+    moved = augment_pairs(page, _boxes(found), _page_labels(found, page), np.random.default_rng(seed))
+    if change == "pairs":
+        return moved.image
+    boxes, labels = moved.chromosomes, moved.labels
+    return compact_page(moved.image, boxes, labels, np.random.default_rng(seed), size=page.shape[::-1]).image
+
+
+def _compact(found: FoundPage, page: np.ndarray, seed: int) -> np.ndarray:
+    if not len(found):
+        return page
+    labels, rng = _page_labels(found, page), np.random.default_rng(seed)
+    return compact_page(page, _boxes(found), labels, rng, size=page.shape[::-1]).image
+
+
+@lru_cache(maxsize=1)
+def _read_and_find(path: Path) -> tuple[np.ndarray, FoundPage]:
+    page = read_image(path)
+    return page, find_chromosomes(page)
+
+
+def _boxes(found: FoundPage) -> pd.DataFrame:
+    return found.boxes[["x0", "y0", "x1", "y1"]]
+
+
+def _page_labels(found: FoundPage, page: np.ndarray) -> np.ndarray:
+    labels = found.labels.astype(np.float32)
+    return cv2.resize(labels, page.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.int16)

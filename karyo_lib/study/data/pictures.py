@@ -1,0 +1,180 @@
+"""Figures of notebooks 01 and 02: karyograms of the run, drawn examples, augmented copies."""
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.draw import Page, draw_karyogram, draw_metaphase
+from karyo_lib.files.augment import Alteration, alter_image
+from karyo_lib.iscn import GROUPS
+from karyo_lib.iscn.catalogue import load_catalogue
+from karyo_lib.study.data.collection import Collection, load_images
+from karyo_lib.study.data.copies import Copies, load_copy_images
+from karyo_lib.study.displays.pages import ImageGridDisplay
+from karyo_lib.study.displays.style import PALETTE, new_grid, style
+from karyo_lib.study.runs import Run
+
+CLEAN_STYLE = "digital"  # numbered slots, even background: the one to explain with
+NORMAL_MALE, ABNORMAL_MALE = "46,XY", "47,XXY"
+SIZES = {"pixels_150": "150 x 150", "pixels_416": "416 x 416", "pixels_native": "native"}
+
+
+def show_pages(
+    pages: list[Page], captions: list[str], n_columns: int = 2, mark: bool = False
+) -> ImageGridDisplay:
+    """Return pages beside each other; ``mark`` draws a frame round what is changed, on the figure only."""
+    grid = ImageGridDisplay.from_images([page.image for page in pages], captions, n_columns=n_columns)
+    for ax, page in zip(grid.axes_, pages if mark else [], strict=False):
+        for row in page.truth[page.truth["abnormal"]].itertuples():
+            frame = ax.add_patch(
+                _rectangle(
+                    row.x0 - 3, row.y0 - 3, row.x1 - row.x0 + 6, row.y1 - row.y0 + 6, PALETTE["abnormal"]
+                )
+            )
+            frame.set_label(row.name)
+    return grid
+
+
+def _rectangle(x: float, y: float, width: float, height: float, colour: str):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=1.2)
+
+
+def male_karyogram(run: Run) -> ImageGridDisplay:
+    """Return a normal male karyogram at native size (Fig 2.1)."""
+    page = draw_karyogram(NORMAL_MALE, style=CLEAN_STYLE, seed=run.seed, size=None)
+    return show_pages([page], [NORMAL_MALE], n_columns=1)
+
+
+def metaphase_spread(run: Run) -> ImageGridDisplay:
+    """Return a drawn metaphase spread (Fig 3.1)."""
+    return show_pages([draw_metaphase(NORMAL_MALE, seed=run.seed)], [NORMAL_MALE], n_columns=1)
+
+
+def normal_and_abnormal_male(run: Run) -> ImageGridDisplay:
+    """Return a normal and an abnormal male karyogram (Fig 3.2)."""
+    formulae = [NORMAL_MALE, ABNORMAL_MALE]
+    pages = [
+        draw_karyogram(f, style=CLEAN_STYLE, seed=run.seed + i, size=(832, 832))
+        for i, f in enumerate(formulae)
+    ]
+    return show_pages(pages, formulae, mark=True)
+
+
+def example_pages(collection: Collection, per_label: int = 4) -> ImageGridDisplay:
+    """Return the first karyograms of each label."""
+    rows = pd.concat(
+        [part.head(per_label) for _, part in collection.index.groupby("label", sort=True, group_keys=False)]
+    )
+    captions = [f"{row.iscn or row.image_id}\n{row.label}" for row in rows.itertuples()]
+    return ImageGridDisplay.from_images(
+        load_images(collection, rows), captions, labels=list(rows["label"]), n_columns=4
+    )
+
+
+def group_gallery(run: Run) -> ImageGridDisplay:
+    """Return one drawn page for each group of abnormality: its most frequent formula, the change marked."""
+    catalogue = load_catalogue()
+    catalogue = catalogue[catalogue["visible"]]
+    chosen = [
+        catalogue[catalogue["group"] == group].nlargest(1, "relative_frequency").iloc[0]
+        for group in GROUPS
+        if (catalogue["group"] == group).any()
+    ]
+    pages = [
+        draw_karyogram(row["formula"], style=CLEAN_STYLE, seed=run.seed + i, size=(832, 832))
+        for i, row in enumerate(chosen)
+    ]
+    captions = [f"{row['group']}\n{row['formula']}" for row in chosen]
+    return show_pages(pages, captions, n_columns=3, mark=True)
+
+
+def change_sizes() -> pd.DataFrame:
+    """Return the size of each change of the catalogue, smallest first; none where no length changes."""
+    columns = ["formula", "name", "group", "size_iscn", "size_mb", *SIZES]
+    table = load_catalogue()[columns].dropna(subset=["size_iscn"])
+    return table.sort_values("size_iscn", ignore_index=True)
+
+
+def change_size_display():
+    """Return the sizes of the changes in pixels, by group and page size."""
+    from karyo_lib.study.displays.dots import DotsDisplay
+
+    table = change_sizes().melt(["formula", "group"], list(SIZES), var_name="page", value_name="pixels")
+    table = table.assign(page=table["page"].map(SIZES))
+    return DotsDisplay.from_table(
+        table[table["pixels"] > 0], row="group", series="page", value="pixels",
+        label="Length of the change, px", log=True, reference=(1.0, "one pixel"),
+    )  # fmt: skip
+
+
+def page_display(formula: str, page_style: str, seed: int) -> ImageGridDisplay:
+    """Return the karyogram of a formula, the changed chromosomes marked."""
+    page = draw_karyogram(formula, style=page_style, seed=seed, size=None)
+    return show_pages([page], [formula], n_columns=1, mark=True)
+
+
+def before_after(copies: Copies, n_parents: int = 3, n_copies: int = 3) -> ImageGridDisplay:
+    """Return originals and their first altered copies, with what each received."""
+    table = copies.table
+    n_copies = min(n_copies, int(table["copy"].max()))  # a small set has few copies
+    parents = table[table["copy"] == n_copies]["parent_id"].head(n_parents)
+    rows = table[table["parent_id"].isin(parents) & (table["copy"] <= n_copies)]
+    captions = [
+        f"{row.parent_id}\noriginal"
+        if row.copy == 0
+        else f"light {row.brightness:+.0%}, noise {row.noise:.1%}\nblur {row.blur:.1f} px"
+        for row in rows.itertuples()
+    ]
+    return ImageGridDisplay.from_images(
+        load_copy_images(copies, rows), captions, labels=list(rows["label"]), n_columns=n_copies + 1
+    )
+
+
+def augmentation_ranges(copies: Copies):
+    """Return histograms of what the altered copies received."""
+    altered = copies.table[copies.table["copy"] > 0]
+    with style():
+        figure, axes = new_grid(None, 1, 3, height=2.2)
+        for ax, (column, scale, label) in zip(
+            axes[0],
+            [
+                ("brightness", 100, "Brightness change, %"),
+                ("noise", 100, "Noisy pixels, %"),
+                ("blur", 1, "Blur, px"),
+            ],
+            strict=True,
+        ):
+            ax.hist(scale * altered[column], bins=20, color=PALETTE["neutral"])
+            ax.set_xlabel(label)
+        axes[0, 0].set_ylabel("Copies")
+    return figure
+
+
+def sibling_example(copies: Copies, splits: pd.DataFrame) -> ImageGridDisplay:
+    """Return a test image of the thesis's split and its copy in the training part."""
+    rows = splits.query("data == 'augmented' and protocol == 'thesis' and repeat == 0")
+    train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"]
+    pairs = test.merge(train, on="parent_id", suffixes=("_test", "_train"))
+    if pairs.empty:
+        raise ValueError(
+            "Expected a test image with a copy in the training part of the thesis's split. Received none."
+        )
+    pair = pairs.iloc[0]
+    shown = (
+        copies.table.set_index("image_id").loc[[pair["image_id_test"], pair["image_id_train"]]].reset_index()
+    )
+    captions = [f"{shown['image_id'][0]}\ntest", f"{shown['image_id'][1]}\ntraining"]
+    return ImageGridDisplay.from_images(load_copy_images(copies, shown), captions, n_columns=2)
+
+
+def augment_one(
+    copies: Copies, which: int, brightness: float, noise_fraction: float, blur_sigma: float
+) -> ImageGridDisplay:
+    """Return an original and one altered copy of it."""
+    originals = copies.table[copies.table["copy"] == 0]
+    image = load_copy_images(copies, originals.iloc[[which]])[0]
+    alteration = Alteration(brightness, noise_fraction, blur_sigma)
+    altered = alter_image(image, alteration, np.random.default_rng(0))
+    caption = f"light {brightness:+.0%}, noise {noise_fraction:.1%}, blur {blur_sigma:.1f} px"
+    return ImageGridDisplay.from_images([image, altered], ["original", caption], n_columns=2)

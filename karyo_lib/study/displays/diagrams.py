@@ -1,0 +1,214 @@
+"""Boxes and arrows: the work flow (Fig 1.1) and the structure of the models (Figs 3.7, 4.13)."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
+
+from karyo_lib.study.displays.style import PALETTE, new_axes, styled, wrap_title
+
+
+@dataclass(frozen=True)
+class Step:
+    """A box of the flow chart: its text, its place (0..1) and who does it."""
+
+    text: str
+    x: float
+    y: float
+    by: str  # 'hand' | 'machine' | 'thing' | 'normal' | 'abnormal' | 'referred'
+
+
+_HAND, _MACHINE = 0.2, 0.68
+STEPS = {
+    "metaphase hand": Step("Metaphase spread\nunder the microscope", _HAND, 0.88, "thing"),
+    "karyotyping hand": Step("Karyotyping: cut out,\nclassify and pair\n46 chromosomes", _HAND, 0.69, "hand"),
+    "karyogram hand": Step("Karyogram", _HAND, 0.52, "thing"),
+    "inspection hand": Step("Every karyogram\nis inspected", _HAND, 0.36, "hand"),
+    "result hand": Step("Result", _HAND, 0.09, "thing"),
+    "metaphase": Step("Metaphase spread\nunder the microscope", _MACHINE, 0.88, "thing"),
+    "karyotyping": Step("Karyotyping:\nsegment, classify,\npair", _MACHINE, 0.69, "machine"),
+    "karyogram": Step("Karyogram", _MACHINE, 0.52, "thing"),
+    "detection": Step("Abnormality detection\nwith a confidence score", _MACHINE, 0.36, "machine"),
+    "cleared": Step("Normal and sure:\ncleared", 0.53, 0.09, "normal"),
+    "inspection": Step("Abnormal or unsure:\ninspected by a specialist", 0.84, 0.09, "referred"),
+}
+ARROWS = (
+    ("metaphase hand", "karyotyping hand"),
+    ("karyotyping hand", "karyogram hand"),
+    ("karyogram hand", "inspection hand"),
+    ("inspection hand", "result hand"),
+    ("metaphase", "karyotyping"),
+    ("karyotyping", "karyogram"),
+    ("karyogram", "detection"),
+    ("detection", "cleared"),
+    ("detection", "inspection"),
+)
+_FACES = {
+    "thing": ("white", PALETTE["neutral"]),
+    "hand": ("#EFEFEF", PALETTE["neutral"]),
+    "machine": ("#DFF3EC", PALETTE["trained"]),
+    "normal": ("#DCEBF5", PALETTE["normal"]),
+    "referred": ("#FBEBCB", PALETTE["referred"]),
+}
+
+
+class FlowChartDisplay:
+    """From the cell to the decision: the laboratory's work today, and with automation (Fig 1.1).
+
+    Attributes
+    ----------
+    texts_ : dict of str to Text
+        By key of ``STEPS``.
+    arrows_ : dict of (str, str) to FancyArrowPatch
+    ax_, figure_
+    """
+
+    @styled
+    def plot(self, *, ax: Axes | None = None) -> "FlowChartDisplay":
+        """Draw on ``ax`` or on a new figure."""
+        self.figure_, self.ax_ = new_axes(ax, height=4.6)
+        self.ax_.set(xlim=(0, 1.0), ylim=(0, 1.03))
+        self.ax_.axis("off")
+        self.texts_, self.arrows_ = {}, {}
+        for key, step in STEPS.items():
+            face, edge = _FACES[step.by]
+            self.texts_[key] = self.ax_.text(
+                step.x, step.y, step.text, ha="center", va="center", fontsize=8.5,
+                bbox={"boxstyle": "round,pad=0.5", "facecolor": face, "edgecolor": edge, "linewidth": 1.2},
+            )  # fmt: skip
+        for x, title in ((_HAND, "Today, by hand"), (_MACHINE, "With automation")):
+            self.ax_.text(x, 1.0, title, ha="center", va="center", fontweight="bold")
+        self.figure_.draw_without_rendering()  # boxes have no size before
+        for start, end in ARROWS:
+            arrow = FancyArrowPatch(
+                (STEPS[start].x, STEPS[start].y), (STEPS[end].x, STEPS[end].y), arrowstyle="-|>",
+                mutation_scale=11,
+                patchA=self.texts_[start].get_bbox_patch(), patchB=self.texts_[end].get_bbox_patch(),
+                shrinkA=2, shrinkB=2, color=PALETTE["neutral"], linewidth=1.2, zorder=1,
+            )  # fmt: skip
+            self.arrows_[start, end] = self.ax_.add_patch(arrow)
+        return self
+
+
+_SHORT = {
+    "BatchNormalization": "BatchNorm",
+    "Pooling2D": "Pool",
+    "Average": "Avg",
+    "Concatenate": "Concat",
+    " x ": " ",
+}
+
+
+_TRAINED = {  # by a block's ``trainable``: face, edge, and what the legend says
+    "yes": ("#BFE5D8", PALETTE["trained"], "trained"),
+    "no": (PALETTE["frozen"], PALETTE["neutral"], "frozen"),
+    "": ("white", PALETTE["neutral"], "no weights"),
+}
+_MARK = 0.13  # width of a column of marks, as a share of the axes
+
+
+def _shorten(layer_types: str) -> str:
+    """Return ``'7 Conv2D, 7 BatchNorm, AvgPool'`` of Keras's class names, so that they fit into a box."""
+    for long, short in _SHORT.items():
+        layer_types = layer_types.replace(long, short)
+    return layer_types
+
+
+class StructureDisplay:
+    """Blocks of a network as boxes in the order data flows; what is trained is green (Figs 3.7, 4.13).
+
+    Parameters
+    ----------
+    structures : dict of str to DataFrame
+        Title -> blocks with the columns ``block, layer_types, output_shape, parameters, trainable`` ('yes',
+        'no' or '' for a block without weights), as of ``networks.models.describe_structure``. Several
+        differ in what is trained alone: the blocks are drawn once, with a column of marks for each.
+
+    Attributes
+    ----------
+    boxes_ : dict of str to FancyBboxPatch
+        By block.
+    marks_ : dict of (title, block) to FancyBboxPatch
+        Coloured by what is trained; the boxes themselves where there is one structure.
+    texts_ : dict of (block, 'name' | 'size' | 'layers') to Text
+    ax_, figure_
+    """
+
+    def __init__(self, structures: dict[str, pd.DataFrame]):
+        self.structures = structures
+
+    @classmethod
+    def from_blocks(
+        cls, structures: pd.DataFrame | dict[str, pd.DataFrame], ax: Axes | None = None
+    ) -> "StructureDisplay":
+        """Draw one network, or several that differ in what is trained; parameters as of the class."""
+        if isinstance(structures, pd.DataFrame):
+            structures = {"": structures}
+        wanted = ["block", "layer_types", "output_shape", "parameters", "trainable"]
+        first = next(iter(structures.values()))
+        for title, blocks in structures.items():
+            missing = [column for column in wanted if column not in blocks.columns]
+            if missing:
+                raise ValueError(f"Expected the columns {wanted}. Received none named {missing}.")
+            if list(blocks["block"]) != list(first["block"]):
+                raise ValueError(
+                    f"Expected the same blocks in every structure. Received others in {title!r}."
+                )
+        return cls(structures).plot(ax=ax)
+
+    @styled
+    def plot(self, *, ax: Axes | None = None) -> "StructureDisplay":
+        """Draw on ``ax`` or on a new figure."""
+        blocks = next(iter(self.structures.values()))
+        columns = len(self.structures) if len(self.structures) > 1 else 0
+        self.figure_, self.ax_ = new_axes(ax, height=0.42 * len(blocks) + 0.7)
+        self.boxes_, self.marks_, self.texts_ = {}, {}, {}
+        self.ax_.set(xlim=(-0.005, 1.005), ylim=(len(blocks) - 0.5, -1.1 if columns else -0.6))
+        self.ax_.axis("off")
+        right = 1 - columns * _MARK
+        for i, block in enumerate(blocks.itertuples()):
+            if i:
+                self.ax_.annotate(
+                    "", (right / 2, i - 0.36), (right / 2, i - 0.64),
+                    arrowprops={"arrowstyle": "-|>", "color": PALETTE["neutral"], "shrinkA": 0, "shrinkB": 0},
+                )  # fmt: skip
+            self.boxes_[block.block] = self._box(i, 0.0, right, "" if columns else block.trainable)
+            weights = f"{block.parameters:,} weights" if block.parameters else ""
+            told = {
+                "name": (0.015, i - 0.16, "left", block.block, "bold"),
+                "size": (
+                    right - 0.015,
+                    i,
+                    "right",
+                    "\n".join(filter(None, (block.output_shape, weights))),
+                    "",
+                ),
+                "layers": (0.015, i + 0.17, "left", _shorten(block.layer_types), ""),
+            }
+            for what, (x, y, side, text, weight) in told.items():
+                drawn = self.ax_.text(
+                    x, y, text, ha=side, va="center", fontsize=7.5, fontweight=weight or "normal"
+                )
+                drawn.set_in_layout(False)  # a long text must not squeeze the boxes
+                self.texts_[block.block, what] = drawn
+        for j, (title, trained) in enumerate(self.structures.items()):
+            left = right + j * _MARK
+            if not columns:
+                self.marks_ = {(title, name): box for name, box in self.boxes_.items()}
+                break
+            self.ax_.text(left + _MARK / 2, -0.8, wrap_title(title, 11), ha="center", va="center", fontsize=8)
+            for i, block in enumerate(trained.itertuples()):
+                self.marks_[title, block.block] = self._box(i, left + 0.015, left + _MARK, block.trainable)
+        self.figure_.legend(handles=[
+            Patch(facecolor=face, edgecolor=edge, label=label) for face, edge, label in _TRAINED.values()
+        ], loc="outside lower center", ncols=3)  # fmt: skip
+        return self
+
+    def _box(self, row: int, left: float, right: float, trainable: str) -> FancyBboxPatch:
+        face, edge, _ = _TRAINED[trainable]
+        box = FancyBboxPatch(
+            (left, row - 0.38), right - left, 0.76, boxstyle="round,pad=0,rounding_size=0.01",
+            mutation_aspect=8, facecolor=face, edgecolor=edge, linewidth=1,
+        )  # fmt: skip
+        return self.ax_.add_patch(box)

@@ -1,0 +1,1 @@
+"""Steps of notebooks 03 to 05: searches and fits."""

@@ -1,0 +1,132 @@
+"""Figures of notebooks 04, 05 and 07: results -> displays, both protocols side by side."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix
+
+from karyo_lib.networks.conditions import CONDITIONS, get_condition
+from karyo_lib.networks.models import build_model, count_parameters, describe_structure, summarize_layers
+from karyo_lib.study.displays.classification import (
+    ConfusionMatricesDisplay,
+    OperatingPointDisplay,
+    RocDisplay,
+)
+from karyo_lib.study.displays.diagrams import StructureDisplay
+from karyo_lib.study.displays.dots import LeakDisplay
+from karyo_lib.study.displays.style import PROTOCOL_TITLES, new_grid, style
+from karyo_lib.study.networks.fits import (
+    PROTOCOLS,
+    Fits,
+    compute_run_aucs,
+    name_conditions,
+    resolve_run_weights,
+)
+from karyo_lib.study.runs import Run
+from karyo_lib.study.thesis import load_models
+
+
+def training_curves(fits: Fits, condition: str):
+    """Return loss, AUC, precision and recall by epoch under both protocols, the kept epoch marked."""
+    from karyo_lib.study.displays.training import TrainingCurvesDisplay
+
+    titles = {PROTOCOL_TITLES[protocol]: protocol for protocol in PROTOCOLS}
+    return TrainingCurvesDisplay.from_histories(
+        {title: fits.curve(condition, protocol) for title, protocol in titles.items()},
+        {title: fits.best_epoch(condition, protocol) for title, protocol in titles.items()},
+    )
+
+
+def confusion_matrices(fits: Fits, condition: str) -> ConfusionMatricesDisplay:
+    """Return the confusion matrices of the test parts at a threshold of one half."""
+    matrices = {}
+    for protocol in PROTOCOLS:
+        rows = fits.select(condition, protocol)
+        matrices[PROTOCOL_TITLES[protocol]] = confusion_matrix(
+            rows["y_true"], rows["p"] >= 0.5, labels=[0, 1]
+        )
+    return ConfusionMatricesDisplay.from_matrices(matrices)
+
+
+def roc_curves(fits: Fits, condition: str):
+    """Return the ROC of training and test part, a panel a protocol."""
+    return _roc_panels(
+        {
+            protocol: {part: fits.select(condition, protocol, part=part) for part in ("train", "test")}
+            for protocol in PROTOCOLS
+        }
+    )
+
+
+def roc_overlay(fits: Fits, frozen: Fits, condition: str):
+    """Return the ROC of a fine-tuned condition over the frozen one's of the same base, a panel a protocol."""
+    base = get_condition(condition).base
+    reference = next(
+        c.key for c in CONDITIONS if c.base == base and c.data == "augmented" and not c.fine_tuned
+    )
+    return _roc_panels(
+        {
+            protocol: {
+                "frozen": frozen.select(reference, protocol),
+                "trained": fits.select(condition, protocol),
+            }
+            for protocol in PROTOCOLS
+        },
+        colours={"frozen": "#595959", "trained": "#009E73"},
+    )
+
+
+def _roc_panels(panels: dict[str, dict[str, pd.DataFrame]], colours: dict[str, str] | None = None):
+    with style():
+        figure, axes = new_grid(None, 1, len(panels), height=3.7)
+        for ax, (protocol, curves) in zip(axes[0], panels.items(), strict=True):
+            drawn = {name: (rows["y_true"], rows["p"]) for name, rows in curves.items()}
+            RocDisplay.from_predictions(drawn, colours=colours, ax=ax)
+            ax.set_title(PROTOCOL_TITLES[protocol])
+    return figure
+
+
+def leak_display(fits: Fits, controls: Fits) -> LeakDisplay:
+    """Return the test AUC of every condition under every protocol, each single run a dot."""
+    runs = compute_run_aucs(fits, controls)
+    return LeakDisplay.from_runs(runs.assign(condition=name_conditions(runs["condition"])))
+
+
+def threshold_display(fits: Fits, condition: str, protocol: str, threshold: float) -> OperatingPointDisplay:
+    """Return confusion matrix and ROC point of a decision threshold."""
+    rows = fits.select(condition, protocol)
+    return OperatingPointDisplay.from_predictions(rows["y_true"], rows["p"], threshold=threshold)
+
+
+def model_summary(run: Run, base: str, start: str | None = None) -> pd.DataFrame:
+    """Return the layers of a model, all or from a layer on."""
+    return summarize_layers(build_model(base, resolve_run_weights(run, base)), start).drop(columns=["block"])
+
+
+def parameter_counts(run: Run) -> pd.DataFrame:
+    """Return the parameters with every layer trainable, ours and the thesis's."""
+    rows = []
+    for base, published in load_models().iterrows():
+        ours = count_parameters(build_model(base, resolve_run_weights(run, base), trainable="all"))
+        for name in ("total", "trainable", "non_trainable"):
+            rows.append(
+                {"base": base, "parameters": name, "ours": ours[name], "thesis": int(published[name])}
+            )
+    table = pd.DataFrame(rows)
+    return table.assign(equal=np.where(table["ours"] == table["thesis"], "yes", "no"))
+
+
+def structure_display(run: Run, *trainable: str) -> StructureDisplay:
+    """Return the structure of the VGG16 model for each choice of what is trained."""
+    weights = resolve_run_weights(run, "VGG16")
+    titles = {
+        "head": "base frozen",
+        "last-block": "last block",
+        "last-two-blocks": "last two blocks",
+        "all": "all",
+    }
+    return StructureDisplay.from_blocks(
+        {
+            titles[what]: describe_structure(build_model("VGG16", weights, trainable=what))
+            for what in trainable
+        }
+    )

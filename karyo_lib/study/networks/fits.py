@@ -1,0 +1,371 @@
+"""Notebooks 04 and 05: conditions trained under every protocol, kept in the run's folder, computed once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from karyo_lib.judge import compare_conditions, compute_metrics
+from karyo_lib.machines.cluster import on_cluster
+from karyo_lib.networks.conditions import CONDITIONS, TITLES, Condition, get_condition
+from karyo_lib.networks.features import FeatureCache, compute_features
+from karyo_lib.networks.fitting import TrainSettings
+from karyo_lib.networks.models import CUTS
+from karyo_lib.networks.train import fit_condition
+from karyo_lib.networks.weights import WeightsSource, resolve_weights
+from karyo_lib.study.data.copies import load_copies, load_copy_images, load_splits
+from karyo_lib.study.runs import Run
+from karyo_lib.study.thesis import load_conditions
+
+PROTOCOLS = ("thesis", "grouped")
+CONTROLS = ("shuffled-thesis", "shuffled-grouped")
+TRANSFER = tuple(c.key for c in CONDITIONS if not c.fine_tuned)
+FINETUNED = tuple(c.key for c in CONDITIONS if c.fine_tuned)
+TABLES = {
+    "transfer": "04_transfer",
+    "controls": "04_transfer",
+    "finetuned": "05_finetune",
+    "finetuned_controls": "05_finetune",
+}
+RUN_COLUMNS = ["condition", "protocol", "repeat"]
+SUMMARY_COLUMNS = [*RUN_COLUMNS, "best_epoch", "images", "seconds", "feature_seconds", "purity"]
+PREDICTION_COLUMNS = ["image_id", "part", "y_true", "p", "parent_id", "patient_id"]
+# The metrics that Table 5.1 prints.
+TABLE_METRICS = ("accuracy", "ppv", "sensitivity", "roc_auc")
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """What was trained, as tables.
+
+    Attributes
+    ----------
+    predictions : pandas.DataFrame
+        ``condition, protocol, repeat, image_id, part, y_true, p``, with ``parent_id`` and ``patient_id``.
+    history : pandas.DataFrame
+        One row an epoch: ``condition, protocol, repeat, epoch, loss, val_loss, auc, val_auc, ...``.
+    summary : pandas.DataFrame
+        One row a fit: ``condition, protocol, repeat, best_epoch, images, seconds, feature_seconds, purity``.
+    """
+
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    summary: pd.DataFrame
+
+    def select(
+        self, condition: str, protocol: str, repeat: int | None = None, part: str = "test"
+    ) -> pd.DataFrame:
+        """Return the predictions of one fit and part (first repeat without a number)."""
+        rows = self.predictions.query("condition == @condition and protocol == @protocol and part == @part")
+        if rows.empty:
+            known = ", ".join(self.summary["condition"].unique())
+            raise ValueError(
+                f"Expected a trained condition, one of {known}, and one of its protocols. "
+                f"Received {condition!r} under {protocol!r}."
+            )
+        return rows[rows["repeat"] == (rows["repeat"].min() if repeat is None else repeat)]
+
+    def curve(self, condition: str, protocol: str) -> pd.DataFrame:
+        """Return the history of the first repeat of a condition under a protocol."""
+        rows = self.history.query("condition == @condition and protocol == @protocol")
+        return rows[rows["repeat"] == rows["repeat"].min()]
+
+    def best_epoch(self, condition: str, protocol: str) -> int:
+        """Return the epoch that was kept in the first repeat."""
+        rows = self.summary.query("condition == @condition and protocol == @protocol")
+        return int(rows.sort_values("repeat")["best_epoch"].iloc[0])
+
+
+def resolve_run_weights(run: Run, base: str) -> WeightsSource:
+    """Return the pretrained weights of a base that this run uses."""
+    return _resolve(base, run.weights)
+
+
+@lru_cache(maxsize=8)
+def _resolve(base: str, explicit: str) -> WeightsSource:
+    return resolve_weights(base, explicit or None)
+
+
+def weights_warning(run: Run, bases: Sequence[str] = ("VGG16", "InceptionV3")) -> str:
+    """Return what every page touched by these bases' weights must say; empty for full ImageNet weights."""
+    return " ".join(warning for base in bases if (warning := resolve_run_weights(run, base).warning))
+
+
+def training_settings(run: Run, condition: Condition, repeat: int = 0) -> TrainSettings:
+    """Return how a condition is trained in this run."""
+    epochs = {
+        "head": run.settings.epochs_head,
+        "last-block": run.settings.epochs_last_block,
+        "last-two-blocks": run.settings.epochs_last_two_blocks,
+        "all": run.settings.epochs_full,
+    }[condition.trainable]
+    return TrainSettings(
+        epochs=epochs,
+        learning_rate=run.settings.learning_rate,
+        batch_size=run.settings.batch_size,
+        seed=run.seed + repeat,
+        # a head on cached features trains in a second: all epochs, as the thesis did
+        patience=run.settings.patience if condition.fine_tuned else None,
+    )
+
+
+def fit_store(run: Run, condition: str, protocol: str, repeat: int) -> Path:
+    """Return the folder of one fit."""
+    return run.path("models", condition) / f"{protocol}-{repeat}"
+
+
+def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer") -> Fits:
+    """Train conditions under both protocols and keep predictions, histories and a summary.
+
+    Conditions with a frozen base are repeated on every split of the run; the fine-tuned ones are trained once
+    a protocol, since each costs many times as much. What is finished is not trained again.
+
+    Parameters
+    ----------
+    run : Run
+    conditions : sequence of str
+        Keys; those that the profile leaves out are skipped.
+    table : str
+        Name under which the tables are kept: ``transfer`` or ``finetuned``.
+    """
+    return _fit_all(run, conditions, PROTOCOLS, table)
+
+
+def fit_controls(run: Run, conditions: Sequence[str], table: str = "controls") -> Fits:
+    """Train the same conditions on labels drawn at random, under both ways of splitting.
+
+    Parameters
+    ----------
+    run : Run
+        Where its settings leave the controls of fine-tuned conditions out, those give empty tables.
+    conditions : sequence of str
+    table : str
+        Name under which the tables are kept: ``controls`` or ``finetuned_controls``.
+    """
+    if table == "finetuned_controls" and not run.settings.finetuned_controls:
+        return _keep(run, [], [], [], table)
+    return _fit_all(run, conditions, CONTROLS, table)
+
+
+def load_fits(run: Run, *tables: str) -> Fits:
+    """Return the fits that notebooks 04 and 05 made."""
+
+    def load(kind: str) -> pd.DataFrame:
+        parts = [run.load_table(f"{kind}_{name}", made_by=TABLES[name]) for name in tables]
+        return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+
+    return Fits(load("predictions"), load("history"), load("fits"))
+
+
+def _fit_all(run: Run, conditions: Sequence[str], protocols: Sequence[str], table: str) -> Fits:
+    chosen = [key for key in conditions if not run.settings.conditions or key in run.settings.conditions]
+    if not chosen:
+        raise ValueError(
+            f"Expected conditions among {', '.join(conditions)}. "
+            f"Received {run.settings.conditions}: none left to train."
+        )
+    stamp = run.require("splits", "02_augment").stat().st_mtime_ns
+    splits, images = _load_material(run, stamp)
+    jobs = [
+        (get_condition(key), protocol, repeat)
+        for key in chosen
+        for protocol in protocols
+        for repeat in range(1 if get_condition(key).fine_tuned else run.settings.repeats)
+    ]
+    _compute_all_features(run, images, splits, {condition for condition, *_ in jobs})
+    sources = {condition.base: resolve_run_weights(run, condition.base) for condition, *_ in jobs}
+    with on_cluster():
+        work = (joblib.delayed(_fit_one)(run, stamp, sources[job[0].base], *job) for job in jobs)
+        done = joblib.Parallel(n_jobs=1, return_as="generator")(work)  # one by one unless on a cluster
+        fits = list(tqdm(done, "Conditions", len(jobs), unit="fit"))
+    predictions, histories, summary = ([fit[i] for fit in fits] for i in range(3))
+    return _keep(run, predictions, histories, summary, table)
+
+
+@lru_cache(maxsize=1)
+def _load_material(run: Run, stamp: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Return splits and images, kept by a worker for its next fit; `stamp` tells other ones apart."""
+    return load_splits(run), load_image_map(run)
+
+
+def _fit_one(
+    run: Run, stamp: int, weights: WeightsSource, condition: Condition, protocol: str, repeat: int
+) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Train one condition on one split: what a worker does."""
+    splits, images = _load_material(run, stamp)
+    rows = select_split(splits, condition.data, protocol, repeat)
+    fit = fit_condition(
+        condition,
+        images,
+        rows,
+        training_settings(run, condition, repeat),
+        weights,
+        cache=FeatureCache(),
+        store=fit_store(run, condition.key, protocol, repeat),
+        progress=condition.fine_tuned,
+    )
+    name = dict(zip(RUN_COLUMNS, (condition.key, protocol, repeat), strict=True))
+    known = rows[["image_id", "parent_id", "patient_id"]]
+    summary = {
+        "best_epoch": fit.best_epoch,
+        "images": fit.n_images,
+        "seconds": fit.seconds,
+        "feature_seconds": fit.feature_seconds,
+        "purity": fit.purity,
+    }
+    predictions = fit.predictions.merge(known, on="image_id").assign(**name)
+    return predictions, fit.history.assign(**name), name | summary
+
+
+def _keep(run: Run, predictions: list, histories: list, summary: list, table: str) -> Fits:
+    fits = Fits(
+        _named_first(predictions), _named_first(histories), pd.DataFrame(summary, columns=SUMMARY_COLUMNS)
+    )
+    run.save_table(fits.predictions, f"predictions_{table}")
+    run.save_table(fits.history, f"history_{table}")
+    run.save_table(fits.summary, f"fits_{table}")
+    return fits
+
+
+def select_split(splits: pd.DataFrame, data: str, protocol: str, repeat: int) -> pd.DataFrame:
+    """Return the rows of one split."""
+    return splits.query("data == @data and protocol == @protocol and repeat == @repeat")
+
+
+def load_image_map(run: Run) -> dict[str, np.ndarray]:
+    """Return every image of the augmented collection by its id; originals are copy 0."""
+    copies = load_copies(run)
+    return dict(zip(copies.table["image_id"], load_copy_images(copies, copies.table), strict=True))
+
+
+def _compute_all_features(
+    run: Run, images: Mapping[str, np.ndarray], splits: pd.DataFrame, conditions: set[Condition]
+) -> None:
+    """Fill the cache in one pass of each base, all cuts on the way, so that no fit waits for it."""
+    for base in sorted({condition.base for condition in conditions}):
+        cuts = {CUTS[base][condition.trainable] for condition in conditions if condition.base == base}
+        ordered = [cut for cut in CUTS[base].values() if cut in cuts and cut != "input"]
+        if ordered:
+            compute_features(
+                base,
+                resolve_run_weights(run, base),
+                list(images.values()),
+                ordered[0],
+                FeatureCache(),
+                keep_cuts=ordered[1:],
+            )
+
+
+def _named_first(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame(columns=[*RUN_COLUMNS, *PREDICTION_COLUMNS])
+    table = pd.concat(tables, ignore_index=True)
+    return table[RUN_COLUMNS + [column for column in table.columns if column not in RUN_COLUMNS]]
+
+
+def measure_test(fits: Fits, resamples: int, repeat: int | None = None) -> pd.DataFrame:
+    """Return every metric with its interval for each condition and protocol, test part, first repeat.
+
+    Intervals are Wilson's for proportions and a bootstrap by patient for the rest.
+    """
+    tables = []
+    for condition, protocol in (
+        fits.summary[["condition", "protocol"]].drop_duplicates().itertuples(index=False)
+    ):
+        rows = fits.select(condition, protocol, repeat)
+        metrics = compute_metrics(
+            rows["y_true"], rows["p"], groups=rows["patient_id"].to_numpy(), n_resamples=resamples
+        )
+        tables.append(metrics.assign(condition=condition, protocol=protocol))
+    table = pd.concat(tables, ignore_index=True)
+    return table[["condition", "protocol", *[c for c in table.columns if c not in RUN_COLUMNS]]]
+
+
+def metrics_table(fits: Fits, resamples: int) -> pd.DataFrame:
+    """Return the metrics of Table 5.1 with intervals, one row a condition, protocol and metric."""
+    table = measure_test(fits, resamples)
+    table = table[table["metric"].isin(TABLE_METRICS)]
+    shown = table.assign(condition=name_conditions(table["condition"]), metric=table["title"])
+    return shown[["condition", "protocol", "metric", "value", "low", "high", "n", "method"]]
+
+
+def name_conditions(keys: pd.Series) -> pd.Series:
+    """Return the titles of condition keys, for tables that people read."""
+    return keys.map(TITLES)
+
+
+def compute_run_aucs(*fits: Fits) -> pd.DataFrame:
+    """Return the test AUC of every single run: ``condition, protocol, repeat, value``."""
+    from sklearn.metrics import roc_auc_score
+
+    rows = []
+    for some in fits:
+        test = some.predictions[some.predictions["part"] == "test"]
+        for name, part in test.groupby(RUN_COLUMNS, sort=False):
+            both = part["y_true"].nunique() == 2
+            rows.append((*name, roc_auc_score(part["y_true"], part["p"]) if both else float("nan")))
+    return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "value"])
+
+
+def compare_with_frozen(run: Run, fits: Fits) -> pd.DataFrame:
+    """Compare each fine-tuned condition with the frozen one of its base, paired on the same test images."""
+    frozen = load_fits(run, "transfer")
+    rows = []
+    for key, protocol in fits.summary[["condition", "protocol"]].drop_duplicates().itertuples(index=False):
+        base = get_condition(key).base
+        reference = next(
+            c.key for c in CONDITIONS if c.base == base and c.data == "augmented" and not c.fine_tuned
+        )
+        pair = frozen.select(reference, protocol, 0).merge(
+            fits.select(key, protocol, 0),
+            on=["image_id", "y_true", "patient_id"],
+            suffixes=("_frozen", "_tuned"),
+        )
+        compared = compare_conditions(
+            pair["y_true"],
+            pair["p_frozen"],
+            pair["p_tuned"],
+            groups=pair["patient_id"].to_numpy(),
+            n_resamples=run.settings.bootstrap,
+        )
+        compared = compared[compared["metric"] == "roc_auc"]
+        rows.append(compared.assign(condition=key, protocol=protocol, reference=reference))
+    table = pd.concat(rows, ignore_index=True)
+    table = table.rename(columns={"a": "frozen", "b": "fine_tuned"})
+    table = table.assign(condition=name_conditions(table["condition"]))
+    return table[
+        ["condition", "protocol", "frozen", "fine_tuned", "difference", "low", "high", "excludes_zero"]
+    ]
+
+
+def fits_headline(fits: Fits, condition: str, resamples: int) -> list[tuple]:
+    """Return the opening numbers of notebooks 04 and 05: one condition's test AUC under both protocols."""
+    one = Fits(
+        *(part[part["condition"] == condition] for part in (fits.predictions, fits.history, fits.summary))
+    )
+    metrics = measure_test(one, resamples)
+    abnormal = int(fits.select(condition, "grouped")["y_true"].sum())
+    seconds = float(fits.summary["seconds"].sum())
+    return [
+        *auc_headline(condition, metrics[metrics["metric"] == "roc_auc"].set_index("protocol")),
+        ("abnormal test images", abnormal, None, None, "split by patient: so few make wide intervals"),
+        ("seconds of training", seconds, None, None, f"{len(fits.summary)} fits, features not counted"),
+    ]
+
+
+def auc_headline(condition: str, aucs: pd.DataFrame) -> list[tuple]:
+    """Return a condition's test AUC (``value, low, high`` by protocol) beside the printed one."""
+    title, printed = get_condition(condition).title, load_conditions().loc[condition, "auc"]
+    notes = {
+        "grouped": ("test AUC, split by patient", f"{title}; guessing gives one half"),
+        "thesis": ("test AUC, the thesis's split", f"{title}; the thesis prints {printed:.2f}"),
+    }
+    return [
+        (label, *aucs.loc[protocol, ["value", "low", "high"]], note)
+        for protocol, (label, note) in notes.items()
+    ]

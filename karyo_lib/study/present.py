@@ -1,0 +1,395 @@
+"""What a notebook cell shows: figures, tables, headline numbers, banners and sentences.
+
+Each class knows its HTML, used by JupyterLab and by the reports alike, and a plain text for everything else.
+Headlines and banners carry a media type of their own, so that a report can lift them to its top.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import numbers
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from karyo_lib.judge.intervals import NO_INTERVAL
+from karyo_lib.networks.conditions import CONDITIONS
+from karyo_lib.study.alt_text import describe_figure
+
+HEADLINE = "application/vnd.karyo.headline+json"
+BANNER = "application/vnd.karyo.banner+json"
+FIGURE = "application/vnd.karyo.figure+json"
+RUN = "application/vnd.karyo.run+json"
+BANNER_KINDS = ("warning", "error", "info")
+_WIDE = 10  # columns: a table with more is set smaller on paper
+_LONG = 36  # characters: a longer text in a table is set in several lines
+_SENTENCE = 90  # characters: such a text has a wider column
+_PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
+_CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
+_HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG; the SVG can still be taken from it
+_TITLES = {condition.key: condition.title for condition in CONDITIONS}  # files have the keys
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# What the columns 'low' and 'high' may be the limits of, where a table has no 'x_low' and 'x_high'.
+_ESTIMATES = ("value", "mean", "difference", "share", "share_right", "sensitivity", "rate")
+_HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
+
+
+@cache
+def static(name: str) -> str:
+    """Return the text of a style sheet or script that comes with the package."""
+    return (Path(__file__).parents[1] / "static" / name).read_text(encoding="utf-8")
+
+
+def slug(text: str) -> str:
+    """Return *text* as an anchor: ``'Fig 4.8'`` becomes ``'fig-4-8'``."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Return *content* as an address that needs no file."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def format_number(value: Any, digits: int = 3) -> str:
+    """Return a number as a reader wants it: integers in groups, others to *digits* significant places."""
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return "\N{EN DASH}"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if not isinstance(value, numbers.Real):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}".replace(",", "\u202f")
+    value = float(value)
+    if math.isinf(value):
+        return "∞" if value > 0 else "\N{MINUS SIGN}∞"
+    size = abs(value)
+    if size != 0 and (size < 1e-3 or size >= 1e6):
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa}\u202f\N{MULTIPLICATION SIGN}\u202f10{str(int(exponent)).translate(_RAISED)}"
+    places = digits if size <= 1 else max(0, digits - 1 - int(math.log10(size)))
+    return f"{value:,.{places}f}".replace(",", "\u202f")
+
+
+def format_limits(low: Any, high: Any, digits: int = 3) -> str:
+    """Return an interval as ``'[0.41, 0.70]'``, empty where a limit is missing."""
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    return f"[{format_number(low, digits)}, {format_number(high, digits)}]"
+
+
+def thumbnail(path: Path, size: tuple[int, int]) -> str:
+    """Return an image, at most *size* (width, height) in px, as an address that needs no file."""
+    with Image.open(path) as image:
+        small = image.convert("RGBA")
+        small.thumbnail(size)
+        flat = Image.new("RGB", small.size, "white")
+        flat.paste(small, mask=small.getchannel("A"))
+    stream = io.BytesIO()
+    flat.save(stream, format="WEBP", quality=80)
+    return data_uri(stream.getvalue(), "image/webp")
+
+
+class Shown:
+    """Base of everything shown in a cell: HTML beside plain text."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/html": self.to_html(), "text/plain": str(self)}
+
+    def to_html(self) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Figure(Shown):
+    """A figure with its caption and the links that download it."""
+
+    name: str
+    caption: str
+    thesis: str | None
+    alt: str
+    width: int  # CSS px
+    height: int
+    png: bytes  # at twice that size
+    svg: bytes
+
+    @classmethod
+    def render(
+        cls, shown: Any, name: str, caption: str, thesis: str | None = None, alt: str | None = None
+    ) -> Figure:
+        """Render a matplotlib Figure or Axes, or a Display that keeps ``figure_``, and close it."""
+        import matplotlib.pyplot as plt
+
+        figure = _figure_of(shown)
+        svg, png = io.BytesIO(), io.BytesIO()
+        with plt.rc_context({"svg.hashsalt": name}):  # the same figure gives the same bytes
+            figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(
+            png, format="png", bbox_inches="tight", dpi=2 * figure.dpi, metadata={"Software": None}
+        )
+        plt.close(figure)
+        small, (width, height) = _lighter(png.getvalue())
+        alt = alt or describe_figure(shown, figure) or caption
+        return cls(name, caption, thesis, alt, width // 2, height // 2, small, svg.getvalue())
+
+    def __str__(self) -> str:
+        return f"{self.thesis + ': ' if self.thesis else ''}{self.caption}"
+
+    @property
+    def anchor(self) -> str:
+        return slug(self.thesis or self.name)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        told = {"name": self.name, "thesis": self.thesis, "anchor": self.anchor, "caption": self.caption}
+        return {**super()._repr_mimebundle_(), FIGURE: told}
+
+    def to_html(self) -> str:
+        png, svg = data_uri(self.png, "image/png"), data_uri(self.svg, "image/svg+xml")
+        shown = svg if len(self.svg) <= _HEAVY_SVG else png
+        links = _link(png, f"{self.name}.png", "PNG") + _link(svg, f"{self.name}.svg", "SVG")
+        return (
+            f'<figure class="karyo karyo-figure" id="{self.anchor}">'
+            f'<img src="{shown}" alt="{html.escape(self.alt)}" '
+            f'width="{self.width}" height="{self.height}">'
+            f"<figcaption>{_item(self.thesis)}{html.escape(self.caption)}"
+            f'<span class="karyo-links">{links}</span></figcaption></figure>'
+        )
+
+
+@dataclass(frozen=True)
+class Table(Shown):
+    """A saved table with its caption: the first rows on the page, all of it in the CSV."""
+
+    name: str
+    caption: str
+    thesis: str | None
+    frame: pd.DataFrame
+    csv: bytes
+    rows: int
+    digits: int
+    pictures: dict[str, str] = field(default_factory=dict)  # figure name -> address of its thumbnail
+
+    def __str__(self) -> str:
+        title = f"{self.thesis + ': ' if self.thesis else ''}{self.caption}"
+        return f"{title}\n{self.frame.head(self.rows).to_string(index=False)}"
+
+    @property
+    def anchor(self) -> str:
+        return slug(self.thesis or self.name)
+
+    def to_html(self) -> str:
+        frame = self.frame.head(self.rows)
+        limits = _limits(frame)
+        columns = [name for name in frame if name not in {end for pair in limits.values() for end in pair}]
+        number = {
+            name: pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+            for name in columns
+        }
+        head = "".join(
+            f'<th scope="col"{" class=number" if number[name] else ""}>'
+            f'<button type="button" title="Sort by this column">{html.escape(_words(name))}</button></th>'
+            for name in columns
+        )
+        cells = (
+            "".join(self._cell(row, name, number[name], limits.get(name)) for name in columns)
+            for row in frame.to_dict("records")
+        )
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        if frame.empty:
+            body = f'<tr><td colspan="{max(len(columns), 1)}">none</td></tr>'
+        cut = len(self.frame) - len(frame)
+        more = f" First {len(frame)} of {len(self.frame)} rows; the CSV has all." if cut else ""
+        inside = len(self.csv) <= _CSV_INSIDE
+        link = _link(
+            data_uri(self.csv, "text/csv") if inside else f"tables/{self.name}.csv", f"{self.name}.csv", "CSV"
+        )
+        return (
+            f'<figure class="karyo karyo-table" id="{self.anchor}">'
+            f'<figcaption id="{self.anchor}-caption">{_item(self.thesis)}{html.escape(self.caption)}{more}'
+            f'<span class="karyo-links">{link}</span></figcaption>'
+            f'<div class="karyo-scroll" role="region" tabindex="0" aria-labelledby="{self.anchor}-caption">'
+            f'<table{" class=wide" if len(columns) > _WIDE else ""} aria-labelledby="{self.anchor}-caption">'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
+        )
+
+    def _cell(self, row: dict, column: Any, is_number: bool, limits: tuple[str, str] | None) -> str:
+        value = row[column]
+        text = str(value) if column == "seed" else format_number(value, self.digits)
+        text = _TITLES.get(text, text) if column == "condition" else text
+        if not is_number:
+            long = f' class="long{" sentence" if len(text) > _SENTENCE else ""}"' if len(text) > _LONG else ""
+            return f"<td{long}>{self._linked(text, column)}</td>"
+        raw = "" if pd.isna(value) else repr(float(value))
+        told = format_limits(row[limits[0]], row[limits[1]], self.digits) if limits else ""
+        return f'<td class="number" data-value="{raw}">{text}{f" <small>{told}</small>" if told else ""}</td>'
+
+    def _linked(self, text: str, column: Any) -> str:
+        """Return a text as HTML: a place in a report as a link, a figure in ``thumbnail`` as a picture."""
+        if column == "thumbnail":
+            address = self.pictures.get(text)
+            return f'<img class="karyo-thumbnail" src="{address}" alt="">' if address else ""
+        if found := _PLACE.fullmatch(text):
+            words = f"{found['report']}, {found['anchor']}" if found["anchor"] else found["report"]
+            return f'<a href="{html.escape(text)}">{html.escape(words)}</a>'
+        return html.escape(text)
+
+
+@dataclass(frozen=True)
+class Headline(Shown):
+    """The numbers a report opens with, each with its interval."""
+
+    items: tuple[tuple[str, Any, Any, Any, str], ...]  # label, value, low, high, note
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{label} {format_number(value)}{self._interval(low, high)}"
+            for label, value, low, high, _ in self.items
+        )
+
+    @staticmethod
+    def _interval(low: Any, high: Any) -> str:
+        if low is None or high is None:
+            return ""
+        if pd.isna(low) or pd.isna(high):
+            return f" ({NO_INTERVAL})"
+        return f" ({format_number(low)} to {format_number(high)})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        told = [
+            {
+                "label": label,
+                "value": format_number(value),
+                "interval": self._interval(low, high).strip(),
+                "note": note,
+            }
+            for label, value, low, high, note in self.items
+        ]
+        return {**super()._repr_mimebundle_(), HEADLINE: told}
+
+    def to_html(self) -> str:
+        parts = []
+        for label, value, low, high, note in self.items:
+            interval = self._interval(low, high)
+            parts.append(
+                f"<div><dt>{html.escape(label)}</dt>"
+                f'<dd class="value">{html.escape(format_number(value))}</dd>'
+                + (f'<dd class="interval">95 % interval{html.escape(interval)}</dd>' if interval else "")
+                + (f'<dd class="note">{html.escape(note)}</dd>' if note else "")
+                + "</div>"
+            )
+        return f'<dl class="karyo karyo-headline">{"".join(parts)}</dl>'
+
+
+@dataclass(frozen=True)
+class Banner(Shown):
+    """A warning that a reader must not miss. Without text it shows nothing."""
+
+    text: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper()}: {self.text}" if self.text else ""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if not self.text:
+            return {"text/plain": ""}
+        return {**super()._repr_mimebundle_(), BANNER: {"text": self.text, "kind": self.kind}}
+
+    def to_html(self) -> str:
+        role = "note" if self.kind == "info" else "alert"
+        return f'<div class="karyo karyo-banner {self.kind}" role="{role}">{html.escape(self.text)}</div>'
+
+
+@dataclass(frozen=True)
+class Text:
+    """A conclusion in words, computed from the run's own numbers (Markdown)."""
+
+    markdown: str
+
+    def __str__(self) -> str:
+        return self.markdown
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/markdown": self.markdown, "text/plain": self.markdown}
+
+
+def headline_items(items: Sequence[Sequence[Any]]) -> tuple[tuple[str, Any, Any, Any, str], ...]:
+    """Fill up ``(label, value[, low, high[, note]])`` to five fields each.
+
+    Raises
+    ------
+    ValueError
+        If an item has fewer than two or more than five fields.
+    """
+    filled = []
+    for item in items:
+        item = tuple(item)
+        if not 2 <= len(item) <= 5 or not isinstance(item[0], str):
+            raise ValueError(
+                f"Expected (label, value, low, high, note), low to note optional. Received {item!r}."
+            )
+        filled.append((*item, *(None, None, None, None, "")[len(item) :]))
+    return tuple((label, value, low, high, note or "") for label, value, low, high, note in filled)
+
+
+def _figure_of(shown: Any) -> Any:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    if hasattr(shown, "plot") and not hasattr(shown, "figure_") and not hasattr(shown, "figure"):
+        shown = shown.plot() or shown
+    for candidate in (shown, getattr(shown, "figure_", None), getattr(shown, "figure", None)):
+        if isinstance(candidate, MatplotlibFigure):
+            return candidate
+    raise TypeError(
+        "Expected a matplotlib Figure or Axes, or a Display that keeps figure_. "
+        f"Received {type(shown).__name__}."
+    )
+
+
+def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
+    """Return the PNG, in 256 colours where it is heavy, and its size in px."""
+    with Image.open(io.BytesIO(png)) as image:
+        size = image.size
+        if len(png) <= _HEAVY_PNG:
+            return png, size
+        flat = Image.new("RGB", size, "white")
+        flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
+        small = io.BytesIO()
+        flat.quantize(256).save(small, format="PNG", optimize=True)
+    return min((png, small.getvalue()), key=len), size
+
+
+def _limits(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return estimate -> columns of its limits: one cell on the page, three columns in the CSV."""
+    pairs = {name: (f"{name}_low", f"{name}_high") for name in frame}
+    names = list(frame)
+    before = names[: names.index("low")] if "low" in names else []
+    if estimates := [name for name in before if name in _ESTIMATES]:
+        pairs[estimates[-1]] = ("low", "high")  # limits stand behind what they are limits of
+    return {
+        name: pair
+        for name, pair in pairs.items()
+        if all(end in frame and pd.api.types.is_numeric_dtype(frame[end]) for end in (name, *pair))
+    }
+
+
+def _item(thesis: str | None) -> str:
+    return f'<span class="karyo-item">Thesis {html.escape(thesis)}.</span>' if thesis else ""
+
+
+def _link(address: str, filename: str, text: str) -> str:
+    return f'<a href="{html.escape(address)}" download="{html.escape(filename)}">{text}</a>'
+
+
+def _words(column: Any) -> str:
+    return str(column).replace("_", " ")

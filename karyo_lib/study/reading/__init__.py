@@ -1,0 +1,1 @@
+"""Steps of the notebooks that read pages."""

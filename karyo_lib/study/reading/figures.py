@@ -1,0 +1,101 @@
+"""Figures of notebooks 04 and 06: what the reader read -> displays."""
+
+import numpy as np
+from sklearn.metrics import confusion_matrix
+
+from karyo_lib.files.images import read_image
+from karyo_lib.networks.conditions import READER, get_condition
+from karyo_lib.read.evidence import PairDisplay, ReadingDisplay
+from karyo_lib.read.page_reading import Reading
+from karyo_lib.read.reader import Reader
+from karyo_lib.study.data.collection import load_collection
+from karyo_lib.study.displays.classification import ConfusionMatricesDisplay, CountsDisplay, RocDisplay
+from karyo_lib.study.displays.style import new_grid, style
+from karyo_lib.study.networks.fits import Fits
+from karyo_lib.study.reading.results import ALL_PAGES, TEST_PAGES, find_examples, group_counts
+from karyo_lib.study.reading.tables import Readings, beside_networks
+from karyo_lib.study.runs import Run
+
+BESIDE = ("augmented-vgg16-frozen", "augmented-inceptionv3-frozen")  # networks drawn beside the reader
+
+
+def reading_roc(run: Run, readings: Readings, fits: Fits):
+    """Return the ROC of reader and networks on the same test part, and of the reader on all karyograms."""
+    both = beside_networks(fits, readings.predictions(run))
+    trained = [key for key in BESIDE if key in set(fits.summary["condition"])]
+    rows = {"reader": both.select(READER.key, "grouped")}
+    rows |= {f"{get_condition(key).base} frozen": both.select(key, "grouped") for key in trained}
+    table = readings.table
+    panels = {
+        TEST_PAGES: {name: (part["y_true"], part["p"]) for name, part in rows.items()},
+        ALL_PAGES: {
+            name: (table["y_true"], table[column])
+            for name, column in (
+                ("number and structure", "p_abnormal"),
+                ("number alone", "p_count"),
+                ("structure alone", "p_structural"),
+            )
+        },
+    }
+    with style():
+        figure, axes = new_grid(None, 1, 2, height=4.4, width=7.4)
+    for ax, (title, curves) in zip(axes[0], panels.items(), strict=True):
+        RocDisplay.from_predictions(curves, ax=ax)
+        ax.set_title(title)
+    return figure
+
+
+def reading_confusion(run: Run, readings: Readings) -> ConfusionMatricesDisplay:
+    """Return the reader's confusion matrices on the test part and on all karyograms, at one half."""
+    test = readings.predictions(run).query("part == 'test' and repeat == 0")
+    parts = {TEST_PAGES: test.rename(columns={"p": "p_abnormal"}), ALL_PAGES: readings.table}
+    return ConfusionMatricesDisplay.from_matrices(
+        {
+            title: confusion_matrix(part["y_true"], part["p_abnormal"] >= 0.5, labels=[0, 1])
+            for title, part in parts.items()
+        }
+    )
+
+
+def group_confusion(readings: Readings) -> CountsDisplay:
+    """Return true group against the group that was read, all karyograms."""
+    return CountsDisplay.from_counts(group_counts(readings), rows="true group", columns="read as")
+
+
+def reading_page(run: Run, readings: Readings, which: str = "found"):
+    """Return a page with boxes and names: an abnormal one that was ``'found'``, or ``'missed'``."""
+    image, reading = _read_again(run, readings, which)
+    if reading is None:
+        return _nothing(f"No abnormal karyogram was {which}.")
+    shown = ReadingDisplay.from_reading(image, reading)
+    truth = readings.table.set_index("image_id").loc[find_examples(readings)[which], "iscn"]
+    if isinstance(truth, str) and truth:
+        read = shown.ax_.get_title(loc="left")
+        shown.ax_.set_title(f"true karyotype {truth}, read as\n{read}", fontsize=9, loc="left", wrap=True)
+    return shown
+
+
+def reading_pair(run: Run, readings: Readings, which: str = "found"):
+    """Return the pair of the same page that differs most, enlarged, with aligned profiles."""
+    _, reading = _read_again(run, readings, which)
+    if reading is None or reading.evidence is None:
+        return _nothing(f"No pair to show: no abnormal karyogram was {which}.")
+    return PairDisplay.from_reading(reading)
+
+
+def _read_again(run: Run, readings: Readings, which: str) -> tuple[np.ndarray | None, Reading | None]:
+    chosen = find_examples(readings).get(which)
+    if chosen is None:
+        return None, None
+    collection = load_collection(run)
+    path = collection.index.set_index("image_id").loc[chosen, "path"]
+    image = read_image(collection.pages / path)
+    return image, Reader.load().read(image)
+
+
+def _nothing(text: str):
+    with style():
+        figure, axes = new_grid(None, 1, 1, height=0.6)
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0, 0.5, text)
+    return figure

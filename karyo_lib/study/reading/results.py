@@ -1,0 +1,263 @@
+"""Notebooks 04 and 07: what the reader finds, beside the networks on the same pages; tables and words."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.judge import compute_metrics, compute_metrics_by_group, describe_groups, format_interval
+from karyo_lib.judge.intervals import wilson
+from karyo_lib.networks.conditions import READER, TITLES
+from karyo_lib.read.change import CHANGES
+from karyo_lib.read.count import NORMAL_COUNTS
+from karyo_lib.study.data.recipe import REAL_ANEUPLOID
+from karyo_lib.study.networks.fits import TABLE_METRICS, Fits
+from karyo_lib.study.reading.tables import UNKNOWN, Readings, beside_networks
+from karyo_lib.study.results.paired import compare_fits
+from karyo_lib.study.runs import Run
+
+SHOWN_METRICS = ("sensitivity", "specificity", *(m for m in TABLE_METRICS if m != "sensitivity"))
+ALL_PAGES, TEST_PAGES = "all karyograms", "test part of the first split"
+
+
+def reading_metrics(run: Run, readings: Readings, fits: Fits) -> pd.DataFrame:
+    """Return the metrics of the reader on all karyograms, and of it and every network on the same test part.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``method, karyograms, metric, value, low, high, n, interval``.
+    """
+    resamples, table = run.settings.bootstrap, readings.table
+    parts = [(READER.title, ALL_PAGES, table["y_true"], table["p_abnormal"], table["patient_id"])]
+    both = beside_networks(fits, readings.predictions(run))
+    for condition in (READER.key, *fits.summary["condition"].unique()):
+        rows = both.select(condition, "grouped")
+        parts.append((TITLES[condition], TEST_PAGES, rows["y_true"], rows["p"], rows["patient_id"]))
+    tables = []
+    for title, pages, y, p, patients in parts:
+        metrics = compute_metrics(y, p, groups=patients.to_numpy(), n_resamples=resamples)
+        metrics = metrics[metrics["metric"].isin(SHOWN_METRICS)]
+        tables.append(metrics.assign(condition=title, karyograms=pages))
+    table = pd.concat(tables, ignore_index=True)
+    table = table.drop(columns="metric").rename(columns={"title": "metric", "method": "interval"})
+    table = table.rename(columns={"condition": "method"})
+    return table[["method", "karyograms", "metric", "value", "low", "high", "n", "interval"]]
+
+
+def reading_against_networks(run: Run, readings: Readings, fits: Fits) -> pd.DataFrame:
+    """Return every network less the reader on the same test images, as ``compare_networks`` does it."""
+    both = beside_networks(fits, readings.predictions(run))
+    return compare_fits(both, READER.key, run.settings.bootstrap)
+
+
+def formula_table(readings: Readings) -> pd.DataFrame:
+    """Return how often the count formula is exactly right, and what counting alone finds, by lab style.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``pages, karyograms, chromosomes_found`` (mean), then shares with 95 % Wilson limits: ``exact``,
+        ``sensitivity`` and ``specificity`` for an abnormal number of chromosomes, and ``referred``.
+    """
+    table = readings.table[readings.table["truth"] != ""]
+    by = "style" if "style" in table else "source"
+    parts = [("all", table), *table.groupby(by)] if table[by].nunique() > 1 else [("all", table)]
+    rows = []
+    for name, part in parts:
+        numerical, called = ~part["truth"].isin(NORMAL_COUNTS), part["p_count"] > 0.5
+        row = {"pages": name, "karyograms": len(part), "chromosomes_found": part["found"].mean()}
+        for measure, chosen, right in (
+            ("exact", part["truth"] != "", part["formula"] == part["truth"]),
+            ("sensitivity", numerical, called),
+            ("specificity", ~numerical, ~called),
+            ("referred", part["truth"] != "", part["refer_reason"] != ""),
+        ):
+            row |= _share(measure, chosen, right)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _share(name: str, chosen: pd.Series, right: pd.Series) -> dict[str, float]:
+    n, k = int(chosen.sum()), int((chosen & right).sum())
+    low, high = (round(limit, 12) for limit in wilson(k, n)) if n else (np.nan, np.nan)  # no 3e-17
+    return {name: k / n if n else np.nan, f"{name}_low": low, f"{name}_high": high}
+
+
+def group_counts(readings: Readings) -> pd.DataFrame:
+    """Count karyograms by their group and the group that was read.
+
+    A numerical group counts where the page is called abnormal; a pair that is marked unlike counts as the
+    kind of change that would explain it, whatever the page is called.
+    """
+    table = readings.table[readings.table["group"] != UNKNOWN]
+    called = table["p_abnormal"] >= 0.5
+    read = table["read_group"].where(called | table["read_group"].isin(CHANGES), "normal")
+    # where no single abnormal formula is the best one, all of them may still add up to abnormal
+    read = read.mask((read == "normal") & called, "number uncertain")
+    counts = pd.crosstab(table["group"], read)
+    order = table["group"].value_counts().index
+    first = [name for name in ("normal", *order) if name in counts.index]
+    counts = counts.loc[list(dict.fromkeys(first))]
+    columns = sorted(counts.columns, key=lambda name: (name != "normal", name not in first, name))
+    return counts[columns]
+
+
+def reading_by_group(run: Run, readings: Readings) -> pd.DataFrame:
+    """Return sensitivity by group of abnormality over all karyograms, and specificity."""
+    table = readings.table
+    return compute_metrics_by_group(
+        table["y_true"],
+        table["p_abnormal"],
+        table["group"].to_numpy(),
+        groups=table["patient_id"].to_numpy(),
+        n_resamples=run.settings.bootstrap,
+    )
+
+
+def real_cells(readings: Readings) -> pd.DataFrame:
+    """Return the real aneuploid cells one by one, or a note where the run has none."""
+    cells = readings.table[readings.table["source"] == REAL_ANEUPLOID]
+    if cells.empty:
+        return pd.DataFrame({"note": ["This run has no real aneuploid cells: every abnormal page was made."]})
+    return pd.DataFrame(
+        {
+            "karyogram": cells["image_id"],
+            "truth": cells["truth"],
+            "read": cells["formula"],
+            "probability": cells["formula_probability"],
+            "exact": np.where(cells["truth"] == cells["formula"], "yes", "no"),
+            "probability_abnormal": cells["p_abnormal"],
+            "found": np.where(cells["p_abnormal"] >= 0.5, "yes", "no"),
+            "refer": cells["refer_reason"],
+        }
+    )
+
+
+def describe_reading(run: Run, readings: Readings, fits: Fits) -> str:
+    """Say in words what the reader finds and misses, and how it stands to the networks."""
+    table, metrics = readings.table, reading_metrics(run, readings, fits)
+    told = metrics[metrics["karyograms"] == ALL_PAGES].set_index("metric")
+    shown = [f"{name} {format_interval(*told.loc[name, ['value', 'low', 'high']])}" for name in told.index]
+    sentences = [
+        f"The reader was trained on drawn chromosomes alone, on no page of this run, so that all "
+        f"{len(table)} karyograms test it: {', '.join(shown)}."
+    ]
+    if run.source == "drawn":
+        sentences.append(
+            "The pages are drawn by the code that drew its training chromosomes: what it is worth on real "
+            "ones, only a run with a bank or your own pages tells."
+        )
+    formulae = formula_table(readings)
+    if len(formulae) and formulae["karyograms"].iloc[0]:
+        row = formulae.iloc[0]
+        parts = [
+            f"{text} {row[name]:.0%} [{row[f'{name}_low']:.0%}, {row[f'{name}_high']:.0%}]"
+            for name, text in (
+                ("exact", "the count formula is exactly right on"),
+                ("sensitivity", "counting alone finds an abnormal number of chromosomes on"),
+                ("specificity", "it calls a normal number normal on"),
+                ("referred", "referred with a reason are"),
+            )
+            if np.isfinite(row[name])
+        ]
+        sentences.append(f"Of the pages whose karyotype is known, {'; '.join(parts)}.")
+        if len(formulae) > 1:
+            worst = formulae.iloc[1:].sort_values("exact").iloc[0]
+            sentences.append(
+                f"Hardest is {worst['pages']!r}: {worst['exact']:.0%} of {worst['karyograms']} exact."
+            )
+    if (table["group"] != UNKNOWN).any() and table["y_true"].any():
+        sentences += [
+            "The label goes by number and structure together, at a probability of one half.",
+            describe_groups(reading_by_group(run, readings)),
+        ]
+        sentences += [text for text in (describe_by_structure(table), describe_unlike(table)) if text]
+    return "\n\n".join([" ".join(sentences), describe_against(reading_against_networks(run, readings, fits))])
+
+
+def describe_by_structure(table: pd.DataFrame) -> str:
+    """Say of how many pages the number is abnormal, but structure alone made them abnormal; '' of none.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``truth, p_count, p_abnormal`` of :class:`karyo_lib.study.reading.tables.Readings`.
+    """
+    numerical = (table["truth"] != "") & ~table["truth"].isin(NORMAL_COUNTS)
+    found, counted = table["p_abnormal"] >= 0.5, table["p_count"] > 0.5
+    n, k = int((numerical & found).sum()), int((numerical & found & ~counted).sum())
+    if not k:
+        return ""
+    return (
+        f"Of the {n} pages of an abnormal number that are found, counting alone does not find {k}: a pair "
+        "that looks unlike, or both doubts together, speak for abnormal there."
+    )
+
+
+def describe_unlike(table: pd.DataFrame) -> str:
+    """Say how often a pair marked unlike is a changed one; '' without structural changes.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``y_true, changed, changes`` of :class:`karyo_lib.study.reading.tables.Readings`.
+    """
+    structural, normal = table["changed"] != "", table["y_true"] == 0
+    if not structural.any():
+        return ""
+    marked = table["changes"].map(lambda told: set(re.findall(r"[a-z]\((\w+)\)", told)))
+    right = np.array([bool(m & set(c.split())) for m, c in zip(marked, table["changed"], strict=True)])
+    some = marked.map(bool)
+    return (
+        f"The pair of a changed chromosome is marked unlike on {(structural & right).sum()} of "
+        f"{structural.sum()} pages with a structural change, other pairs alone on "
+        f"{(structural & some & ~right).sum()}; some pair is marked on {(normal & some).sum()} of "
+        f"{normal.sum()} normal pages."
+    )
+
+
+def describe_against(comparison: pd.DataFrame) -> str:
+    """Say in words which networks the reader is better than on the same images.
+
+    Parameters
+    ----------
+    comparison : pandas.DataFrame
+        From :func:`reading_against_networks`: differences are network less reader.
+    """
+    known = comparison.dropna(subset="difference")
+    if known.empty:
+        return "The test part does not hold both labels: reader and networks cannot be set side by side."
+    worse, better = known[known["high"] < 0], known[known["low"] > 0]
+    reader, n = known["reference_auc"].iloc[0], int(known["images"].iloc[0])
+    sentences = [
+        f"On the {n} test images of the first split by patient the reader has AUC {reader:.2f}, the networks "
+        f"{known['auc'].min():.2f} to {known['auc'].max():.2f}."
+    ]
+    for rows, text in ((worse, "below"), (better, "above")):
+        if len(rows):
+            listed = "; ".join(
+                f"{row.title} ({row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}])"
+                for row in rows.itertuples()
+            )
+            sentences.append(f"{text.capitalize()} it, with an interval that excludes zero: {listed}.")
+    rest = len(known) - len(worse) - len(better)
+    if rest:
+        sentences.append(f"Of {rest} of {len(known)} networks the difference may be chance on so few images.")
+    return " ".join(sentences)
+
+
+def find_examples(readings: Readings) -> dict[str, str]:
+    """Choose pages to look at: by title, the first abnormal one found and the first missed, in index order.
+
+    Among those found the first whose abnormal number is exactly right is taken, where there is one; among
+    those missed the first that is not even referred.
+    """
+    table = readings.table
+    abnormal = table[table["y_true"] == 1]
+    found = abnormal[abnormal["p_abnormal"] >= 0.5]
+    exact = found[(found["formula"] == found["truth"]) & ~found["truth"].isin(NORMAL_COUNTS)]
+    missed = abnormal[abnormal["p_abnormal"] < 0.5]
+    unnoticed = missed[missed["refer_reason"] == ""]
+    chosen = {"found": exact if len(exact) else found, "missed": unnoticed if len(unnoticed) else missed}
+    return {title: rows["image_id"].iloc[0] for title, rows in chosen.items() if len(rows)}

@@ -1,0 +1,1 @@
+"""Steps of notebook 07: every table and figure of the thesis."""

@@ -1,0 +1,356 @@
+"""What the thesis printed, what follows from its own numbers, and where each of its figures is in ours.
+
+Chu, G. (2020), *Machine Learning for Automation of Chromosome based Genetic Diagnostics*, KTH. The printed
+numbers are read from ``data/published``; everything said about them is computed here from those files.
+"""
+
+from dataclasses import asdict, dataclass
+from math import floor
+
+import pandas as pd
+
+from karyo_lib.iscn.bands import load_bands
+from karyo_lib.judge.intervals import wilson
+from karyo_lib.networks.conditions import CONDITIONS
+from karyo_lib.resources import data_file
+
+REFERRAL_THRESHOLD = 80.0  # percent of passes that agree (section 3.4)
+MATRIX_METRICS = ("accuracy", "precision", "recall")
+METRIC_TITLES = {"accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "auc": "AUC"}
+_COUNTS = ("tp", "fp", "tn", "fn")
+
+
+def load_conditions() -> pd.DataFrame:
+    """Return Table 5.1 and the confusion matrices of chapter 4, one row a condition, as printed.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by condition key (``'augmented-vgg16-frozen'``): ``title, data, base, trainable`` of
+        :data:`karyo_lib.networks.conditions.CONDITIONS`; ``printed_title``; ``tp, fp, tn, fn`` as drawn and
+        ``text_tp`` ... as told in the text (NaN where it tells none); ``accuracy, precision, recall, auc`` as
+        printed; ``section`` and the figures ``curves, matrix, roc``.
+    """
+    printed = pd.read_csv(
+        data_file("published", "conditions.csv"), index_col="condition", dtype={"section": str}
+    )
+    ours = pd.DataFrame([asdict(condition) for condition in CONDITIONS]).set_index("key")
+    return ours.rename_axis("condition").join(printed, how="right", validate="one_to_one")
+
+
+def load_wrong_cases() -> pd.DataFrame:
+    """Return Tables 4.1 and 4.2.
+
+    Columns ``table, base, image, predicted, actual, mean_softmax, confidence`` (in percent).
+    """
+    return pd.read_csv(data_file("published", "wrong_cases.csv"), dtype={"table": str})
+
+
+def load_datasets() -> pd.DataFrame:
+    """Return the sizes of the data sets and their parts, indexed by ``first, original, augmented``."""
+    return pd.read_csv(data_file("published", "datasets.csv"), index_col="data", dtype={"section": str})
+
+
+def load_models() -> pd.DataFrame:
+    """Return the parameter counts of Figs 3.5 and 3.6, indexed by base."""
+    return pd.read_csv(data_file("published", "models.csv"), index_col="base")
+
+
+@dataclass(frozen=True)
+class ThesisItem:
+    """A figure or table of the thesis.
+
+    Attributes
+    ----------
+    item : str
+        ``'Fig 4.8'`` or ``'Table 5.1'``.
+    title : str
+    report : str
+        Notebook whose report holds ours, ``'04_transfer'``.
+    anchor : str
+        Element of that report, ``'fig-4-8'``.
+    ours : bool
+        False where the figure summarises other people's work: described in the map, not drawn.
+    condition : str or None
+        Key of the condition that the figure shows.
+    """
+
+    item: str
+    title: str
+    report: str
+    anchor: str
+    ours: bool
+    condition: str | None
+
+
+def load_items() -> tuple[ThesisItem, ...]:
+    """Return the checklist of the reproduction: every figure and table, in the thesis's order."""
+    rows = pd.read_csv(data_file("published", "items.csv"), keep_default_na=False)
+    return tuple(
+        ThesisItem(
+            item=row["item"],
+            title=row["title"],
+            report=row["report"],
+            anchor=row["item"].lower().replace(" ", "-").replace(".", "-"),
+            ours=row["ours"] == "yes",
+            condition=row["condition"] or None,
+        )
+        for _, row in rows.iterrows()
+    )
+
+
+def recompute_from_matrix(tp: int, fp: int, tn: int, fn: int) -> dict[str, tuple[int, int]]:
+    """Return numerator and denominator of each metric that a confusion matrix determines.
+
+    Returns
+    -------
+    dict
+        ``accuracy, precision, recall, specificity`` -> (right, out of). Positive is abnormal.
+    """
+    return {
+        "accuracy": (tp + tn, tp + fp + tn + fn),
+        "precision": (tp, tp + fp),
+        "recall": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
+    }
+
+
+def _share(counts: tuple[int, int]) -> str:
+    return f"{counts[0]}/{counts[1]} = {counts[0] / counts[1]:.4f}"
+
+
+def _agreement(printed: float, exact: float) -> str:
+    """How a figure of two decimals relates to the exact value."""
+    if abs(printed - exact) <= 0.005 + 5e-6:
+        return "rounded"
+    return "truncated" if printed == floor(exact * 100 + 1e-9) / 100 else "does not follow"
+
+
+def compare_with_matrices() -> pd.DataFrame:
+    """Set every printed metric of Table 5.1 beside the value that its own confusion matrix gives.
+
+    Returns
+    -------
+    DataFrame
+        One row a condition and metric: ``condition, title, metric, printed, recomputed, low, high,
+        arithmetic, agreement``. ``low, high`` are 95 % Wilson limits; ``agreement`` is ``rounded``,
+        ``truncated`` (cut off, not rounded, after two decimals) or ``does not follow``. The AUC cannot be
+        recomputed from a matrix: NaN, and ``agreement`` says so.
+    """
+    rows = []
+    for key, condition in load_conditions().iterrows():
+        recomputed = recompute_from_matrix(*(int(condition[name]) for name in _COUNTS))
+        for metric in (*MATRIX_METRICS, "auc"):
+            row = {
+                "condition": key,
+                "title": condition["title"],
+                "metric": metric,
+                "printed": condition[metric],
+            }
+            if metric == "auc":
+                nan = float("nan")
+                row |= {"recomputed": nan, "low": nan, "high": nan, "arithmetic": ""}
+                row["agreement"] = "needs the scores"
+            else:
+                right, total = recomputed[metric]
+                low, high = wilson(right, total)
+                row |= {"recomputed": right / total, "low": low, "high": high}
+                row["arithmetic"] = _share((right, total))
+                row["agreement"] = _agreement(condition[metric], right / total)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class PublishedReferrals:
+    """What the published confidence score would have done with the published errors.
+
+    Attributes
+    ----------
+    errors, referred : int
+        Wrongly predicted test images of Tables 4.1 and 4.2, and those of them below the threshold.
+    threshold : float
+        Percent.
+    low, high : float
+        95 % Wilson limits of the share that is caught.
+    sentence : str
+    """
+
+    errors: int
+    referred: int
+    threshold: float
+    low: float
+    high: float
+    sentence: str
+
+
+def count_published_referrals(threshold: float = REFERRAL_THRESHOLD) -> PublishedReferrals:
+    """Count the published errors that the published score catches: those with a score below ``threshold``."""
+    cases = load_wrong_cases()
+    errors, referred = len(cases), int((cases["confidence"] < threshold).sum())
+    low, high = wilson(referred, errors)
+    by_base = "; ".join(
+        f"{base}: {int((part['confidence'] < threshold).sum())} of {len(part)}"
+        for base, part in cases.groupby("base", sort=False)
+    )
+    sentence = (
+        f"At the threshold of {threshold:g} % the published score refers {referred} of the {errors} "
+        f"published errors ({by_base}); the other {errors - referred} pass as confident."
+    )
+    return PublishedReferrals(errors, referred, threshold, low, high, sentence)
+
+
+def _text_counts(condition: pd.Series) -> dict[str, int | None]:
+    told = {name: condition[f"text_{name}"] for name in _COUNTS}
+    return {name: None if pd.isna(value) else int(value) for name, value in told.items()}
+
+
+def _check_test_set_size(conditions: pd.DataFrame) -> tuple[str, bool]:
+    row = conditions.loc["augmented-vgg16-frozen"]
+    told = _text_counts(row)
+    total, expected = sum(told.values()), int(load_datasets().loc["augmented", "test"])
+    arithmetic = (
+        f"{' + '.join(str(told[name]) for name in _COUNTS)} = {total}, but the test set has {expected} "
+        f"images; with TN = {row['tn']}, as in {row['matrix']}, the sum is "
+        f"{sum(row[name] for name in _COUNTS)}"
+    )
+    return arithmetic, total == expected
+
+
+def _check_false_negative_wording(conditions: pd.DataFrame) -> tuple[str, bool]:
+    row = conditions.loc["augmented-inceptionv3-frozen"]
+    told = _text_counts(row)
+    taken = recompute_from_matrix(told["tp"], 0, told["tn"], told["fn"] + 1)["precision"]
+    drawn = recompute_from_matrix(*(int(row[name]) for name in _COUNTS))["precision"]
+    arithmetic = (
+        f"as false negative the precision would be {_share(taken)}; printed is {row['precision']:.2f}, which "
+        f"is {_share(drawn)}: the one case is a false positive"
+    )
+    return arithmetic, _agreement(row["precision"], taken[0] / taken[1]) == "rounded"
+
+
+def _check_better_on_abnormal(conditions: pd.DataFrame, key: str) -> tuple[str, bool]:
+    shares = recompute_from_matrix(*(int(conditions.loc[key, name]) for name in _COUNTS))
+    recall, specificity = shares["recall"], shares["specificity"]
+    arithmetic = f"of the abnormal {_share(recall)} are right, of the normal {_share(specificity)}"
+    return arithmetic, recall[0] / recall[1] > specificity[0] / specificity[1]
+
+
+def _check_vgg16_recall_precision(conditions: pd.DataFrame) -> tuple[str, bool]:
+    told, holds = [], []
+    for data in ("original", "augmented"):
+        rates = {}
+        for base in ("vgg16", "inceptionv3"):
+            row = conditions.loc[f"{data}-{base}-frozen"]
+            shares = recompute_from_matrix(*(int(row[name]) for name in _COUNTS))
+            rates[base] = {
+                metric: shares[metric][0] / shares[metric][1] for metric in ("recall", "precision")
+            }
+        vgg, inception = rates["vgg16"], rates["inceptionv3"]
+        holds.append(vgg["recall"] > inception["recall"] and vgg["precision"] < inception["precision"])
+        told.append(
+            f"{data} data, frozen bases: recall {vgg['recall']:.3f} against {inception['recall']:.3f}, "
+            f"precision {vgg['precision']:.3f} against {inception['precision']:.3f}"
+        )
+    return "; ".join(told), all(holds)
+
+
+def _check_more_layers_better(conditions: pd.DataFrame) -> tuple[str, bool]:
+    keys = ("augmented-vgg16-frozen", "augmented-vgg16-last-block", "augmented-vgg16-last-two-blocks")
+    shares = [recompute_from_matrix(*(int(conditions.loc[k, c]) for c in _COUNTS))["accuracy"] for k in keys]
+    rates = [right / total for right, total in shares]
+    told = ", ".join(
+        f"{conditions.loc[key, 'trainable'].replace('-', ' ')} {_share(share)}"
+        for key, share in zip(keys, shares, strict=True)
+    )
+    return f"accuracy of VGG16 from the matrices, trained: {told}", rates == sorted(rates)
+
+
+def _check_wrong_cases(conditions: pd.DataFrame, table: str) -> tuple[str, bool]:
+    cases = load_wrong_cases().query("table == @table")
+    base = cases["base"].iloc[0]
+    false_positives, false_negatives = (
+        int((cases["actual"] == label).sum()) for label in ("normal", "abnormal")
+    )
+    rows = conditions[(conditions["base"] == base) & (conditions["data"] == "augmented")]
+    told = ", ".join(f"{row['fp']} and {row['fn']} ({row['matrix']})" for _, row in rows.iterrows())
+    holding = rows[(rows["fp"] >= false_positives) & (rows["fn"] >= false_negatives)]
+    part = (
+        f"as a part of the errors it fits {' and '.join(holding['matrix'])}"
+        if len(holding)
+        else "none holds it"
+    )
+    arithmetic = (
+        f"lists {false_positives} false positives and {false_negatives} false negatives; the matrices of "
+        f"{base} on augmented data have {told}: no model is named, and {part}"
+    )
+    return arithmetic, bool(((rows["fp"] == false_positives) & (rows["fn"] == false_negatives)).any())
+
+
+def _count_pairs() -> tuple[list[str], int]:
+    autosomes = [name for name in load_bands(550).chromosomes if name.isdigit()]
+    return autosomes, len(autosomes) + 1
+
+
+def _check_down_pair(_: pd.DataFrame) -> tuple[str, bool]:
+    autosomes, pairs = _count_pairs()
+    place = autosomes.index("21") + 1  # Down syndrome: 47,XX,+21 or 47,XY,+21
+    return f"trisomy 21 is in pair {place}; pair {pairs} is the sex chromosomes", place == 23
+
+
+def _check_24_pairs(_: pd.DataFrame) -> tuple[str, bool]:
+    autosomes, pairs = _count_pairs()
+    types = len(load_bands(550).chromosomes)
+    arithmetic = (
+        f"{len(autosomes)} pairs of autosomes and the sex chromosomes are {pairs}; "
+        f"{types} is the number of types"
+    )
+    return arithmetic, pairs == 24
+
+
+_CHECKS = {
+    "test-set-size": _check_test_set_size,
+    "false-negative-wording": _check_false_negative_wording,
+    "better-on-abnormal-vgg16": lambda c: _check_better_on_abnormal(c, "augmented-vgg16-frozen"),
+    "better-on-abnormal-inceptionv3": lambda c: _check_better_on_abnormal(c, "augmented-inceptionv3-frozen"),
+    "vgg16-recall-precision": _check_vgg16_recall_precision,
+    "more-layers-better": _check_more_layers_better,
+    "table-4-1-errors": lambda c: _check_wrong_cases(c, "4.1"),
+    "table-4-2-errors": lambda c: _check_wrong_cases(c, "4.2"),
+    "down-23rd-pair": _check_down_pair,
+    "24-pairs": _check_24_pairs,
+}
+
+
+def find_inconsistencies() -> pd.DataFrame:
+    """List what the thesis prints and what does not follow from its own numbers, with the arithmetic.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``kind, section, printed, arithmetic``. ``kind`` is ``figure`` (a number of Table 5.1 that its
+        matrix does not give), ``rounding`` (cut off rather than rounded) or ``statement`` (a sentence or a
+        listing). Whatever agrees is not listed.
+    """
+    conditions, rows = load_conditions(), []
+    table = compare_with_matrices()
+    for _, cell in table[table["agreement"].isin(["does not follow", "truncated"])].iterrows():
+        condition = conditions.loc[cell["condition"]]
+        rows.append({
+            "kind": "figure" if cell["agreement"] == "does not follow" else "rounding",
+            "section": "Table 5.1",
+            "printed": f"{METRIC_TITLES[cell['metric']]} {cell['printed']:.2f} ({cell['title']})",
+            "arithmetic": f"{cell['arithmetic']} from {condition['matrix']}",
+        })  # fmt: skip
+    statements = pd.read_csv(data_file("published", "statements.csv"), dtype=str)
+    for _, statement in statements.iterrows():
+        arithmetic, holds = _CHECKS[statement["statement"]](conditions)
+        if not holds:
+            rows.append({
+                "kind": "statement", "section": statement["section"], "printed": statement["quote"],
+                "arithmetic": arithmetic,
+            })  # fmt: skip
+    order = {"figure": 0, "statement": 1, "rounding": 2}
+    return pd.DataFrame(rows).sort_values(
+        "kind", key=lambda kind: kind.map(order), kind="stable", ignore_index=True
+    )

@@ -1,0 +1,230 @@
+"""Data sets by recipe: the right numbers, no shortcut to the label, resumable, no shared patients."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from karyo_lib.draw import draw_karyogram
+from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.files.duplicates import MAX_DISTANCE, compute_page_hash, find_groups
+from karyo_lib.files.images import read_image
+from karyo_lib.files.pages import load_pages
+from karyo_lib.iscn import parse_karyotype
+from karyo_lib.study.data.recipe import (
+    G_BANDED,
+    NUMERICAL,
+    RECIPE_COLUMNS,
+    AlphaRecipe,
+    _change_cells,
+    _choose_cells,
+    _draw_formulae,
+    _plan,
+    compose_dataset,
+    draw_dataset,
+)
+
+SMALL = AlphaRecipe(normal=4, abnormal=3, size=(150, 150), seed=5)
+
+
+def plan(recipe):
+    return _plan(recipe, "drawn", _draw_formulae(recipe))
+
+
+@pytest.fixture(scope="module")
+def bank(bank_dir):
+    return ChromosomeBank(bank_dir)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    return folder, draw_dataset(SMALL, folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def composed(bank, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("composed")
+    recipe = dataclasses.replace(SMALL, abnormal=8)
+    return folder, compose_dataset(recipe, bank, folder, progress=False)
+
+
+def test_default_is_the_alpha_dataset():
+    table = plan(AlphaRecipe())
+    assert table["label"].value_counts().to_dict() == {"normal": 105, "abnormal": 41}
+    assert AlphaRecipe().size == (416, 416)
+    labels = [parse_karyotype(formula).label for formula in table["iscn"]]
+    assert labels == table["label"].to_list()
+    assert table["group"].nunique() > 4  # of many kinds, not trisomy 21 alone
+    assert set(table.query("label == 'normal'")["iscn"]) == {"46,XX", "46,XY"}
+
+
+def test_plan_follows_the_seed():
+    first, again, other = (plan(AlphaRecipe(seed=seed)) for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(first, again)
+    assert first["iscn"].to_list() != other["iscn"].to_list()
+    assert first["label"].to_list() != other["label"].to_list()
+    assert set(first["seed"]).isdisjoint(other["seed"])
+
+
+def test_nothing_but_the_karyotype_tells_the_label():
+    table = plan(AlphaRecipe(normal=2000, abnormal=2000, groups=("trisomy",)))
+    abnormal = table["label"] == "abnormal"
+    assert table["seed"].is_unique
+    shares = pd.crosstab(table["style"], abnormal, normalize="columns")
+    assert set(shares.index) == set(G_BANDED)
+    assert (shares[True] - shares[False]).abs().max() < 0.04
+    # Place in the order, and so id and file name.
+    assert abnormal[:2000].mean() == pytest.approx(0.5, abs=0.05)
+    assert np.corrcoef(abnormal, np.arange(4000))[0, 1] == pytest.approx(0, abs=0.05)
+    assert table["image_id"].iloc[[0, -1]].to_list() == ["drawn-0001", "drawn-4000"]
+    assert not table["path"].str.contains("normal").any()
+    # Men and women among both.
+    male = table["iscn"].str.contains("Y")
+    assert male[abnormal].mean() == pytest.approx(male[~abnormal].mean(), abs=0.05)
+
+
+def test_styles_by_label():
+    recipe = AlphaRecipe(normal=200, abnormal=200, styles=("classic",), abnormal_styles=("digital", "ruled"))
+    table = plan(recipe)
+    assert set(table.query("label == 'normal'")["style"]) == {"classic"}
+    assert set(table.query("label == 'abnormal'")["style"]) == {"digital", "ruled"}
+
+
+def test_groups():
+    for groups, allowed in (("numerical", NUMERICAL), (("inversion", "deletion"), ("inversion", "deletion"))):
+        table = plan(AlphaRecipe(normal=1, abnormal=60, groups=groups))
+        assert set(table.query("label == 'abnormal'")["group"]) <= set(allowed)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"normal": -1}, "Expected normal to be 0 or more"),
+        ({"styles": ("baroque",)}, "Received 'baroque'"),
+        ({"abnormal_styles": ("baroque",)}, "Received 'baroque'"),
+        ({"groups": "some"}, "Received 'some'"),
+        ({"groups": ("trisomy", "normal")}, "Received 'normal'"),
+    ],
+)
+def test_impossible_recipes(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        AlphaRecipe(**wrong)
+
+
+def test_drawn_pages_and_index(drawn):
+    folder, index = drawn
+    assert tuple(index.columns) == RECIPE_COLUMNS
+    assert len(index) == 7
+    assert load_pages(index, folder).shape == (7, 150, 150)
+    assert index["sha256"].is_unique
+    assert (index["patient_id"] == index["image_id"]).all()
+    assert {path.name for path in folder.iterdir()} == {*index["path"], "pages.csv"}
+    with Image.open(folder / index["path"][0]) as image:
+        assert image.info == {}
+        assert image.mode == "L"
+
+
+def test_a_page_can_be_drawn_again_with_its_truth(drawn):
+    folder, index = drawn
+    row = index.query("label == 'abnormal'").iloc[0]
+    page = draw_karyogram(row["iscn"], style=row["style"], seed=row["seed"], size=(150, 150), annotate=False)
+    np.testing.assert_array_equal(page.image, read_image(folder / row["path"]))
+    assert not set(page.annotations["kind"]) & {"arrow", "box", "title"}
+
+
+def test_drawing_resumes(drawn, tmp_path):
+    folder, index = drawn
+    draw_dataset(dataclasses.replace(SMALL, level=400), tmp_path, progress=False)  # pages to be made again
+    half = [path for path in folder.glob("*.png")][:3]
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    pd.testing.assert_frame_equal(draw_dataset(SMALL, folder, progress=False), index)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    for path in half:
+        path.unlink()
+    half[0].write_bytes(b"damaged")
+    pd.testing.assert_frame_equal(draw_dataset(SMALL, folder, progress=False), index)
+    pd.testing.assert_frame_equal(draw_dataset(SMALL, tmp_path, progress=False), index)
+    assert not list(folder.glob(".part*"))
+
+
+def test_processes_draw_the_same_pages(drawn, tmp_path):
+    _, index = drawn
+    pd.testing.assert_frame_equal(draw_dataset(SMALL, tmp_path, progress=False, n_jobs=2), index)
+
+
+def test_annotations_on_abnormal_pages_only(tmp_path):
+    recipe = dataclasses.replace(SMALL, annotate_abnormal=True)
+    plain = draw_dataset(SMALL, tmp_path / "plain", progress=False)
+    annotated = draw_dataset(recipe, tmp_path / "annotated", progress=False)
+    changed = plain["sha256"] != annotated["sha256"]
+    assert (changed == (plain["label"] == "abnormal")).all()
+
+
+def test_composed_plan(bank):
+    pages = _choose_cells(AlphaRecipe(), bank)
+    assert pages["label"].value_counts().to_dict() == {"normal": 105, "abnormal": 41}
+    real = pages.query("source == 'real-aneuploid'")
+    assert set(real["cell"]) == set(bank.cells.query("label == 'abnormal'")["cell"])
+    assert (real["donor"] == "").all()
+    cases = bank.cells.set_index("cell")["case"]
+    assert pages["cell"].is_unique
+    assert (pages["patient_id"] == pages["cell"].map(cases)).all()
+    donors = pd.Series(" ".join(pages["donor"]).split()).map(cases)
+    assert len(donors) > 3
+    assert donors.is_unique
+    assert set(donors).isdisjoint(pages["patient_id"])
+    assert set(pages.query("label == 'normal'")["iscn"]) == {"46,XX", "46,XY"}
+
+
+def test_donors_have_what_a_gain_needs(bank):
+    normal = bank.cells.query("label == 'normal'")
+    formulae = ["47,XX,+21", "49,XXXXY", "45,X", "92,XXXX", "46,XX,t(9;22)(q34;q11.2)", "48,XXYY"]
+    pages = _change_cells(formulae, normal, set())
+    sexes = bank.cells.set_index("cell")["count_formula"]
+    donors = [[sexes[cell] for cell in donor.split()] for donor in pages["donor"]]
+    assert [len(donors[i]) for i in (0, 1, 2, 4, 5)] == [1, 2, 0, 0, 1]
+    assert sum(sex.count("X") for sex in donors[3]) >= 2
+    assert donors[5] == ["46,XY"]
+    assert sexes[pages["cell"]].to_list() == ["46,XX", "46,XY", "46,XX", "46,XX", "46,XX", "46,XY"]
+
+
+def test_real_aneuploid_cells_do_not_fill_a_small_set(bank):
+    pages = _choose_cells(AlphaRecipe(normal=20, abnormal=14), bank)
+    assert (pages["source"] == "real-aneuploid").sum() == 4
+
+
+def test_composing_more_than_the_bank_has(bank):
+    with pytest.raises(ValueError, match=r"at least 439 normal cells.*Received 397"):
+        _choose_cells(AlphaRecipe(normal=400, abnormal=50), bank)
+    with pytest.raises(ValueError, match="Received none that is left as"):
+        _choose_cells(AlphaRecipe(normal=250, abnormal=150), bank)
+
+
+def test_composed_pages(composed, bank, tmp_path):
+    folder, index = composed
+    assert tuple(index.columns) == (*RECIPE_COLUMNS, "cell", "donor")
+    assert index["label"].value_counts().to_dict() == {"normal": 4, "abnormal": 8}
+    assert (index["source"] == "real-aneuploid").sum() == 2
+    pages = load_pages(index, folder)
+    assert pages.shape == (12, 150, 150)
+    assert len(set(find_groups(np.stack([compute_page_hash(page) for page in pages])))) == 12
+    counts = bank.cells.set_index("cell")["count_formula"]
+    real = index.query("source == 'real-aneuploid'")
+    assert real["iscn"].to_list() == real["cell"].map(counts).to_list()
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    recipe = dataclasses.replace(SMALL, abnormal=8)
+    pd.testing.assert_frame_equal(compose_dataset(recipe, bank, folder, progress=False), index)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_near_duplicate_search_tells_recipe_pages_of_one_style_apart(tmp_path):
+    for style in ("ruled", "patched"):  # print and grounds that are alike on every page
+        recipe = AlphaRecipe(normal=8, abnormal=0, styles=(style,), seed=1)
+        pages = load_pages(draw_dataset(recipe, tmp_path / style, progress=False), tmp_path / style)
+        hashes = np.stack([compute_page_hash(page) for page in pages])
+        first, second = np.triu_indices(len(pages), 1)
+        distance = np.bitwise_count(hashes[first] ^ hashes[second]).sum(axis=-1).min(axis=-1) / 1024
+        assert distance.min() > 1.3 * MAX_DISTANCE

@@ -1,0 +1,308 @@
+"""Finding, straightening, naming, counting and comparing chromosomes, on things whose answer is known."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
+from karyo_lib.read.comparison import homologue_pairs
+from karyo_lib.read.count import (
+    CountSettings,
+    candidate_complements,
+    count_chromosomes,
+    format_counts,
+    formula_group,
+)
+from karyo_lib.read.find import find_chromosomes, infer_slots, part_objects
+from karyo_lib.read.position import align_slots, position_evidence
+from karyo_lib.read.profiles import align
+from karyo_lib.shape.centreline import chromosome_mask
+from karyo_lib.shape.straighten import STRIP_LENGTH, STRIP_WIDTH, straighten
+from karyo_lib.shape.strips import CLASSES, straighten_cell
+
+
+def _bar(length: int = 60, width: int = 14, dark: tuple[int, ...] = (15, 40)) -> np.ndarray:
+    """An upright chromosome-like bar on white, dark bands at the given rows."""
+    image = np.full((length + 20, width + 20), 255, np.uint8)
+    cv2.rectangle(image, (10, 10), (9 + width, 9 + length), 150, -1)
+    for row in dark:
+        image[10 + row : 14 + row, 10 : 10 + width] = 30
+    return image
+
+
+def _arc(radius: float = 40.0, width: float = 13.0) -> np.ndarray:
+    """Half a ring, open to the left, a third of the way down darker."""
+    y, x = np.mgrid[:130, :90].astype(float)
+    r, angle = np.hypot(y - 65, x - 20), np.arctan2(y - 65, x - 20)
+    inside = (np.abs(r - radius) < width / 2) & (np.abs(angle) < np.pi / 2)
+    image = np.where(inside, 150, 255)
+    image[inside & (np.abs(angle + np.pi / 6) < 0.1)] = 30
+    return image.astype(np.uint8)
+
+
+def _proba(names: list[str], sure: float = 0.97) -> np.ndarray:
+    p = np.full((len(names), len(CLASSES)), (1 - sure) / (len(CLASSES) - 1))
+    p[np.arange(len(names)), [CLASSES.index(n) for n in names]] = sure
+    return np.log(p)
+
+
+def _cell(sex: str = "XX") -> list[str]:
+    return [c for c in CLASSES[:22] for _ in range(2)] + list(sex)
+
+
+class TestStraighten:
+    def test_a_straight_bar_keeps_its_length_and_bands(self):
+        strip = straighten(_bar())
+        assert strip.image.shape == (STRIP_LENGTH, STRIP_WIDTH)
+        assert strip.length == pytest.approx(60, abs=3)
+        assert strip.width == pytest.approx(14, rel=0.1)
+        darkest = np.sort(np.argsort(-strip.profile)[:6]) / STRIP_LENGTH
+        assert np.abs(darkest - 17 / 60).min() < 0.04
+        assert np.abs(darkest - 42 / 60).min() < 0.04
+
+    def test_a_half_ring_is_unrolled(self):
+        strip = straighten(_arc())
+        assert strip.length == pytest.approx(np.pi * 40, rel=0.06)
+        assert np.argmax(strip.profile) / STRIP_LENGTH == pytest.approx(1 / 3, abs=0.05)
+        rows, _ = strip.centreline.T
+        assert rows[0] < rows[-1]
+
+    @pytest.mark.parametrize("scale", [0.35, 1.0, 2.5])
+    def test_length_is_in_pixels_of_the_cutout(self, scale):
+        image = cv2.resize(_bar(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        strip = straighten(image, scale=scale)
+        assert strip.length == pytest.approx(60 * scale, rel=0.1)
+        assert (strip.image > 0.2).any(0).sum() == pytest.approx(14 / 1.1, abs=3)
+
+    def test_an_empty_cutout_is_refused(self):
+        with pytest.raises(ValueError, match="without ink"):
+            chromosome_mask(np.full((20, 20), 255, np.uint8))
+
+    def test_sizes_are_relative_to_the_cell(self):
+        strips = straighten_cell([_bar(40), _bar(60), _bar(90)])
+        assert strips.sizes[1, 0] == pytest.approx(0, abs=1e-6)
+        assert strips.sizes[2, 0] == pytest.approx(np.log(90 / 60), abs=0.06)
+        assert len(straighten_cell([])) == 0
+
+
+def _page() -> tuple[np.ndarray, int]:
+    """Two rows of pairs with a rule, print and a speck."""
+    page = np.full((400, 620), 255, np.uint8)
+    n = 0
+    for row, length in enumerate((100, 60)):
+        for slot in range(5):
+            for copy in range(2):
+                bar = _bar(length, 14, (length // 4, length // 2))[10:-10, 10:-10]
+                y, x = 60 + row * 160 + (100 - length), 50 + slot * 110 + copy * 22
+                page[y : y + bar.shape[0], x : x + bar.shape[1]] = bar
+                n += 1
+            cv2.line(page, (40 + slot * 110, 166 + row * 160), (100 + slot * 110, 166 + row * 160), 0, 2)
+            cv2.putText(
+                page, str(slot), (62 + slot * 110, 186 + row * 160), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 0, 1
+            )
+    cv2.circle(page, (300, 20), 2, 0, -1)
+    return cv2.GaussianBlur(page, (0, 0), 0.7), n
+
+
+class TestFind:
+    def test_pairs_are_found_and_print_is_not(self):
+        page, n = _page()
+        found = find_chromosomes(page)
+        assert len(found) == n
+        assert found.boxes.groupby(["row", "slot"]).size().tolist() == [2] * 10
+        first = found.boxes.iloc[0]
+        assert (first.x0, first.y0) == pytest.approx((50, 60), abs=3)
+        assert first.y1 - first.y0 == pytest.approx(100, abs=5)
+        assert (found.rejected["kind"] == "print").any()
+
+    def test_a_negative_and_a_smaller_page_give_the_same(self):
+        page, n = _page()
+        assert len(find_chromosomes(255 - page)) == n
+        small = cv2.resize(page, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+        assert len(find_chromosomes(small)) == n
+
+    @pytest.mark.parametrize("grey", [0, 255, 128])
+    def test_a_blank_page_has_none(self, grey):
+        assert len(find_chromosomes(np.full((200, 200), grey, np.uint8))) == 0
+
+    def test_noise_alone_does_not_crash(self):
+        noise = np.random.default_rng(0).integers(0, 255, (160, 160)).astype(np.uint8)
+        found = find_chromosomes(noise)
+        assert len(found.cutouts) == len(found.boxes)
+
+    def test_a_colour_image_is_refused(self):
+        with pytest.raises(ValueError, match=r"Expected a grey image.*Received \(5, 5, 3\)"):
+            find_chromosomes(np.zeros((5, 5, 3), np.uint8))
+
+    def test_touching_neighbours_are_parted_at_their_cores(self):
+        body, core = np.zeros((90, 60), np.float32), np.zeros((90, 60), np.float32)
+        body[10:70, 10:24] = body[14:74, 24:38] = 0.9
+        core[14:66, 15:19] = core[18:70, 29:33] = 0.9
+        core[80:82, 5:7] = 0.9  # a speck
+        labels = part_objects(body, core, 14.0)
+        assert sorted(np.bincount(labels.ravel())[1:]) == pytest.approx([840, 840], abs=15)
+
+    def test_a_broken_core_is_joined_by_its_size(self):
+        body, core = np.zeros((120, 60), np.float32), np.zeros((120, 60), np.float32)
+        body[10:90, 10:24] = body[10:90, 26:40] = 0.9
+        core[14:68, 15:19] = core[14:86, 31:35] = 0.9
+        core[72:86, 15:19], core[68:72, 15:19] = 0.9, 0.1  # a bend at which the network hesitates
+        labels = part_objects(body, core, 14.0)
+        assert sorted(np.unique(labels, return_counts=True)[1][1:]) == [1120, 1120]
+
+    def test_a_core_that_is_broken_by_nothing_is_one_object(self):
+        body = np.zeros((90, 40), np.float32)
+        body[10:80, 12:26] = 0.9
+        body[40:44] *= 0.2  # a stalk, as pale as paper
+        core = np.zeros((90, 40), np.float32)
+        core[14:76, 17:21] = 0.9
+        assert part_objects(body, core, 14.0).max() == 1
+
+    def test_slots_follow_gaps(self):
+        x = np.array([0, 20, 90, 110, 180, 200.0])
+        boxes = pd.DataFrame({"x0": x, "y0": 0.0, "x1": x + 14, "y1": 60.0})
+        assert infer_slots(boxes, 14.0)["slot"].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+class TestCount:
+    @pytest.mark.parametrize(
+        ("names", "formula"),
+        [
+            (_cell("XX"), "46,XX"),
+            (_cell("XY"), "46,XY"),
+            ([*_cell("XY"), "21"], "47,XY,+21"),
+            (_cell("XXY"), "47,XXY"),
+            (_cell("X"), "45,X"),
+            ([c for c in _cell("XX") if c != "7"] + ["7"], "45,XX,-7"),
+            ([c for c in CLASSES[:22] for _ in range(3)] + list("XXY"), "69,XXY"),
+        ],
+    )
+    def test_clear_cells_are_counted(self, names, formula):
+        count = count_chromosomes(_proba(names))
+        assert count.formula == formula
+        assert count.probability > 0.5
+        assert 0 <= count.p_abnormal <= 1
+        assert (count.p_abnormal > 0.5) == (formula not in ("46,XX", "46,XY"))
+        assert [CLASSES[k] for k in count.assigned] == names
+        assert count.candidates["probability"].sum() == pytest.approx(1)
+        np.testing.assert_allclose(count.proba.sum(1), 1, atol=1e-6)
+
+    def test_a_hyperdiploid_cell_that_no_list_holds_is_counted(self):
+        names = [*_cell("XY"), "4", "6", "10", "14", "17", "18", "21"]
+        count = count_chromosomes(_proba(names), np.full(len(names), np.log(0.001)))
+        assert count.formula == "53,XY,+4,+6,+10,+14,+17,+18,+21"
+        assert count.probability > 0.9
+
+    def test_wrong_names_alone_do_not_make_many_changes(self):
+        names = _cell("XX")
+        for wrong, taken in ((4, "7"), (17, "2"), (30, "12"), (41, "9")):
+            names[wrong] = taken
+        count = count_chromosomes(_proba(names, 0.8))
+        assert count.formula == "46,XX"
+
+    def test_counts_correct_a_wrong_name(self):
+        log_p = _proba(_cell("XX"))
+        wrong = 2 * CLASSES.index("9")
+        log_p[wrong] = np.log(1e-4)
+        log_p[wrong, CLASSES.index("11")], log_p[wrong, CLASSES.index("9")] = np.log(0.55), np.log(0.44)
+        count = count_chromosomes(log_p)
+        assert count.formula == "46,XX"
+        assert CLASSES[count.assigned[wrong]] == "9"
+
+    def test_dust_is_left_out_and_a_loss_that_may_be_a_miss_is_said(self):
+        names = [*_cell("XX"), "21"]
+        none = np.full(47, np.log(0.001))
+        none[-1] = np.log(0.999)
+        log_p = _proba(names)
+        log_p[-1] = np.log(0.001 / 24)
+        count = count_chromosomes(log_p, none)
+        assert count.formula == "46,XX"
+        assert count.assigned[-1] == -1
+        sceptical = CountSettings(p_missed=0.05)
+        count = count_chromosomes(_proba([c for c in _cell("XX") if c != "4"] + ["4"]), settings=sceptical)
+        assert (count.formula, count.missed) == ("46,XX", ("4",))
+
+    def test_a_loss_is_believed_and_many_losses_are_not(self):
+        for lost in (("22",), ("5", "7")):  # both in the catalogue
+            names = _cell("XX")
+            for name in lost:
+                names.remove(name)
+            formula = f"{46 - len(lost)},XX," + ",".join(f"-{name}" for name in lost)
+            assert count_chromosomes(_proba(names)).formula == formula
+        rest = _cell("XX")[::2] + _cell("XX")[1:31:2]
+        poor = count_chromosomes(_proba(rest))
+        assert (poor.formula, len(poor.missed)) == ("46,XX", 46 - len(rest))
+
+    def test_what_an_unparted_object_hides_is_not_missing(self):
+        names = _cell("XX")
+        hidden = [names.pop(names.index(name)) for name in ("4", "5")]
+        log_p = np.vstack([_proba(names), np.full(len(CLASSES), np.log(0.01 / len(CLASSES)))])
+        none = np.array([np.log(0.001)] * 44 + [np.log(0.99)])
+        count = count_chromosomes(log_p, none, unparted=1)
+        assert (count.formula, list(count.missed)) == ("46,XX", hidden)
+        assert count.p_abnormal < 0.1
+        assert count_chromosomes(log_p, none).p_abnormal > 0.1
+
+    def test_a_rarer_gain_needs_more_evidence(self):
+        log_p = _proba([*_cell("XX"), "21"])
+        log_p[-1] = np.log(1e-3)
+        log_p[-1, CLASSES.index("21")] = log_p[-1, CLASSES.index("20")] = np.log(0.48)
+        table = count_chromosomes(log_p).candidates.set_index("formula")["probability"]
+        assert table["47,XX,+21"] > 10 * table["47,XX,+20"]
+
+    def test_priors_sum_to_one(self):
+        complements = candidate_complements(0.2)
+        assert sum(c.prior for c in complements) == pytest.approx(1)
+        assert sum(c.prior for c in complements if c.normal) == pytest.approx(0.8)
+        priors = {c.formula: c.prior for c in complements}
+        assert len(priors) == len(complements)
+        assert {formula for formula, _ in formula_frequencies(NUMERICAL)} <= {*priors, "45,X,-Y"}
+
+    @given(st.integers(0, 21), st.sampled_from([-1, 1]), st.sampled_from(["XX", "XY"]))
+    def test_one_change_is_written_as_iscn_does(self, k, change, sex):
+        counts = [2] * 22 + [sex.count("X"), sex.count("Y")]
+        counts[k] += change
+        assert format_counts(counts) == f"{46 + change},{sex},{'+' if change > 0 else '-'}{k + 1}"
+        assert formula_group(format_counts(counts)) == ("trisomy" if change > 0 else "monosomy")
+
+    def test_wrong_shapes_are_refused(self):
+        with pytest.raises(ValueError, match="shape"):
+            count_chromosomes(np.zeros((0, 24)))
+        with pytest.raises(ValueError, match="p_abnormal"):
+            candidate_complements(0.0)
+
+
+class TestPosition:
+    def test_slots_take_the_order_of_a_karyogram(self):
+        likelihood = np.full((23, 23), -5.0)
+        likelihood[np.arange(23), np.arange(23)] = -0.1
+        likelihood[7] = -1.0  # one slot says nothing
+        assert align_slots(likelihood).tolist() == list(range(23))
+
+    def test_the_place_decides_what_looks_cannot(self):
+        names = _cell("XX")
+        log_p = _proba(names)
+        log_p[20] = -np.log(24)
+        boxes = pd.DataFrame({"row": 0, "slot": np.arange(46) // 2})
+        evidence = position_evidence(boxes, log_p)
+        assert evidence[20].argmax() == CLASSES.index(names[20])
+        shuffled = np.random.default_rng(1).permutation(46)
+        assert not position_evidence(boxes, log_p[shuffled]).any()
+
+
+class TestCompare:
+    @settings(max_examples=20, deadline=None)
+    @given(st.integers(0, 100), st.integers(-6, 6))
+    def test_alignment_undoes_a_shift(self, seed, shift):
+        wave = np.cumsum(np.random.default_rng(seed).normal(size=STRIP_LENGTH + 40))
+        wave = (wave - wave.mean()) / wave.std()
+        first, second = wave[20 : 20 + STRIP_LENGTH], wave[20 + shift : 20 + shift + STRIP_LENGTH]
+        _, residual = align(first[None], second[None])
+        assert np.abs(residual[0, 15:-15]).mean() < 0.6 * np.abs(first - second)[15:-15].mean() + 0.06
+
+    def test_pairs(self):
+        pairs = homologue_pairs(np.array([0, 0, 1, 20, 20, 20, -1]))
+        assert pairs.to_numpy().tolist() == [[0, 0, 1], [1, 2, 2], [20, 3, 4], [20, 3, 5]]
