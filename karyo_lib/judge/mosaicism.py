@@ -1,0 +1,100 @@
+"""What share of other cells a number of counted cells excludes.
+
+For a reader without errors these are the figures of Hook's table (Hook 1977, Am. J. Hum. Genet. 29:94-97).
+"""
+
+from scipy.optimize import brentq
+from scipy.stats import beta, binom
+
+MOST_CELLS = 1000
+
+
+def excluded_share(cells: int, seen: int = 0, sensitivity: float = 1.0, confidence: float = 0.95) -> float:
+    """Smallest share of cells with a change that is excluded.
+
+    Parameters
+    ----------
+    cells : int
+        Cells counted, those that could not be read left out.
+    seen : int
+        Of these, cells in which the change was seen.
+    sensitivity : float
+        Probability that the change is seen in a cell that has it.
+    confidence : float
+        One-sided.
+
+    Returns
+    -------
+    float
+        The exact upper limit (Clopper-Pearson) of the share in which it would be seen, divided by the
+        sensitivity; 1 where nothing is excluded.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer cells than those seen, or a probability is none.
+
+    Examples
+    --------
+    >>> round(excluded_share(20), 3)  # Hook: 14 %
+    0.139
+    """
+    _check(sensitivity, confidence)
+    if not 0 <= seen <= cells:
+        raise ValueError(f"Expected 0 to {cells} cells in which it was seen. Received {seen}.")
+    if seen == cells:
+        return 1.0
+    return min(1.0, float(beta.ppf(confidence, seen + 1, cells - seen)) / sensitivity)
+
+
+def cells_needed(
+    share: float, seen: int = 0, sensitivity: float = 1.0, confidence: float = 0.95
+) -> int | None:
+    """Fewest cells that exclude a share, if the change is seen in no further one; None beyond `MOST_CELLS`.
+
+    Examples
+    --------
+    >>> cells_needed(0.10), cells_needed(0.05)  # Hook: 29 and 59
+    (29, 59)
+    """
+    _check(sensitivity, confidence)
+    if not 0 < share < 1:
+        raise ValueError(f"Expected a share between 0 and 1. Received {share}.")
+    for cells in range(max(1, seen), MOST_CELLS + 1):
+        if excluded_share(cells, seen, sensitivity, confidence) <= share:
+            return cells
+    return None
+
+
+def share_found(cells: int, needed: int, sensitivity: float = 1.0, confidence: float = 0.95) -> float:
+    """Smallest share of cells with a change of which `needed` are seen: what ISCN's rule finds.
+
+    Parameters
+    ----------
+    cells : int
+    needed : int
+        2 for a gain or a structural change, 3 for a loss.
+    sensitivity, confidence : float
+
+    Returns
+    -------
+    float
+        1 where the cells are too few.
+
+    Examples
+    --------
+    >>> round(share_found(20, needed=2), 3)
+    0.216
+    """
+    _check(sensitivity, confidence)
+
+    def short(share: float) -> float:
+        return float(binom.cdf(needed - 1, cells, share * sensitivity)) - (1 - confidence)
+
+    return 1.0 if short(1.0) > 0 else float(brentq(short, 0.0, 1.0))
+
+
+def _check(sensitivity: float, confidence: float) -> None:
+    for name, value in (("sensitivity", sensitivity), ("confidence", confidence)):
+        if not 0 < value <= 1 or (name == "confidence" and value == 1):
+            raise ValueError(f"Expected a {name} above 0 and up to 1. Received {value}.")
