@@ -6,17 +6,13 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from benchmarks.material import Sizes, make_labels, make_pages
-from benchmarks.measure import Job
+from benchmarks.measure import Job, Row
 from benchmarks.training import CachedCondition
 from karyo_lib.study.runs import project_dir
-
-if TYPE_CHECKING:
-    from benchmarks.rows import Row
 
 _SCRIPT = Path(__file__).with_name("aucmedi_script.py")
 _PLACE = "KARYO_BENCH_AUCMEDI"
@@ -72,10 +68,8 @@ def find_python() -> str:
     return str(place) if place.is_file() else ""
 
 
-def make_row(sizes: Sizes) -> "Row":
+def make_row(sizes: Sizes) -> Row:
     """Return the row; without its environment there is only karyo's side."""
-    from benchmarks.rows import Row
-
     used = sizes.train + sizes.validation
     jobs: tuple[Job, ...] = (
         CachedCondition(note=f"features extrapolated from {sizes.sample} images", sizes=sizes),

@@ -47,6 +47,36 @@ class Job:
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes
+    ----------
+    name : str
+        As ``--only`` takes it.
+    title : str
+    aim : float or None
+        Least ratio (reference's time / karyo's time) hoped for on two cores; None for what is only shown.
+    jobs : tuple of Job
+        karyo's first.
+    check : Job or None
+        Says how far the results of both ways lie apart (``difference``).
+    tolerance : float
+        Largest difference that is rounding.
+    missing : str
+        References that could not be had here, and why.
+    """
+
+    name: str
+    title: str
+    aim: float | None
+    jobs: tuple[Job, ...]
+    check: Job | None = None
+    tolerance: float = 1e-4
+    missing: str = ""
+
+
 _state: Any = None
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader
 from benchmarks.compose import compose_profile, compose_scale, describe_table
 from benchmarks.growth import describe_growth
 from benchmarks.material import Sizes
-from benchmarks.rows import Row
+from benchmarks.measure import Row
 from karyo_lib.networks.backend import backend_facts
 from karyo_lib.store import writing
 from karyo_lib.study.displays.style import new_axes, new_grid, styled

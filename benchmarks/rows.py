@@ -1,41 +1,10 @@
 """The rows of the table: which jobs are compared, and what is hoped for."""
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 from benchmarks import aucmedi_side, rates, training
 from benchmarks.material import Sizes
-from benchmarks.measure import Job
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison.
-
-    Attributes
-    ----------
-    name : str
-        As ``--only`` takes it.
-    title : str
-    aim : float or None
-        Least ratio (reference's time / karyo's time) hoped for on two cores; None for what is only shown.
-    jobs : tuple of Job
-        karyo's first.
-    check : Job or None
-        Says how far the results of both ways lie apart (``difference``).
-    tolerance : float
-        Largest difference that is rounding.
-    missing : str
-        References that could not be had here, and why.
-    """
-
-    name: str
-    title: str
-    aim: float | None
-    jobs: tuple[Job, ...]
-    check: Job | None = None
-    tolerance: float = 1e-4
-    missing: str = ""
+from benchmarks.measure import Job, Row
 
 
 def make_rows(sizes: Sizes) -> list[Row]:

@@ -7,9 +7,9 @@ import pandas as pd
 
 from benchmarks.growth import Growth, tabulate_growth
 from benchmarks.material import QUICK, Sizes
-from benchmarks.measure import Job, compute_ratios, measure
+from benchmarks.measure import Job, Row, compute_ratios, measure
 from benchmarks.report import write_page
-from benchmarks.rows import Row, make_rows
+from benchmarks.rows import make_rows
 from karyo_lib.study.runs import Run, project_dir
 
 GROWTH = "growth"

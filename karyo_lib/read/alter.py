@@ -11,9 +11,8 @@ import numpy as np
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.read.change import rearranged_rows, resample
 from karyo_lib.read.name import class_indices
-from karyo_lib.read.train.training import LabelledStrips
 from karyo_lib.shape.straighten import STRIP_LENGTH
-from karyo_lib.shape.strips import CLASSES, Strips
+from karyo_lib.shape.strips import CLASSES, LabelledStrips, Strips
 
 KINDS = ("deletion", "duplication", "inversion", "exchange")
 

@@ -24,9 +24,8 @@ from karyo_lib.read.network_files import read_arrays
 from karyo_lib.read.page_reading import PairEvidence
 from karyo_lib.read.perturb import vary_strips
 from karyo_lib.read.profiles import ClassReference, align, band_profiles
-from karyo_lib.read.train.training import LabelledStrips
 from karyo_lib.shape.straighten import STRIP_LENGTH
-from karyo_lib.shape.strips import CLASSES, Strips
+from karyo_lib.shape.strips import CLASSES, LabelledStrips, Strips
 
 #: Cells whose pairs the distance is trained on: more take longer and teach little more.
 _DISTANCE_CELLS = 300

@@ -19,9 +19,8 @@ from karyo_lib.read.page_reading import Reading, nothing_read, summary, unlike_p
 from karyo_lib.read.position import position_evidence
 from karyo_lib.read.regroup import MOST_OBJECTS, regroup
 from karyo_lib.read.segment import Segmenter
-from karyo_lib.read.train.training import LabelledStrips
 from karyo_lib.resources import data_file
-from karyo_lib.shape.strips import CLASSES, NOT_SINGLE, Strips, straighten_cell
+from karyo_lib.shape.strips import CLASSES, NOT_SINGLE, LabelledStrips, Strips, straighten_cell
 
 
 @dataclass(frozen=True)

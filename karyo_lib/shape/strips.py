@@ -1,6 +1,6 @@
 """The chromosomes of a cell as arrays a network can read: straight strips, and sizes relative to the cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,4 +103,44 @@ def straighten_cell(
         sizes.astype(np.float32),
         np.array([s.length for s in strips], np.float32),
         tuple(s.centreline for s in strips),
+    )
+
+
+@dataclass(frozen=True)
+class LabelledStrips:
+    """Chromosomes of known class.
+
+    Attributes
+    ----------
+    strips : Strips
+    names : ndarray of str, shape (n,)
+    cells : ndarray, shape (n,)
+        Which cell each is from.
+    """
+
+    strips: Strips
+    names: np.ndarray
+    cells: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, rows: np.ndarray) -> "LabelledStrips":
+        """The chromosomes with these positions."""
+        return LabelledStrips(self.strips.take(rows), self.names[rows], self.cells[rows])
+
+
+def join_cells(cells: Iterable[tuple[str, tuple[Strips, np.ndarray]]]) -> LabelledStrips:
+    """Chromosomes of several cells, given as (cell, (strips, names)); sizes stay relative to each cell."""
+    keys, parts = zip(*cells, strict=True)
+    strips = [s for s, _ in parts]
+    return LabelledStrips(
+        Strips(
+            np.concatenate([s.images for s in strips]),
+            np.concatenate([s.sizes for s in strips]),
+            np.concatenate([s.lengths for s in strips]),
+            tuple(line for s in strips for line in s.centrelines),
+        ),
+        np.concatenate([names for _, names in parts]),
+        np.repeat(np.array(keys), [len(names) for _, names in parts]),
     )

@@ -148,7 +148,7 @@ def test_wheel_carries_data_templates_and_licence(tmp_path):
         names = wheel.namelist()
     for name in (
         "karyo_lib/_data/cytobands/iscn_550.tsv", "karyo_lib/static/report.css",
-        "karyo_lib/report/templates/karyo/conf.json", "karyo_lib/report/templates/karyo/index.html.j2",
+        "karyo_lib/study/report/templates/karyo/conf.json", "karyo_lib/report/templates/karyo/index.html.j2",
     ):  # fmt: skip
         assert name in names
     assert any(name.endswith("LICENSE") for name in names)

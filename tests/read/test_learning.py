@@ -12,11 +12,11 @@ from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.segment import Segmenter, SegmenterSettings, page_targets
+from karyo_lib.read.segment import Segmenter, SegmenterSettings
 from karyo_lib.read.train.learn import LearningSettings, join, strips_found, train_on_bank
 from karyo_lib.read.train.score import score_finding
 from karyo_lib.read.train.training import draw_cells
-from karyo_lib.read.train.training_pages import draw_training_page, segmented_pages
+from karyo_lib.read.train.training_pages import draw_training_page, page_targets, segmented_pages
 from karyo_lib.read.train.trials import aneuploid_trials, compose_trials, normal_cells, trial_formulae
 
 TINY = SegmenterSettings(channels=(4, 4, 4, 4), steps=2, batch_size=2, crop=64)

@@ -23,11 +23,11 @@ from karyo_lib.read.perturb import StripVariety
 from karyo_lib.read.reader import Reader, ReaderSettings
 from karyo_lib.read.segment import Segmenter, SegmenterSettings
 from karyo_lib.read.train.score import truth_counts
-from karyo_lib.read.train.training import LabelledStrips, draw_cells, join_cells, strips_of_bank
+from karyo_lib.read.train.training import draw_cells, strips_of_bank
 from karyo_lib.read.train.training_pages import draw_training_page, random_page_style, segmented_pages
 from karyo_lib.read.train.trials import choose_donors, normal_cells
 from karyo_lib.shape.boxes import match_boxes
-from karyo_lib.shape.strips import CLASSES, NOT_SINGLE, Strips, straighten_cell
+from karyo_lib.shape.strips import CLASSES, NOT_SINGLE, LabelledStrips, Strips, join_cells, straighten_cell
 
 Progress = Callable[[str], None]
 

@@ -12,9 +12,8 @@ from karyo_lib.read.change import explain_pair
 from karyo_lib.read.count import NORMAL_COUNTS, format_counts
 from karyo_lib.read.name import class_indices
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.train.training import LabelledStrips
 from karyo_lib.shape.boxes import match_boxes
-from karyo_lib.shape.strips import CLASSES
+from karyo_lib.shape.strips import CLASSES, LabelledStrips
 
 _NEAR = 0.05  # of a chromosome's length: about what a band is long
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -14,47 +14,7 @@ from karyo_lib.draw.page import Page
 from karyo_lib.draw.styles import Artefacts, LabStyle, Layout, Look
 from karyo_lib.files.bank import ChromosomeBank, Cutout
 from karyo_lib.shape.straighten import mask_width
-from karyo_lib.shape.strips import CLASSES, Strips, straighten_cell
-
-
-@dataclass(frozen=True)
-class LabelledStrips:
-    """Chromosomes of known class.
-
-    Attributes
-    ----------
-    strips : Strips
-    names : ndarray of str, shape (n,)
-    cells : ndarray, shape (n,)
-        Which cell each is from.
-    """
-
-    strips: Strips
-    names: np.ndarray
-    cells: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def take(self, rows: np.ndarray) -> "LabelledStrips":
-        """The chromosomes with these positions."""
-        return LabelledStrips(self.strips.take(rows), self.names[rows], self.cells[rows])
-
-
-def join_cells(cells: Iterable[tuple[str, tuple[Strips, np.ndarray]]]) -> LabelledStrips:
-    """Chromosomes of several cells, given as (cell, (strips, names)); sizes stay relative to each cell."""
-    keys, parts = zip(*cells, strict=True)
-    strips = [s for s, _ in parts]
-    return LabelledStrips(
-        Strips(
-            np.concatenate([s.images for s in strips]),
-            np.concatenate([s.sizes for s in strips]),
-            np.concatenate([s.lengths for s in strips]),
-            tuple(line for s in strips for line in s.centrelines),
-        ),
-        np.concatenate([names for _, names in parts]),
-        np.repeat(np.array(keys), [len(names) for _, names in parts]),
-    )
+from karyo_lib.shape.strips import CLASSES, LabelledStrips, Strips, join_cells, straighten_cell
 
 
 def strips_of_cell(cutouts: Sequence[Cutout]) -> tuple[Strips, np.ndarray]:

@@ -344,9 +344,6 @@ class CalibrationCurvesDisplay:
     Parameters
     ----------
     curves : dict of str to (y_true, p)
-    n_bins : int
-        Equally wide; empty ones are left out.
-    colours : dict of str to str, optional
 
     Attributes
     ----------
@@ -357,29 +354,27 @@ class CalibrationCurvesDisplay:
     ax_, figure_
     """
 
-    def __init__(self, curves, *, n_bins: int = 5, colours=None):
+    N_BINS = 5  # equally wide; empty ones are left out
+
+    def __init__(self, curves):
         self.curves = {name: (np.asarray(y), np.asarray(p, dtype=float)) for name, (y, p) in curves.items()}
-        self.n_bins = n_bins
-        self.colours = colours
 
     @classmethod
-    def from_predictions(
-        cls, curves, *, n_bins: int = 5, colours=None, ax: Axes | None = None
-    ) -> "CalibrationCurvesDisplay":
+    def from_predictions(cls, curves, *, ax: Axes | None = None) -> "CalibrationCurvesDisplay":
         """Draw from labels and probabilities; parameters as of the class."""
-        return cls(curves, n_bins=n_bins, colours=colours).plot(ax=ax)
+        return cls(curves).plot(ax=ax)
 
     @styled
     def plot(self, *, ax: Axes | None = None) -> "CalibrationCurvesDisplay":
         """Draw on ``ax`` or on a new figure."""
         self.figure_, self.ax_ = new_axes(ax, height=3.9, width=4.2)
         self.displays_, self.bars_, self.counts_ = {}, {}, {}
-        colours = assign_colours(self.curves, self.colours)
-        edges = np.linspace(0, 1, self.n_bins + 1)
+        colours = assign_colours(self.curves)
+        edges = np.linspace(0, 1, self.N_BINS + 1)
         for i, (name, (y, p)) in enumerate(self.curves.items()):
-            observed, predicted = calibration_curve(y, p, n_bins=self.n_bins)
+            observed, predicted = calibration_curve(y, p, n_bins=self.N_BINS)
             inside = np.searchsorted(edges[1:-1], p)
-            counts = np.bincount(inside, minlength=self.n_bins)
+            counts = np.bincount(inside, minlength=self.N_BINS)
             counts = counts[counts > 0]
             limits = np.array([wilson(min(o * n, n), n) for o, n in zip(observed, counts, strict=True)])
             shown = CalibrationDisplay(observed, predicted, p, estimator_name=name)

@@ -16,6 +16,9 @@ from karyo_lib.judge import (
     fill_checklist,
     summarise_runs,
 )
+from karyo_lib.judge import (
+    compute_sample_size_table as compute_sample_size_table,
+)
 from karyo_lib.networks.conditions import CONDITIONS, READER, TITLES
 from karyo_lib.networks.models import INPUT_SHAPE
 from karyo_lib.study.data.collection import load_collection
