@@ -1,0 +1,411 @@
+"""Scenes to train the detector on: spreads, composed spreads, karyogram pages, and pictures without any cell.
+
+Everything comes from two packed files: real spreads with boxes and class, and drawn pages with labels.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from karyo_lib.read.train.canvas import MOST, SIZE, STRIDE, Canvas
+from karyo_lib.read.train.pieces import (
+    UNKNOWN,
+    Piece,
+    box_of,
+    cut_pieces,
+    prepare_spread,
+    splay,
+    turn_piece,
+    upright_angle,
+)
+
+#: Chromosomes per row of the usual layouts.
+_ROWS = (
+    (5, 7, 6, 6),
+    (3, 2, 7, 3, 3, 4, 2),
+    (5, 7, 6, 4, 2),
+    (8, 8, 8),
+    (6, 6, 6, 6),
+    (12, 12),
+    (3, 5, 8, 8),
+)
+
+
+class SceneMaker:
+    """Makes scenes at random from a share of the packed spreads and drawn pages.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``spreads.npz``, ``drawn.npz`` and ``glyphs.npz``.
+    seed : int
+    part, parts : int
+        Which share of the training spreads to hold in memory.
+    limit : int, optional
+        Most spreads to hold.
+    """
+
+    def __init__(self, folder: Path, seed: int, part: int = 0, parts: int = 1, limit: int | None = None):
+        self.rng = np.random.default_rng([seed, part])
+        with np.load(folder / "glyphs.npz") as file:
+            self.glyphs, self.advance = file["glyphs"], file["advance"].astype(int)
+            self.characters = {c: i for i, c in enumerate(str(file["chars"]))}
+        with np.load(folder / "spreads.npz") as file:
+            data, offsets, boxes = file["data"], file["offsets"], file["boxes"]  # boxes in quarter pixels
+            cells, scale = np.flatnonzero(file["training"])[part::parts][:limit], float(file["scale"])
+        self.spreads, self.pieces = [], []
+        for cell in cells:
+            image = cv2.imdecode(data[offsets[cell] : offsets[cell + 1]], cv2.IMREAD_GRAYSCALE)
+            rows = boxes[boxes[:, 0] == cell]
+            spread = prepare_spread(image, rows[:, 2:] / 4, rows[:, 1], scale)
+            self.spreads.append(spread)
+            lone = np.where(spread.exact[:, None], spread.boxes, 0)
+            self.pieces += cut_pieces(spread.light, spread.layer, lone, spread.labels)
+        with np.load(folder / "drawn.npz") as file:
+            images, labels, table = file["images"], file["labels"], file["boxes"]
+            at, to = file["image_offsets"], file["label_offsets"]
+        self.drawn, self.drawn_pieces = [], []
+        for page in range(len(at) - 1)[part::parts][:limit]:
+            image = cv2.imdecode(images[at[page] : at[page + 1]], cv2.IMREAD_GRAYSCALE)
+            layer = cv2.imdecode(labels[to[page] : to[page + 1]], cv2.IMREAD_GRAYSCALE)
+            image = 255 - image if np.median(image) < 110 else image
+            rows = table[table[:, 0] == page]
+            self.drawn.append((image, layer, rows[:, 2]))
+            found = [box_of(layer == k) for k in rows[:, 1]]
+            paper, dark = np.median(image), max(1.0, float(np.percentile(image, 0.5)))
+            light = np.clip((image - dark) / max(40.0, paper - dark), 0, 1).astype(np.float32)
+            # The classes of drawn chromosomes are taught by drawn pages alone where bands are plain.
+            self.drawn_pieces += cut_pieces(light, layer, np.array(found), rows[:, 2])
+
+    def make(self) -> dict[str, np.ndarray]:
+        """Make one scene: ``image``, ``layers``, ``boxes`` (96, 4), ``labels``, ``exact``, ``upright``."""
+        kind = self.rng.choice(5, p=[0.45, 0.12, 0.29, 0.11, 0.03])
+        canvas = (self._spread, self._composed, self._page, self._drawn_page, self._nothing)[kind]()
+        image = self._expose(canvas.light, kind)
+        boxes, labels = np.zeros((MOST, 4), np.float32), np.full(MOST, -1, np.int16)
+        exact, n = np.zeros(MOST, bool), len(canvas.boxes)
+        if n:
+            boxes[:n], labels[:n], exact[:n] = canvas.boxes, canvas.labels, canvas.exact
+        upright = np.array(kind in (2, 3))
+        return dict(
+            image=image, layers=canvas.layers, boxes=boxes, labels=labels, exact=exact, upright=upright
+        )
+
+    # ---- the kinds of scene
+
+    def _spread(self) -> Canvas:
+        rng = self.rng
+        spread = self.spreads[rng.integers(len(self.spreads))]
+        scale = float(np.exp(np.clip(rng.normal(0, 0.25), -0.55, 0.5)))
+        high, wide = spread.light.shape
+        corner = [
+            rng.uniform(min(0, side - SIZE / scale), max(0, side - SIZE / scale)) for side in (wide, high)
+        ]
+        matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
+        light = cv2.warpAffine(
+            spread.light,
+            matrix,
+            (SIZE, SIZE),
+            flags=cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=1.0,
+        )
+        canvas = Canvas(light)
+        half = SIZE // STRIDE
+        layer = cv2.warpAffine(spread.layer, matrix / STRIDE, (half, half), flags=cv2.INTER_NEAREST)
+        number = np.zeros(256, np.uint8)
+        number[UNKNOWN] = UNKNOWN
+        for k, box in enumerate(spread.boxes):
+            box = (box - np.array([*corner, *corner])) * scale
+            seen = np.clip(box, 0, SIZE)
+            share = (seen[2:] - seen[:2]).prod() / max(1.0, (box[2:] - box[:2]).prod())
+            if share > 0.5 and min(seen[2:] - seen[:2]) > 3:
+                number[k + 1] = canvas.add(
+                    seen, spread.labels[k] if share > 0.95 else -1, bool(spread.exact[k])
+                )
+        canvas.layers[0] = number[layer]
+        if rng.random() < 0.75:
+            self._scatter(canvas, rng.integers(1, 12), scale * rng.uniform(0.9, 1.1))
+        if rng.random() < 0.15:
+            self._dirt(canvas)
+        return canvas
+
+    def _composed(self) -> Canvas:
+        rng = self.rng
+        canvas = Canvas()
+        if rng.random() < 0.5:
+            for _ in range(rng.integers(1, 4)):
+                self._nucleus(canvas)
+        self._scatter(canvas, rng.integers(8, 50), float(np.exp(rng.normal(0, 0.25))), rng.random() < 0.2)
+        if rng.random() < 0.6:
+            self._dirt(canvas)
+        return canvas
+
+    def _scatter(self, canvas: Canvas, n: int, scale: float, drawn: bool = False) -> None:
+        rng = self.rng
+        source = self.drawn_pieces if drawn else self.pieces
+        stretch, spread = rng.uniform(0.85, 1.15), rng.uniform(0.15, 0.3)
+        for _ in range(n):
+            piece = source[rng.integers(len(source))]
+            size = scale * rng.uniform(0.95, 1.05)
+            piece = turn_piece(piece, rng.uniform(0, 2 * np.pi), (size, size * stretch))
+            high, wide = piece.ink.shape
+            manner = rng.random()
+            if canvas.boxes and manner < 0.7:
+                x0, y0, x1, y1 = canvas.boxes[rng.integers(len(canvas.boxes))]
+                most = 0.45 if manner < 0.35 else 0.06  # crossing, touching
+                for _ in range(8):
+                    x, y = rng.uniform(x0, x1) - wide / 2, rng.uniform(y0, y1) - high / 2
+                    if manner >= 0.35:  # out to the border of what is there
+                        angle = rng.uniform(0, 2 * np.pi)
+                        for step in range(0, 60, 3):
+                            at = int(x + step * np.cos(angle)), int(y + step * np.sin(angle))
+                            if canvas.overlap(piece, *at) <= most:
+                                break
+                        x, y = at
+                    if canvas.overlap(piece, int(x), int(y)) <= most:
+                        canvas.paste(piece, int(x), int(y))
+                        break
+            else:
+                for _ in range(10):
+                    x, y = rng.normal(SIZE / 2, SIZE * spread, 2) - np.array([wide, high]) / 2
+                    if canvas.overlap(piece, int(x), int(y)) == 0:
+                        canvas.paste(piece, int(x), int(y))
+                        break
+
+    def _page(self) -> Canvas:
+        rng = self.rng
+        canvas = Canvas()
+        drawn = rng.random() < 0.25
+        source = self.drawn_pieces if drawn else self.pieces
+        scale = float(np.exp(np.clip(rng.normal(0.05, 0.22), -0.5, 0.5)))
+        lengthwise = rng.uniform(0.55, 1.15)
+        gap, apart = rng.uniform(-2.5, 7), rng.uniform(6, 45) * scale
+        sorted_rows, splayed = rng.random() < 0.3, rng.random() < 0.4
+        most_gap = rng.uniform(2, 7) * scale
+        by_class = [[p for p in source[:: max(1, len(source) // 600)] if p.label == c] for c in range(24)]
+        order = np.arange(24) if sorted_rows else rng.permutation(24)
+        rows = np.split(order, np.cumsum(_ROWS[rng.integers(len(_ROWS))])[:-1])
+        start = int(rng.integers(len(rows))) if rng.random() < 0.6 else 0
+        print_size, font = rng.uniform(6, 18), int(rng.integers(len(self.glyphs)))
+        labels, rule, align = rng.random() < 0.85, rng.random() < 0.3, rng.integers(3)
+        y = rng.uniform(-20, 40)
+        left = rng.uniform(-60, 30)
+        pale = rng.uniform(0.45, 1.0)
+        for row in rows[start:] + rows[:start]:
+            slots, tallest = [], 0
+            for c in row:
+                if not by_class[c]:
+                    continue
+                copies = rng.choice([1, 2, 2, 2, 2, 2, 2, 3])
+                pair = []
+                for _ in range(copies):
+                    piece = by_class[c][rng.integers(len(by_class[c]))]
+                    angle = upright_angle(piece) + rng.normal(0, 0.12) + np.pi * rng.integers(2)
+                    piece = turn_piece(piece, angle, (scale * rng.uniform(0.95, 1.05), scale * lengthwise))
+                    if splayed and rng.random() < 0.8:
+                        piece = splay(piece, rng.uniform(0, most_gap), rng)
+                    piece = Piece(piece.ink * pale, piece.mask, piece.label if not sorted_rows else -1)
+                    pair.append(piece)
+                    tallest = max(tallest, piece.ink.shape[0])
+                slots.append((c, pair))
+            x = left + rng.uniform(0, 20)
+            for c, pair in slots:
+                begin = x
+                for piece in pair:
+                    high, wide = piece.ink.shape
+                    top = y + (tallest - high) * (0.5, 1.0, 0.0)[align] + rng.normal(0, 1)
+                    canvas.paste(piece, int(x), int(top))
+                    x += wide - 6 + gap + rng.uniform(-1, 2)
+                if labels:
+                    name = (*map(str, range(1, 23)), "X", "Y")[c]
+                    width = self._text_width(name, font, print_size)
+                    beside = rng.random() < 0.03
+                    self._print(
+                        canvas,
+                        name,
+                        (begin + x - width) / 2 + beside * 20,
+                        y + tallest + rng.uniform(0, 5),
+                        font,
+                        print_size,
+                    )
+                x += rng.choice([apart, apart, apart, 2 * apart])
+                if x > SIZE:
+                    break
+            y += tallest + (print_size + 8 if labels else 6)
+            if rule:
+                thick = int(rng.integers(1, 4))
+                cv2.line(
+                    canvas.light, (int(left), int(y)), (int(x), int(y)), float(rng.uniform(0, 0.5)), thick
+                )
+            y += rng.uniform(2, 40) * scale
+            if y > SIZE:
+                break
+        self._print_more(canvas)
+        return canvas
+
+    def _drawn_page(self) -> Canvas:
+        rng = self.rng
+        image, layer, classes = self.drawn[rng.integers(len(self.drawn))]
+        scale = 0.9 * float(np.exp(np.clip(rng.normal(0, 0.22), -0.5, 0.5)))
+        high, wide = image.shape
+        corner = [
+            rng.uniform(min(0, side - SIZE / scale), max(0, side - SIZE / scale)) for side in (wide, high)
+        ]
+        matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
+        paper = float(np.median(image))
+        grey = cv2.warpAffine(
+            image,
+            matrix,
+            (SIZE, SIZE),
+            flags=cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=paper,
+        )
+        canvas = Canvas(np.clip(grey / max(paper, 1.0), 0, 1.1).astype(np.float32))
+        full = cv2.warpAffine(layer, matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST)
+        area, seen = np.bincount(layer.ravel(), minlength=256), np.bincount(full.ravel(), minlength=256)
+        number = np.zeros(256, np.uint8)
+        for k in range(1, len(classes) + 1):
+            if seen[k] > 20 and seen[k] > 0.6 * area[k] * scale**2 and len(canvas.boxes) < MOST:
+                # Karyograms lie in order here: their classes would teach places, not bands.
+                number[k] = canvas.add(box_of(full == k), -1, True)
+        canvas.layers[0] = number[full[::STRIDE, ::STRIDE]]
+        return canvas
+
+    def _nothing(self) -> Canvas:
+        rng = self.rng
+        canvas = Canvas()
+        if rng.random() < 0.4:
+            size, font = rng.uniform(7, 40), int(rng.integers(len(self.glyphs)))
+            for y in np.arange(rng.uniform(0, 60), SIZE, size * rng.uniform(1.2, 2)):
+                words = ["".join(rng.choice(list(self.characters), rng.integers(1, 9))) for _ in range(12)]
+                self._print(canvas, " ".join(words), rng.uniform(0, 60), y, font, size)
+        else:
+            for _ in range(rng.integers(0, 9)):
+                self._nucleus(canvas)
+            grain = rng.standard_normal((SIZE // 4, SIZE // 4)).astype(np.float32) * rng.uniform(0, 0.3)
+            canvas.light += cv2.resize(grain, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+            self._dirt(canvas)
+        self._print_more(canvas)
+        return canvas
+
+    # ---- what is no chromosome
+
+    def _text_width(self, text: str, font: int, size: float) -> float:
+        return (
+            sum(self.advance[font][self.characters[c]] if c in self.characters else 12 for c in text)
+            * size
+            / 32
+        )
+
+    def _print(
+        self, canvas: Canvas, text: str, x: float, y: float, font: int, size: float, shade: float = 0.0
+    ) -> None:
+        line = np.zeros((44, int(self._text_width(text, font, 32)) + 60), np.uint8)
+        at = 0
+        for c in text:
+            if c in self.characters:
+                i = self.characters[c]
+                line[:, at : at + 44] = np.maximum(line[:, at : at + 44], self.glyphs[font, i])
+                at += int(self.advance[font][i])
+            else:
+                at += 12
+        ink = (
+            cv2.resize(line, None, fx=size / 32, fy=size / 32, interpolation=cv2.INTER_AREA)
+            / 255
+            * (1 - shade)
+        )
+        x, y = int(x), int(y)
+        x0, y0, x1, y1 = max(0, x), max(0, y), min(SIZE, x + ink.shape[1]), min(SIZE, y + ink.shape[0])
+        if x1 > x0 and y1 > y0:
+            there = canvas.light[y0:y1, x0:x1]
+            there *= 1 - ink[y0 - y : y1 - y, x0 - x : x1 - x].astype(np.float32)
+
+    def _print_more(self, canvas: Canvas) -> None:
+        rng = self.rng
+        for _ in range(rng.poisson(2.5)):
+            x, y, kind = rng.uniform(-20, SIZE), rng.uniform(-10, SIZE), rng.random()
+            shade, thick = float(rng.choice([0, 0, rng.uniform(0, 0.7)])), int(rng.integers(1, 4))
+            if kind < 0.5:
+                text = rng.choice(
+                    ["46,XY", "46,XX", "47,XY,+21", "45,X", "A", "B", "C", "D", "E", "F", "G", ""]
+                )
+                text = text or "".join(rng.choice(list(self.characters), rng.integers(2, 14)))
+                self._print(
+                    canvas, text, x, y, int(rng.integers(len(self.glyphs))), rng.uniform(10, 44), shade
+                )
+            elif kind < 0.7:
+                end = int(x + rng.normal(0, 40)), int(y + rng.choice([0, 0, rng.normal(0, 40)]))
+                draw = cv2.line if rng.random() < 0.3 else cv2.arrowedLine
+                draw(canvas.light, (int(x), int(y)), end, shade, thick, cv2.LINE_AA)
+            elif kind < 0.85:
+                end = int(x + rng.uniform(30, 300)), int(y + rng.uniform(40, 200))
+                cv2.rectangle(canvas.light, (int(x), int(y)), end, shade, thick, cv2.LINE_AA)
+            else:
+                cv2.line(canvas.light, (0, int(y)), (SIZE, int(y)), shade, thick)
+
+    def _nucleus(self, canvas: Canvas) -> None:
+        rng = self.rng
+        ink = np.zeros((SIZE, SIZE), np.float32)
+        centre = tuple(rng.uniform(-30, SIZE + 30, 2).astype(int).tolist())
+        axes = tuple((rng.uniform(22, 80) * rng.uniform(0.8, 1.2, 2)).astype(int).tolist())
+        cv2.ellipse(ink, centre, axes, float(rng.uniform(0, 180)), 0, 360, float(rng.uniform(0.25, 0.75)), -1)
+        grain = rng.standard_normal((SIZE // 3, SIZE // 3)).astype(np.float32)
+        ink = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.8, 4))
+        ink *= 1 + rng.uniform(0.05, 0.3) * cv2.resize(grain, (SIZE, SIZE))
+        canvas.light *= 1 - np.clip(ink, 0, 0.95)
+
+    def _dirt(self, canvas: Canvas) -> None:
+        rng = self.rng
+        for _ in range(rng.integers(1, 30)):
+            centre = tuple(rng.integers(0, SIZE, 2).tolist())
+            axes = tuple(np.maximum(1, rng.exponential(2.2, 2)).astype(int).tolist())
+            cv2.ellipse(
+                canvas.light,
+                centre,
+                axes,
+                float(rng.uniform(0, 180)),
+                0,
+                360,
+                float(rng.uniform(0, 0.8)),
+                -1,
+                cv2.LINE_AA,
+            )
+
+    # ---- how it is photographed
+
+    def _expose(self, light: np.ndarray, kind: int) -> np.ndarray:
+        rng = self.rng
+        sure = rng.random
+        light = np.clip(light, 0, 1.1)
+        if sure() < 0.6:
+            light = light ** np.float32(np.exp(rng.normal(0, 0.3)))
+        if sure() < 0.3:  # seen at a lower resolution
+            factor = rng.uniform(0.45, 0.9)
+            small = cv2.resize(light, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            light = cv2.resize(small, (SIZE, SIZE), interpolation=int(rng.choice([1, 2])))
+        if sure() < 0.5:
+            light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 1.4))
+        if sure() < 0.4:
+            light = light + rng.uniform(0.3, 2.0) * (
+                light - cv2.GaussianBlur(light, (0, 0), rng.uniform(0.8, 2.5))
+            )
+        white = kind in (2, 3) and sure() < 0.6
+        paper = 255.0 if white else rng.uniform(150, 255)
+        dark = rng.uniform(0, min(120, paper - 60))
+        grey = dark + (paper - dark) * light
+        if not white and sure() < 0.5:
+            knots = rng.normal(0, rng.uniform(2, 14), (4, 4)).astype(np.float32)
+            grey = grey + cv2.resize(knots, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+        if sure() < 0.5:
+            noise = rng.standard_normal((SIZE, SIZE), np.float32) * rng.uniform(0.5, 9)
+            if sure() < 0.4:
+                noise = 2 * cv2.GaussianBlur(noise, (0, 0), 0.8)
+            grey = grey + noise
+        image = np.clip(grey, 0, 255).astype(np.uint8)
+        if sure() < 0.4:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))]
+            image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_GRAYSCALE)
+        return image
