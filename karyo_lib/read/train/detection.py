@@ -326,6 +326,6 @@ if __name__ == "__main__":
     parser.add_argument("--places", type=int, default=1600)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--spreads", type=int)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=50)
     options = parser.parse_args()
     train(options.data, options.out, **{k: v for k, v in vars(options).items() if k not in ("data", "out")})

@@ -78,6 +78,9 @@ class SceneMaker:
             # The classes of drawn chromosomes are taught by drawn pages alone where bands are plain.
             self.drawn_pieces += cut_pieces(light, layer, np.array(found), rows[:, 2])
 
+        both = (self.pieces, self.drawn_pieces)
+        self.by_class = [[[p for p in source if p.label == c] for c in range(24)] for source in both]
+
     def make(self) -> dict[str, np.ndarray]:
         """Make one scene: ``image``, ``layers``, ``boxes`` (96, 4), ``labels``, ``exact``, ``upright``."""
         kind = self.rng.choice(5, p=[0.45, 0.12, 0.29, 0.11, 0.03])
@@ -178,13 +181,13 @@ class SceneMaker:
         rng = self.rng
         canvas = Canvas()
         drawn = rng.random() < 0.25
-        source = self.drawn_pieces if drawn else self.pieces
         scale = float(np.exp(np.clip(rng.normal(0.05, 0.22), -0.5, 0.5)))
         lengthwise = rng.uniform(0.55, 1.15)
-        gap, apart = rng.uniform(-2.5, 7), rng.uniform(6, 45) * scale
+        gap = rng.uniform(-2.5, 7) if rng.random() < 0.8 else rng.uniform(-8, 0)
+        apart = rng.uniform(6, 45) * scale
         sorted_rows, splayed = rng.random() < 0.3, rng.random() < 0.4
         most_gap = rng.uniform(2, 7) * scale
-        by_class = [[p for p in source[:: max(1, len(source) // 600)] if p.label == c] for c in range(24)]
+        by_class = self.by_class[int(drawn)]
         order = np.arange(24) if sorted_rows else rng.permutation(24)
         rows = np.split(order, np.cumsum(_ROWS[rng.integers(len(_ROWS))])[:-1])
         start = int(rng.integers(len(rows))) if rng.random() < 0.6 else 0
@@ -382,6 +385,8 @@ class SceneMaker:
         light = np.clip(light, 0, 1.1)
         if sure() < 0.6:
             light = light ** np.float32(np.exp(rng.normal(0, 0.3)))
+        if sure() < (0.35 if kind in (2, 3) else 0.1):  # pale bands are lost in the white
+            light = np.minimum(light * rng.uniform(1.0, 1.3), max(1.0, float(light.max())))
         if sure() < 0.3:  # seen at a lower resolution
             factor = rng.uniform(0.45, 0.9)
             small = cv2.resize(light, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
