@@ -20,7 +20,6 @@ from karyo_lib.iscn import (
     Chromosome,
     Karyotype,
     Segment,
-    count_formula,
     load_bands,
     parse_karyotype,
 )
@@ -111,7 +110,7 @@ def _as_it_is(cutouts: Sequence[Cutout], level: int) -> Karyotype:
     counts = {name: 0 for name in load_bands(level).chromosomes}
     for cutout in cutouts:
         counts[cutout.chromosome] += 1
-    return parse_karyotype(count_formula(counts), level=level)
+    return Karyotype.from_counts(counts, level)
 
 
 class _Stock:

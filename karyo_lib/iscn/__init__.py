@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bands": ["AUTOSOMES", "CHROMOSOMES", "LEVELS", "Band", "BandTable", "KaryotypeError", "load_bands"],
         "catalogue": ["load_catalogue", "sample_formulae"],
         "changes": ["GROUPS", "Change", "Size"],
-        "karyotype": ["Karyotype", "count_formula", "parse_karyotype"],
+        "karyotype": ["NORMAL_FORMULAE", "Karyotype", "count_formula", "parse_karyotype"],
         "segments": ["Chromosome", "Segment"],
     },
 )  # fmt: skip

@@ -1,17 +1,19 @@
 """A karyotype formula -> the chromosomes of one cell."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, BandTable, KaryotypeError, load_bands
 from karyo_lib.iscn.changes import Change, Size, make_change, normal_chromosome
-from karyo_lib.iscn.notation import CellLine, Part, read_cell_lines
+from karyo_lib.iscn.notation import CellLine, Part, read_cell_lines, usual_sets
 from karyo_lib.iscn.segments import Chromosome, Segment
 
 __all__ = ["Chromosome", "Karyotype", "KaryotypeError", "Segment", "parse_karyotype"]
 
 _SLOTS = (*CHROMOSOMES, "mar")
+#: Count formulae of a cell without gain or loss.
+NORMAL_FORMULAE = ("46,XX", "46,XY")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,22 @@ class Karyotype:
         Gains and losses are relative to the number of sets that most autosomes have.
         """
         return count_formula(self.counts)
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int], level: int = 550) -> "Karyotype":
+        """The cell with these numbers of chromosomes, all of them normal: the inverse of `counts`.
+
+        Raises
+        ------
+        KaryotypeError
+            If no cell has them: without X, or fewer than 23 or more than 92.
+
+        Examples
+        --------
+        >>> Karyotype.from_counts(parse_karyotype("48,XX,+8,+21").counts).group
+        'trisomy'
+        """
+        return parse_karyotype(count_formula(counts), level)
 
     def size(self) -> Size:
         """Size of all changes taken together: gains and losses of the same material cancel."""
@@ -146,27 +164,31 @@ def _make_cell(line: CellLine, table: BandTable) -> Karyotype:
     return Karyotype(line.formula, table.level, tuple(cell), sex, _group(cell, changes), changes)
 
 
-def count_formula(counts: dict[str, int]) -> str:
+def count_formula(counts: Mapping[str, int]) -> str:
     """ISCN formula of chromosome numbers alone.
 
     Parameters
     ----------
-    counts : dict
+    counts : mapping
         Slot ('1' to '22', 'X', 'Y', 'mar') to number of chromosomes; absent slots are 0.
 
     Returns
     -------
     str
-        '47,XY,+21'; where no X or Y is counted, the sex field is '?'.
+        '47,XY,+21'; where no X or Y is counted, the sex field is '?'. Gains and losses are relative to the
+        number of sets that most autosomes have, which is written where the count alone says another one:
+        '59<2n>,XX,+1,...'.
     """
     autosomes = [counts.get(name, 0) for name in AUTOSOMES]
     sets = Counter(autosomes).most_common(1)[0][0]
+    total = sum(counts.values())
+    level = "" if sets == usual_sets(total) else f"<{sets}n>"
     sex = "X" * counts.get("X", 0) + "Y" * counts.get("Y", 0)
     parts = []
     for name, number in zip(AUTOSOMES, autosomes, strict=True):
         parts += [f"{'+' if number > sets else '-'}{name}"] * abs(number - sets)
     parts += ["+mar"] * counts.get("mar", 0)
-    return ",".join([str(sum(counts.values())), sex or "?", *parts])
+    return ",".join([f"{total}{level}", sex or "?", *parts])
 
 
 def _sex_chromosomes(line: CellLine, table: BandTable) -> list[Chromosome]:
@@ -279,7 +301,7 @@ def _check_count(line: CellLine, cell: list[Chromosome]) -> None:
 def _group(cell: list[Chromosome], changes: tuple[Change, ...]) -> str:
     # by what is there, not by what was written: 46,XXYc,-X is a cell like any other
     counts = Counter(chromosome.slot for chromosome in cell)
-    if not any(chromosome.rearranged for chromosome in cell) and count_formula(counts) in ("46,XX", "46,XY"):
+    if not any(chromosome.rearranged for chromosome in cell) and count_formula(counts) in NORMAL_FORMULAE:
         return "normal"
     # A gain belongs to a rearrangement of the same chromosome: +21,rob(14;21)(q10;q10) is a translocation.
     rearranged = {

@@ -175,9 +175,13 @@ def _count(text: str) -> tuple[int, int]:
             "Expected one chromosome count such as 46; ranges, 'inc' and composite counts cannot be drawn.",
         )
     count = int(match[1])
-    # Modal numbers of ISCN: up to 34 haploid, 35-57 diploid, 58-80 triploid, 81-103 tetraploid.
-    ploidy = int(match[2]) if match[2] else 1 + (count > 34) + (count > 57) + (count > 80)
-    return count, ploidy
+    return count, int(match[2]) if match[2] else usual_sets(count)
+
+
+def usual_sets(count: int) -> int:
+    """Sets of a cell whose formula names none; modal numbers of ISCN: up to 34 haploid, 35-57 diploid, 58-80
+    triploid, 81-103 tetraploid."""
+    return 1 + (count > 34) + (count > 57) + (count > 80)
 
 
 def _sex(text: str) -> tuple[str, bool]:

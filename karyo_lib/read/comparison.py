@@ -21,9 +21,9 @@ from karyo_lib.read.compare import (
 from karyo_lib.read.distance import PairDistance, align_pairs
 from karyo_lib.read.name import Namer, Names, class_indices
 from karyo_lib.read.network_files import read_arrays
-from karyo_lib.read.page_reading import PairEvidence
 from karyo_lib.read.perturb import vary_strips
 from karyo_lib.read.profiles import ClassReference, align, band_profiles
+from karyo_lib.read.reading import PairEvidence
 from karyo_lib.shape.straighten import STRIP_LENGTH
 from karyo_lib.shape.strips import CLASSES, LabelledStrips, Strips
 

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from karyo_lib.iscn.bands import load_bands
-from karyo_lib.read.page_reading import Reading
+from karyo_lib.read.reading import Reading
 from karyo_lib.shape.straighten import STRIP_LENGTH
 
 # The colours of `karyo_lib.study.displays.style`, which stands above this room.
@@ -25,7 +25,7 @@ def find_odd(reading: Reading) -> np.ndarray:
     counts = named.value_counts()
     odd = [name for name, count in counts.items() if count != usual.get(name, 2)]
     by_count = table["chromosome"].isin(odd) if reading.p_count > 0.5 else table["chromosome"].isin([])
-    return (by_count | (table["pair_score"] > 0)).to_numpy(bool)
+    return (by_count | (table["score"] > 0)).to_numpy(bool)
 
 
 def _draw_bands(ax: Axes, chromosome: str) -> list[Rectangle]:

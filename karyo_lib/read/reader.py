@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
+from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes
+from karyo_lib.read.change import CHANGES
 from karyo_lib.read.comparison import Comparison
-from karyo_lib.read.count import CountPosterior, CountSettings, count_chromosomes, formula_group
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_segmenter
 from karyo_lib.read.name import Namer, Names, NamingSettings
 from karyo_lib.read.network_files import READER_FILES, read_record
-from karyo_lib.read.page_reading import Reading, nothing_read, summary, unlike_pairs
 from karyo_lib.read.position import position_evidence
+from karyo_lib.read.reading import Reading, summary, unreadable
 from karyo_lib.read.regroup import MOST_OBJECTS, regroup
 from karyo_lib.read.segment import Segmenter
 from karyo_lib.resources import data_file
@@ -150,7 +151,10 @@ class Reader:
         namer, comparison = self._ready()
         found, strips, names = self.name_page(image)
         if len(found) == 0:
-            return nothing_read(found, passes)
+            return unreadable(found, "no chromosomes found", passes)
+        if len(found) > MOST_OBJECTS:
+            reason = f"{len(found)} objects found, more than any cell has chromosomes"
+            return unreadable(found, f"not a karyogram that can be read: {reason}", passes)
         count = self.count(names, found.boxes)
         prior = self.settings.p_structural
         compared = comparison.compare(strips, names, count.assigned, prior)
@@ -166,21 +170,20 @@ class Reader:
             as_counted = np.array([self.count(n, found.boxes, keep=40).p_abnormal for n in each])
             as_compared = comparison.compare_anew(compared, each, prior)
             sampled = (1 - (1 - as_counted) * (1 - as_compared)).astype(np.float32)
-        group, evidence = formula_group(count.formula), compared.evidence
-        if group == "normal" and evidence and evidence.change:
-            group = evidence.change.kind
         return Reading(
+            kind="karyogram",
+            karyotype=count.karyotype,
             chromosomes=table,
+            structure=_structure(pairs),
             pairs=pairs,
-            formula=count.formula,
-            group=group,
+            arrangement="",
             formula_probability=count.probability,
             p_abnormal=float(p_abnormal),
             p_count=count.p_abnormal,
             p_structural=p_structural,
             candidates=count.candidates,
             refer_reason=self._refer(table, count, pairs),
-            evidence=evidence,
+            evidence=compared.evidence,
             passes=sampled,
             found=found,
         )
@@ -243,7 +246,10 @@ class Reader:
             none_probability=np.exp(names.log_none),
             upside_down=names.p_upside_down > 0.5,
             doubtful=(probability < self.settings.doubtful) | (assigned < 0),
-            pair_score=score,
+            printed="",
+            readable=assigned >= 0,
+            segments=[()] * len(found),
+            score=score,
         )
 
     def _refer(self, table: pd.DataFrame, count: CountPosterior, pairs: pd.DataFrame) -> str:
@@ -251,8 +257,6 @@ class Reader:
         unread = int((table["chromosome"] == "").sum())
         if len(table) < self.settings.least_found:
             reasons.append(f"only {len(table)} chromosomes found")
-        if len(table) > MOST_OBJECTS:
-            reasons.append(f"{len(table)} objects found, more than any cell has chromosomes")
         if count.missed and len(count.missed) <= 6:
             reasons.append(f"chromosome {', '.join(count.missed)} expected but not found")
         elif count.missed:
@@ -269,8 +273,8 @@ class Reader:
         if agreeing < self.settings.least_agreeing:
             reasons.append(f"banding unlike: only {agreeing:.0%} look most like what they are counted as")
         if count.p_abnormal <= 0.5:  # an abnormal number is reason enough
-            unlike = unlike_pairs(pairs).itertuples()
-            reasons += [f"pair {pair.chromosome} unlike, as if by {pair.change}" for pair in unlike]
+            unlike = _structure(pairs).itertuples()
+            reasons += [f"pair {pair.chromosome} unlike, as if by {pair.iscn}" for pair in unlike]
         return "; ".join(reasons)
 
     def read_pages(
@@ -330,3 +334,11 @@ class Reader:
         reader.segmenter, reader.namer = Segmenter.load(folder), Namer.load(folder)
         reader.comparison = Comparison.load(folder)
         return reader
+
+
+def _structure(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs that are marked unlike, the most unlike first, as rows of `Reading.structure`."""
+    unlike = pairs[pairs["score"] > 0].sort_values("score", ascending=False, ignore_index=True)
+    kind = unlike["change"].str.split("(").str[0].map({name[:3]: name for name in CHANGES})
+    objects = list(zip(unlike["first"], unlike["second"], strict=True))
+    return unlike[["chromosome", "score"]].assign(iscn=unlike["change"], kind=kind, objects=objects)

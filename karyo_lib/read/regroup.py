@@ -101,7 +101,7 @@ def regroup(
         Names strips: `karyo_lib.read.name.Namer.predict`.
     weigh : callable
         Log-probability of named objects at their boxes, as of
-        `karyo_lib.read.count.CountPosterior.log_evidence`.
+        `karyo_lib.read.cell.CountPosterior.log_evidence`.
 
     Returns
     -------

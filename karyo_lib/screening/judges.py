@@ -8,13 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from karyo_lib.iscn import NORMAL_FORMULAE
 from karyo_lib.networks.backend import keras
 from karyo_lib.networks.features import preprocess
 from karyo_lib.networks.inference import prepare_forward
 from karyo_lib.networks.models import CUTS, build_model, split_model
 from karyo_lib.networks.sampling import sample_dropout
 from karyo_lib.networks.weights import WeightsSource
-from karyo_lib.read.count import NORMAL_COUNTS
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits
 from karyo_lib.screening.marks import draw_evidence, draw_marks
@@ -159,7 +159,7 @@ class ReadingJudge:
         reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
         evidence = ""
         if reading.p_count > 0.5:
-            normal = reading.formula in NORMAL_COUNTS
+            normal = reading.formula in NORMAL_FORMULAE
             evidence = "number uncertain" if normal else f"counted {reading.formula}"
         elif len(reading.pairs):
             evidence = f"as if by {'; '.join(reading.changes)}" if reading.changes else "no pair unlike"

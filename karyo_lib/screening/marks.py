@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from karyo_lib.read.evidence import ABNORMAL, NORMAL, REFERRED, PairDisplay, find_odd
-from karyo_lib.read.page_reading import Reading
+from karyo_lib.read.reading import Reading
 
 SIDE = 720  # pixels of the longer side of the marks; the page under them is scaled to fit
 HALO = "#FFFFFF"  # around marks, for pages that are dark
@@ -71,7 +71,7 @@ def draw_evidence(page: np.ndarray, reading: Reading) -> bytes:
     reading : Reading
     """
     # by number alone: pairs that look unlike are left out
-    alike = replace(reading, chromosomes=reading.chromosomes.assign(pair_score=0.0))
+    alike = replace(reading, chromosomes=reading.chromosomes.assign(score=0.0))
     odd = reading.chromosomes[find_odd(alike)]
     if 0 < odd["chromosome"].nunique() <= _MOST_ODD:
         return _draw_counted(page, odd)

@@ -4,8 +4,19 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from karyo_lib.iscn import AUTOSOMES, LEVELS, KaryotypeError, load_bands, parse_karyotype
+from karyo_lib.iscn import (
+    AUTOSOMES,
+    CHROMOSOMES,
+    LEVELS,
+    Karyotype,
+    KaryotypeError,
+    count_formula,
+    load_bands,
+    parse_karyotype,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +58,25 @@ def test_formulae(formula, label, group, count_formula, total):
     assert len(karyotype.chromosomes) == sum(karyotype.counts.values()) == total
     assert count_formula in (None, karyotype.count_formula)
     assert karyotype.formula == formula
+
+
+@given(st.integers(1, 4), st.lists(st.integers(-1, 2), min_size=22, max_size=22), st.data())
+def test_numbers_of_chromosomes_survive_being_written(sets, gained, data):
+    changed = data.draw(
+        st.sets(st.integers(0, 21), max_size=10)
+    )  # most autosomes say how many sets there are
+    numbers = [max(0, sets + gain * (i in changed)) for i, gain in enumerate(gained)]
+    numbers += [data.draw(st.integers(1, 4)), data.draw(st.integers(0, 3))]
+    counts = dict(zip(CHROMOSOMES, numbers, strict=True))
+    assume(23 <= sum(numbers) <= 92)  # what ISCN's grammar has numbers for
+    karyotype = Karyotype.from_counts(counts)
+    assert karyotype.counts == counts
+    assert karyotype.formula == karyotype.count_formula == count_formula(counts)
+
+
+def test_a_cell_without_x_is_none():
+    with pytest.raises(KaryotypeError, match="at least one X"):
+        Karyotype.from_counts({name: 2 for name in AUTOSOMES} | {"Y": 1})
 
 
 def test_a_normal_cell():

@@ -9,11 +9,12 @@ mpl.use("Agg")
 
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.iscn import parse_karyotype
 from karyo_lib.read.alter import KINDS, alter_cells, alter_chromosome, megabases
 from karyo_lib.read.evidence import PairDisplay, ReadingDisplay
 from karyo_lib.read.name import Namer, Names, NamingSettings, class_indices
-from karyo_lib.read.page_reading import summary
 from karyo_lib.read.reader import Reader
+from karyo_lib.read.reading import summary
 from karyo_lib.read.train.score import (
     score_cells,
     score_comparison,
@@ -199,7 +200,8 @@ def test_the_shipped_reader_names_real_chromosomes_it_never_saw(bank_dir):
 def test_the_shipped_reader_reads_a_real_page(real_karyogram):
     reading = Reader.load().read(np.asarray(Image.open(real_karyogram).convert("L")))
     assert len(reading.found) == 46
-    assert reading.formula == "46,XY"
+    assert (reading.formula, reading.kind) == ("46,XY", "karyogram")
+    assert reading.karyotype == parse_karyotype("46,XY")
     assert (reading.chromosomes.groupby(["row", "slot"]).size() == 2).all()
 
 
@@ -231,7 +233,10 @@ def test_a_page_of_clouds_is_told_in_seconds(monkeypatch):
     clouds = np.asarray(Image.fromarray(noise).resize((400, 400)))
     reader, counts = Reader.load(), []
     monkeypatch.setattr(reader, "_weigh", lambda *given: counts.append(given) or 0.0)
-    assert "more than any cell has chromosomes" in reader.read(clouds).refer_reason
+    reading = reader.read(clouds)
+    assert "more than any cell has chromosomes" in reading.refer_reason
+    assert (reading.kind, reading.formula, reading.group) == ("unreadable", "?", "unreadable")
+    assert (reading.p_count, len(reading.chromosomes)) == (0.5, len(reading.found))
     assert counts == [], "each division of it would take a second to weigh"
 
 

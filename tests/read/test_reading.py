@@ -7,15 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
+from karyo_lib.iscn import GROUPS, Karyotype, parse_karyotype
+from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies, load_catalogue
+from karyo_lib.read.cell import CountSettings, count_chromosomes
 from karyo_lib.read.comparison import homologue_pairs
-from karyo_lib.read.count import (
-    CountSettings,
-    candidate_complements,
-    count_chromosomes,
-    format_counts,
-    formula_group,
-)
+from karyo_lib.read.complements import candidate_complements
 from karyo_lib.read.find import find_chromosomes, infer_slots, part_objects
 from karyo_lib.read.position import align_slots, position_evidence
 from karyo_lib.read.profiles import align
@@ -261,12 +257,26 @@ class TestCount:
         assert len(priors) == len(complements)
         assert {formula for formula, _ in formula_frequencies(NUMERICAL)} <= {*priors, "45,X,-Y"}
 
-    @given(st.integers(0, 21), st.sampled_from([-1, 1]), st.sampled_from(["XX", "XY"]))
-    def test_one_change_is_written_as_iscn_does(self, k, change, sex):
-        counts = [2] * 22 + [sex.count("X"), sex.count("Y")]
-        counts[k] += change
-        assert format_counts(counts) == f"{46 + change},{sex},{'+' if change > 0 else '-'}{k + 1}"
-        assert formula_group(format_counts(counts)) == ("trisomy" if change > 0 else "monosomy")
+    def test_every_complement_that_is_weighed_is_a_karyotype(self):
+        for complement in candidate_complements(0.3):
+            karyotype = parse_karyotype(complement.formula)
+            assert tuple(karyotype.counts[name] for name in CLASSES) == complement.counts
+            assert karyotype.group in GROUPS
+            assert complement.normal == (karyotype.group == "normal")
+
+    @pytest.mark.parametrize("sex", ["XX", "XY"])
+    def test_what_was_counted_is_a_karyotype_of_iscn(self, sex):
+        hyperdiploid = [c for c in CLASSES[:22] for _ in range(2 + (int(c) in range(1, 9)))] + list(sex)
+        for names, group in ((hyperdiploid, "trisomy"), ([*_cell(sex), "8", "21"], "trisomy")):
+            count = count_chromosomes(_proba(names, 1 - 1e-9))
+            assert (count.formula, count.karyotype.group) == (count.candidates["formula"][0], group)
+            assert count.karyotype == parse_karyotype(count.formula)
+
+    def test_a_perfect_count_of_any_numerical_karyotype_has_its_group(self):
+        catalogue = load_catalogue()
+        numerical = catalogue[catalogue["group"].isin(NUMERICAL)]
+        for formula, group in zip(numerical["formula"], numerical["group"], strict=True):
+            assert Karyotype.from_counts(parse_karyotype(formula).counts).group == group, formula
 
     def test_wrong_shapes_are_refused(self):
         with pytest.raises(ValueError, match="shape"):

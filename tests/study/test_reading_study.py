@@ -14,6 +14,7 @@ from karyo_lib.files.split import make_splits
 from karyo_lib.judge import IsotonicCalibrator
 from karyo_lib.networks.conditions import READER
 from karyo_lib.study.networks.fits import Fits, select_split
+from karyo_lib.study.reading import tables as reading
 from karyo_lib.study.reading.confidence import _folds
 from karyo_lib.study.reading.results import (
     describe_by_structure,
@@ -22,7 +23,6 @@ from karyo_lib.study.reading.results import (
     group_counts,
 )
 from karyo_lib.study.reading.tables import Readings, beside_networks
-from karyo_lib.study.reading.tables import tables as reading
 from karyo_lib.study.runs import Run
 
 VGG16 = "augmented-vgg16-frozen"
@@ -61,7 +61,8 @@ class Clairvoyant:
         self.calls += 1
         p = float(image.mean() / 255)
         return SimpleNamespace(
-            found=[0] * 46, formula="47,XY,+21", formula_probability=0.9, group="trisomy", p_abnormal=p,
+            kind="karyogram", arrangement="", found=[0] * 46,
+            formula="47,XY,+21", formula_probability=0.9, group="trisomy", p_abnormal=p,
             p_count=p, p_structural=0.1, changes=(), refer_reason="",
             passes=np.full(passes, p, np.float32),
         )  # fmt: skip

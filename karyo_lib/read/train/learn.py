@@ -16,7 +16,7 @@ from karyo_lib.draw.page import Page
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
 from karyo_lib.machines.workers import count_processes, keep_worker
-from karyo_lib.read.count import CountSettings
+from karyo_lib.read.cell import CountSettings
 from karyo_lib.read.find import FoundPage, find_chromosomes
 from karyo_lib.read.name import Names, NamingSettings
 from karyo_lib.read.perturb import StripVariety

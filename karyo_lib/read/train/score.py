@@ -1,15 +1,16 @@
 """Readings against the truth: chromosomes found, named, counted, compared."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from karyo_lib.draw.page import Page
+from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.read.alter import AlteredCells, alter_cells
 from karyo_lib.read.change import explain_pair
-from karyo_lib.read.count import NORMAL_COUNTS, format_counts
 from karyo_lib.read.name import class_indices
 from karyo_lib.read.reader import Reader
 from karyo_lib.shape.boxes import match_boxes
@@ -27,7 +28,7 @@ def score_finding(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) 
 def truth_counts(page: Page) -> str:
     """Count formula of what is on a page: abnormal chromosomes count as their class, markers are left out."""
     classes = page.truth["chromosome"]
-    return format_counts([int((classes == name).sum()) for name in CLASSES])
+    return count_formula(Counter(classes[classes.isin(CLASSES)]))
 
 
 def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
@@ -57,7 +58,7 @@ def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
                 "truth": truth,
                 "formula": reading.formula,
                 "exact": reading.formula == truth,
-                "abnormal": truth not in NORMAL_COUNTS,
+                "abnormal": truth not in NORMAL_FORMULAE,
                 "p_count": reading.p_count,
                 "p_abnormal": reading.p_abnormal,
                 "chromosomes": len(page.truth),
@@ -125,7 +126,7 @@ def score_cells(reader: Reader, data: LabelledStrips) -> tuple[pd.DataFrame, dic
         rows.append(
             {
                 "cell": cell,
-                "truth": format_counts(np.bincount(truth[own], minlength=len(CLASSES))),
+                "truth": count_formula(Counter(data.names[own].tolist())),
                 "formula": count.formula,
                 "probability": count.probability,
                 "p_count": count.p_abnormal,

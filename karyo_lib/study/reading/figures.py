@@ -6,8 +6,8 @@ from sklearn.metrics import confusion_matrix
 from karyo_lib.files.images import read_image
 from karyo_lib.networks.conditions import READER, get_condition
 from karyo_lib.read.evidence import PairDisplay, ReadingDisplay
-from karyo_lib.read.page_reading import Reading
 from karyo_lib.read.reader import Reader
+from karyo_lib.read.reading import Reading
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.displays.classification import ConfusionMatricesDisplay, CountsDisplay, RocDisplay
 from karyo_lib.study.displays.style import new_grid, style

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pandas as pd
 
+from karyo_lib.iscn import NORMAL_FORMULAE
 from karyo_lib.judge import compute_metrics, compute_metrics_by_group, describe_groups, format_interval
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.networks.conditions import READER, TITLES
 from karyo_lib.read.change import CHANGES
-from karyo_lib.read.count import NORMAL_COUNTS
 from karyo_lib.study.data.recipe import REAL_ANEUPLOID
 from karyo_lib.study.networks.fits import TABLE_METRICS, Fits
 from karyo_lib.study.reading.tables import UNKNOWN, Readings, beside_networks
@@ -65,7 +65,7 @@ def formula_table(readings: Readings) -> pd.DataFrame:
     parts = [("all", table), *table.groupby(by)] if table[by].nunique() > 1 else [("all", table)]
     rows = []
     for name, part in parts:
-        numerical, called = ~part["truth"].isin(NORMAL_COUNTS), part["p_count"] > 0.5
+        numerical, called = ~part["truth"].isin(NORMAL_FORMULAE), part["p_count"] > 0.5
         row = {"pages": name, "karyograms": len(part), "chromosomes_found": part["found"].mean()}
         for measure, chosen, right in (
             ("exact", part["truth"] != "", part["formula"] == part["truth"]),
@@ -184,7 +184,7 @@ def describe_by_structure(table: pd.DataFrame) -> str:
     table : pandas.DataFrame
         ``truth, p_count, p_abnormal`` of :class:`karyo_lib.study.reading.tables.Readings`.
     """
-    numerical = (table["truth"] != "") & ~table["truth"].isin(NORMAL_COUNTS)
+    numerical = (table["truth"] != "") & ~table["truth"].isin(NORMAL_FORMULAE)
     found, counted = table["p_abnormal"] >= 0.5, table["p_count"] > 0.5
     n, k = int((numerical & found).sum()), int((numerical & found & ~counted).sum())
     if not k:
@@ -256,7 +256,7 @@ def find_examples(readings: Readings) -> dict[str, str]:
     table = readings.table
     abnormal = table[table["y_true"] == 1]
     found = abnormal[abnormal["p_abnormal"] >= 0.5]
-    exact = found[(found["formula"] == found["truth"]) & ~found["truth"].isin(NORMAL_COUNTS)]
+    exact = found[(found["formula"] == found["truth"]) & ~found["truth"].isin(NORMAL_FORMULAE)]
     missed = abnormal[abnormal["p_abnormal"] < 0.5]
     unnoticed = missed[missed["refer_reason"] == ""]
     chosen = {"found": exact if len(exact) else found, "missed": unnoticed if len(unnoticed) else missed}

@@ -18,13 +18,12 @@ from tqdm.auto import tqdm
 import karyo_lib.read
 from karyo_lib.files.images import read_image
 from karyo_lib.files.pages import source_digest
-from karyo_lib.iscn import KaryotypeError, parse_karyotype
+from karyo_lib.iscn import KaryotypeError, count_formula, parse_karyotype
 from karyo_lib.machines.workers import count_processes, keep_worker
 from karyo_lib.networks.backend import keras  # noqa: F401  before any other import of Keras
 from karyo_lib.networks.conditions import READER
-from karyo_lib.read.count import format_counts
-from karyo_lib.read.page_reading import summary
 from karyo_lib.read.reader import Reader
+from karyo_lib.read.reading import summary
 from karyo_lib.resources import data_file
 from karyo_lib.shape.strips import CLASSES
 from karyo_lib.store import writing
@@ -49,7 +48,7 @@ class Readings:
         One row a karyogram, in the order of the index: ``image_id, patient_id, source, style, y_true, iscn,
         group, truth`` (count formula, '' where the karyotype is not known), ``changed`` (classes with a
         structural change, such as '9 22') and what
-        :func:`karyo_lib.read.page_reading.summary` says: ``found, formula, formula_probability,
+        :func:`karyo_lib.read.reading.summary` says: ``found, formula, formula_probability,
         read_group, p_abnormal, p_count, p_structural, changes, refer_reason``, and ``seconds``.
     passes : numpy.ndarray
         Float32, shape (T, N): ``p_abnormal`` under Monte Carlo dropout.
@@ -187,4 +186,4 @@ def _truth(formula: str) -> tuple[str, str, str]:
     # a whole extra chromosome is called by its class alone, a changed one as in del(5)
     parts = {part.chromosome for one in karyotype.chromosomes if "(" in one.name for part in one.segments}
     changed = " ".join(name for name in CLASSES if name in parts)
-    return karyotype.group, format_counts([karyotype.counts[name] for name in CLASSES]), changed
+    return karyotype.group, count_formula({name: karyotype.counts[name] for name in CLASSES}), changed

@@ -1,37 +1,23 @@
-"""From class probabilities of a page's objects to a posterior over count formulae ('46,XX', '47,XY,+21').
+"""From class probabilities of a page's objects to a posterior over the cell's complements.
 
 Every candidate complement is matched to the objects by minimum-cost assignment, in which an object may be no
 chromosome and a chromosome may have been missed. A candidate's probability weighs that match against its
-prior:
-gains and losses cost what their prevalence says.
-
-These stand in the catalogue of `karyo_lib.iscn`: newborn surveys for constitutional changes, incidences of
-tumours for acquired ones. Whatever is not in it has a small share.
+prior: gains and losses cost what their prevalence says.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln, logsumexp
 
-from karyo_lib.iscn import parse_karyotype
-from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
+from karyo_lib.iscn import Karyotype
+from karyo_lib.read.complements import Complement, candidate_complements
 from karyo_lib.shape.strips import CLASSES
 
-AUTOSOMES = CLASSES[:22]
-NORMAL_COUNTS = ("46,XX", "46,XY")
-#: Frequency, per 100 000 as in the catalogue, of a gain or loss of one autosome beside what is known of it,
-#: and of an uncommon set of sex chromosomes.
-RARE_CHANGE, RARE_SEX = 1.0, 0.02
-SEXES = ("X", "Y", "XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY", "XYYY", "XXXXX", "XXXXY", "XXXYY")
-PLOIDIES = ("XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY")
-#: A second, independent change beside a first one.
-SECOND_CHANGE = 0.004
 #: Share of abnormal pages with one given set of three changes, and the factor of each further change. There
 #: are too many such complements (hyperdiploid leukaemias) to list: they are built up, change by change, from
 #: the better normal one.
@@ -78,21 +64,6 @@ class CountSettings:
 
 
 @dataclass(frozen=True)
-class Complement:
-    """A candidate set of chromosomes: ``counts`` (24,) int in the order of `CLASSES`, its formula and
-    prior."""
-
-    formula: str
-    counts: tuple[int, ...]
-    prior: float
-
-    @property
-    def normal(self) -> bool:
-        """Whether it is 46,XX or 46,XY."""
-        return self.formula in ("46,XX", "46,XY")
-
-
-@dataclass(frozen=True)
 class CountPosterior:
     """Result of `count_chromosomes`.
 
@@ -100,10 +71,10 @@ class CountPosterior:
     ----------
     candidates : pandas.DataFrame
         ``formula``, ``probability``, ``n`` (chromosomes), best first.
-    formula : str
-        The most probable formula.
+    karyotype : Karyotype
+        The most probable one.
     probability, p_abnormal : float
-        Of that formula; of all formulae but 46,XX and 46,XY.
+        Of that karyotype; of all but 46,XX and 46,XY.
     assigned : ndarray of int, shape (n,)
         Class of each object under the best formula, -1 where it is no chromosome.
     proba : ndarray of float64, shape (n, 24)
@@ -116,7 +87,7 @@ class CountPosterior:
     """
 
     candidates: pd.DataFrame
-    formula: str
+    karyotype: Karyotype
     probability: float
     p_abnormal: float
     assigned: np.ndarray
@@ -124,96 +95,10 @@ class CountPosterior:
     missed: tuple[str, ...]
     log_evidence: float
 
-
-def format_counts(counts: np.ndarray | tuple[int, ...]) -> str:
-    """ISCN count formula of a complement, for example ``'47,XY,+21'``.
-
-    Polyploid complements are written against the nearest ploidy level, as ISCN 2020 chapter 8 does.
-    """
-    counts = [int(c) for c in counts]
-    total, ploidy = sum(counts), Counter(counts[:22]).most_common(1)[0][0]
-    sex = "X" * counts[22] + "Y" * counts[23] or "?"
-    parts = [str(total), sex]
-    for name, n in zip(AUTOSOMES, counts[:22], strict=True):
-        parts += [f"{'+' if n > ploidy else '-'}{name}"] * abs(n - ploidy)
-    return ",".join(parts)
-
-
-def formula_group(formula: str) -> str:
-    """Group of a count formula: 'normal', 'trisomy', 'monosomy', 'sex-chromosome', 'polyploidy' or
-    'multiple'."""
-    total, sex, *changes = formula.split(",")
-    if int(total) >= 58:
-        return "polyploidy"
-    odd_sex = sex not in ("XX", "XY")
-    if not changes:
-        return "sex-chromosome" if odd_sex else "normal"
-    if odd_sex or len(changes) > 1:
-        return "multiple"
-    return "trisomy" if changes[0].startswith("+") else "monosomy"
-
-
-def _counts(sex: str, changes: tuple[tuple[str, int], ...] = (), ploidy: int = 2) -> tuple[int, ...]:
-    counts = dict.fromkeys(AUTOSOMES, ploidy) | {"X": sex.count("X"), "Y": sex.count("Y")}
-    for name, change in changes:
-        counts[name] += change
-    return tuple(counts[name] for name in CLASSES)
-
-
-@cache
-def _known_frequencies() -> dict[tuple[int, ...], float]:
-    """Frequency of each complement that the catalogue has."""
-    known: dict[tuple[int, ...], float] = defaultdict(float)
-    for formula, frequency in formula_frequencies(NUMERICAL):
-        counts = parse_karyotype(formula).counts
-        known[tuple(counts[name] for name in CLASSES)] += frequency
-    return dict(known)
-
-
-def _weigh_complements() -> dict[tuple[int, ...], float]:
-    """Relative frequency of every abnormal complement that is considered."""
-    known = _known_frequencies()
-    total = sum(known.values())
-    weights = defaultdict(float, known)
-    single = [
-        ((name, change), sum(known.get(_counts(sex, ((name, change),)), 0.0) for sex in ("XX", "XY")))
-        for change in (1, -1)
-        for name in AUTOSOMES
-    ]
-    single = [(change, weight + RARE_CHANGE) for change, weight in single]
-    for sex in ("XX", "XY"):
-        for change, _ in single:
-            weights[_counts(sex, (change,))] += RARE_CHANGE / 2
-        for i, (first, weight) in enumerate(single):
-            for second, other in single[i:]:
-                if first[0] != second[0] or first[1] == second[1]:
-                    weights[_counts(sex, (first, second))] += (
-                        SECOND_CHANGE * weight * (other / total + 0.01) / 2
-                    )
-    for sex in SEXES:
-        weight = known.get(_counts(sex), 0.0) + RARE_SEX
-        weights[_counts(sex)] += RARE_SEX
-        for change, other in single:
-            weights[_counts(sex, (change,))] += SECOND_CHANGE * weight * (other / total + 0.01)
-    for sex in PLOIDIES:
-        weights[_counts(sex, (), len(sex))] += RARE_SEX
-    return weights
-
-
-@cache
-def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
-    """All complements that are weighed, with priors that sum to 1.
-
-    Normal ones, those of the catalogue, single gains and losses, sex-chromosome aneuploidies, pairs of
-    changes, triploidy and tetraploidy.
-    """
-    if not 0 < p_abnormal < 1:
-        raise ValueError(f"Expected p_abnormal between 0 and 1. Received {p_abnormal}.")
-    changed = _weigh_complements()
-    total = sum(changed.values())
-    normal = {_counts(sex): (1 - p_abnormal) / 2 for sex in ("XX", "XY")}
-    priors = normal | {counts: weight / total * p_abnormal for counts, weight in changed.items()}
-    return tuple(Complement(format_counts(counts), counts, prior) for counts, prior in priors.items())
+    @property
+    def formula(self) -> str:
+        """The most probable formula."""
+        return self.karyotype.formula
 
 
 def _match(
@@ -267,10 +152,10 @@ def _build_up(
     counts = np.array(start.counts)
     fit = weigh(start)[0] - np.log(start.prior)
     for _ in range(_MOST_CHANGES):
-        matched = weigh(Complement("", tuple(counts), 1.0))[1]
+        matched = weigh(Complement(tuple(counts), 1.0))[1]
         over = (matched < 0).sum() - (counts.sum() - (matched >= 0).sum())
         options = [counts + np.sign(over) * one for one in np.eye(len(CLASSES), dtype=int)]
-        options = [Complement("", tuple(o.tolist()), 1.0) for o in options if min(o) >= 0 and o[22:].any()]
+        options = [Complement(tuple(o.tolist()), 1.0) for o in options if min(o) >= 0 and o[22]]
         fits = [weigh(option)[0] for option in options]
         if over == 0 or max(fits) <= fit:
             return
@@ -278,7 +163,7 @@ def _build_up(
         changes = int(np.abs(counts[:22] - 2).sum() + abs(counts[22:].sum() - 2))
         if changes >= 3:
             prior = p_abnormal * THIRD_CHANGE * FURTHER_CHANGE ** (changes - 3)
-            yield Complement(format_counts(counts), tuple(counts.tolist()), prior)
+            yield Complement(tuple(counts.tolist()), prior)
 
 
 def _screen(
@@ -389,7 +274,7 @@ def count_chromosomes(
         proba[real] = _soft_assignment(likelihood[real], np.array(best.counts))
     return CountPosterior(
         candidates,
-        best.formula,
+        Karyotype.from_counts(dict(zip(CLASSES, best.counts, strict=True))),
         float(probability[0]),
         min(1.0, float(probability[~normal].sum())),  # sums of many shares may round to a little more
         assigned,

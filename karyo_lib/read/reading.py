@@ -1,0 +1,168 @@
+"""The result of reading the image of a cell."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from karyo_lib.iscn import Karyotype
+from karyo_lib.read.change import Change
+from karyo_lib.read.find import FoundPage
+
+
+@dataclass(frozen=True)
+class PairEvidence:
+    """The pair that differs most, ready to draw.
+
+    Attributes
+    ----------
+    chromosome : str
+    images : tuple of ndarray
+        Both strips, aligned to the reference; once where there is one copy.
+    lengths : tuple of float
+        Of each copy, relative to what is usual for its class in this cell.
+    profiles : ndarray, shape (1 or 2, STRIP_LENGTH)
+        Band profiles, p end first, each aligned to the reference; NaN where a deletion took a part.
+    reference : ndarray, shape (STRIP_LENGTH,)
+        The class's usual profile.
+    change : Change or None
+        What would explain best how they differ; None for a pair that is no more unlike than usual.
+    """
+
+    chromosome: str
+    images: tuple[np.ndarray, ...]
+    lengths: tuple[float, ...]
+    profiles: np.ndarray
+    reference: np.ndarray
+    change: Change | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from the image of a cell.
+
+    Attributes
+    ----------
+    kind : {'karyogram', 'metaphase', 'unreadable'}
+    karyotype : Karyotype or None
+        The most probable chromosomes of the cell; None where the image cannot be read.
+    chromosomes : pandas.DataFrame
+        One row an object: box ``x0, y0, x1, y1`` (pixels), ``row``, ``slot`` (-1 in a metaphase);
+        ``chromosome`` (class; '' where it is no chromosome), ``probability`` of that class given the whole
+        cell, ``alone`` and ``alone_probability`` (best class from its looks alone), ``none_probability``,
+        ``printed`` (the class that its slot is labelled as, or stands for by its order; '' where none is),
+        ``upside_down``, ``doubtful`` and ``readable`` (bool), ``segments`` (tuple of
+        `karyo_lib.iscn.Segment`; empty where none was read), ``score`` (above 0: structurally changed).
+    structure : pandas.DataFrame
+        One row a structural change that is marked, the surest first: ``chromosome`` (class), ``iscn`` (as in
+        'del(5)(q13q33)'), ``kind`` (one of `karyo_lib.iscn.GROUPS`), ``score``, ``objects`` (tuple of the
+        positions in ``chromosomes`` that it was seen in).
+    pairs : pandas.DataFrame
+        ``chromosome, first, second, score, change`` of homologues compared.
+    arrangement : str
+        Formula of the cell as it was laid out, by printed names or the order of slots; '' where neither says.
+    formula_probability, p_abnormal, p_count, p_structural : float
+        Probability of the formula; of any abnormality; of an abnormal count; of a structural change.
+    candidates : pandas.DataFrame
+        ``formula, probability, n``, the most probable first.
+    refer_reason : str
+        Why a specialist must look; '' where nothing speaks for it.
+    evidence : PairEvidence or None
+    passes : ndarray of float32, shape (T,)
+        ``p_abnormal`` under Monte Carlo dropout; empty where none was asked for.
+    found : FoundPage
+    """
+
+    kind: str
+    karyotype: Karyotype | None
+    chromosomes: pd.DataFrame
+    structure: pd.DataFrame
+    pairs: pd.DataFrame
+    arrangement: str
+    formula_probability: float
+    p_abnormal: float
+    p_count: float
+    p_structural: float
+    candidates: pd.DataFrame
+    refer_reason: str
+    evidence: PairEvidence | None
+    passes: np.ndarray
+    found: FoundPage
+
+    @property
+    def formula(self) -> str:
+        """Count formula of the karyotype, '47,XY,+21'; '?' where the image cannot be read."""
+        return self.karyotype.count_formula if self.karyotype else "?"
+
+    @property
+    def group(self) -> str:
+        """One of `karyo_lib.iscn.GROUPS`, by the surest structural change where the number is normal;
+        'unreadable' where the image is."""
+        if self.karyotype is None:
+            return "unreadable"
+        by_number = self.karyotype.group
+        return self.structure["kind"].iloc[0] if by_number == "normal" and len(self.structure) else by_number
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The structural changes that are marked, in ISCN, the surest first."""
+        return tuple(self.structure["iscn"])
+
+
+#: Columns of `Reading.chromosomes` beside those of the finder, with what stands there where nothing is known.
+OBJECT_COLUMNS = {
+    "chromosome": "",
+    "probability": 0.0,
+    "alone": "",
+    "alone_probability": 0.0,
+    "none_probability": 0.0,
+    "printed": "",
+    "upside_down": False,
+    "doubtful": True,
+    "readable": False,
+    "segments": (),
+    "score": np.nan,
+}
+
+
+def summary(reading: Reading) -> dict:
+    """One row of a worklist."""
+    return {
+        "kind": reading.kind,
+        "found": len(reading.found),
+        "formula": reading.formula,
+        "formula_probability": reading.formula_probability,
+        "arrangement": reading.arrangement,
+        "group": reading.group,
+        "p_abnormal": reading.p_abnormal,
+        "p_count": reading.p_count,
+        "p_structural": reading.p_structural,
+        "changes": "; ".join(reading.changes),
+        "refer_reason": reading.refer_reason,
+    }
+
+
+def unreadable(found: FoundPage, reason: str, passes: int = 0) -> Reading:
+    """The reading of an image from which no karyotype can be told: objects without names, even odds."""
+    n = len(found)
+    columns = {
+        name: pd.Series([value] * n, dtype=np.array(value).dtype if value != () else object)
+        for name, value in OBJECT_COLUMNS.items()
+    }
+    return Reading(
+        kind="unreadable",
+        karyotype=None,
+        chromosomes=found.boxes.assign(**columns),
+        structure=pd.DataFrame(columns=["chromosome", "iscn", "kind", "score", "objects"]),
+        pairs=pd.DataFrame(columns=["first", "second", "chromosome", "score", "change"]),
+        arrangement="",
+        formula_probability=0.0,
+        p_abnormal=0.5,
+        p_count=0.5,
+        p_structural=0.0,
+        candidates=pd.DataFrame({"formula": [], "probability": [], "n": []}),
+        refer_reason=reason,
+        evidence=None,
+        passes=np.full(passes, 0.5, np.float32),
+        found=found,
+    )
