@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "draw.compose": ["compose_karyogram"],
         "draw.karyogram": ["draw_karyogram"],
         "draw.metaphase": ["draw_metaphase"],
-        "read.page_reading": ["Reading"],
+        "read.reading": ["Reading"],
         "read.reader": ["Reader"],
         "screening.packing": ["train_package"],
         "screening.screener": ["Screener"],
