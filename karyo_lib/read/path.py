@@ -1,0 +1,210 @@
+"""The most probable path of a chromosome through the genome: what it is made of, and what it would be unchanged.
+
+A path goes from row to row by 0 to 3 bins in its direction; it may jump anywhere, for a price, and begin or end
+off a telomere, for another. A normal path does neither. Log-probabilities of rows are weighed, because rows
+beside each other show nearly the same.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from karyo_lib.iscn.bands import ACROCENTRICS, CHROMOSOMES
+from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place
+
+_IMPOSSIBLE = np.float32(-1e4)
+_JUMP = 4
+
+
+@dataclass(frozen=True)
+class PathSettings:
+    """What paths cost, in units of log-probability.
+
+    Attributes
+    ----------
+    weight : float
+        Of each row's log-probability.
+    jump, off_telomere : float
+        Price of a jump; of beginning or ending where no chromosome ends.
+    tip : int
+        Bins next to a telomere where a path may begin or end for nothing.
+    tip_slope : float
+        What a normal path pays for each bin that is missing beyond these.
+    moves : tuple of float
+        Probability that a row goes on by 0, 1, 2, 3 bins.
+    unread : float
+        Share of 'none' in a row that counts for every place alike.
+    """
+
+    weight: float = 0.5
+    jump: float = 5.0
+    off_telomere: float = 6.0
+    tip: int = 2
+    tip_slope: float = 2.0
+    moves: tuple[float, float, float, float] = (0.2, 0.58, 0.18, 0.04)
+    unread: float = 0.02
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The best paths of n strips.
+
+    Attributes
+    ----------
+    places : ndarray of int, shape (n, T)
+        The best path: place of each row, -1 beyond the chromosome's end.
+    jumps : ndarray of bool, shape (n, T)
+        Rows that were jumped to.
+    best : ndarray of float32, shape (n,)
+        Its log-probability.
+    normal : ndarray of float32, shape (n, 24, 2)
+        Log-probability of the best normal path of each class, upright and upside down.
+    """
+
+    places: np.ndarray
+    jumps: np.ndarray
+    best: np.ndarray
+    normal: np.ndarray
+
+
+def emissions(log_p: np.ndarray, settings: PathSettings) -> np.ndarray:
+    """Weighed log-probabilities (n, T, 2, BINS) of rows, from (n, T, NONE + 1)."""
+    if settings.unread:
+        none = np.exp(log_p[..., NONE:]) * np.float32(settings.unread)
+        log_p = np.log(np.exp(log_p[..., :NONE]) + none + np.float32(1e-7))
+    else:
+        log_p = np.maximum(log_p[..., :NONE], np.float32(-16))
+    return (log_p * np.float32(settings.weight)).reshape(*log_p.shape[:2], 2, BINS)
+
+
+def _tips(settings: PathSettings) -> tuple[np.ndarray, np.ndarray]:
+    """What a normal path pays to begin and to end at each place, each of shape (2, BINS)."""
+    above = np.arange(BINS) - FIRST[CLASS_OF_BIN]
+    below = STOP[CLASS_OF_BIN] - 1 - np.arange(BINS)
+    for name in ACROCENTRICS:  # short arms of acrocentric chromosomes differ from person to person
+        c = CHROMOSOMES.index(name)
+        inside = slice(FIRST[c], STOP[c])
+        above[inside] = np.maximum(above[inside] - int(centromere_place(c) - FIRST[c]), 0)
+    top, bottom = (settings.tip_slope * np.maximum(a - settings.tip + 1, 0) for a in (above, below))
+    return np.stack([top, bottom]).astype(np.float32), np.stack([bottom, top]).astype(np.float32)
+
+
+def _barriers() -> list[np.ndarray]:
+    """For moves of 0 to 3 bins: 0, or _IMPOSSIBLE where the move would come from another class; (2, BINS)."""
+    local = np.arange(BINS) - FIRST[CLASS_OF_BIN]
+    left = STOP[CLASS_OF_BIN] - 1 - np.arange(BINS)
+    return [
+        np.stack([np.where(local < m, _IMPOSSIBLE, 0), np.where(left < m, _IMPOSSIBLE, 0)]).astype(np.float32)
+        for m in range(4)
+    ]
+
+
+def _move(score: np.ndarray, costs: list[np.ndarray], keep: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """The best way to each place by a move: scores (n, 2, BINS), and the moves where they are kept."""
+    best = score + costs[0]
+    move = np.zeros(score.shape, np.uint8) if keep else None
+    for m in range(1, 4):
+        shifted = np.full_like(score, _IMPOSSIBLE)
+        shifted[:, 0, m:] = score[:, 0, :-m]
+        shifted[:, 1, :-m] = score[:, 1, m:]
+        shifted += costs[m]
+        if keep:
+            better = shifted > best
+            move[better] = m
+        np.maximum(best, shifted, out=best)
+    return best, move
+
+
+def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = PathSettings()) -> Paths:
+    """Find the best paths of strips.
+
+    Parameters
+    ----------
+    log_p : ndarray of float32, shape (n, T, NONE + 1)
+        Log-probability of each place, a row.
+    rows : ndarray of int, shape (n,)
+        How many rows each strip has.
+    settings : PathSettings
+
+    Returns
+    -------
+    Paths
+    """
+    n, length = log_p.shape[:2]
+    rows = np.asarray(rows, int)
+    ink = emissions(log_p, settings)
+    begin, end = _tips(settings)
+    begin_off, end_off = (np.minimum(t, settings.off_telomere) for t in (begin, end))
+    costs = [
+        np.float32(np.log(p)) + barrier for p, barrier in zip(settings.moves, _barriers(), strict=True)
+    ]
+    free, normal = ink[:, 0] - begin_off, ink[:, 0] - begin
+    moves = np.zeros((length, n, 2, BINS), np.uint8)
+    sources = np.zeros((length, n), int)
+    best, last = np.full(n, _IMPOSSIBLE), np.zeros(n, int)
+    classes = np.full((n, 24, 2), _IMPOSSIBLE)
+    for t in range(length):
+        if t:
+            flat = free.reshape(n, -1)
+            sources[t] = flat.argmax(1)
+            jump = flat[np.arange(n), sources[t]] - np.float32(settings.jump)
+            free, move = _move(free, costs, True)
+            far = jump[:, None, None] > free
+            move[far] = _JUMP
+            moves[t] = move
+            np.maximum(free, jump[:, None, None], out=free)
+            normal, _ = _move(normal, costs, False)
+            free += ink[:, t]
+            normal += ink[:, t]
+        for i in np.flatnonzero(rows == t + 1):
+            whole = free[i] - end_off
+            last[i] = whole.argmax()
+            best[i] = whole.ravel()[last[i]]
+            classes[i] = np.maximum.reduceat(normal[i] - end, FIRST, axis=1).T
+    places = np.full((n, length), -1)
+    jumps = np.zeros((n, length), bool)
+    for i in range(n):
+        at = last[i]
+        for t in range(rows[i] - 1, -1, -1):
+            places[i, t] = at
+            if t == 0:
+                break
+            back, bin_ = divmod(at, BINS)
+            move = moves[t, i, back, bin_]
+            if move == _JUMP:
+                jumps[i, t], at = True, int(sources[t, i])
+            else:
+                at = at + int(move) if back else at - int(move)
+    return Paths(places, jumps, best.astype(np.float32), classes.astype(np.float32))
+
+
+def chain_score(
+    log_p: np.ndarray, rows: np.ndarray, chain: np.ndarray, settings: PathSettings = PathSettings()
+) -> np.ndarray:
+    """Log-probability, float32 (n,), of the best path through given places in this order, from tip to tip.
+
+    Parameters
+    ----------
+    log_p, rows, settings
+        As for `find_paths`.
+    chain : ndarray of int, shape (k,)
+        Places from one end to the other.
+    """
+    n, length = log_p.shape[:2]
+    ink = np.logaddexp(
+        log_p[..., chain], log_p[..., NONE:] + np.float32(np.log(max(settings.unread, 1e-7)))
+    )
+    ink = np.maximum(ink, np.float32(np.log(1e-7))) * np.float32(settings.weight)
+    steps = np.arange(len(chain))
+    tip = settings.tip_slope * np.maximum(steps - settings.tip + 1, 0)
+    score = (ink[:, 0] - tip).astype(np.float32)
+    out = np.full(n, _IMPOSSIBLE)
+    for t in range(length):
+        if t:
+            best = score + np.float32(np.log(settings.moves[0]))
+            for m in range(1, min(4, len(chain))):
+                best[:, m:] = np.maximum(best[:, m:], score[:, :-m] + np.float32(np.log(settings.moves[m])))
+            score = best + ink[:, t]
+        done = np.asarray(rows) == t + 1
+        out[done] = (score[done] - tip[::-1]).max(1)
+    return out.astype(np.float32)

@@ -1,0 +1,323 @@
+"""Training examples of rearranged chromosomes: strips of normal ones, cut and joined, with every row's place."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from karyo_lib.read.places import BINS, FIRST, LENGTHS, NONE, centromere_place
+from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS
+
+#: A piece of a strip: its number, first row, row after the last, and whether it is read backwards.
+Piece = tuple[int, int, int, bool]
+_LONGEST = MOST_ROWS - 6
+_CENTROMERES = np.array([centromere_place(c) for c in range(24)])
+#: Bins of chromosome 13 p, which no picture tells apart, and so on: a piece must hold more rows than this.
+_LEAST_ROWS = 3
+
+
+@dataclass(frozen=True)
+class StripSet:
+    """Strips of normal, upright chromosomes.
+
+    Attributes
+    ----------
+    images : ndarray of uint8, shape (n, MOST_ROWS, COLUMNS)
+    rows, classes, cells : ndarray of int, shape (n,)
+        Rows of each strip, its class's index, its cell's number.
+    places : ndarray of float32, shape (n, MOST_ROWS)
+        Where in the genome each row is, in bins, rising.
+    weights : ndarray of float, shape (n,)
+        How often a strip is drawn, relative to the others.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+    classes: np.ndarray
+    cells: np.ndarray
+    places: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A chromosome to read: ``ink`` float32 (rows, COLUMNS), ``places`` float32 (rows,), and what was done."""
+
+    ink: np.ndarray
+    places: np.ndarray
+    kind: str
+    size: float = 0.0
+    base: int = -1
+    breaks: tuple[float, ...] = ()
+
+
+class Rearranger:
+    """Cuts and joins strips.
+
+    Parameters
+    ----------
+    strips : StripSet
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, strips: StripSet, rng: np.random.Generator):
+        self.strips, self.rng = strips, rng
+        self.reweigh()
+        self._of_cell: dict[int, np.ndarray] = {
+            int(cell): np.flatnonzero(strips.cells == cell) for cell in np.unique(strips.cells)
+        }
+        self._of_class = [np.flatnonzero(strips.classes == c) for c in range(24)]
+
+    def reweigh(self) -> None:
+        """Take up weights that have changed."""
+        self._total = np.cumsum(self.strips.weights / self.strips.weights.sum())
+
+    def pick(self) -> int:
+        """A strip's number."""
+        return int(min(np.searchsorted(self._total, self.rng.random()), len(self._total) - 1))
+
+    def partner(self, strip: int, same_class: bool) -> int:
+        """Another strip of the same cell: the homologue, or a strip of another class."""
+        s = self.strips
+        cell = self._of_cell[int(s.cells[strip])]
+        like = s.classes[cell] == s.classes[strip]
+        chosen = cell[like & (cell != strip)] if same_class else cell[~like]
+        if len(chosen) == 0:
+            chosen = self._of_class[int(s.classes[strip])] if same_class else np.arange(len(s))
+        return int(self.rng.choice(chosen))
+
+    def row_at(self, strip: int, place: float) -> int:
+        """The row of a strip at a place of its class."""
+        s = self.strips
+        return int(np.searchsorted(s.places[strip, : s.rows[strip]], place))
+
+    def rows_for(self, strip: int, start: int, size: float) -> int:
+        """The row that lies ``size`` bins below another."""
+        return self.row_at(strip, float(self.strips.places[strip, start]) + size)
+
+    def build(self, pieces: list[Piece], kind: str, size: float = 0.0, blend: bool = True) -> Example:
+        """Join pieces end to end; the ink is blended over a few rows about each seam."""
+        s, parts, places, breaks = self.strips, [], [], []
+        for strip, a, b, back in pieces:
+            ink, place = s.images[strip, a:b].astype(np.float32), s.places[strip, a:b]
+            parts.append(ink[::-1] if back else ink)
+            places.append(place[::-1] + BINS if back else place)
+        out = np.concatenate(parts)
+        seam = 0
+        for left, right in zip(pieces[:-1], pieces[1:], strict=True):
+            seam += left[2] - left[1]
+            breaks.append(float(seam))
+            reach = int(self.rng.integers(0, 4)) if blend else 0
+            if reach:
+                self._blend(out, seam, left, right, reach)
+        return Example(out, np.concatenate(places), kind, size, pieces[0][0], tuple(breaks))
+
+    def _blend(self, out: np.ndarray, seam: int, left: Piece, right: Piece, reach: int) -> None:
+        s = self.strips
+        strip, a, b, back = left
+        n = int(s.rows[strip])
+        after = s.images[strip, max(a - reach, 0) : a][::-1] if back else s.images[strip, b : min(b + reach, n)]
+        strip, a, b, back = right
+        n = int(s.rows[strip])
+        before = s.images[strip, b : min(b + reach, n)] if back else s.images[strip, max(a - reach, 0) : a][::-1]
+        old = out[max(seam - reach, 0) : seam + reach].copy()
+        for j in range(min(len(after), len(out) - seam)):
+            share = 0.5 + (j + 0.5) / (2 * reach)
+            out[seam + j] = share * old[min(reach, seam) + j] + (1 - share) * after[j]
+        for j in range(min(len(before), seam)):
+            share = 0.5 + (j + 0.5) / (2 * reach)
+            out[seam - 1 - j] = share * old[min(reach, seam) - 1 - j] + (1 - share) * before[j]
+
+    def unchanged(self, strip: int) -> Example:
+        """As it is."""
+        return self.build([(strip, 0, int(self.strips.rows[strip]), False)], "unchanged")
+
+    def sham(self, strip: int) -> Example:
+        """Cut at one or two places and joined to the homologue there: a seam, and nothing changed."""
+        n, other = int(self.strips.rows[strip]), self.partner(strip, True)
+        places = np.sort(self.rng.uniform(0.05, 0.95, 1 + int(self.rng.random() < 0.4)) * n).astype(int)
+        pieces, start, own = [], 0, (strip, other)
+        for i, row in enumerate(places):
+            source = own[i % 2]
+            pieces.append((source, start, self._clip(source, int(self._row(strip, row, source))), False))
+            start = int(self._row(strip, row, own[(i + 1) % 2]))
+        last = own[len(places) % 2]
+        pieces.append((last, start, int(self.strips.rows[last]), False))
+        pieces = [p for p in pieces if p[2] > p[1]]
+        return self.build(pieces, "sham") if pieces else self.unchanged(strip)
+
+    def _row(self, strip: int, row: int, source: int) -> int:
+        return row if source == strip else self.row_at(source, float(self.strips.places[strip, row]))
+
+    def _clip(self, strip: int, row: int) -> int:
+        return int(np.clip(row, 1, self.strips.rows[strip]))
+
+    def stretch(self, strip: int, size: float) -> tuple[int, int] | None:
+        """Random rows ``[a, b)`` of a strip that hold ``size`` bins; None where it is too short."""
+        s, n = self.strips, int(self.strips.rows[strip])
+        ends = s.places[strip, [0, n - 1]]
+        if ends[1] - ends[0] < size + 3:
+            return None
+        start = self.rng.uniform(ends[0], ends[1] - size)
+        a = self.row_at(strip, start)
+        b = self.rows_for(strip, min(a, n - 1), size)
+        return (a, b) if b - a >= 1 and b <= n else None
+
+    def deletion(self, strip: int, size: float) -> Example | None:
+        """A stretch is lost, within the chromosome or, one time in three, from an end."""
+        at, n = self.stretch(strip, size), int(self.strips.rows[strip])
+        if at is None:
+            return None
+        a, b = at
+        turn = self.rng.random()
+        if turn < 0.2:
+            a, b = n - (b - a), n
+        elif turn < 0.33:
+            a, b = 0, b - a
+        pieces = [p for p in ((strip, 0, a, False), (strip, b, n, False)) if p[2] - p[1] > 0]
+        if sum(p[2] - p[1] for p in pieces) < 8:
+            return None
+        return self.build(pieces, "deletion", size)
+
+    def duplication(self, strip: int, size: float) -> Example | None:
+        """A stretch is there twice in tandem; one time in four the copy is turned."""
+        at, n = self.stretch(strip, size), int(self.strips.rows[strip])
+        if at is None or n + at[1] - at[0] > _LONGEST:
+            return None
+        a, b = at
+        copy = self.partner(strip, True) if self.rng.random() < 0.4 else strip
+        c, d = a, b
+        if copy != strip:
+            c = self.row_at(copy, float(self.strips.places[strip, a]))
+            d = c + b - a
+            if d > self.strips.rows[copy]:
+                copy, c, d = strip, a, b
+        pieces = [(strip, 0, b, False), (copy, c, d, bool(self.rng.random() < 0.25)), (strip, b, n, False)]
+        return self.build([p for p in pieces if p[2] > p[1]], "duplication", size)
+
+    def inversion(self, strip: int, size: float) -> Example | None:
+        """A stretch is turned."""
+        at, n = self.stretch(strip, size), int(self.strips.rows[strip])
+        if at is None:
+            return None
+        a, b = at
+        pieces = [(strip, 0, a, False), (strip, a, b, True), (strip, b, n, False)]
+        return self.build([p for p in pieces if p[2] > p[1]], "inversion", size)
+
+    def translocation(self, strip: int, size: float | None = None, equal: float | None = None) -> Example | None:
+        """The end of a chromosome of another class replaces its own.
+
+        ``size`` is the bins that come from elsewhere, ``equal`` how many are lost for them; both any by default.
+        """
+        s, n = self.strips, int(self.strips.rows[strip])
+        other = self.partner(strip, False)
+        m = int(s.rows[other])
+        size = float(self.rng.uniform(2, 45)) if size is None else size
+        lost = float(self.rng.uniform(2, 60)) if equal is None else equal
+        a = self.row_at(strip, float(s.places[strip, n - 1]) - lost)
+        if self.rng.random() < 0.5:
+            b = self.row_at(other, float(s.places[other, m - 1]) - size)
+            second = (other, b, m, False)
+        else:
+            b = self.rows_for(other, 0, size)
+            second = (other, 0, b, True)
+        if a < 4 or second[2] - second[1] < 2 or a + second[2] - second[1] > _LONGEST or b >= m:
+            return None
+        first = (strip, 0, a, False)
+        if self.rng.random() < 0.4:  # the p arm's end is exchanged
+            a = n - a
+            if n - a < 4:
+                return None
+            return self.build([(second[0], second[1], second[2], not second[3]), (strip, a, n, False)], "translocation", size)
+        return self.build([first, second], "translocation", size)
+
+    def insertion(self, strip: int, size: float) -> Example | None:
+        """A stretch of another chromosome lies within this one."""
+        other = self.partner(strip, False)
+        at, n = self.stretch(other, size), int(self.strips.rows[strip])
+        if at is None or n + at[1] - at[0] > _LONGEST:
+            return None
+        a = int(self.rng.integers(2, max(3, n - 2)))
+        back = bool(self.rng.random() < 0.5)
+        return self.build([(strip, 0, a, False), (other, *at, back), (strip, a, n, False)], "insertion", size)
+
+    def arms(self, strip: int, size: float = 0.0) -> Example | None:
+        """Whole arms: an isochromosome, a Robertsonian or a whole-arm translocation."""
+        s = self.strips
+
+        def middle(i: int) -> int:
+            return self.row_at(i, _CENTROMERES[s.classes[i]])
+
+        n, at = int(s.rows[strip]), middle(strip)
+        turn = self.rng.random()
+        if turn < 0.45:
+            p = self.rng.random() < 0.3
+            pieces = (
+                [(strip, 0, at, False), (strip, 0, at, True)]
+                if p
+                else [(strip, at, n, True), (strip, at, n, False)]
+            )
+            kind = "isochromosome"
+        else:
+            other = self.partner(strip, False)
+            m, to = int(s.rows[other]), middle(other)
+            first = (strip, 0, at, False) if self.rng.random() < 0.4 else (strip, at, n, True)
+            second = (other, 0, to, True) if self.rng.random() < 0.3 else (other, to, m, False)
+            pieces, kind = [first, second], "whole arm"
+        pieces = [piece for piece in pieces if piece[2] - piece[1] > 0]
+        length = sum(p[2] - p[1] for p in pieces)
+        return self.build(pieces, kind, size) if 8 <= length <= _LONGEST and len(pieces) > 1 else None
+
+    def touching(self, strip: int, size: float = 0.0) -> Example | None:
+        """Two whole chromosomes end to end."""
+        other = self.partner(strip, self.rng.random() < 0.3)
+        n, m = int(self.strips.rows[strip]), int(self.strips.rows[other])
+        if n + m > _LONGEST:
+            return None
+        backs = self.rng.random(2) < 0.5
+        pieces = [(strip, 0, n, bool(backs[0])), (other, 0, m, bool(backs[1]))]
+        return self.build(pieces, "touching", size)
+
+    def changed(self) -> Example:
+        """A random change of 3 to 90 Mb; of a chromosome long enough for it."""
+        kinds: tuple[tuple[float, Callable], ...] = (
+            (0.25, self.deletion),
+            (0.45, self.duplication),
+            (0.68, self.inversion),
+            (0.86, lambda strip, size: self.translocation(strip)),
+            (0.91, self.insertion),
+            (0.96, self.arms),
+            (1.0, self.touching),
+        )
+        turn = self.rng.random()
+        make = next(function for most, function in kinds if turn <= most)
+        for _ in range(20):
+            size = float(np.exp(self.rng.uniform(np.log(1.5), np.log(45))))
+            example = make(self.pick(), size)
+            if example is not None:
+                return example
+        return self.unchanged(self.pick())
+
+
+def whole_places(classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """First guess of each row's place: a chromosome's length, in ISCN units, laid evenly over its rows."""
+    from karyo_lib.iscn.bands import CHROMOSOMES, load_bands
+    from karyo_lib.read.places import place_of
+
+    out = np.full((len(rows), MOST_ROWS), -1, np.float32)
+    for i, (c, n) in enumerate(zip(classes, rows, strict=True)):
+        length = load_bands(850).length(CHROMOSOMES[c])
+        out[i, :n] = place_of(int(c), (np.arange(n) + 0.5) / n * length)
+    return out
+
+
+def clamp_to_class(places: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Places (n, rows) held within each strip's class."""
+    low, high = FIRST[classes], FIRST[classes] + LENGTHS[classes] - 1e-3
+    return np.clip(places, low[:, None], high[:, None])
+
+
+__all__ = ["COLUMNS", "NONE", "Example", "Rearranger", "StripSet", "clamp_to_class", "whole_places"]
