@@ -51,9 +51,9 @@ def build_decoding_model(settings: NetworkSettings = NetworkSettings()) -> keras
     valid = ops.cast(number <= rows, number.dtype)
     x = layers.Reshape((-1, COLUMNS, 1))(x)
     for i, filters in enumerate(settings.stem):
-        x = layers.Conv2D(
-            filters, 3 if i else 5, strides=(1, 2 if i else 1), padding="same", use_bias=False
-        )(x)
+        x = layers.Conv2D(filters, 3 if i else 5, strides=(1, 2 if i else 1), padding="same", use_bias=False)(
+            x
+        )
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
     x = layers.Reshape((-1, COLUMNS // 4 * settings.stem[-1]))(x)
@@ -121,7 +121,9 @@ def build_aligning_model(model: keras.Model) -> keras.Model:
     """
     klass = keras.Input((1,), name="klass", dtype="int32")
     log_p = ops.log_softmax(ops.cast(model.output, "float32"), axis=-1)
-    own = ops.cast(ops.equal(ops.convert_to_tensor(CLASS_OF_BIN.astype("int32")[None]), klass), "float32")[:, None]
+    own = ops.cast(ops.equal(ops.convert_to_tensor(CLASS_OF_BIN.astype("int32")[None]), klass), "float32")[
+        :, None
+    ]
     upright, turned = (ops.exp(log_p[:, :, part]) * own for part in (slice(0, BINS), slice(BINS, NONE)))
     mass = ops.sum(upright, axis=-1)
     centres = ops.convert_to_tensor((np.arange(BINS) + 0.5).astype("float32"))

@@ -135,9 +135,7 @@ def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = Pat
     ink = emissions(log_p, settings)
     begin, end = _tips(settings)
     begin_off, end_off = (np.minimum(t, settings.off_telomere) for t in (begin, end))
-    costs = [
-        np.float32(np.log(p)) + barrier for p, barrier in zip(settings.moves, _barriers(), strict=True)
-    ]
+    costs = [np.float32(np.log(p)) + barrier for p, barrier in zip(settings.moves, _barriers(), strict=True)]
     free, normal = ink[:, 0] - begin_off, ink[:, 0] - begin
     moves = np.zeros((length, n, 2, BINS), np.uint8)
     sources = np.zeros((length, n), int)
@@ -191,9 +189,7 @@ def chain_score(
         Places from one end to the other.
     """
     n, length = log_p.shape[:2]
-    ink = np.logaddexp(
-        log_p[..., chain], log_p[..., NONE:] + np.float32(np.log(max(settings.unread, 1e-7)))
-    )
+    ink = np.logaddexp(log_p[..., chain], log_p[..., NONE:] + np.float32(np.log(max(settings.unread, 1e-7))))
     ink = np.maximum(ink, np.float32(np.log(1e-7))) * np.float32(settings.weight)
     steps = np.arange(len(chain))
     tip = settings.tip_slope * np.maximum(steps - settings.tip + 1, 0)

@@ -30,9 +30,9 @@ class DecoderTraining:
     Attributes
     ----------
     batch_size, learning_rate, weight_decay
-        As in Keras; the rate rises for a twentieth of the training, then falls along a cosine.
+        As in Keras; the rate rises over the first batches and falls along a cosine.
     minutes, steps : float, int
-        Training ends after these minutes, or this many batches, whichever comes first; 0 for no bound.
+        Training ends after these minutes (those of compilation do not count), or this many batches, whichever comes first; 0 for no bound.
     chunk : int
         Batches between looks at the clock.
     realign : tuple of float
@@ -142,33 +142,38 @@ def align(aligner, arrays: dict[str, np.ndarray], batch_size: int = 256) -> None
     print(f"re-aligned {n} strips; {doubtful} not recognised", flush=True)
 
 
-def fit(model, aligner, strips: StripSet, settings: DecoderTraining, checkpoint=None, align_first: bool = False):
+def fit(
+    model, aligner, strips: StripSet, settings: DecoderTraining, checkpoint=None, align_first: bool = False
+):
     """Train a compiled network; ``checkpoint(model)`` is called now and then. Returns the strips as re-aligned."""
     from karyo_lib.networks.backend import keras
 
-    s, began = settings, time.monotonic()
+    s, started = settings, time.monotonic()
+    warm_up = min(400, max(1, s.steps // 20)) if s.steps else 400
 
     class Clock(keras.callbacks.Callback):
         def __init__(self) -> None:
             super().__init__()
             self.done, self.aligned, self.saved = 0, 0, time.monotonic()
+            self.began: float | None = None  # after the first batches, in which the engine compiles
 
         def progress(self) -> float:
-            spent = (time.monotonic() - began) / 60 / s.minutes if s.minutes else 0.0
+            spent = 0.0
+            if s.minutes and self.began is not None:
+                spent = (time.monotonic() - self.began) / 60 / s.minutes
             return max(spent, self.done / s.steps if s.steps else 0.0)
 
         def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
             p = min(self.progress(), 1.0)
-            rate = s.learning_rate * (
-                0.04 + 0.96 * p / 0.05 if p < 0.05 else 0.5 * (1 + np.cos(np.pi * (p - 0.05) / 0.95))
-            )
-            self.model.optimizer.learning_rate = max(rate, s.learning_rate * 0.004)
+            rate = s.learning_rate * 0.5 * (1 + np.cos(np.pi * p)) * min(1, (self.done + 1) / warm_up)
+            self.model.optimizer.learning_rate = max(rate, s.learning_rate * 0.003)
 
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
             self.done += s.chunk
+            self.began = self.began or time.monotonic()
             p = self.progress()
             print(
-                f"{time.monotonic() - began:6.0f} s, {self.done} batches, {p:.0%}, loss {logs['loss']:.3f}",
+                f"{time.monotonic() - started:6.0f} s, {self.done} batches, {p:.0%}, loss {logs['loss']:.3f}",
                 flush=True,
             )
             if self.aligned < len(s.realign) and p >= s.realign[self.aligned]:
@@ -242,7 +247,7 @@ def main() -> None:
         steps=args.steps,
         chunk=args.chunk,
         processes=args.processes,
-        realign=(0.4, 0.7),
+        realign=(0.45,),
     )
     print(f"{len(training)} strips, {time.monotonic() - began:.0f} s", flush=True)
 

@@ -63,7 +63,9 @@ def warp(example: Example, rng: np.random.Generator, s: LookSettings) -> tuple[n
     # A bin's fraction must not cross into the next class or direction.
     base = np.floor(example.places[nearest])
     places = np.where(np.abs(np.floor(places) - base) > 1, example.places[nearest], places)
-    return ink, np.where(example.places[nearest] >= NONE, NONE + 0.5, np.clip(places, 0, None)).astype(np.float32)
+    return ink, np.where(example.places[nearest] >= NONE, NONE + 0.5, np.clip(places, 0, None)).astype(
+        np.float32
+    )
 
 
 def _resample(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -102,7 +104,9 @@ def stain(ink: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndar
 
     inside = ink > 6
     ink = np.clip(ink * np.float32(1 / 255), 0, 1.3)
-    mean = ink.sum((1, 2), keepdims=True) / np.maximum(inside.sum((1, 2), keepdims=True), 1).astype(np.float32)
+    mean = ink.sum((1, 2), keepdims=True) / np.maximum(inside.sum((1, 2), keepdims=True), 1).astype(
+        np.float32
+    )
     ink = mean + (ink - mean) * np.exp(spread(0.3))
     knots = rng.standard_normal((n, 6)).astype(np.float32)
     ink *= 1 + 0.15 * strength * cv2.resize(knots, (rows, n), interpolation=cv2.INTER_LINEAR)[:, :, None]
@@ -154,7 +158,9 @@ def nothing(maker: Rearranger, rng: np.random.Generator) -> Example:
         rows = int(max(n, m))
         half = COLUMNS // 2
         left, right = (
-            cv2.resize(s.images[i, :k].astype(np.float32), (COLUMNS * 2 // 3, k), interpolation=cv2.INTER_AREA)
+            cv2.resize(
+                s.images[i, :k].astype(np.float32), (COLUMNS * 2 // 3, k), interpolation=cv2.INTER_AREA
+            )
             for i, k in ((first, n), (second, m))
         )
         ink = np.zeros((rows, COLUMNS), np.float32)
@@ -181,7 +187,8 @@ def nothing(maker: Rearranger, rng: np.random.Generator) -> Example:
     else:  # a blot: ink without order
         rows = int(rng.integers(6, 110))
         field = cv2.resize(
-            rng.standard_normal((max(2, rows // int(rng.integers(3, 12))), 3)).astype(np.float32), (COLUMNS, rows)
+            rng.standard_normal((max(2, rows // int(rng.integers(3, 12))), 3)).astype(np.float32),
+            (COLUMNS, rows),
         )
         outline = np.abs(_COLUMN)[None] < rng.uniform(3, 10) * (1 + 0.3 * _smooth(rng, rows, 5))[:, None]
         ink = np.clip(140 + 60 * field, 0, 255) * outline

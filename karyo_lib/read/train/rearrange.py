@@ -119,10 +119,14 @@ class Rearranger:
         s = self.strips
         strip, a, b, back = left
         n = int(s.rows[strip])
-        after = s.images[strip, max(a - reach, 0) : a][::-1] if back else s.images[strip, b : min(b + reach, n)]
+        after = (
+            s.images[strip, max(a - reach, 0) : a][::-1] if back else s.images[strip, b : min(b + reach, n)]
+        )
         strip, a, b, back = right
         n = int(s.rows[strip])
-        before = s.images[strip, b : min(b + reach, n)] if back else s.images[strip, max(a - reach, 0) : a][::-1]
+        before = (
+            s.images[strip, b : min(b + reach, n)] if back else s.images[strip, max(a - reach, 0) : a][::-1]
+        )
         old = out[max(seam - reach, 0) : seam + reach].copy()
         for j in range(min(len(after), len(out) - seam)):
             share = 0.5 + (j + 0.5) / (2 * reach)
@@ -207,7 +211,9 @@ class Rearranger:
         pieces = [(strip, 0, a, False), (strip, a, b, True), (strip, b, n, False)]
         return self.build([p for p in pieces if p[2] > p[1]], "inversion", size)
 
-    def translocation(self, strip: int, size: float | None = None, equal: float | None = None) -> Example | None:
+    def translocation(
+        self, strip: int, size: float | None = None, equal: float | None = None
+    ) -> Example | None:
         """The end of a chromosome of another class replaces its own.
 
         ``size`` is the bins that come from elsewhere, ``equal`` how many are lost for them; both any by default.
@@ -231,7 +237,11 @@ class Rearranger:
             a = n - a
             if n - a < 4:
                 return None
-            return self.build([(second[0], second[1], second[2], not second[3]), (strip, a, n, False)], "translocation", size)
+            return self.build(
+                [(second[0], second[1], second[2], not second[3]), (strip, a, n, False)],
+                "translocation",
+                size,
+            )
         return self.build([first, second], "translocation", size)
 
     def insertion(self, strip: int, size: float) -> Example | None:

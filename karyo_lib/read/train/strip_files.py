@@ -11,7 +11,9 @@ from karyo_lib.store import writing
 _ACROSS = 200
 
 
-def write_strips(path: Path, images: np.ndarray, rows: np.ndarray, quality: int = 88, **columns: np.ndarray) -> None:
+def write_strips(
+    path: Path, images: np.ndarray, rows: np.ndarray, quality: int = 88, **columns: np.ndarray
+) -> None:
     """Write strips uint8 (n, MOST_ROWS, COLUMNS) with their rows and any columns of length n."""
     order = np.argsort(rows, kind="stable")
     sheets = []
@@ -24,11 +26,10 @@ def write_strips(path: Path, images: np.ndarray, rows: np.ndarray, quality: int 
             raise ValueError("Expected OpenCV to write WebP. Received an OpenCV without it: install another.")
         sheets.append(np.frombuffer(data.tobytes(), np.uint8))
     lengths = np.array([len(sheet) for sheet in sheets])
-    with writing(path) as file:
-        with open(file, "wb") as out:
-            np.savez_compressed(
-                out, sheets=np.concatenate(sheets), lengths=lengths, order=order, rows=rows, **columns
-            )
+    with writing(path) as file, open(file, "wb") as out:
+        np.savez_compressed(
+            out, sheets=np.concatenate(sheets), lengths=lengths, order=order, rows=rows, **columns
+        )
 
 
 def read_strips(path: Path) -> dict[str, np.ndarray]:
