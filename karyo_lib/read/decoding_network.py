@@ -116,8 +116,8 @@ def place_loss(places: keras.KerasTensor, logits: keras.KerasTensor) -> keras.Ke
 def build_aligning_model(model: keras.Model) -> keras.Model:
     """Where a network places the rows of strips whose class is known.
 
-    Inputs those of the network and ``klass`` (1,), the class's index; outputs, for every row, ``mean`` the mean
-    position in bins given the class, and ``upright``, ``turned`` the probability of the class either way.
+    Inputs those of the network and ``klass`` (1,), the class's index; outputs, for every row, ``mean``, the
+    mean position in bins given the class, and ``upright``, ``turned``, its probability either way.
     """
     klass = keras.Input((1,), name="klass", dtype="int32")
     log_p = ops.log_softmax(ops.cast(model.output, "float32"), axis=-1)

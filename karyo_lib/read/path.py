@@ -1,8 +1,8 @@
-"""The most probable path of a chromosome through the genome: what it is made of, and what it would be unchanged.
+"""The most probable path of a chromosome through the genome: what it is made of.
 
-A path goes from row to row by 0 to 3 bins in its direction; it may jump anywhere, for a price, and begin or end
-off a telomere, for another. A normal path does neither. Log-probabilities of rows are weighed, because rows
-beside each other show nearly the same.
+A path goes from row to row by 0 to 3 bins in its direction; it may jump anywhere, for a price, and begin or
+end off a telomere, for another. A normal path does neither. Log-probabilities of rows are weighed, because
+rows beside each other show nearly the same.
 """
 
 from dataclasses import dataclass

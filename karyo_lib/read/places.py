@@ -1,4 +1,4 @@
-"""Places in the genome: 2-Mb bins of the 24 chromosomes in two directions, and where they lie in ISCN units."""
+"""Places in the genome: 2-Mb bins of the 24 chromosomes in two directions, and their ISCN units."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ LENGTHS = np.array([bands[-1].bp_stop / BIN for bands in _BANDS.values()])
 
 
 def place_of(chromosome: int | np.ndarray, units: float | np.ndarray) -> np.ndarray:
-    """Position in the genome, in bins (float), of positions in ISCN units of one class, given by its index."""
+    """Position in the genome, in bins (float), of positions in ISCN units of a class, by its index."""
     edges, bp = _edges(int(chromosome))
     return FIRST[chromosome] + np.interp(units, edges, bp) / BIN
 

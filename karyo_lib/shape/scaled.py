@@ -1,4 +1,4 @@
-"""Straightened chromosomes at constant scale: as many rows as a chromosome is long, sizes relative to the cell."""
+"""Straightened chromosomes at constant scale: as many rows as they are long relative to their cell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -32,7 +32,8 @@ class DecoderTraining:
     batch_size, learning_rate, weight_decay
         As in Keras; the rate rises over the first batches and falls along a cosine.
     minutes, steps : float, int
-        Training ends after these minutes (those of compilation do not count), or this many batches, whichever comes first; 0 for no bound.
+        Training ends after these minutes (compilation apart), or this many batches, whichever comes first; 0
+        for no bound.
     chunk : int
         Batches between looks at the clock.
     realign : tuple of float
@@ -111,8 +112,8 @@ def batches(strips: StripSet, settings: DecoderTraining) -> Iterator[tuple[Itera
 def align(aligner, arrays: dict[str, np.ndarray], batch_size: int = 256) -> None:
     """Move each strip's places to where the network sees its rows, in order along the chromosome.
 
-    Strips that the network does not recognise at all, wrongly labelled ones among them, hardly count from then on;
-    those that it reads backwards are turned.
+    Strips that the network does not recognise at all, wrongly labelled ones among them, hardly count from
+    then on; those that it reads backwards are turned.
     """
     from scipy.optimize import isotonic_regression
 
@@ -145,7 +146,7 @@ def align(aligner, arrays: dict[str, np.ndarray], batch_size: int = 256) -> None
 def fit(
     model, aligner, strips: StripSet, settings: DecoderTraining, checkpoint=None, align_first: bool = False
 ):
-    """Train a compiled network; ``checkpoint(model)`` is called now and then. Returns the strips as re-aligned."""
+    """Train a compiled network; ``checkpoint(model)`` is called now and then. Returns re-aligned strips."""
     from karyo_lib.networks.backend import keras
 
     s, started = settings, time.monotonic()
@@ -195,7 +196,7 @@ def fit(
 
 
 def load_part(files: dict[Path, float], parts: tuple[str, ...]) -> StripSet:
-    """Strips of some parts of files; each file is drawn from with the weight given, its classes about evenly."""
+    """Strips of some parts of files, each drawn from with the weight given, its classes about evenly."""
     sets, cells = [], 0
     for path, weight in files.items():
         columns = read_strips(path)
@@ -294,8 +295,13 @@ def main() -> None:
     if args.tune_minutes or args.steps:
         tuning = load_part({bank: 0.75, own: 0.2, drawn: 0.05}, ("train", "training", "drawn"))
         tune = replace(
-            s, minutes=args.tune_minutes, learning_rate=8e-4, realign=(0.4,), seed=3, looks=replace(s.looks, strength=0.7)
-        )  # fmt: skip
+            s,
+            minutes=args.tune_minutes,
+            learning_rate=8e-4,
+            realign=(0.4,),
+            seed=s.seed + 1,
+            looks=replace(s.looks, strength=0.7),
+        )
         fit(model, aligner, tuning, tune, keep("tuned"), align_first=True)
         check()
     print(f"all done, {time.monotonic() - began:.0f} s", flush=True)

@@ -1,4 +1,4 @@
-"""How strips look in other laboratories: random geometry, sharpness, stain, dirt; and what is no chromosome."""
+"""How strips look elsewhere: random geometry, sharpness, stain, dirt; and what is no chromosome."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,8 @@
-"""Training examples of rearranged chromosomes: strips of normal ones, cut and joined, with every row's place."""
+"""Rearranged chromosomes to train on: strips of normal ones, cut and joined, with every row's place."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class StripSet:
 
 @dataclass(frozen=True)
 class Example:
-    """A chromosome to read: ``ink`` float32 (rows, COLUMNS), ``places`` float32 (rows,), and what was done."""
+    """A chromosome: ``ink`` float32 (rows, COLUMNS), ``places`` float32 (rows,), and what was done."""
 
     ink: np.ndarray
     places: np.ndarray
@@ -107,7 +108,7 @@ class Rearranger:
             places.append(place[::-1] + BINS if back else place)
         out = np.concatenate(parts)
         seam = 0
-        for left, right in zip(pieces[:-1], pieces[1:], strict=True):
+        for left, right in pairwise(pieces):
             seam += left[2] - left[1]
             breaks.append(float(seam))
             reach = int(self.rng.integers(0, 4)) if blend else 0
@@ -216,7 +217,7 @@ class Rearranger:
     ) -> Example | None:
         """The end of a chromosome of another class replaces its own.
 
-        ``size`` is the bins that come from elsewhere, ``equal`` how many are lost for them; both any by default.
+        ``size`` is the bins that come from elsewhere, ``equal`` those that are lost; both any by default.
         """
         s, n = self.strips, int(self.strips.rows[strip])
         other = self.partner(strip, False)
