@@ -68,13 +68,10 @@ class Paths:
 
 
 def emissions(log_p: np.ndarray, settings: PathSettings) -> np.ndarray:
-    """Weighed log-probabilities (n, T, 2, BINS) of rows, from (n, T, NONE + 1)."""
-    if settings.unread:
-        none = np.exp(log_p[..., NONE:]) * np.float32(settings.unread)
-        log_p = np.log(np.exp(log_p[..., :NONE]) + none + np.float32(1e-7))
-    else:
-        log_p = np.maximum(log_p[..., :NONE], np.float32(-16))
-    return (log_p * np.float32(settings.weight)).reshape(*log_p.shape[:2], 2, BINS)
+    """Weighed log-probabilities (..., 2, BINS) of places, from (..., NONE + 1)."""
+    unread = np.exp(log_p[..., NONE:]) * np.float32(settings.unread) + np.float32(1e-7)
+    seen = np.log(np.exp(log_p[..., :NONE]) + unread) * np.float32(settings.weight)
+    return seen.reshape(*log_p.shape[:-1], 2, BINS)
 
 
 def _tips(settings: PathSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -99,20 +96,17 @@ def _barriers() -> list[np.ndarray]:
     ]
 
 
-def _move(score: np.ndarray, costs: list[np.ndarray], keep: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """The best way to each place by a move: scores (n, 2, BINS), and the moves where they are kept."""
+def _move(score: np.ndarray, costs: list[np.ndarray], move: np.ndarray | None = None) -> np.ndarray:
+    """The best score with which each place (n, 2, BINS) is reached by a move; ``move`` takes up which."""
     best = score + costs[0]
-    move = np.zeros(score.shape, np.uint8) if keep else None
     for m in range(1, 4):
-        shifted = np.full_like(score, _IMPOSSIBLE)
-        shifted[:, 0, m:] = score[:, 0, :-m]
-        shifted[:, 1, :-m] = score[:, 1, m:]
-        shifted += costs[m]
-        if keep:
-            better = shifted > best
-            move[better] = m
-        np.maximum(best, shifted, out=best)
-    return best, move
+        for back, (to, from_) in enumerate(((slice(m, None), slice(-m)), (slice(-m), slice(m, None)))):
+            tried = score[:, back, from_] + costs[m][back, to]
+            held = best[:, back, to]
+            if move is not None:
+                move[:, back, to][tried > held] = m
+            np.maximum(held, tried, out=held)
+    return best
 
 
 def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = PathSettings()) -> Paths:
@@ -123,37 +117,41 @@ def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = Pat
     log_p : ndarray of float32, shape (n, T, NONE + 1)
         Log-probability of each place, a row.
     rows : ndarray of int, shape (n,)
-        How many rows each strip has.
+        How many rows each strip has, at least 1.
     settings : PathSettings
 
     Returns
     -------
     Paths
     """
+    order = np.argsort(
+        -np.asarray(rows, int), kind="stable"
+    )  # the longest first: those that go on are a slice
+    rows = np.asarray(rows, int)[order]
     n, length = log_p.shape[:2]
-    rows = np.asarray(rows, int)
-    ink = emissions(log_p, settings)
     begin, end = _tips(settings)
-    begin_off, end_off = (np.minimum(t, settings.off_telomere) for t in (begin, end))
-    costs = [np.float32(np.log(p)) + barrier for p, barrier in zip(settings.moves, _barriers(), strict=True)]
-    free, normal = ink[:, 0] - begin_off, ink[:, 0] - begin
+    begin_off, end_off = (np.minimum(t, np.float32(settings.off_telomere)) for t in (begin, end))
+    costs = [np.float32(np.log(p)) + wall for p, wall in zip(settings.moves, _barriers(), strict=True)]
     moves = np.zeros((length, n, 2, BINS), np.uint8)
     sources = np.zeros((length, n), int)
     best, last = np.full(n, _IMPOSSIBLE), np.zeros(n, int)
     classes = np.full((n, 24, 2), _IMPOSSIBLE)
     for t in range(length):
-        if t:
-            flat = free.reshape(n, -1)
-            sources[t] = flat.argmax(1)
-            jump = flat[np.arange(n), sources[t]] - np.float32(settings.jump)
-            free, move = _move(free, costs, True)
-            far = jump[:, None, None] > free
-            move[far] = _JUMP
-            moves[t] = move
-            np.maximum(free, jump[:, None, None], out=free)
-            normal, _ = _move(normal, costs, False)
-            free += ink[:, t]
-            normal += ink[:, t]
+        going = int((rows > t).sum())
+        if not going:
+            break
+        ink = emissions(log_p[order[:going], t], settings)
+        if t == 0:
+            free, normal = ink - begin_off, ink - begin
+        else:
+            free, normal = free[:going], normal[:going]
+            sources[t, :going] = free.reshape(going, -1).argmax(1)
+            jump = free.reshape(going, -1).max(1)[:, None, None] - np.float32(settings.jump)
+            free = _move(free, costs, moves[t, :going])
+            moves[t, :going][jump > free] = _JUMP
+            np.maximum(free, jump, out=free)
+            free += ink
+            normal = _move(normal, costs) + ink
         for i in np.flatnonzero(rows == t + 1):
             whole = free[i] - end_off
             last[i] = whole.argmax()
@@ -162,18 +160,17 @@ def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = Pat
     places = np.full((n, length), -1)
     jumps = np.zeros((n, length), bool)
     for i in range(n):
-        at = last[i]
+        at = int(last[i])
         for t in range(rows[i] - 1, -1, -1):
             places[i, t] = at
-            if t == 0:
-                break
             back, bin_ = divmod(at, BINS)
-            move = moves[t, i, back, bin_]
+            move = int(moves[t, i, back, bin_])
             if move == _JUMP:
                 jumps[i, t], at = True, int(sources[t, i])
             else:
-                at = at + int(move) if back else at - int(move)
-    return Paths(places, jumps, best.astype(np.float32), classes.astype(np.float32))
+                at = at + move if back else at - move
+    undo = np.argsort(order)
+    return Paths(places[undo], jumps[undo], best[undo].astype(np.float32), classes[undo].astype(np.float32))
 
 
 def chain_score(

@@ -189,7 +189,9 @@ def fit(
     with batches(strips, s) as (each, arrays):
         if align_first:
             align(aligner, arrays)
-        model.fit(each, steps_per_epoch=s.chunk, epochs=100_000, verbose=0, callbacks=[Clock()])
+        model.fit(
+            each, steps_per_epoch=s.chunk, epochs=100_000, verbose=0, shuffle=False, callbacks=[Clock()]
+        )
         if checkpoint:
             checkpoint(model)
         return StripSet(**{name: np.array(arrays[name]) for name in _ARRAYS})

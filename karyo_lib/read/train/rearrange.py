@@ -45,14 +45,15 @@ class StripSet:
 
 @dataclass(frozen=True)
 class Example:
-    """A chromosome: ``ink`` float32 (rows, COLUMNS), ``places`` float32 (rows,), and what was done."""
+    """A chromosome: ``ink`` float32 (rows, COLUMNS), ``places`` float32 (rows,), and what was done; ``seams``
+    are the places, one above and one below, of every seam."""
 
     ink: np.ndarray
     places: np.ndarray
     kind: str
     size: float = 0.0
     base: int = -1
-    breaks: tuple[float, ...] = ()
+    seams: tuple[tuple[float, float], ...] = ()
 
 
 class Rearranger:
@@ -101,20 +102,20 @@ class Rearranger:
 
     def build(self, pieces: list[Piece], kind: str, size: float = 0.0, blend: bool = True) -> Example:
         """Join pieces end to end; the ink is blended over a few rows about each seam."""
-        s, parts, places, breaks = self.strips, [], [], []
+        s, parts, places = self.strips, [], []
         for strip, a, b, back in pieces:
             ink, place = s.images[strip, a:b].astype(np.float32), s.places[strip, a:b]
             parts.append(ink[::-1] if back else ink)
             places.append(place[::-1] + BINS if back else place)
         out = np.concatenate(parts)
+        seams = [(float(a[-1]), float(b[0])) for a, b in pairwise(places)]
         seam = 0
         for left, right in pairwise(pieces):
             seam += left[2] - left[1]
-            breaks.append(float(seam))
             reach = int(self.rng.integers(0, 4)) if blend else 0
             if reach:
                 self._blend(out, seam, left, right, reach)
-        return Example(out, np.concatenate(places), kind, size, pieces[0][0], tuple(breaks))
+        return Example(out, np.concatenate(places), kind, size, pieces[0][0], tuple(seams))
 
     def _blend(self, out: np.ndarray, seam: int, left: Piece, right: Piece, reach: int) -> None:
         s = self.strips
@@ -244,6 +245,27 @@ class Rearranger:
                 size,
             )
         return self.build([first, second], "translocation", size)
+
+    def exchange(self) -> tuple[Example, Example]:
+        """Both derivatives of a reciprocal translocation with any breakpoints; each keeps its centromere."""
+        s = self.strips
+        while True:
+            pair = (first := self.pick()), self.partner(first, False)
+            tops, rests = [], []
+            for strip in pair:
+                n, middle = int(s.rows[strip]), self.row_at(strip, _CENTROMERES[s.classes[strip]])
+                upper = self.rng.random() < middle / n
+                low, high = (1, middle - 1) if upper else (middle + 2, n - 1)
+                if high <= low:
+                    break
+                at = int(self.rng.integers(low, high))
+                end, rest = (strip, 0, at, False), (strip, at, n, True)
+                tops.append(end if upper else (strip, at, n, True))  # what is given away, its tip first
+                rests.append(rest if upper else (strip, 0, at, False))  # what stays, its tip first
+            pieces = [(stay, (*end[:3], not end[3])) for stay, end in zip(rests, tops[::-1], strict=True)]
+            lengths = [sum(p[2] - p[1] for p in both) for both in pieces]
+            if len(pieces) == 2 and max(lengths) <= _LONGEST and min(lengths) >= 8:
+                return tuple(self.build(list(both), "translocation") for both in pieces)
 
     def insertion(self, strip: int, size: float) -> Example | None:
         """A stretch of another chromosome lies within this one."""

@@ -1,0 +1,192 @@
+"""What a chromosome that was read as segments is called in ISCN."""
+
+from dataclasses import dataclass
+
+from karyo_lib.iscn.bands import AUTOSOMES, BandTable, load_bands
+from karyo_lib.iscn.segments import UNKNOWN, Segments, find_centromeres, turn
+
+#: A break this near to a centromere, in ISCN units, lies at it.
+_NEAR = 400.0
+
+
+@dataclass(frozen=True)
+class Description:
+    """What segments are called.
+
+    Attributes
+    ----------
+    text : str
+        ISCN: ``'del(5)(q13q31)'``, ``'der(9)t(9;22)(q34;q11.2)'``, ``'i(17)(q10)'``; ``''`` for a normal
+        chromosome, ``'der(5)'`` where no simpler name fits.
+    group : str
+        One of ``karyo_lib.iscn.changes.GROUPS``.
+    """
+
+    text: str
+    group: str
+
+
+def home(segments: Segments, level: int = 550) -> str:
+    """The class whose centromere a chromosome has, or of which most of it comes where it has none."""
+    table, offset = load_bands(level), 0.0
+    at = find_centromeres(segments, table)
+    for segment in segments:
+        if at and offset - 1e-6 <= at[0] <= offset + segment.length + 1e-6:
+            inside = segment.start <= table.centromere(segment.chromosome) <= segment.stop
+            if inside:
+                return segment.chromosome
+        offset += segment.length
+    return max(segments, key=lambda s: s.length).chromosome
+
+
+def describe(segments: Segments, level: int = 550) -> Description:
+    """Name a chromosome by its segments.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+        From one end to the other.
+    level : {400, 550, 850}
+        Of the bands in the text.
+
+    Raises
+    ------
+    ValueError
+        If there is no segment.
+
+    Examples
+    --------
+    >>> describe((Segment("5", 0, 5300), Segment("5", 7500, 10600))).text
+    'del(5)(q15q31.1)'
+    """
+    if not segments:
+        raise ValueError("Expected a chromosome of at least one segment. Received none.")
+    table = load_bands(level)
+    classes = list(dict.fromkeys(s.chromosome for s in segments))
+    if UNKNOWN in classes:
+        return Description("mar" if len(classes) == 1 else f"add({home(segments, level)})", "complex")
+    if len(classes) == 1:
+        return _of_one(_upright(segments), classes[0], table)
+    return _of_two(segments, table) if len(classes) == 2 else _derivative(segments, level)
+
+
+def describe_exchange(first: Segments, second: Segments, level: int = 550) -> Description | None:
+    """Name two derivatives that are a reciprocal translocation, ``t(9;22)(q34;q11.2)``; else None."""
+    ends = [_exchange(segments, load_bands(level)) for segments in (first, second)]
+    if None in ends or ends[0][0] == ends[1][0] or {*ends[0][:2]} != {*ends[1][:2]}:
+        return None
+    (a, b, at_a, at_b), (_, _, _, _) = ends
+    return Description(_translocation(a, b, at_a, at_b, load_bands(level)), "translocation")
+
+
+def _upright(segments: Segments) -> Segments:
+    """The way up in which most of it reads from p to q."""
+    forward = sum(s.length * (1 if not s.reversed else -1) for s in segments)
+    return segments if forward >= 0 else turn(segments)
+
+
+def _band(table: BandTable, chromosome: str, position: float, towards: float = 0.0) -> str:
+    """The band at a break; one on a boundary belongs to the side that ``towards`` (ISCN units) points to."""
+    length = table.length(chromosome)
+    return table.band_at(chromosome, min(max(position + towards, 0.0), length)).name
+
+
+def _pair(table: BandTable, name: str, start: float, stop: float) -> str:
+    """Bands at both ends of a stretch: the one nearer the centromere first, p before q."""
+    nudge = min(20.0, 0.1 * (stop - start))
+    bands = [_band(table, name, start, nudge), _band(table, name, stop, -nudge)]
+    return "".join(bands if stop > table.centromere(name) else bands[::-1])
+
+
+def _of_one(segments: Segments, name: str, table: BandTable) -> Description:
+    length, centromere = table.length(name), table.centromere(name)
+    if len(segments) == 1:
+        (only,) = segments
+        if only.start <= 0 and only.stop >= length:
+            return Description("", "normal")
+        if only.start > 0 and only.stop < length:
+            bands = _band(table, name, only.start) + _band(table, name, only.stop)
+            return Description(f"del({name})({bands})", "deletion")
+        at, lost = (only.stop, 20.0) if only.start <= 0 else (only.start, -20.0)
+        return Description(f"del({name})({_band(table, name, at, lost)})", "deletion")
+    if len(segments) == 2:
+        first, second = segments
+        if first.reversed != second.reversed:
+            shared = first.stop if not first.reversed else first.start
+            other = second.stop if second.reversed else second.start
+            if abs(shared - centromere) < _NEAR and abs(other - centromere) < _NEAR:
+                arm = "p" if max(first.stop, second.stop) < centromere + _NEAR else "q"
+                return Description(f"i({name})({arm}10)", "ring/isochromosome/marker")
+        elif not first.reversed:
+            if second.start > first.stop:
+                return Description(f"del({name})({_pair(table, name, first.stop, second.start)})", "deletion")
+            if second.start < first.stop:
+                text = _pair(table, name, second.start, first.stop)
+                return Description(f"dup({name})({text})", "duplication")
+    if len(segments) == 3 and [s.reversed for s in segments] == [False, True, False]:
+        first, middle, last = segments
+        slack = max(0.35 * middle.length, 500.0)
+        if abs(middle.start - first.stop) < slack and abs(last.start - middle.stop) < slack:
+            start, stop = (first.stop + middle.start) / 2, (middle.stop + last.start) / 2
+            return Description(f"inv({name})({_pair(table, name, start, stop)})", "inversion")
+        if abs(middle.stop - first.stop) < slack and abs(last.start - first.stop) < slack:
+            start, stop = middle.start, (middle.stop + last.start) / 2
+            bands = [_band(table, name, stop, -20), _band(table, name, start, 20)]
+            text = "".join(bands if stop > centromere else bands[::-1])
+            return Description(f"dup({name})({text})", "duplication")
+        if abs(middle.start - first.stop) < slack and abs(last.start - first.stop) < slack:
+            text = _pair(table, name, middle.start, middle.stop)
+            return Description(f"dup({name})({text})", "duplication")
+    if len(segments) == 2 and segments[0].reversed != segments[1].reversed:
+        # One end of an inversion is a tip, or a turned copy stands at one.
+        turned, kept = sorted(segments, key=lambda s: not s.reversed)
+        if turned.start >= kept.stop - _NEAR or turned.stop <= kept.start + _NEAR:
+            return Description(f"inv({name})({_pair(table, name, turned.start, turned.stop)})", "inversion")
+        return Description(f"dup({name})({_pair(table, name, turned.start, turned.stop)})", "duplication")
+    return Description(f"der({name})", "complex")
+
+
+def _exchange(segments: Segments, table: BandTable) -> tuple[str, str, float, float] | None:
+    """Home, partner and their breaks of a chromosome made of two pieces of two classes."""
+    if len(segments) != 2 or segments[0].chromosome == segments[1].chromosome:
+        return None
+    own = home(segments, table.level)
+    at = {}
+    for number, segment in enumerate(segments):
+        lower_end = number == 0  # the break is at the lower end of the upper piece
+        at[segment.chromosome] = segment.stop if lower_end != segment.reversed else segment.start
+    partner = next(c for c in at if c != own)
+    return own, partner, at[own], at[partner]
+
+
+def _translocation(a: str, b: str, at_a: float, at_b: float, table: BandTable) -> str:
+    order = {c: i for i, c in enumerate(("X", "Y", *AUTOSOMES))}
+    pairs = sorted(((a, at_a), (b, at_b)), key=lambda pair: order[pair[0]])
+    names, bands = (";".join(p[0] for p in pairs), ";".join(_band(table, *p) for p in pairs))
+    return f"t({names})({bands})"
+
+
+def _of_two(segments: Segments, table: BandTable) -> Description:
+    found = _exchange(segments, table)
+    if found is not None:
+        own, partner, at, there = found
+        near = abs(at - table.centromere(own)) < _NEAR and abs(there - table.centromere(partner)) < _NEAR
+        if near:
+            arms = {
+                s.chromosome: "q" if s.stop > table.centromere(s.chromosome) + _NEAR else "p"
+                for s in segments
+            }
+            a, b = sorted((own, partner), key=("X", "Y", *AUTOSOMES).index)
+            return Description(f"der({a};{b})({arms[a]}10;{arms[b]}10)", "translocation")
+        return Description(f"der({own}){_translocation(own, partner, at, there, table)}", "translocation")
+    outer = [s.chromosome for s in segments]
+    if len(segments) == 3 and outer[0] == outer[2]:
+        first, middle, _ = segments
+        at = _band(table, outer[0], first.start if first.reversed else first.stop)
+        stretch = _pair(table, outer[1], middle.start, middle.stop)
+        return Description(f"der({outer[0]})ins({outer[0]};{outer[1]})({at};{stretch})", "insertion")
+    return _derivative(segments, table.level)
+
+
+def _derivative(segments: Segments, level: int) -> Description:
+    return Description(f"der({home(segments, level)})", "complex")

@@ -1,0 +1,252 @@
+"""Strips become segments of the genome: class and direction, what is lost, doubled, turned or exchanged."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from scipy.special import log_softmax, logsumexp
+
+from karyo_lib.iscn.bands import ACROCENTRICS, CHROMOSOMES, load_bands
+from karyo_lib.iscn.describe import Description, describe
+from karyo_lib.iscn.segments import Segment, Segments, turn
+from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
+from karyo_lib.read.network import TrainedNetwork
+from karyo_lib.read.network_files import read_record, read_weights, write_network
+from karyo_lib.read.path import Paths, PathSettings, chain_score, find_paths
+from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place, place_of, units_of
+from karyo_lib.shape.scaled import ScaledStrips
+
+_AT_ONCE = 16  # strips that go through the network together
+_LENGTHS = (48, 80, 112, 160)  # to one of which they are padded
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """How posteriors are read; fitted on validation patients.
+
+    Attributes
+    ----------
+    network : NetworkSettings
+    path : PathSettings
+    temperature : float
+        Divides the log-probabilities of normal paths of the 24 classes.
+    least_score : float
+        Log-odds from which a chromosome is taken for changed.
+    most_none, least_fit : float
+        A chromosome is not readable if more of its rows show nothing, or if its best path's log-probability a
+        row is lower.
+    """
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    path: PathSettings = field(default_factory=PathSettings)
+    temperature: float = 2.0
+    least_score: float = 8.0
+    most_none: float = 0.4
+    least_fit: float = -2.2
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What n chromosomes were read as.
+
+    Attributes
+    ----------
+    log_proba : ndarray of float32, shape (n, 24)
+        Log-probability of each class, either way up.
+    log_none : ndarray of float32, shape (n,)
+        Log-probability that it is no chromosome.
+    p_upside_down : ndarray of float32, shape (n,)
+    readable : ndarray of bool, shape (n,)
+        False where nothing should be said about its structure.
+    score : ndarray of float32, shape (n,)
+        Log-odds of the best path against the best normal one: the larger, the surer it is changed.
+    segments : tuple of tuple of Segment
+        What each is made of, p end first; one whole segment where it is taken to be normal.
+    normal : ndarray of float32, shape (n, 24, 2)
+        Log-probability of the best normal path of each class, upright and upside down.
+    """
+
+    log_proba: np.ndarray
+    log_none: np.ndarray
+    p_upside_down: np.ndarray
+    readable: np.ndarray
+    score: np.ndarray
+    segments: tuple[Segments, ...]
+    normal: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Decoded":
+        """The chromosomes with these positions."""
+        rows = np.asarray(rows, int)
+        arrays = {k: v[rows] for k, v in vars(self).items() if k != "segments"}
+        return Decoded(**arrays, segments=tuple(self.segments[i] for i in rows))
+
+    def describe(self, level: int = 550) -> tuple[Description, ...]:
+        """The ISCN text and group of each."""
+        return tuple(describe(segments, level) for segments in self.segments)
+
+
+class Decoder(TrainedNetwork):
+    """Reads straightened chromosomes as paths through the genome.
+
+    Parameters
+    ----------
+    settings : DecoderSettings, optional
+
+    Attributes
+    ----------
+    model : keras.Model
+        Set by `load` or by training.
+    """
+
+    def __init__(self, settings: DecoderSettings | None = None):
+        self.settings = settings or DecoderSettings()
+
+    def log_places(self, strips: ScaledStrips) -> np.ndarray:
+        """Log-probability of each place for every row: float32 (n, longest, NONE + 1)."""
+        model, n = self._built(), len(strips)
+        longest = int(strips.rows.max(initial=1))
+        out = np.zeros((n, longest, NONE + 1), np.float32)
+        order = np.argsort(strips.rows, kind="stable")
+        for start in range(0, n, _AT_ONCE):
+            part = order[start : start + _AT_ONCE]
+            padded = np.resize(part, _AT_ONCE)
+            length = next(k for k in _LENGTHS if k >= strips.rows[part].max())
+            rows = strips.rows[padded, None].astype(np.float32)
+            logits = np.asarray(model.predict_on_batch([strips.images[padded, :length], rows]), np.float32)
+            most = min(length, longest)
+            out[part, :most] = log_softmax(logits[: len(part), :most], axis=-1)
+        return out
+
+    def decode(self, strips: ScaledStrips, p_upside_down: float = 0.02) -> Decoded:
+        """Read chromosomes.
+
+        Parameters
+        ----------
+        strips : ScaledStrips
+        p_upside_down : float
+            Share of chromosomes that stand on their heads: few on a karyogram, half on a metaphase spread.
+
+        Returns
+        -------
+        Decoded
+        """
+        s, n = self.settings, len(strips)
+        if n == 0:
+            none = np.zeros(0, np.float32)
+            classes = np.zeros((0, 24), np.float32)
+            return Decoded(classes, none, none, none > 0, none, (), np.zeros((0, 24, 2), np.float32))
+        log_p = self.log_places(strips)
+        return self.interpret(log_p, find_paths(log_p, strips.rows, s.path), strips.rows, p_upside_down)
+
+    def interpret(self, log_p: np.ndarray, paths: Paths, rows: np.ndarray, p_upside_down: float) -> Decoded:
+        """What `decode` makes of the network's output and the paths through it."""
+        s, n = self.settings, len(rows)
+        inside = np.arange(log_p.shape[1]) < rows[:, None]
+        nothing = (np.exp(log_p[..., NONE]) * inside).sum(1) / rows
+        nothing = np.clip(nothing, 1e-6, 1 - 1e-6)
+        prior = np.log([1 - p_upside_down, p_upside_down])
+        either = log_softmax((paths.normal / s.temperature + prior).reshape(n, -1), axis=1).reshape(n, 24, 2)
+        log_proba = logsumexp(either, axis=2) + np.log1p(-nothing)[:, None]
+        turned = np.exp(logsumexp(either[..., 1], axis=1))
+        score = paths.best - paths.normal.max((1, 2))
+        fit = paths.best / rows
+        readable = (nothing < s.most_none) & (fit > s.least_fit)
+        segments = tuple(self._segments(paths, i, score[i], int(either[i].max(1).argmax())) for i in range(n))
+        return Decoded(
+            log_proba.astype(np.float32),
+            np.log(nothing).astype(np.float32),
+            turned.astype(np.float32),
+            readable,
+            score.astype(np.float32),
+            segments,
+            paths.normal,
+        )
+
+    def _segments(self, paths: Paths, i: int, score: float, label: int) -> Segments:
+        if score < self.settings.least_score:
+            name = CHROMOSOMES[label]
+            return (Segment(name, 0.0, load_bands(850).length(name)),)
+        return path_segments(paths.places[i], paths.jumps[i], self.settings.path.tip)
+
+    def evidence(self, strips: ScaledStrips, hypotheses: Sequence[Segments]) -> np.ndarray:
+        """Log-likelihood of each chromosome's being made of given segments, against the best normal one.
+
+        Parameters
+        ----------
+        strips : ScaledStrips
+        hypotheses : sequence of tuple of Segment
+
+        Returns
+        -------
+        ndarray of float32, shape (n, len(hypotheses))
+            Either way up; they add up over chromosomes and cells.
+        """
+        if len(strips) == 0:
+            return np.zeros((0, len(hypotheses)), np.float32)
+        s = self.settings.path
+        log_p = self.log_places(strips)
+        normal = find_paths(log_p, strips.rows, s).normal.max((1, 2))
+        scores = [
+            np.maximum(*(chain_score(log_p, strips.rows, chain_of(way), s) for way in (h, turn(h))))
+            for h in hypotheses
+        ]
+        return (
+            np.stack(scores, axis=1) - normal[:, None] if scores else np.zeros((len(strips), 0), np.float32)
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``decoding.npz`` (half-precision weights, no code) and ``decoding.json``."""
+        write_network(folder, "decoding", self._built(), asdict(self.settings))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Decoder":
+        """Read what `save` wrote; raises `ValueError` where arrays do not fit the network."""
+        values = read_record(folder, "decoding")
+        network, path = values.pop("network"), values.pop("path")
+        network |= {name: tuple(network[name]) for name in ("stem", "dilations")}
+        path |= {"moves": tuple(path["moves"])}
+        decoder = cls(DecoderSettings(NetworkSettings(**network), PathSettings(**path), **values))
+        decoder.model = read_weights(folder, "decoding", build_decoding_model(decoder.settings.network))
+        return decoder
+
+
+def path_segments(places: np.ndarray, jumps: np.ndarray, tip: int = 2) -> Segments:
+    """Segments of a path: its places (T,), -1 beyond its end, and where it jumped; the p end first.
+
+    An end within ``tip`` bins of a telomere is the telomere; a chromosome that ends on the short arm of an
+    acrocentric one ends at its tip.
+    """
+    places = places[places >= 0]
+    number = np.cumsum(jumps[: len(places)])
+    segments = []
+    for part, rows in groupby(range(len(places)), key=lambda t: number[t]):
+        run = places[list(rows)]
+        back, bins = bool(run[0] >= BINS), run % BINS
+        c, low, high = int(CLASS_OF_BIN[bins[0]]), float(bins.min()), float(bins.max() + 1)
+        name = CHROMOSOMES[c]
+        length = load_bands(850).length(name)
+        start, stop = (float(u) for u in units_of(c, np.array([low, high])))
+        free = part == (number[-1] if back else 0)  # its p end is an end of the chromosome
+        if low - FIRST[c] < tip or (free and name in ACROCENTRICS and low < centromere_place(c)):
+            start = 0.0
+        if STOP[c] - high < tip:
+            stop = length
+        segments.append(Segment(name, start, stop, back))
+    forward = sum(s.length * (-1 if s.reversed else 1) for s in segments)
+    return tuple(segments) if forward >= 0 else turn(tuple(segments))
+
+
+def chain_of(segments: Segments) -> np.ndarray:
+    """The places, int (k,), that a chromosome made of these segments shows one after the other."""
+    parts = []
+    for segment in segments:
+        c = CHROMOSOMES.index(segment.chromosome)
+        low, high = place_of(c, np.array([segment.start, segment.stop]))
+        bins = np.arange(int(np.floor(low + 1e-6)), max(int(np.ceil(high - 1e-6)), int(low) + 1))
+        parts.append(bins[::-1] + BINS if segment.reversed else bins)
+    return np.concatenate(parts)

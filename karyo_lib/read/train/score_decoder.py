@@ -1,0 +1,180 @@
+"""How well a decoder reads chromosomes that were cut and joined, and chromosomes that were not."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from karyo_lib.read.decode import Decoded, Decoder
+from karyo_lib.read.path import Paths, find_paths
+from karyo_lib.read.places import BIN, BINS
+from karyo_lib.read.train.rearrange import Example, Rearranger, StripSet
+from karyo_lib.shape.scaled import MOST_ROWS, ScaledStrips
+
+#: Megabases of the changes that are tried.
+SIZES = (5, 10, 20, 40)
+_NEAR = 10e6 / BIN  # a break is at its place within 10 Mb
+_GROUPS = {"isochromosome": "ring/isochromosome/marker", "whole arm": "translocation"}
+
+
+def example_strips(examples: Iterable[Example]) -> ScaledStrips:
+    """Examples as strips."""
+    examples = list(examples)
+    images = np.zeros((len(examples), MOST_ROWS, examples[0].ink.shape[1]), np.uint8)
+    for image, example in zip(images, examples, strict=True):
+        image[: len(example.ink)] = np.clip(example.ink, 0, 255)
+    return ScaledStrips(images, np.array([len(e.ink) for e in examples]))
+
+
+def try_changes(strips: StripSet, each: int, seed: int = 0) -> dict[tuple[str, int], list[Example]]:
+    """Examples by kind and size (Mb; 0 for any): ``each`` of them, of a set's strips."""
+    maker = Rearranger(strips, np.random.default_rng([seed, 31]))
+    makers = {
+        "deletion": maker.deletion,
+        "duplication": maker.duplication,
+        "inversion": maker.inversion,
+        "equal exchange": lambda strip, size: maker.translocation(strip, size, size),
+    }
+    out: dict[tuple[str, int], list[Example]] = {}
+    for kind, make in makers.items():
+        for size in SIZES:
+            out[kind, size] = list(_some(lambda m=make, s=size: m(maker.pick(), s * 1e6 / BIN), each))
+    out["arms", 0] = list(_some(lambda: maker.arms(maker.pick()), each))
+    out["insertion", 20] = list(_some(lambda: maker.insertion(maker.pick(), 20e6 / BIN), each))
+    out["reciprocal", 0] = [example for _ in range(each) for example in maker.exchange()]
+    out["sham", 0] = [maker.sham(maker.pick()) for _ in range(2 * each)]
+    return out
+
+
+def _some(make, n: int) -> Iterable[Example]:
+    found = 0
+    while found < n:
+        example = make()
+        if example is not None:
+            found += 1
+            yield example
+
+
+def read_all(decoder: Decoder, strips: ScaledStrips, at_once: int = 64) -> tuple[Decoded, list]:
+    """Decode many strips, keeping each one's path whatever its score, and the jumps of that path."""
+    parts, jumps = [], []
+    for start in range(0, len(strips), at_once):
+        part = strips.take(np.arange(start, min(start + at_once, len(strips))))
+        log_p = decoder.log_places(part)
+        paths = find_paths(log_p, part.rows, decoder.settings.path)
+        parts.append(decoder.interpret(log_p, paths, part.rows, p_upside_down=0.5))
+        jumps += [_jumps(paths, i) for i in range(len(part))]
+    arrays = {k: np.concatenate([getattr(p, k) for p in parts]) for k in vars(parts[0]) if k != "segments"}
+    return Decoded(**arrays, segments=tuple(s for p in parts for s in p.segments)), jumps
+
+
+def _jumps(paths: Paths, i: int) -> np.ndarray:
+    """Places above and below each jump, without direction, in either order: int (k, 2)."""
+    rows = np.flatnonzero(paths.jumps[i])
+    return np.sort(np.stack([paths.places[i, rows - 1], paths.places[i, rows]], 1) % BINS, axis=1)
+
+
+def places_right(example: Example, jumps: np.ndarray) -> bool:
+    """Whether every seam of an example has a jump whose two places are within 10 Mb of its own."""
+    seams = np.sort(np.array(example.seams).reshape(-1, 2) % BINS, axis=1)
+    seams = seams[np.abs(seams[:, 1] - seams[:, 0]) > 1.5]
+    off = np.abs(seams[:, None] - jumps[None] - 0.5).max(2)
+    return bool(len(jumps) and (off.min(1, initial=np.inf) <= _NEAR).all())
+
+
+def score_decoder(
+    decoder: Decoder, strips: StripSet, each: int = 200, seed: int = 0
+) -> dict[str, pd.DataFrame]:
+    """Measure a decoder on strips of normal chromosomes of nobody who trained it.
+
+    Parameters
+    ----------
+    decoder : Decoder
+    strips : StripSet
+        Their places need not be exact: they only say where cuts of a size are made.
+    each : int
+        Examples of each kind and size.
+    seed : int
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        ``changes``: by kind and size, the share seen where 1 % and 3.5 % of unchanged chromosomes are called
+        changed, and of those seen at 1 % the share in the right place and of the right kind;
+        ``names``: share of unchanged chromosomes named and turned rightly, by class.
+    """
+    decoder = _without_threshold(decoder)
+    own = ScaledStrips(strips.images, strips.rows)
+    normal, _ = read_all(decoder, own)
+    thresholds = {rate: float(np.quantile(_surely(normal), 1 - rate)) for rate in (0.01, 0.035)}
+    rows = []
+    for (kind, size), examples in try_changes(strips, each, seed).items():
+        read, jumps = read_all(decoder, example_strips(examples))
+        score = _surely(read)
+        if kind == "reciprocal":
+            score = np.repeat(score.reshape(-1, 2).max(1), 2)
+        seen = score > thresholds[0.01]
+        wanted = [_GROUPS.get(e.kind, e.kind) for e in examples]
+        groups = [description.group for description in read.describe()]
+        right = np.array([places_right(e, j) for e, j in zip(examples, jumps, strict=True)])
+        same = np.array([a == b for a, b in zip(wanted, groups, strict=True)])
+        rows.append(
+            {
+                "kind": kind,
+                "Mb": size,
+                "n": len(examples),
+                "seen at 1 %": seen.mean(),
+                "seen at 3.5 %": (score > thresholds[0.035]).mean(),
+                "place": right[seen].mean() if seen.any() else np.nan,
+                "kind right": same[seen].mean() if seen.any() else np.nan,
+                "readable": read.readable.mean(),
+            }
+        )
+    label = read_label(normal)
+    names = pd.DataFrame(
+        {
+            "class": strips.classes,
+            "named": label == strips.classes,
+            "upright": normal.p_upside_down < 0.5,
+            "readable": normal.readable,
+        }
+    )
+    return {
+        "changes": pd.DataFrame(rows),
+        "names": names,
+        "thresholds": pd.Series(thresholds).to_frame("score"),
+    }
+
+
+def read_label(decoded: Decoded) -> np.ndarray:
+    """Index of the most probable class."""
+    return decoded.log_proba.argmax(1)
+
+
+def _surely(decoded: Decoded) -> np.ndarray:
+    """Scores, with unreadable chromosomes never taken for changed."""
+    return np.where(decoded.readable, decoded.score, -1.0)
+
+
+def _without_threshold(decoder: Decoder) -> Decoder:
+    copy = Decoder(replace(decoder.settings, least_score=-np.inf))
+    copy.model = decoder.model
+    return copy
+
+
+def fit_settings(decoder: Decoder, strips: StripSet) -> Decoder:
+    """Fit the temperature, and the score from which 1 % of unchanged chromosomes are called changed."""
+    normal, _ = read_all(_without_threshold(decoder), ScaledStrips(strips.images, strips.rows))
+    rows = np.arange(len(strips))
+
+    def loss(log_t: float) -> float:
+        both = log_softmax((normal.normal / np.exp(log_t)).reshape(len(rows), -1), axis=1)
+        return -float(both.reshape(-1, 24, 2)[rows, strips.classes, 0].mean())
+
+    temperature = float(np.exp(minimize_scalar(loss, bounds=(-1.5, 3), method="bounded").x))
+    least = float(np.quantile(_surely(normal), 0.99))
+    decoder.settings = replace(decoder.settings, temperature=temperature, least_score=least)
+    return decoder
