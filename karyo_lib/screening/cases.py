@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from karyo_lib.files.images import LoadedImage, UnusableImage, load_pages
 from karyo_lib.files.pages import fit_page
 from karyo_lib.screening.reference import measure_page
+from karyo_lib.screening.view import THUMBNAIL_SIDE, digest_pixels, encode_picture
 
 MOST_PAGES = 100
-PICTURE_SIDE = 360  # pixels of the picture in the worklist
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "metadata.csv"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -63,8 +62,10 @@ class Page:
         The page as it is, where asked for.
     measures : ndarray or None
         Of :func:`karyo_lib.screening.reference.measure_page`.
-    picture : bytes
-        JPEG for the worklist.
+    picture, thumbnail : bytes
+        WebP for the worklist, at the page's own resolution and small.
+    digest : str
+        Of the page's pixels: what reviews are kept under.
     sha256 : str
         Of the file.
     notes : tuple of str
@@ -80,6 +81,8 @@ class Page:
     native: np.ndarray | None = None
     measures: np.ndarray | None = None
     picture: bytes = b""
+    thumbnail: bytes = b""
+    digest: str = ""
     sha256: str = ""
     notes: tuple[str, ...] = ()
     reason: str = ""
@@ -181,18 +184,11 @@ def _fit(name: str, number: int, image: LoadedImage, page_size: int, native: boo
         native=image.pixels if native else None,
         measures=measure_page(fitted),
         picture=encode_picture(image.pixels),
+        thumbnail=encode_picture(image.pixels, THUMBNAIL_SIDE, 72),
+        digest=digest_pixels(image.pixels),
         sha256=image.sha256,
         notes=image.notes,
     )
-
-
-def encode_picture(pixels: np.ndarray) -> bytes:
-    """Return a small JPEG of a page, its proportions kept."""
-    scale = min(1.0, PICTURE_SIDE / max(pixels.shape))
-    if scale < 1:
-        size = tuple(max(1, round(side * scale)) for side in pixels.shape[::-1])
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 72])[1].tobytes()
 
 
 def _shown(path: Path, folder: Path) -> str:

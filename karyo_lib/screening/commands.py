@@ -128,7 +128,13 @@ def screen(
             "which covers each pair in turn and takes some 25 times as long."
         ),
     ] = "grad-cam",
-    pictures: Annotated[int, typer.Option(min=0, help="Cases with a picture in worklist.html.")] = 1000,
+    pictures: Annotated[
+        str,
+        typer.Option(
+            help="Pictures **inside** worklist.html, in a folder **beside** it, or **none**; **auto**: "
+            "inside up to 50 MB."
+        ),
+    ] = "auto",
 ) -> None:
     """Screen a folder of karyograms: cleared, abnormal, or for a specialist, in a worklist.
 
@@ -182,4 +188,54 @@ def screen(
     typer.echo(str(screened.worklist))
 
 
-COMMANDS = (train, screen)
+def review(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="What `karyo screen` wrote.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of this computer; 0 for any that is free.")
+    ] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the worklist in a browser.")] = True,
+) -> None:
+    """Correct and sign the cells of a worklist; reviews are written into `OUT/reviews`.
+
+    Serves the worklist on 127.0.0.1 alone, to who has the address with its token. Without this command
+    `worklist.html` does the same, and saves reviews as a file.
+
+    Example: `karyo review worklist`
+    """
+    import webbrowser
+
+    from karyo_lib.screening.serve import ReviewServer
+
+    with ReviewServer(folder, port) as server:
+        typer.echo(f"{server.address}\nCtrl-C ends it.")
+        if browser:
+            webbrowser.open(server.address)
+        server.serve_forever()
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="What `karyo screen` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write into.")],
+    reviews: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A `.review.json` file elsewhere; may be given more than once."),
+    ] = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write signed cells as a bank for `karyo reader train --bank`."),
+    ] = None,
+) -> None:
+    """Write each case's karyogram (PNG, PDF), formula, chromosomes (CSV, JSON) and review.
+
+    `DIR/cases.csv` says what is still open. Signed cells also become pages with their truth, `DIR/index.csv`,
+    on which `karyo reader compare OLD NEW --pages-dir DIR` says whether a reader is better. For a bank that
+    keeps patients apart, screen with `--patients show` or `mask`.
+
+    Example: `karyo export worklist -o signed --bank my_bank`
+    """
+    from karyo_lib.screening.export import export_cells
+
+    typer.echo(export_cells(folder, output, reviews or (), bank))
+
+
+COMMANDS = (train, screen, review, export)

@@ -48,8 +48,8 @@ class ScreenOptions:
         Patient ids of ``metadata.csv`` in the worklist.
     mask_names : bool
         Numbers in place of file names; ``names.csv`` says which is which, and stays with you.
-    pictures : int
-        Cases with a picture in the page, most urgent first.
+    pictures : {'auto', 'inside', 'beside', 'none'}
+        Where pictures are, see :func:`karyo_lib.screening.worklist.write_worklist`.
     heat_map : {'grad-cam', 'occlusion'}
         See :class:`karyo_lib.screening.Screener`.
     progress : bool
@@ -61,9 +61,15 @@ class ScreenOptions:
     clear_below: float | None = None
     patients: str = "none"
     mask_names: bool = False
-    pictures: int = PICTURES
+    pictures: str = "auto"
     heat_map: str = "grad-cam"
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.pictures not in PICTURES:
+            raise ValueError(
+                f"Expected pictures to be one of {', '.join(PICTURES)}. Received {self.pictures!r}."
+            )
 
 
 @dataclass(frozen=True)
@@ -246,7 +252,7 @@ def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> 
         model="a package" if isinstance(model, Package) else model_name(model),
         digest=package.digest or "unsaved",
         method=package.recipe.method,
-        heat_map="marks" if package.recipe.method == "reading" else options.heat_map,
+        heat_map=options.heat_map,
         threshold=_describe_threshold(package, options.clear_below),
         clears=Rule.from_promise(package.promise, 0, options.clear_below).clear_below is not None,
         warning=str(package.facts.get("warning", "")),

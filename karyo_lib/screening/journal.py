@@ -13,8 +13,8 @@ from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.screener import Result
 
 NAME = "journal.jsonl"
-_FORMAT = 2
-PICTURES = ("picture", "heat", "detail")  # bytes of a result, kept as text
+_FORMAT = 3
+PICTURES = ("picture", "thumbnail", "heat")  # bytes of a result, kept as text
 NUMBERS = ("probability", "confidence", "formula_probability")  # those that may be missing
 
 
@@ -83,13 +83,38 @@ class Journal:
             self._file.write(self._header.encode() + b"\n")
             self._file.flush()
 
+    @classmethod
+    def finished(cls, folder: Path) -> "Journal":
+        """A screening's journal to read alone; ``entries`` are the latest of each page.
+
+        Raises
+        ------
+        JournalError
+            If the folder holds no journal, or one of another version of karyo.
+        """
+        self = cls.__new__(cls)
+        self.path, self.entries, self._last, self._header = Path(folder) / NAME, [], {}, ""
+        if not self.path.is_file() or self._read() is None:
+            raise JournalError(
+                "Expected a folder that `karyo screen` wrote. "
+                f"Received {Path(folder).name!r} without a {NAME}."
+            )
+        self.entries = list({(entry.file, entry.page): entry for entry in self.entries}.values())
+        return self
+
     def _read(self) -> int | None:
         """Read what is finished; returns where it ends."""
         with open(self.path, "rb") as file:
             first = file.readline()
             if not first.endswith(b"\n"):
                 return None
-            if first.decode("utf-8", "replace").strip() != self._header:
+            header = first.decode("utf-8", "replace").strip()
+            if not self._header and f'"format": {_FORMAT},' not in header:
+                raise JournalError(
+                    f"Expected results of this version of karyo. Received {self.path.parent.name!r} with "
+                    "those of another: screen again with --fresh."
+                )
+            if self._header and header != self._header:
                 raise JournalError(
                     f"Expected an out folder without results, or with those of this model and threshold. "
                     f"Received {self.path.parent.name!r} with others: give another folder, or --fresh to "

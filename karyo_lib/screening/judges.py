@@ -17,9 +17,9 @@ from karyo_lib.networks.sampling import sample_dropout
 from karyo_lib.networks.weights import WeightsSource
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits
-from karyo_lib.screening.marks import draw_evidence, draw_marks
 from karyo_lib.screening.occlusion import compute_occlusion
 from karyo_lib.screening.package import Package, Recipe
+from karyo_lib.screening.view import describe_cell
 
 BATCH = 16
 
@@ -37,7 +37,7 @@ class Look:
     embedding : ndarray of float32, shape (d,), or None
         Where the page lies among others.
     heat : ndarray of float32, shape (h, w)
-        What it rested on, 0 to 1, over the fitted page; all 0 for the reader, which gives `marks`.
+        What it rested on, 0 to 1, over the fitted page; all 0 for the reader, which gives `cell`.
     doubts : tuple of str
         Reasons to refer.
     formula, evidence : str
@@ -46,8 +46,8 @@ class Look:
         Of that formula against all others; NaN without one.
     unread : bool
         Whether nothing on the page could be read, so that `p` says nothing; `doubts` say why.
-    marks, detail : bytes
-        PNG of names and boxes over the page itself, and of the chromosomes that it rests on (reader only).
+    cell : str
+        What was read, as JSON, see :mod:`karyo_lib.screening.view` (reader only).
     """
 
     p: float
@@ -59,8 +59,7 @@ class Look:
     formula_probability: float = float("nan")
     evidence: str = ""
     unread: bool = False
-    marks: bytes = b""
-    detail: bytes = b""
+    cell: str = ""
 
 
 class Judge(Protocol):
@@ -174,8 +173,7 @@ class ReadingJudge:
             formula_probability=float(reading.formula_probability),
             evidence=evidence,
             unread=not len(reading.found),
-            marks=draw_marks(page.native.shape, reading),
-            detail=draw_evidence(page.native, reading),
+            cell=describe_cell(reading, page.native.shape),
         )
 
 

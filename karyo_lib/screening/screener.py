@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,10 +49,14 @@ class Result:
         What a user should know of the file.
     sha256 : str
         Of the file; '' where it could not be read.
-    picture, heat : bytes
-        JPEG of the page, and PNG of what the decision rested on, to be laid over it; may be empty.
-    detail : bytes
-        PNG of chromosomes of an unusual number, or of the pair that differs most (method reading).
+    picture, thumbnail : bytes
+        WebP of the page, at its own resolution and small; may be empty.
+    heat : bytes
+        PNG of what a network's decision rested on, to be laid over the page; may be empty.
+    cell : str
+        What was read, as JSON (method reading), see :mod:`karyo_lib.screening.view`; may be empty.
+    digest : str
+        Of the page's pixels: what reviews are kept under; '' where the file could not be read.
     """
 
     file: str
@@ -67,8 +72,10 @@ class Result:
     notes: str = ""
     sha256: str = ""
     picture: bytes = b""
+    thumbnail: bytes = b""
     heat: bytes = b""
-    detail: bytes = b""
+    cell: str = ""
+    digest: str = ""
 
 
 class Screener:
@@ -87,7 +94,7 @@ class Screener:
         ``method='reading'`` is another way to say ``model='reading'``.
     heat_map : {'grad-cam', 'occlusion'}
         How to show what a network's decision rested on. Occlusion covers each pair of chromosomes in turn,
-        which points at them, and takes some 25 times as long. The reader marks what it found.
+        which points at them, and takes some 25 times as long. The reader shows what it found.
 
     Raises
     ------
@@ -172,8 +179,7 @@ class Screener:
 
     def _decide(self, page: Page, look: Look) -> Result:
         if look.unread:
-            seen = {"sha256": page.sha256, "picture": page.picture, "notes": "; ".join(page.notes)}
-            return replace(_quarantine(page), reason="; ".join(look.doubts), **seen)
+            return replace(_quarantine(page), reason="; ".join(look.doubts), **_shown(page))
         calibration, reference = self.package.calibration, self.package.reference
         p = round(float(calibration.transform(np.array([look.p]))[0]), _DIGITS)
         confidence = measure_confidence(p, calibration.transform(look.passes))
@@ -193,11 +199,9 @@ class Screener:
             formula=look.formula,
             formula_probability=round(look.formula_probability, _DIGITS),
             evidence=look.evidence,
-            notes="; ".join(page.notes),
-            sha256=page.sha256,
-            picture=page.picture,
-            heat=look.marks or (encode_heat(heat) if heat.any() else b""),
-            detail=look.detail,
+            heat=encode_heat(heat) if heat.any() else b"",
+            cell=look.cell,
+            **_shown(page),
         )
 
 
@@ -207,6 +211,11 @@ def measure_confidence(p: float, passes: np.ndarray) -> float:
         return round(100 * max(p, 1 - p), 1)
     agree = float(np.mean((passes >= 0.5) == (p >= 0.5)))
     return round(100 * agree, 1)
+
+
+def _shown(page: Page) -> dict[str, Any]:
+    names = ("sha256", "picture", "thumbnail", "digest")
+    return {name: getattr(page, name) for name in names} | {"notes": "; ".join(page.notes)}
 
 
 def _quarantine(page: Page) -> Result:

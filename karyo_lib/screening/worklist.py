@@ -1,9 +1,10 @@
-"""Results -> ``worklist.csv`` and one self-contained ``worklist.html``, most urgent first."""
+"""Results -> ``worklist.csv`` and ``worklist.html`` to look at, correct and sign, most urgent first."""
 
 import base64
 import csv
 import html
 import itertools
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,13 +19,16 @@ from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.journal import Entry
 from karyo_lib.screening.names import Names
 from karyo_lib.screening.screener import Result
+from karyo_lib.screening.view import band_tables
 from karyo_lib.store import writing
 
 CSV_COLUMNS = (
     "rank", "case", "file", "page", "patient_id", "decision", "reason", "label", "probability", "confidence",
     "formula", "formula_probability", "evidence", "notes", "sha256",
 )  # fmt: skip
-PICTURES = 1000  # cases with a picture in the page: 10,000 would be more than a browser opens
+PICTURES = ("auto", "inside", "beside", "none")
+MOST_INSIDE = 50_000_000  # bytes of pictures that a page holds; more of them lie beside it
+PICTURE_FOLDER = "pictures"
 TITLES = {"abnormal": "Abnormal", "refer": "Refer", "quarantined": "Quarantined", "cleared": "Cleared"}
 
 
@@ -40,8 +44,8 @@ class About:
         Of the model.
     method, threshold : str
         In words.
-    heat_map : {'grad-cam', 'occlusion', 'marks'}
-        What is laid over the pages; marks are those of the reader.
+    heat_map : {'grad-cam', 'occlusion'}
+        What is laid over the pages (method network).
     clears : bool
         Whether there is a threshold below which cases are cleared.
     warning : str
@@ -67,7 +71,7 @@ class About:
 
 
 def write_worklist(
-    folder: Path, entries: list[Entry], results, names: Names, about: About, pictures: int = PICTURES
+    folder: Path, entries: list[Entry], results, names: Names, about: About, pictures: str = "auto"
 ) -> None:
     """Write both files, each whole or not at all, with one result in memory at a time.
 
@@ -80,21 +84,52 @@ def write_worklist(
     names : Names
         How files and patients are called.
     about : About
-    pictures : int
-        Cases that get a picture in the page, most urgent first.
+    pictures : {'auto', 'inside', 'beside', 'none'}
+        In the page, in a folder beside it, or nowhere; 'auto' chooses the folder for more than `MOST_INSIDE`.
     """
-    ordered = sorted(entries, key=Entry.urgency)
+    ordered, size = sorted(entries, key=Entry.urgency), 0
     with writing(folder / "worklist.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
-        for row in _rows(ordered, results(ordered), names, pictures=0):
-            writer.writerow([_csv_cell(row[column]) for column in CSV_COLUMNS])
+        for rank, (entry, result) in enumerate(zip(ordered, results(ordered), strict=True), 1):
+            size += len(result.picture)
+            row = _describe(rank, entry, result, names)
+            writer.writerow([safe_cell(row[column]) for column in CSV_COLUMNS])
+    beside = pictures == "beside" or (pictures == "auto" and size > MOST_INSIDE)
+
+    def place(content: bytes, name: str, kind: str) -> str:
+        if not content or pictures == "none":
+            return ""
+        if not beside:
+            return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+        path = folder / PICTURE_FOLDER / f"{name}.{kind}"
+        if not path.is_file() or path.stat().st_size != len(content):
+            with writing(path) as part:
+                part.write_bytes(content)
+        return f"{PICTURE_FOLDER}/{path.name}"
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for rank, (entry, result) in enumerate(zip(ordered, results(ordered), strict=True), 1):
+            row = _describe(rank, entry, result, names)
+            key = result.digest
+            yield row | {
+                "thumbnail": place(result.thumbnail, f"{key}-small", "webp"),
+                "shown": {
+                    "cell": json.loads(result.cell) if result.cell else None,
+                    "picture": place(result.picture, key, "webp"),
+                    "heat": place(result.heat, f"{key}-heat", "png"),
+                    "facts": [fact for fact in _facts(row, about) if fact[1]],
+                },
+            }
+
     counts = Counter(entry.decision for entry in entries)
     page = environment().get_template("worklist.html.j2").generate(
-        rows=_rows(ordered, results(ordered), names, pictures),
+        rows=rows(),
         counts=[(d, TITLES[d], counts[d]) for d in DECISIONS],
         total=len(entries),
-        without_picture=max(0, len(entries) - pictures),
+        pictures=pictures != "none",
+        beside=beside,
+        constants={"bands": band_tables(), "notice": NOTICE},
         about=about,
         notice=NOTICE,
         formulae=about.method == "reading",
@@ -104,39 +139,41 @@ def write_worklist(
         file.writelines(page)
 
 
-def _rows(
-    ordered: list[Entry], results: Iterable[Result], names: Names, pictures: int
-) -> Iterator[dict[str, Any]]:
-    for rank, (entry, result) in enumerate(zip(ordered, results, strict=True), 1):
-        shown = rank <= pictures
-        yield {
-            "rank": rank,
-            "case": entry.number,
-            "file": names.file(result.file, entry.number),
-            "page": result.page,
-            "patient_id": names.patient(result.file),
-            "decision": result.decision,
-            "title": TITLES[result.decision],
-            "reason": result.reason,
-            "label": result.label,
-            "probability": _number(result.probability, ".4f"),
-            "confidence": _number(result.confidence, ".1f"),
-            "formula": result.formula,
-            "formula_probability": _number(result.formula_probability, ".4f"),
-            "evidence": result.evidence,
-            "notes": result.notes,
-            "sha256": "" if names.masked else result.sha256,
-            "picture": _uri(result.picture, "image/jpeg") if shown else "",
-            "heat": _uri(result.heat, "image/png") if shown else "",
-            "detail": _uri(result.detail, "image/png") if shown else "",
-        }
+def _describe(rank: int, entry: Entry, result: Result, names: Names) -> dict[str, Any]:
+    file = names.file(result.file, entry.number)
+    return {
+        "rank": rank,
+        "case": entry.number,
+        "file": file,
+        "page": result.page,
+        "name": file + (f", page {result.page}" if result.page > 1 else ""),
+        "patient_id": names.patient(result.file),
+        "decision": result.decision,
+        "title": TITLES[result.decision],
+        "reason": result.reason,
+        "label": result.label,
+        "probability": _number(result.probability, ".4f"),
+        "confidence": _number(result.confidence, ".1f"),
+        "formula": result.formula,
+        "formula_probability": _number(result.formula_probability, ".4f"),
+        "evidence": result.evidence,
+        "notes": result.notes,
+        "sha256": "" if names.masked else result.sha256,
+        "digest": result.digest,
+    }
 
 
-def _uri(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}" if content else ""
+def _facts(row: dict[str, Any], about: About) -> list[tuple[str, Any]]:
+    """What is said of a case; each probability once, by the statement that it belongs to."""
+    agree = f"{row['confidence']} %" if row["confidence"] and about.method == "network" else ""
+    return [
+        ("P(abnormal)", row["probability"]), ("P(formula)", row["formula_probability"]),
+        ("Passes that agree", agree), ("Evidence", row["evidence"]), ("Case", row["case"]),
+        ("Patient", row["patient_id"]), ("Notes", row["notes"]), ("SHA-256", row["sha256"]),
+    ]  # fmt: skip
 
 
-def _csv_cell(value: Any) -> str:
+def safe_cell(value: Any) -> str:
     """Return a value that no spreadsheet takes for a formula."""
     text = str(value)
     return "'" + text if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
@@ -183,30 +220,21 @@ class Worklist:
             "File",
             "Decision",
             "P(abnormal)",
-            "Confidence",
             *(["Formula"] if read else []),
             "Reason",
         ]
         head = "".join(f"<th {_CELL}>{title}</th>" for title in titles)
         rows = []
         for r in itertools.islice(self.results, self.SHOWN):
-            picture = f'<img src="{_uri(r.picture, "image/jpeg")}" width="110" alt="">' if r.picture else ""
-            heat = (
-                f'<img src="{_uri(r.heat, "image/png")}" alt="" style="position:absolute;inset:0;width:100%;'
-                'height:100%;opacity:.55;mix-blend-mode:multiply">'
-                if r.heat
-                else ""
-            )
+            small = base64.b64encode(r.thumbnail).decode("ascii")
+            picture = f'<img src="data:image/webp;base64,{small}" width="110" alt="">' if small else ""
             page = f", page {r.page}" if r.page > 1 else ""
             cells = (
                 html.escape(r.file + page), f"<b>{r.decision}</b>", _number(r.probability, ".2f"),
-                _number(r.confidence, ".0f", " %"), *([html.escape(r.formula)] if read else []),
-                html.escape(r.reason),
+                *([html.escape(r.formula)] if read else []), html.escape(r.reason),
             )  # fmt: skip
             rows.append(
-                f'<tr><td><span style="position:relative;display:inline-block">{picture}{heat}</span></td>'
-                + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells)
-                + "</tr>"
+                f"<tr><td>{picture}</td>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>"
             )
         left = len(self.results) - len(rows)
         more = f"<p>{left} more cases.</p>" if left > 0 else ""
@@ -216,5 +244,5 @@ class Worklist:
         )
 
 
-def _number(value: float, how: str, unit: str = "") -> str:
-    return "" if math.isnan(value) else f"{value:{how}}{unit}"
+def _number(value: float, how: str) -> str:
+    return "" if math.isnan(value) else f"{value:{how}}"

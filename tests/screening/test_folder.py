@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from screening_stubs import draw_bars, make_package
 
+from karyo_lib.screening import worklist
 from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.folder import ScreenOptions, screen_folder
 from karyo_lib.screening.journal import JournalError
@@ -174,7 +175,7 @@ class _Page(HTMLParser):
         self.tags, self.links, self.handlers = [], [], []
 
     def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
+        self.tags += [tag] if ("type", "application/json") not in attrs else []
         self.links += [value for name, value in attrs if name in {"src", "href"}]
         self.handlers += [value for name, value in attrs if name.startswith("on")]
 
@@ -234,11 +235,26 @@ def test_patients_and_names_can_be_masked(stub, stub_model, pages_dir, tmp_path)
         screen_folder(stub_model, pages_dir, out, ScreenOptions(progress=False, patients="all"))
 
 
-def test_pictures_are_bounded(stub, stub_model, pages_dir, tmp_path):
-    screen_folder(stub_model, pages_dir, tmp_path / "out", ScreenOptions(progress=False, pictures=3))
-    text = (tmp_path / "out" / "worklist.html").read_text()
-    assert text.count("data:image/jpeg") == 3
-    assert "9 have none here" in text
+def test_pictures_lie_in_the_page_beside_it_or_nowhere(stub, stub_model, pages_dir, tmp_path, monkeypatch):
+    def screen(out: str, pictures: str) -> str:
+        options = ScreenOptions(progress=False, pictures=pictures)
+        screen_folder(stub_model, pages_dir, tmp_path / out, options)
+        return (tmp_path / out / "worklist.html").read_text()
+
+    inside = screen("inside", "auto")
+    assert inside.count("data:image/webp") == 24  # each small and at its own resolution
+    assert "data:image" not in screen("none", "none").replace('"data:,"', "")
+    beside = screen("beside", "beside")
+    assert "data:image" not in beside
+    shown = re.findall(r'"(pictures/[^"]+)"', beside)
+    assert len(shown) == len(set(shown)) == 36
+    for name in shown:
+        with Image.open(tmp_path / "beside" / name) as image:
+            image.load()
+    monkeypatch.setattr(worklist, "MOST_INSIDE", 1000)
+    assert screen("auto", "auto") == beside
+    with pytest.raises(ValueError, match="auto, inside, beside, none"):
+        ScreenOptions(pictures="all")
 
 
 def test_a_folder_without_files_is_an_error(stub, stub_model, tmp_path):
@@ -304,7 +320,7 @@ def test_journals_hold_pictures_and_numbers_alike(stub, stub_model, pages_dir, t
     screen_folder(stub_model, pages_dir, tmp_path / "out", QUIET)
     lines = (tmp_path / "out" / "journal.jsonl").read_text().splitlines()
     told = [json.loads(line) for line in lines]
-    assert told[0]["format"] == 2
+    assert told[0]["format"] == 3
     assert sum("done" in line for line in told) == 12
     shutil.rmtree(tmp_path / "out")
 

@@ -1,0 +1,358 @@
+"""Signed cells -> karyograms, formulae, tables, pages to measure a reader on, and a bank to train it on."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from tqdm.auto import tqdm
+
+from karyo_lib import __version__
+from karyo_lib.iscn import CHROMOSOMES, NORMAL_FORMULAE, count_formula
+from karyo_lib.screening.card import NOTICE
+from karyo_lib.screening.journal import Entry, Journal
+from karyo_lib.screening.review import Review, ReviewedObject, format_reviews, read_reviews
+from karyo_lib.screening.screener import Result
+from karyo_lib.screening.worklist import safe_cell
+from karyo_lib.shape.ink import measure_ink
+from karyo_lib.store import writing
+
+_ROWS = (CHROMOSOMES[:5], CHROMOSOMES[5:12], CHROMOSOMES[12:18], (*CHROMOSOMES[18:], "mar"))
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same cells give the same archive
+_GAP = 0.05  # between slots and rows, as a share of the longest chromosome
+
+
+@dataclass(frozen=True)
+class SignedCell:
+    """A screened picture with what was read on it, and what a specialist made of that.
+
+    Attributes
+    ----------
+    entry, result : Entry, Result
+    patient : str
+        As the worklist calls them; the file's name where it names none.
+    review : Review or None
+        None for a case that is open.
+    objects : tuple of ReviewedObject
+        As signed; as read where the case is open or was not usable.
+    """
+
+    entry: Entry
+    result: Result
+    patient: str
+    review: Review | None
+    objects: tuple[ReviewedObject, ...]
+
+    @property
+    def name(self) -> str:
+        """What its folder and its cell in a bank are called."""
+        return f"case{self.entry.number:05}"
+
+    @property
+    def status(self) -> str:
+        """'open', or that of the review."""
+        return self.review.status if self.review else "open"
+
+    @property
+    def usable(self) -> bool:
+        """Whether it was signed as it is or corrected, with chromosomes."""
+        return self.status in ("agree", "corrected") and bool(self.counts)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of chromosomes of each class."""
+        names = [one.name for one in self.objects if one.name]
+        return {name: names.count(name) for name in dict.fromkeys(names)}
+
+    @property
+    def formula(self) -> str:
+        """Count formula; '' where nothing was read."""
+        return count_formula(self.counts) if self.counts else ""
+
+    def read_picture(self) -> np.ndarray:
+        """The picture, uint8, shape (H, W)."""
+        return cv2.imdecode(np.frombuffer(self.result.picture, np.uint8), cv2.IMREAD_GRAYSCALE)
+
+    def read_as(self, one: ReviewedObject) -> dict:
+        """What the reader said of the object that this one was made of; {} where there is no such one."""
+        read = json.loads(self.result.cell)["objects"] if self.result.cell else []
+        return read[one.was[0]] if len(one.was) == 1 and one.was[0] < len(read) else {}
+
+
+def open_cells(folder: Path, reviews: Iterable[Path] = ()) -> Iterator[SignedCell]:
+    """Yield the cases of a screening that could be read, one in memory at a time.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        What `karyo screen` wrote.
+    reviews : iterable of pathlib.Path
+        Files of reviews that do not lie in the folder.
+    """
+    journal, signed = Journal.finished(folder), read_reviews(folder, reviews)
+    patients = _read_patients(folder)
+    for entry, result in zip(journal.entries, journal.read(journal.entries), strict=True):
+        if not result.digest:
+            continue
+        review = signed.get(result.digest)
+        objects = review.objects if review and review.status != "unusable" else ()
+        yield SignedCell(
+            entry, result, patients.get(str(entry.number)) or result.file, review, objects or _as_read(result)
+        )
+
+
+def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Path | None = None) -> str:
+    """Write each case's karyogram, formula and table, and what may teach a reader.
+
+    Written are ``cases.csv`` (one row a case with its review), a folder a case that holds chromosomes
+    (``karyogram.png``, ``karyogram.pdf``, ``chromosomes.csv``, ``cell.json``), and for those signed as usable
+    ``page.png`` and a row ``file, truth, case`` of ``index.csv``: pages for `karyo reader compare`.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        What `karyo screen` wrote, with the reviews in it.
+    out : pathlib.Path
+    reviews : iterable of pathlib.Path
+        More files of reviews.
+    bank : pathlib.Path, optional
+        Folder for a bank of the usable cells' chromosomes, see :class:`karyo_lib.files.bank.ChromosomeBank`.
+
+    Returns
+    -------
+    str
+        One line for the terminal.
+
+    Raises
+    ------
+    ValueError
+        If the folder is no screening's, a review is none, or a bank is asked for and no cell is signed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    cases, index, cells = [], [], []
+    archive = io.BytesIO()
+    total = len(Journal.finished(folder).entries)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as members:
+        for cell in tqdm(open_cells(folder, reviews), "Exporting", total, unit="case"):
+            cases.append(_case_row(cell))
+            if not cell.counts:
+                continue
+            picture = cell.read_picture()
+            _write_cell(cell, picture, out / cell.name)
+            if not cell.usable:
+                continue
+            with writing(out / cell.name / "page.png") as part:
+                Image.fromarray(picture).save(part, "PNG")
+            index.append({"file": f"{cell.name}/page.png", "truth": cell.formula, "case": cell.patient})
+            if bank:
+                cells.append(_add_to_bank(cell, picture, members))
+    _write_table(out / "cases.csv", cases)
+    _write_table(out / "index.csv", index)
+    if bank:
+        if not cells:
+            raise ValueError("Expected cells signed as agreed or corrected for a bank. Received none.")
+        with writing(bank / "chromosomes.zip") as part:
+            part.write_bytes(archive.getvalue())
+        _write_table(bank / "cells.csv", cells)
+    open_ = sum(case["status"] == "open" for case in cases)
+    return f"{len(cases)} cases: {len(cases) - open_} signed, {open_} open; {len(index)} usable to learn from"
+
+
+def cut_out(picture: np.ndarray, one: ReviewedObject, angle: float = 0.0) -> np.ndarray:
+    """Cut a chromosome out of a picture, upright, on white.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (H, W)
+    one : ReviewedObject
+    angle : float
+        Degrees, clockwise, that set it upright, before it is turned.
+
+    Returns
+    -------
+    ndarray of uint8, shape (h, w)
+    """
+    polygons = [np.reshape(polygon, (-1, 2)) for polygon in one.outline]
+    points = np.round(np.concatenate(polygons)).astype(int)
+    x0, y0 = np.maximum(points.min(axis=0) - 2, 0)
+    x1, y1 = np.minimum(points.max(axis=0) + 3, picture.shape[::-1])
+    if x1 - x0 < 1 or y1 - y0 < 1:
+        return np.full((1, 1), 255, np.uint8)
+    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(mask, [np.round(polygon - (x0, y0)).astype(np.int32)], 1)
+    cut = np.where(mask > 0, picture[y0:y1, x0:x1], 255).astype(np.uint8)
+    if angle:
+        cut, mask = _rotate(cut, angle, 255), _rotate(mask, angle, 0)
+    if one.turned:
+        cut, mask = cut[::-1, ::-1], mask[::-1, ::-1]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return np.full((1, 1), 255, np.uint8)
+    return np.ascontiguousarray(cut[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
+
+def _rotate(image: np.ndarray, angle: float, ground: int) -> np.ndarray:
+    height, width = image.shape
+    side = int(np.ceil(np.hypot(height, width))) + 2
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, 1.0)  # OpenCV turns counter-clockwise
+    turn[:, 2] += side / 2 - width / 2, side / 2 - height / 2
+    return cv2.warpAffine(image, turn, (side, side), flags=cv2.INTER_LINEAR, borderValue=ground)
+
+
+def draw_cell(cell: SignedCell, picture: np.ndarray) -> Figure:
+    """Draw the karyogram of a cell on an A4 sheet: its own chromosomes, each in its slot."""
+    own = [
+        (one, cut_out(picture, one, cell.read_as(one).get("angle", 0.0))) for one in cell.objects if one.name
+    ]
+    gap = max(4, round(_GAP * max(cut.shape[0] for _, cut in own)))
+    rows = [
+        [
+            (name, [cut for one, cut in own if one.name == name])
+            for name in names
+            if name != "mar" or cell.counts.get("mar")
+        ]
+        for names in _ROWS
+    ]
+    widths = [[max(3 * gap, sum(cut.shape[1] + 2 for cut in cuts)) for _, cuts in row] for row in rows]
+    heights = [max([cut.shape[0] for _, cuts in row for cut in cuts], default=gap) for row in rows]
+    width = max(sum(row) + 3 * gap * len(row) for row in widths)
+    sheet = np.full((sum(heights) + 4 * gap * len(rows), width), 255, np.uint8)
+    figure = Figure(figsize=(11.69, 8.27), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax, top = figure.subplots(), 0
+    for row, own_widths, height in zip(rows, widths, heights, strict=True):
+        foot, free = top + height + gap, (width - sum(own_widths)) / len(row)
+        left = free / 2
+        for (name, cuts), slot in zip(row, own_widths, strict=True):
+            x = round(left + (slot - sum(cut.shape[1] + 2 for cut in cuts)) / 2)
+            for cut in cuts:
+                sheet[foot - cut.shape[0] : foot, x : x + cut.shape[1]] = cut
+                x += cut.shape[1] + 2
+            ax.plot([left, left + slot], [foot + gap / 2] * 2, color="black", linewidth=0.6)
+            ax.text(left + slot / 2, foot + gap, name, ha="center", va="top", fontsize=9)
+            left += slot + free
+        top = foot + 3 * gap
+    ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
+    ax.set_axis_off()
+    signed = (
+        f"{cell.status}, {cell.review.initials}, {cell.review.time}"
+        if cell.review
+        else "open: as read, not signed"
+    )
+    figure.suptitle(f"{cell.formula}   ({cell.name}; {signed})", fontsize=12, parse_math=False)
+    figure.supxlabel(f"karyo {__version__}. {NOTICE}", fontsize=8)
+    return figure
+
+
+def _write_cell(cell: SignedCell, picture: np.ndarray, place: Path) -> None:
+    figure = draw_cell(cell, picture)
+    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+        with writing(place / f"karyogram.{kind}") as part:
+            figure.savefig(part, format=kind, dpi=200, metadata=metadata)
+    table = _chromosome_table(cell)
+    _write_table(place / "chromosomes.csv", table)
+    told = {
+        "software": f"karyo {__version__}",
+        "notice": NOTICE,
+        "formula": cell.formula,
+        "read_as": cell.result.formula,
+        "status": cell.status,
+        "chromosomes": table,
+        "review": json.loads(format_reviews([cell.review]))["reviews"][0] if cell.review else None,
+    }
+    with writing(place / "cell.json") as part:
+        part.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _chromosome_table(cell: SignedCell) -> list[dict]:
+    seen: dict[str, int] = {}
+    rows = []
+    for one in cell.objects:
+        seen[one.name] = seen.get(one.name, 0) + 1
+        polygons = [np.reshape(polygon, (-1, 2)).astype(np.float32) for polygon in one.outline]
+        points, read = np.concatenate(polygons), cell.read_as(one)
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        rows.append(
+            {
+                "chromosome": one.name,
+                "copy": seen[one.name],
+                **{
+                    key: float(value)
+                    for key, value in zip(("x0", "y0", "x1", "y1"), (x0, y0, x1, y1), strict=True)
+                },
+                "area": round(sum(float(cv2.contourArea(polygon)) for polygon in polygons), 1),
+                "upside_down": one.turned,
+                "read_as": read.get("class", ""),
+                "probability": read.get("p", ""),
+                "corrected": read.get("class") != one.name
+                or read.get("outline") != [list(p) for p in one.outline],
+            }
+        )
+    return sorted(rows, key=lambda row: (*CHROMOSOMES, "mar", "").index(row["chromosome"]))
+
+
+def _case_row(cell: SignedCell) -> dict:
+    review = cell.review
+    return {
+        "case": cell.entry.number,
+        "file": cell.result.file,
+        "page": cell.result.page,
+        "patient": cell.patient,
+        "status": cell.status,
+        "formula": cell.formula,
+        "read_as": cell.result.formula,
+        "initials": review.initials if review else "",
+        "time": review.time if review else "",
+        "note": review.note if review else "",
+        "folder": cell.name if cell.counts else "",
+    }
+
+
+def _add_to_bank(cell: SignedCell, picture: np.ndarray, members: zipfile.ZipFile) -> dict:
+    paper = np.clip(255 - 255 * measure_ink(picture), 0, 255).astype(np.uint8)
+    copies: dict[str, int] = {}
+    for one in cell.objects:
+        if one.name not in CHROMOSOMES:
+            continue  # a bank has no place for markers
+        copies[one.name] = copies.get(one.name, 0) + 1
+        content = io.BytesIO()
+        Image.fromarray(cut_out(paper, one, cell.read_as(one).get("angle", 0.0))).save(content, "PNG")
+        name = f"{cell.name}/{one.name}_{copies[one.name]}.png"
+        members.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content.getvalue())
+    label = "normal" if cell.formula in NORMAL_FORMULAE else "abnormal"
+    told = {"cell": cell.name, "case": cell.patient, "label": label, "count_formula": cell.formula}
+    return told | {"chromosomes": sum(copies.values())}
+
+
+def _as_read(result: Result) -> tuple[ReviewedObject, ...]:
+    read = json.loads(result.cell)["objects"] if result.cell else []
+    return tuple(
+        ReviewedObject((i,), one["class"], one.get("turned", False), tuple(map(tuple, one["outline"])))
+        for i, one in enumerate(read)
+    )
+
+
+def _read_patients(folder: Path) -> dict[str, str]:
+    path = Path(folder) / "worklist.csv"
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    return dict(zip(table["case"], table["patient_id"].str.removeprefix("'"), strict=True))
+
+
+def _write_table(path: Path, rows: list[dict]) -> None:
+    with writing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        if rows:
+            writer = csv.writer(file)
+            writer.writerow(rows[0])
+            writer.writerows([safe_cell(value) for value in row.values()] for row in rows)
