@@ -8,9 +8,9 @@ A cell is an object with
 - ``objects``: list of objects with ``outline`` (list of polygons ``[x, y, x, y, ...]`` in pixels of the
   picture), ``class`` ('1' to '22', 'X', 'Y', 'mar'; '' for what is no chromosome) and ``p`` (probability of
   that class, 0 to 1); and, where they say something, ``alone`` (the other class that it looks like alone),
-  ``printed`` (the other class that its slot stands for), ``doubtful`` (true), ``turned`` (true where it stands upside down), ``angle`` (degrees, clockwise, that set
-  it upright), ``mark`` (what is unusual, in words) and ``path`` (list of ``[class, start, stop, reversed]``
-  in ISCN units, from the top).
+  ``printed`` (the other class that its slot stands for), ``doubtful`` (true), ``turned`` (true where it
+  stands upside down), ``angle`` (degrees, clockwise, that set it upright), ``mark`` (what is unusual, in
+  words) and ``path`` (list of ``[class, start, stop, reversed]`` in ISCN units, from the top).
 """
 
 import hashlib
