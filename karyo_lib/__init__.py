@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "iscn.catalogue": ["load_catalogue"],
-        "iscn.karyotype": ["Karyotype", "parse_karyotype"],
+        "iscn.karyotype": ["Karyotype", "parse_karyotype", "write_karyotype"],
         "draw.compose": ["compose_karyogram"],
         "draw.karyogram": ["draw_karyogram"],
         "draw.metaphase": ["draw_metaphase"],

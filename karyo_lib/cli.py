@@ -228,8 +228,11 @@ def draw(
             f"A karyogram shows one cell. Drawn is cell line {cell_line} of {lines}; see --cell-line.",
             err=True,
         )
+    karyotype = parse_karyotype(formula, level, cell_line - 1)
+    for note in karyotype.notes:
+        typer.echo(note, err=True)
     page = draw_karyogram(
-        parse_karyotype(formula, level, cell_line - 1).formula,
+        karyotype.formula,
         style=style,
         seed=seed,
         size=(size, size) if size else None,

@@ -17,6 +17,7 @@ from karyo_lib.resources import data_file
 LEVELS = (400, 550, 850)
 AUTOSOMES = tuple(str(number) for number in range(1, 23))
 CHROMOSOMES = (*AUTOSOMES, "X", "Y")
+UNKNOWN = "?"  # material of unknown origin
 ACROCENTRICS = ("13", "14", "15", "21", "22")
 
 _BAND_NAME = re.compile(r"([pq])(\d+(?:\.\d+)?)")

@@ -6,6 +6,7 @@ edit.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.changes import GROUPS
-from karyo_lib.iscn.karyotype import parse_karyotype
+from karyo_lib.iscn.karyotype import NORMAL_GROUPS, parse_karyotype
 from karyo_lib.iscn.notation import read_cell_lines
 from karyo_lib.resources import data_file
 from karyo_lib.store import writing
@@ -44,7 +45,8 @@ def load_catalogue() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a formula, columns `GIVEN_COLUMNS` then `COMPUTED_COLUMNS`:
+        One row a formula; normal variants have the group 'variant', all others are abnormal. Columns
+        `GIVEN_COLUMNS` then `COMPUTED_COLUMNS`:
 
         - ``formula``: ISCN, written for a woman where either sex can have it; in mosaics the first line is
           abnormal;
@@ -96,7 +98,7 @@ def sample_formulae(
         How many; the same formula may come more than once.
     rng : numpy.random.Generator
     groups : collection of str, optional
-        Of `karyo_lib.iscn.changes.GROUPS`; all that the catalogue has if not given.
+        Of `karyo_lib.iscn.GROUPS`; all abnormal ones that the catalogue has if not given.
     visible_only : bool
         Leave out changes that banding does not show: a lab reports those karyograms as normal.
 
@@ -112,6 +114,7 @@ def sample_formulae(
         If the catalogue has no formula of the groups asked for.
     """
     catalogue = _read()
+    catalogue = catalogue[~catalogue["group"].isin(NORMAL_GROUPS)]
     if visible_only:
         catalogue = catalogue[catalogue["visible"]]
     if groups is not None:
@@ -172,6 +175,4 @@ def _single_cell(formula: str, male: bool) -> str:
     """The abnormal cell line of a catalogue entry, for a man if it can be and is asked for."""
     line = read_cell_lines(formula)[0]
     gonosomal = any(name in ("X", "Y") for part in line.parts for name in part.chromosomes)
-    if male and line.sex == "XX" and not gonosomal:
-        return line.formula.replace(",XX", ",XY", 1)
-    return line.formula
+    return (replace(line, sex="XY") if male and line.sex == "XX" and not gonosomal else line).formula

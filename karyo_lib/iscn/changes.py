@@ -16,8 +16,17 @@ from karyo_lib.iscn.edits import (
     mirror_arm,
     rearrange,
 )
-from karyo_lib.iscn.notation import Part
-from karyo_lib.iscn.segments import UNKNOWN, Chromosome, Segment, Segments, normal_segments, total_length
+from karyo_lib.iscn.operations import Part
+from karyo_lib.iscn.segments import (
+    UNKNOWN,
+    Chromosome,
+    Segment,
+    Segments,
+    find_centromeres,
+    join,
+    normal_segments,
+    total_length,
+)
 
 GROUPS = (
     "normal",
@@ -32,9 +41,11 @@ GROUPS = (
     "insertion",
     "ring/isochromosome/marker",
     "complex",
+    "variant",
 )
-"""Groups of karyotypes. 'ring/isochromosome/marker' also holds material of unknown origin (add); 'complex' is
-a karyotype with changes of more than one group."""
+"""Groups of karyotypes. 'ring/isochromosome/marker' also holds material of unknown origin (add, dmin);
+'complex' is a karyotype with changes of more than one group, or of none of these (upd, fra); 'variant' is
+normal but for what laboratories do not report as abnormal: inv(9)(p12q13), 9qh+, 21pss."""
 
 _GROUP_OF_KIND = {
     "del": "deletion",
@@ -47,6 +58,13 @@ _GROUP_OF_KIND = {
     "rob": "translocation",
     "dic": "translocation",
     "psu dic": "translocation",
+    "psu idic": "ring/isochromosome/marker",
+    "rec": "duplication",
+    "variant": "variant",
+    "dmin": "ring/isochromosome/marker",
+    "hsr": "duplication",
+    "fra": "complex",
+    "upd": "complex",
     "ider": "ring/isochromosome/marker",
     "i": "ring/isochromosome/marker",
     "idic": "ring/isochromosome/marker",
@@ -150,30 +168,31 @@ def make_change(part: Part, table: BandTable) -> Change:
     """
     if part.kind == "number":
         return _numerical(part, table)
+    if not part.drawn:
+        return Change(part.text, _GROUP_OF_KIND[part.kind], (), ())
     if part.chromosomes == (UNKNOWN,):
         unknown = (Segment(UNKNOWN, 0.0, MARKER_LENGTH),)
-        marker = Chromosome(
-            part.text.lstrip("+0123456789"), "mar", unknown, part.kind == "r", True, table.level
-        )
-        return Change(part.text, _GROUP_OF_KIND[part.kind], (), (marker,))
+        marker = Chromosome(part.text, "mar", unknown, part.kind == "r", True, table.level)
+        return Change(f"+{part.text}", _GROUP_OF_KIND[part.kind], (), (marker,))
     try:
         consumed, results = _results(part, table)
     except KaryotypeError as error:  # a band or a step inside a derivative: name the whole part
         raise KaryotypeError(part.text, error.rule) from error
     produced = tuple(
-        Chromosome(name, slot, segments, part.kind == "r", abnormal=True, level=table.level)
+        Chromosome(name, slot, segments, part.kind == "r", not part.normal_variant, table.level)
         for name, slot, segments in results
     )
-    return Change(part.text, _group(part), () if part.sign == "+" else consumed, produced)
+    return Change(part.sign + part.text, _group(part), () if part.sign == "+" else consumed, produced)
 
 
 def _numerical(part: Part, table: BandTable) -> Change:
     (name,) = part.chromosomes
     autosomal = "trisomy" if part.sign == "+" else "monosomy"
     group = "sex-chromosome" if name in ("X", "Y") else autosomal
+    text = part.sign + part.text
     if part.sign == "-":
-        return Change(part.text, group, (name,), ())
-    return Change(part.text, group, (), (normal_chromosome(name, table, abnormal=True),))
+        return Change(text, group, (name,), ())
+    return Change(text, group, (), (normal_chromosome(name, table, abnormal=True),))
 
 
 def normal_chromosome(name: str, table: BandTable, abnormal: bool = False) -> Chromosome:
@@ -187,12 +206,17 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
     name = _without_breakpoints(part.text)
     first = chromosomes[0]
     whole_arm = len(chromosomes) == 2 and set(part.breakpoints) <= {"p10", "q10"}
+    if part.stretches:
+        return chromosomes, _detailed(part, name, table)
     if part.kind == "rob":
         check_robertsonian(part)
     if part.kind == "rob" or (part.kind == "der" and len(chromosomes) > 1):
         if not whole_arm:
             raise KaryotypeError(part.text, "A derivative of two chromosomes is written der(A;B)(q10;q10).")
-        return chromosomes, [(name, first, fuse_arms(part, pairs, table))]
+        segments = fuse_arms(part, pairs, table)
+        for operation in part.operations:
+            segments = rearrange(segments, operation, chromosomes, table)
+        return chromosomes, [(name, first, segments)]
     if part.kind == "t" and whole_arm:
         other = [(chromosome, "q10" if band == "p10" else "p10") for chromosome, band in pairs]
         names = [f"der({';'.join(chromosomes)})({';'.join(b for _, b in arms)})" for arms in (pairs, other)]
@@ -207,7 +231,7 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
         ]
     if part.kind == "ins" and len(chromosomes) == 2:
         return chromosomes, [
-            (f"der({slot}){name}", slot, rearrange(normal_segments(slot, table), part, slot, table))
+            (f"der({slot}){name}", slot, rearrange(normal_segments(slot, table), part, (slot,), table))
             for slot in chromosomes
         ]
     if part.kind in ("dic", "psu dic"):
@@ -217,22 +241,46 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
         if operation.kind == "t" and set(operation.breakpoints) <= {"p10", "q10"}:
             rule = "A derivative of two whole arms is written der(A;B), as in der(1;7)(q10;p10)."
             raise KaryotypeError(part.text, rule)
-        segments = rearrange(segments, operation, first, table)
+        segments = rearrange(segments, operation, (first,), table)
     if part.kind == "ider":
         segments = mirror_arm(segments, part, first, table)
     return (first,), [(name, first, segments)]
 
 
+def _detailed(part: Part, name: str, table: BandTable) -> list[tuple[str, str, Segments]]:
+    """Chromosomes of the detailed system, whose breaks lie in the middle of the bands named."""
+    results = []
+    for slot, stretches in zip(part.chromosomes, part.stretches, strict=False):
+        pieces = [
+            [sum(table.find(chromosome, band)) / 2 for band in bands] for chromosome, *bands in stretches
+        ]
+        if any(start == stop for start, stop in pieces):
+            raise KaryotypeError(part.text, "A stretch lies between two different bands.")
+        segments = tuple(
+            Segment(chromosome, min(ends), max(ends), ends[0] > ends[1])
+            for (chromosome, *_), ends in zip(stretches, pieces, strict=True)
+        )
+        if not find_centromeres(segments, table):
+            raise KaryotypeError(part.text, "A chromosome has a centromere: start at pter or end at qter.")
+        whole = len(part.chromosomes) == 1 or len(part.stretches) < len(part.chromosomes)
+        results.append((name if whole else f"der({slot}){name}", slot, join(segments)))
+    return results
+
+
 def _group(part: Part) -> str:
+    if part.normal_variant:
+        return "variant"
     if part.kind != "der":
         return _GROUP_OF_KIND[part.kind]
-    groups = {_GROUP_OF_KIND[operation.kind] for operation in part.operations} or {"translocation"}
+    groups = {_GROUP_OF_KIND[operation.kind] for operation in part.operations}
+    if len(part.chromosomes) > 1 or len({one for told in part.stretches for one, *_ in told}) > 1:
+        groups.add("translocation")
     return groups.pop() if len(groups) == 1 else "complex"
 
 
 def _without_breakpoints(text: str) -> str:
     """der(22)t(9;22)(q34;q11.2) -> der(22)t(9;22)."""
-    return re.sub(r"\([pq]\d[^)]*\)", "", text.removeprefix("+"))
+    return re.sub(r"(?<=\))\([^)]*\)", "", text)
 
 
 def _imbalance(

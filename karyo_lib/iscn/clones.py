@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from karyo_lib.iscn.bands import AUTOSOMES, KaryotypeError, load_bands
 from karyo_lib.iscn.changes import Change, make_change
 from karyo_lib.iscn.karyotype import count_formula, parse_karyotype
-from karyo_lib.iscn.notation import Part, read_cell_lines
+from karyo_lib.iscn.notation import read_cell_lines
+from karyo_lib.iscn.operations import Part, read_change
 
 PRACTICES = ("constitutional", "acquired")
 #: Cells that must share a change before it counts as a clone's.
@@ -195,7 +196,7 @@ def read_clones(formula: str) -> tuple[Clone, ...]:
     Examples
     --------
     >>> read_clones("46,XX,t(9;22)(q34;q11.2)[3]/47,idem,+8[15]/46,XX[2]")[1]
-    Clone(formula='47,XX,t(9;22)(q34;q11.2),+8', cells=15, composite=False)
+    Clone(formula='47,XX,+8,t(9;22)(q34;q11.2)', cells=15, composite=False)
     """
     texts = re.sub(r"^\s*(mos|chi)\s", "", formula).strip(" \t/").split("/")
     found = [_BRACKETS.search(text) for text in texts]
@@ -268,10 +269,10 @@ def _check_composite(text: str) -> None:
 
 def _read_parts(texts: Sequence[str]) -> tuple[list[Part], list[Change]]:
     """Parts of a formula, read together, for later ones may leave out their breakpoints; each applied."""
-    (line,) = read_cell_lines(",".join(["46,XX", *texts]))
-    if len(line.parts) != len(texts):
-        raise KaryotypeError(", ".join(texts), "Expected parts of a formula, such as t(9;22)(q34;q11.2).")
-    return list(line.parts), [make_change(part, load_bands()) for part in line.parts]
+    parts: list[Part] = []
+    for text in texts:
+        parts.append(read_change(text, parts)[0])
+    return parts, [make_change(part, load_bands()) for part in parts]
 
 
 def _place(text: str, part: Part | None = None) -> tuple[int, int, str]:

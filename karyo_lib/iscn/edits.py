@@ -13,7 +13,7 @@ ISCN says only that breaks are somewhere in the bands; both conventions are choi
 from collections.abc import Sequence
 
 from karyo_lib.iscn.bands import ACROCENTRICS, LEVELS, BandTable, KaryotypeError, load_bands
-from karyo_lib.iscn.notation import Part
+from karyo_lib.iscn.operations import Part
 from karyo_lib.iscn.segments import (
     UNKNOWN,
     Segment,
@@ -63,7 +63,14 @@ def place_breaks(table: BandTable, chromosome: str, names: Sequence[str]) -> lis
     return positions
 
 
-def rearrange(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+def _place_break(segments: Segments, chromosome: str, band: str, table: BandTable) -> float:
+    """Position of one break; where an earlier change took its band, at the edge of the band that is left."""
+    (position,) = place_breaks(table, chromosome, [band])
+    places = (position, *table.find(chromosome, band))
+    return next((place for place in places if locate(segments, chromosome, place) is not None), position)
+
+
+def rearrange(segments: Segments, part: Part, homes: tuple[str, ...], table: BandTable) -> Segments:
     """Apply one rearrangement to one chromosome, normal or already rearranged.
 
     Parameters
@@ -71,8 +78,8 @@ def rearrange(segments: Segments, part: Part, chromosome: str, table: BandTable)
     segments : tuple of Segment
         The chromosome before.
     part : Part
-        One of del, dup, trp, qdp, inv, ins, i, idic, r, add, t.
-    chromosome : str
+        One of del, dup, trp, qdp, inv, ins, i, idic, r, add, t; hsr changes nothing that is drawn.
+    homes : tuple of str
         Whose derivative this is; tells the recipient of ``ins(A;B)`` from the donor, and the places in
         ``t(A;B)``.
     table : BandTable
@@ -86,18 +93,23 @@ def rearrange(segments: Segments, part: Part, chromosome: str, table: BandTable)
     KaryotypeError
         If the rearrangement does not fit the chromosome.
     """
-    for (
-        name
-    ) in part.chromosomes:  # every band must exist, also on the chromosomes that this edit does not touch
-        for band, home in zip(part.breakpoints, _homes(part), strict=True):
-            if home == name:
-                table.find(name, band)
+    # every band must exist, also on the chromosomes that this edit does not touch
+    for band, home in zip(part.breakpoints, _homes(part), strict=True):
+        if home != UNKNOWN:
+            table.find(home, band)
+    if part.kind == "hsr":
+        return segments
     if part.kind == "t":
-        return _translocate(segments, part, chromosome, table)
+        return _translocate(segments, part, homes, table)
     if part.kind == "ins":
-        return _insert(segments, part, chromosome, table)
-    if part.chromosomes != (chromosome,):
-        raise KaryotypeError(part.text, f"Expected a change of chromosome {chromosome}. Received another's.")
+        return _insert(segments, part, homes, table)
+    if len(part.chromosomes) > 1 or part.kind not in _OF_ONE:
+        raise KaryotypeError(part.text, f"{part.kind} is no change of one derivative chromosome.")
+    (chromosome,) = part.chromosomes
+    if not any(segment.chromosome == chromosome for segment in segments):
+        raise KaryotypeError(
+            part.text, f"Expected a change of chromosome {' or '.join(homes)}. Received another's."
+        )
     return _OF_ONE[part.kind](segments, part, chromosome, table)
 
 
@@ -188,7 +200,7 @@ def _arm(
 
 def _centric(segments: Segments, chromosome: str, band: str, table: BandTable, part: Part) -> Segments:
     """The piece that keeps the centromere, its broken end last."""
-    (position,) = place_breaks(table, chromosome, [band])
+    position = _place_break(segments, chromosome, band, table)
     upper, lower, centric_above = cut_at(segments, chromosome, position, band[0], table, part.text)
     return upper if centric_above else turn(lower)
 
@@ -284,16 +296,15 @@ def _isodicentric(segments: Segments, part: Part, chromosome: str, table: BandTa
     return join(centric, turn(centric))
 
 
-def _translocate(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+def _translocate(segments: Segments, part: Part, homes: tuple[str, ...], table: BandTable) -> Segments:
     """What is distal to the break gives way to the distal piece of the partner named before: A to B to C."""
-    homes = part.chromosomes
     # The chromosome itself, or, on a derivative with several partners, the one of them that is there.
-    candidates = [index for index, name in enumerate(homes) if name == chromosome]
-    candidates += [index for index, name in enumerate(homes) if any(s.chromosome == name for s in segments)]
+    candidates = [index for index, name in enumerate(part.chromosomes) if name in homes]
+    there = {segment.chromosome for segment in segments} - {UNKNOWN}
+    candidates += [index for index, name in enumerate(part.chromosomes) if name in there]
     if not candidates:
-        raise KaryotypeError(
-            part.text, f"None of its chromosomes is on the derivative of chromosome {chromosome}."
-        )
+        rule = f"None of its chromosomes is on the derivative of chromosome {' and '.join(homes)}."
+        raise KaryotypeError(part.text, rule)
     return exchange(segments, part, candidates[0], table)
 
 
@@ -316,8 +327,13 @@ def exchange(segments: Segments, part: Part, index: int, table: BandTable) -> Se
     """
     here, band = part.chromosomes[index], part.breakpoints[index]
     donor, donor_band = part.chromosomes[index - 1], part.breakpoints[index - 1]
-    (position,) = place_breaks(table, here, [band])
+    if here == UNKNOWN:
+        raise KaryotypeError(part.text, "The derivative of an unknown chromosome cannot be drawn.")
+    position = _place_break(segments, here, band, table)
     upper, lower, centric_above = cut_at(segments, here, position, band[0], table, part.text)
+    if donor == UNKNOWN:
+        added = (Segment(UNKNOWN, 0.0, ADDED_LENGTH),)
+        return join(upper, added) if centric_above else join(added, lower)
     (position,) = place_breaks(table, donor, [donor_band])
     above, below, keeps_above = cut_at(
         normal_segments(donor, table), donor, position, donor_band[0], table, part.text
@@ -326,29 +342,33 @@ def exchange(segments: Segments, part: Part, index: int, table: BandTable) -> Se
     return join(upper, distal) if centric_above else join(turn(distal), lower)
 
 
-def _insert(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
+def _insert(segments: Segments, part: Part, homes: tuple[str, ...], table: BandTable) -> Segments:
     """The band of the inserted segment that is named first comes to lie nearer the recipient's centromere."""
     recipient, donor = part.chromosomes[0], part.chromosomes[-1]
-    if len(part.chromosomes) > 2 or chromosome not in part.chromosomes:
-        raise KaryotypeError(
-            part.text, f"Expected an insertion that involves chromosome {chromosome}, of two at most."
-        )
+    there = {segment.chromosome for segment in segments}
+    if not {recipient, donor} & there:
+        rule = f"Expected an insertion that involves chromosome {' or '.join(homes)}."
+        raise KaryotypeError(part.text, rule)
+    gives_only = recipient not in there or (donor in homes and recipient not in homes)
     site_band, first, second = part.breakpoints
-    if len(part.chromosomes) == 1:
+    if recipient == donor:
         site, start, stop = place_breaks(table, recipient, part.breakpoints)
         if min(start, stop) < site < max(start, stop):
             raise KaryotypeError(part.text, "The point of insertion lies in the segment that is inserted.")
+    elif donor == UNKNOWN:
+        start, stop = 0.0, ADDED_LENGTH
     else:
-        (site,) = place_breaks(table, recipient, [site_band])
         start, stop = place_breaks(table, donor, [first, second])
     if start == stop:
         raise KaryotypeError(part.text, "The inserted segment lies between two different breaks.")
-    if recipient == donor or chromosome == donor:
+    if recipient == donor or gives_only:
         top, bottom = _range(segments, part, donor, (start, stop))
         upper, rest = split(segments, bottom)
         segments = join(split(upper, top)[0], rest)
-    if chromosome != recipient:
+    if gives_only:
         return segments
+    if recipient != donor:
+        site = _place_break(segments, recipient, site_band, table)
     inserted = (Segment(donor, min(start, stop), max(start, stop), reversed=start > stop),)  # `first` on top
     upper, lower, centric_above = cut_at(segments, recipient, site, site_band[0], table, part.text)
     return join(upper, inserted if centric_above else turn(inserted), lower)
@@ -364,4 +384,5 @@ _OF_ONE = {
     "add": _add,
     "i": mirror_arm,
     "idic": _isodicentric,
+    "psu idic": _isodicentric,
 }

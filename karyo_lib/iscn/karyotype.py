@@ -1,19 +1,20 @@
-"""A karyotype formula -> the chromosomes of one cell."""
+"""A karyotype formula <-> the chromosomes of one cell."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, BandTable, KaryotypeError, load_bands
 from karyo_lib.iscn.changes import Change, Size, make_change, normal_chromosome
-from karyo_lib.iscn.notation import CellLine, Part, read_cell_lines, usual_sets
-from karyo_lib.iscn.segments import Chromosome, Segment
-
-__all__ = ["Chromosome", "Karyotype", "KaryotypeError", "Segment", "parse_karyotype"]
+from karyo_lib.iscn.notation import CellLine, explicit_sex, read_cell_lines, rearranged_sex
+from karyo_lib.iscn.segments import Chromosome
+from karyo_lib.iscn.writing import usual_sets, write_line
 
 _SLOTS = (*CHROMOSOMES, "mar")
 #: Count formulae of a cell without gain or loss.
 NORMAL_FORMULAE = ("46,XX", "46,XY")
+#: Groups that laboratories report as normal.
+NORMAL_GROUPS = ("normal", "variant")
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Karyotype:
 
     Attributes
     ----------
-    formula : str
-        Formula of this cell's line ('47,XY,+21'), without cell numbers.
+    line : CellLine
+        What its formula says, in normal form.
     level : int
         Band level of all positions: 400, 550 or 850.
     chromosomes : tuple of Chromosome
@@ -31,12 +32,12 @@ class Karyotype:
     sex : str
         Sex chromosomes by their centromeres, rearranged ones included: 'XX' for 46,X,i(X)(q10).
     group : str
-        One of `karyo_lib.iscn.changes.GROUPS`.
+        One of `karyo_lib.iscn.GROUPS`.
     changes : tuple of Change
         What was done to the normal complement, part by part.
     """
 
-    formula: str
+    line: CellLine
     level: int
     chromosomes: tuple[Chromosome, ...]
     sex: str
@@ -44,9 +45,19 @@ class Karyotype:
     changes: tuple[Change, ...] = field(default=(), repr=False)
 
     @property
+    def formula(self) -> str:
+        """Formula of this cell's line in normal form ('47,XY,+21'), without cell numbers."""
+        return write_karyotype(self)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was put right in the formula, is taken as certain, or is kept and not drawn."""
+        return self.line.notes
+
+    @property
     def label(self) -> str:
-        """'normal' for 46,XX and 46,XY, else 'abnormal'; balanced rearrangements are abnormal."""
-        return "normal" if self.group == "normal" else "abnormal"
+        """'normal' for 46,XX, 46,XY and these with normal variants, else 'abnormal', balanced or not."""
+        return "normal" if self.group in NORMAL_GROUPS else "abnormal"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -56,10 +67,7 @@ class Karyotype:
 
     @property
     def count_formula(self) -> str:
-        """What counting alone can tell, as ISCN: '47,XY,+21'; structure is left out, t(9;22) gives '46,XX'.
-
-        Gains and losses are relative to the number of sets that most autosomes have.
-        """
+        """What counting alone can tell: '47,XY,+21'; structure is left out, t(9;22) gives '46,XX'."""
         return count_formula(self.counts)
 
     @classmethod
@@ -69,7 +77,7 @@ class Karyotype:
         Raises
         ------
         KaryotypeError
-            If no cell has them: without X, or fewer than 23 or more than 92.
+            If no cell has them: without X, or without autosomes.
 
         Examples
         --------
@@ -90,6 +98,28 @@ class Karyotype:
         return tuple((change.text, change.size(table)) for change in self.changes)
 
 
+def write_karyotype(karyotype: Karyotype) -> str:
+    """Write a karyotype as ISCN: the inverse of `parse_karyotype`.
+
+    Parameters
+    ----------
+    karyotype : Karyotype
+
+    Returns
+    -------
+    str
+        In normal form: parts in the order of ISCN, breakpoints where they first occur, cell lines such as
+        'idem' written out, no numbers of cells. ``parse_karyotype(write_karyotype(k)) == k`` at the level of
+        ``k``.
+
+    Examples
+    --------
+    >>> write_karyotype(parse_karyotype("46,XX,t(22;9)(q11.2;q34)"))
+    '46,XX,t(9;22)(q34;q11.2)'
+    """
+    return write_line(karyotype.line)
+
+
 def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyotype:
     """Turn a karyotype formula into the chromosomes of one cell.
 
@@ -97,9 +127,11 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     ----------
     formula : str
         ISCN 2024, for example '46,XX,t(9;22)(q34;q11.2)' or 'mos 45,X[5]/46,XX[15]'. Understood are gains and
-        losses, sex chromosomes, haploid to tetraploid sets, del, dup, trp, qdp, inv, t of two or more
-        chromosomes, rob, ins, i, idic, dic, psu dic, r, add, mar, der and ider of these, and cell lines with
-        idem, sl and sdl.
+        losses, sex chromosomes, haploid to octaploid sets, del, dup, trp, qdp, inv, t of two or more
+        chromosomes, rob, ins, i, idic, dic, psu dic, psu idic, r, add, mar, rec, der and ider of these, the
+        detailed system, and cell lines with idem, sl and sdl. Kept and not drawn, with a note, are normal
+        variants (9qh+), dmin, hsr, fra, upd, 'inc' and what follows '.ish'; '?', '~' and 'or' are read as
+        their first meaning, with a note.
     level : {400, 550, 850}
         Band level.
     cell_line : int
@@ -141,6 +173,26 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
 
 
 def _make_cell(line: CellLine, table: BandTable) -> Karyotype:
+    try:
+        return _apply(line, table)
+    except _MiscountedError:
+        if line.ploidy_given:
+            raise
+        for sets in (2, 1, 3, 4):  # labs leave out that 59 is counted against two sets
+            note = f"counted against {sets} sets: written {line.count}<{sets}n>"
+            other = replace(line, ploidy=sets, ploidy_given=True, notes=(*line.notes, note))
+            try:
+                return _apply(other, table)
+            except KaryotypeError:
+                continue
+        raise
+
+
+class _MiscountedError(KaryotypeError):
+    """The parts of a formula do not make its count or its sex chromosomes."""
+
+
+def _apply(line: CellLine, table: BandTable) -> Karyotype:
     changes = tuple(make_change(part, table) for part in line.parts for _ in range(part.copies))
     _check_sex(line)
     cell = [normal_chromosome(name, table) for name in AUTOSOMES * line.ploidy]
@@ -161,7 +213,7 @@ def _make_cell(line: CellLine, table: BandTable) -> Karyotype:
     cell.sort(key=lambda chromosome: (_SLOTS.index(chromosome.slot), chromosome.abnormal))
     sex = "".join(chromosome.slot for chromosome in cell if chromosome.slot in ("X", "Y"))
     changes = (*_set_changes(line, table), *_sex_changes(line, table), *changes)
-    return Karyotype(line.formula, table.level, tuple(cell), sex, _group(cell, changes), changes)
+    return Karyotype(line, table.level, tuple(cell), sex, _group(cell, changes), changes)
 
 
 def count_formula(counts: Mapping[str, int]) -> str:
@@ -187,16 +239,16 @@ def count_formula(counts: Mapping[str, int]) -> str:
     parts = []
     for name, number in zip(AUTOSOMES, autosomes, strict=True):
         parts += [f"{'+' if number > sets else '-'}{name}"] * abs(number - sets)
-    parts += ["+mar"] * counts.get("mar", 0)
+    markers = counts.get("mar", 0)
+    parts += [f"+{markers if markers > 1 else ''}mar"] * (markers > 0)
     return ",".join([f"{total}{level}", sex or "?", *parts])
 
 
 def _sex_chromosomes(line: CellLine, table: BandTable) -> list[Chromosome]:
     """Normal sex chromosomes as written; those beyond a normal complement are marked as gained."""
-    names = list(line.sex)
     extra = _beyond_pair(line) if line.ploidy == 2 else []
     cell = []
-    for name in reversed(names):
+    for name in reversed(line.normal_sex):
         gained = name in extra
         if gained:
             extra.remove(name)
@@ -204,31 +256,10 @@ def _sex_chromosomes(line: CellLine, table: BandTable) -> list[Chromosome]:
     return cell
 
 
-def _rearranged_sex(parts: Iterable[Part]) -> list[str]:
-    """Sex chromosomes that rearrangements use up; the formula does not write them among the normal ones."""
-    return [
-        name
-        for part in parts
-        if part.kind not in ("number", "mar") and part.sign != "+"
-        for name in part.chromosomes * part.copies
-        if name in ("X", "Y")
-    ]
-
-
-def _explicit(line: CellLine, sign: str) -> list[str]:
-    return [
-        name
-        for part in line.parts
-        if part.kind == "number" and part.sign == sign
-        for name in part.chromosomes * part.copies
-        if name in ("X", "Y")
-    ]
-
-
 def _complement(line: CellLine) -> list[str]:
     """Sex chromosomes that the cell line came from: those written, rearranged or lost as '-X' or '-Y'."""
-    lost = [] if line.constitutional_sex else _explicit(line, "-")
-    return [*line.sex, *_rearranged_sex(line.parts), *lost]
+    lost = [] if line.constitutional_sex else explicit_sex(line.parts, "-")
+    return [*line.normal_sex, *rearranged_sex(line.parts), *lost]
 
 
 def _beyond_pair(line: CellLine) -> list[str]:
@@ -273,11 +304,11 @@ def _taken_from_cell(change: Change, line: CellLine) -> tuple[str, ...]:
 def _check_sex(line: CellLine) -> None:
     complement = _complement(line)
     written = line.sex or "none"
-    if "X" not in [*complement, *_explicit(line, "+")]:
+    if "X" not in [*complement, *explicit_sex(line.parts, "+")]:
         raise KaryotypeError(written, "A cell has at least one X chromosome, normal or rearranged.")
-    lost, gained = _explicit(line, "-"), _explicit(line, "+")
+    lost, gained = explicit_sex(line.parts, "-"), explicit_sex(line.parts, "+")
     if (lost or gained) and not line.constitutional_sex and len(complement) != line.ploidy:
-        raise KaryotypeError(
+        raise _MiscountedError(
             written,
             "With sex chromosomes gained or lost as '+' or '-', those that are left and those lost or "
             f"rearranged make a normal complement of {line.ploidy}. Received {len(complement)}: write "
@@ -286,23 +317,25 @@ def _check_sex(line: CellLine) -> None:
 
 
 def _check_count(line: CellLine, cell: list[Chromosome]) -> None:
-    if len(cell) == line.count:
+    if line.count <= len(cell) <= line.most:
         return
     hint = ""
-    rearranged = len(_rearranged_sex(line.parts))
+    rearranged = len(rearranged_sex(line.parts))
     if rearranged and len(cell) - line.count == rearranged:
         hint = " The sex chromosomes after the count are the normal ones alone, as in 46,X,i(X)(q10)."
-    raise KaryotypeError(
-        str(line.count),
-        f"The parts of {line.formula!r} make {len(cell)} chromosomes, the count says {line.count}.{hint}",
+    says = f"{line.count}~{line.most}" if line.most > line.count else str(line.count)
+    raise _MiscountedError(
+        says, f"The parts of {line.formula!r} make {len(cell)} chromosomes, the count says {says}.{hint}"
     )
 
 
 def _group(cell: list[Chromosome], changes: tuple[Change, ...]) -> str:
     # by what is there, not by what was written: 46,XXYc,-X is a cell like any other
     counts = Counter(chromosome.slot for chromosome in cell)
-    if not any(chromosome.rearranged for chromosome in cell) and count_formula(counts) in NORMAL_FORMULAE:
-        return "normal"
+    unseen = {change.group for change in changes if not (change.consumed or change.produced)}
+    as_usual = not any(chromosome.rearranged for chromosome in cell)
+    if as_usual and count_formula(counts) in NORMAL_FORMULAE and unseen <= {"variant"}:
+        return "variant" if unseen else "normal"
     # A gain belongs to a rearrangement of the same chromosome: +21,rob(14;21)(q10;q10) is a translocation.
     rearranged = {
         s.chromosome for change in changes for c in change.produced if c.rearranged for s in c.segments
@@ -312,4 +345,5 @@ def _group(cell: list[Chromosome], changes: tuple[Change, ...]) -> str:
         for change in changes
         if change.group not in ("trisomy", "monosomy") or change.text[1:] not in rearranged
     }
+    groups = groups - {"variant"} or groups
     return groups.pop() if len(groups) == 1 else "complex"

@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
-from karyo_lib.iscn.bands import BandTable, KaryotypeError, load_bands
-
-UNKNOWN = "?"
+from karyo_lib.iscn.bands import UNKNOWN, BandTable, KaryotypeError, load_bands
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ def test_unknown_material():
     (added,) = abnormal("46,XX,add(19)(p13.3)")
     assert added.segments[0].chromosome == "?"
     assert added.segments[1] == Segment("19", middle("19", "p13.3"), 4120)
-    marker, ring = abnormal("48,XX,+mar,+r")
+    ring, marker = abnormal("48,XX,+mar,+r")
     assert (marker.slot, marker.name, ring.slot, ring.ring) == ("mar", "mar", "mar", True)
     assert marker.centromeres == (marker.length / 2,)
 

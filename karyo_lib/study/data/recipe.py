@@ -15,7 +15,7 @@ from karyo_lib.draw import STYLES, compose_karyogram, draw_karyogram
 from karyo_lib.files.bank import CHROMOSOME_CLASSES, ChromosomeBank
 from karyo_lib.files.index import INDEX_COLUMNS
 from karyo_lib.files.pages import make_pages, source_digest
-from karyo_lib.iscn import GROUPS, parse_karyotype, sample_formulae
+from karyo_lib.iscn import GROUPS, NORMAL_GROUPS, parse_karyotype, sample_formulae
 from karyo_lib.iscn.catalogue import NUMERICAL
 
 RECIPE_COLUMNS = (*INDEX_COLUMNS, "style", "group", "seed")
@@ -70,7 +70,8 @@ class AlphaRecipe:
         for style in (*self.styles, *self.abnormal_styles):
             if style not in STYLES:
                 raise ValueError(f"Expected styles among {', '.join(STYLES)}. Received {style!r}.")
-        known = ("all", "numerical") if isinstance(self.groups, str) else GROUPS[1:]
+        abnormal = tuple(group for group in GROUPS if group not in NORMAL_GROUPS)
+        known = ("all", "numerical") if isinstance(self.groups, str) else abnormal
         for group in (self.groups,) if isinstance(self.groups, str) else self.groups:
             if group not in known:
                 raise ValueError(f"Expected groups among {', '.join(known)}. Received {group!r}.")
