@@ -139,7 +139,8 @@ def write_clones(clones: Iterable[Clone], practice: str = "constitutional") -> s
     clones : iterable of Clone
         Its cell lines, in any order.
     practice : {'constitutional', 'acquired'}
-        Constitutional lines stand by size, after ``mos`` where there are several. Acquired lines of one
+        Constitutional lines stand by size, after ``mos`` where there are several (``chi`` where XX and XY
+        cells are normal). Acquired lines of one
         origin stand together, the simplest first.
 
     Returns
@@ -159,21 +160,39 @@ def write_clones(clones: Iterable[Clone], practice: str = "constitutional") -> s
     >>> write_clones([Clone("46,XX", 2), *lines], "acquired")
     '46,XX,t(9;22)(q34;q11.2)[3]/47,idem,+8[15]/46,XX[2]'
     """
-    check_practice(practice)
-    clones = list(clones)
-    if not clones:
+    ordered = order_clones(clones, practice)
+    if not ordered:
         raise ValueError("Expected at least one cell line. Received none.")
     if practice == "constitutional":
-        ordered = sorted(clones, key=lambda clone: (clone.normal, -clone.cells, clone.formula))
         bracketed = len(ordered) > 1 or ordered[0].composite
         text = "/".join(clone.formula + _brackets(clone) * bracketed for clone in ordered)
-        return f"mos {text}" if len(ordered) > 1 else text
-    ordered = _by_origin(clones)
+        if len(ordered) == 1:
+            return text
+        chimera = {clone.formula for clone in ordered} >= set(_NORMAL)
+        return f"{'chi' if chimera else 'mos'} {text}"
     stem = ordered[0]
     return "/".join(
         (_since(stem, clone) if number else clone.formula) + _brackets(clone)
         for number, clone in enumerate(ordered)
     )
+
+
+def order_clones(clones: Iterable[Clone], practice: str = "constitutional") -> list[Clone]:
+    """Cell lines in the order in which a formula has them.
+
+    Parameters
+    ----------
+    clones, practice
+        See `write_clones`.
+
+    Returns
+    -------
+    list of Clone
+    """
+    check_practice(practice)
+    if practice == "acquired":
+        return _by_origin(list(clones))
+    return sorted(clones, key=lambda clone: (clone.normal, -clone.cells, clone.formula))
 
 
 def read_clones(formula: str) -> tuple[Clone, ...]:

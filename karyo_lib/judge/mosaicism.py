@@ -3,8 +3,7 @@
 For a reader without errors these are the figures of Hook's table (Hook 1977, Am. J. Hum. Genet. 29:94-97).
 """
 
-from scipy.optimize import brentq
-from scipy.stats import beta, binom
+from scipy.special import betaincinv
 
 MOST_CELLS = 1000
 
@@ -44,7 +43,7 @@ def excluded_share(cells: int, seen: int = 0, sensitivity: float = 1.0, confiden
         raise ValueError(f"Expected 0 to {cells} cells in which it was seen. Received {seen}.")
     if seen == cells:
         return 1.0
-    return min(1.0, float(beta.ppf(confidence, seen + 1, cells - seen)) / sensitivity)
+    return min(1.0, float(betaincinv(seen + 1, cells - seen, confidence)) / sensitivity)
 
 
 def cells_needed(
@@ -87,11 +86,10 @@ def share_found(cells: int, needed: int, sensitivity: float = 1.0, confidence: f
     0.216
     """
     _check(sensitivity, confidence)
-
-    def short(share: float) -> float:
-        return float(binom.cdf(needed - 1, cells, share * sensitivity)) - (1 - confidence)
-
-    return 1.0 if short(1.0) > 0 else float(brentq(short, 0.0, 1.0))
+    if cells < needed:
+        return 1.0
+    # the probability of `needed` or more is the incomplete beta function of the share
+    return min(1.0, float(betaincinv(needed, cells - needed + 1, confidence)) / sensitivity)
 
 
 def _check(sensitivity: float, confidence: float) -> None:

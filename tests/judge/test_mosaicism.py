@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karyo_lib.judge.mosaicism import cells_needed, excluded_share, share_found
@@ -24,6 +24,7 @@ def test_twenty_cells_exclude_fourteen_percent():
     assert [cells_needed(share) for share in (0.20, 0.10, 0.05, 0.01)] == [14, 29, 59, 299]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(0, 5), st.floats(0.3, 1.0))
 def test_laws_of_exclusion(cells, seen, sensitivity):
     seen = min(seen, cells)
@@ -36,6 +37,7 @@ def test_laws_of_exclusion(cells, seen, sensitivity):
         assert cells_needed(share + 1e-9, seen, sensitivity) <= cells
 
 
+@settings(deadline=None)
 @given(st.integers(3, 100), st.sampled_from([2, 3]), st.floats(0.5, 1.0))
 def test_the_rule_finds_a_share_with_its_probability(cells, needed, sensitivity):
     share = share_found(cells, needed, sensitivity)

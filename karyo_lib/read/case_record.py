@@ -1,0 +1,200 @@
+"""What is known of a case: its lines, its cells, and what is excluded."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from karyo_lib.iscn.clones import check_practice
+from karyo_lib.read.cell_evidence import CellErrors
+
+
+@dataclass(frozen=True)
+class CaseSettings:
+    """What is believed of a case, and what is asked of it.
+
+    Attributes
+    ----------
+    practice : {'constitutional', 'acquired'}
+        How the formula is written, and how often a case has more than one line.
+    p_abnormal : float
+        Probability that a line has an abnormal number, before any cell is seen.
+    p_change : float
+        Probability that a line has one given structural change, before any cell is seen.
+    confidence : float
+        Of what is excluded.
+    aim : float
+        Share of cells to exclude, for which the further cells needed are told.
+    errors : CellErrors
+        Of the reader, and of the cells.
+    """
+
+    practice: str = "constitutional"
+    p_abnormal: float = 0.1
+    p_change: float = 1e-5
+    confidence: float = 0.95
+    aim: float = 0.10
+    errors: CellErrors = field(default_factory=CellErrors)
+
+    def __post_init__(self):
+        check_practice(self.practice)
+        for name in ("p_abnormal", "p_change", "confidence", "aim"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} between 0 and 1. Received {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class CaseLine:
+    """A cell line of a case.
+
+    Attributes
+    ----------
+    formula : str
+        Written in full.
+    cells : tuple of str
+        Names of the cells that belong to it.
+    share, low, high : float
+        Posterior mean of its share, and 95 % interval.
+    """
+
+    formula: str
+    cells: tuple[str, ...]
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CaseCell:
+    """A cell of a case.
+
+    Attributes
+    ----------
+    name : str
+    read : str
+        Count formula that fits the cell on its own.
+    line : str
+        Formula of its line; '' where it has none.
+    finding : tuple of str
+        What it has beyond its line, or lacks: not clonal.
+    counted : bool
+        Whether it stands in the brackets of its line.
+    analysed : bool
+        Whether its bands were read.
+    excluded : str
+        Why it takes no part; '' where it does.
+    """
+
+    name: str
+    read: str
+    line: str
+    finding: tuple[str, ...]
+    counted: bool
+    analysed: bool
+    excluded: str
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """What share of cells with another line is excluded.
+
+    Attributes
+    ----------
+    cells : int
+        Cells that could be read.
+    confidence : float
+    share : float
+        From which on a line with a gain or a loss is excluded that no cell shows, the reader's errors and the
+        cells that could not be read taken into account; 1 where nothing is.
+    perfect : float
+        The same for a reader without errors (Hook 1977).
+    analysed : int
+        Cells whose bands were read.
+    structural : float
+        Share from which on a line with a structural change as large as the reader sees is excluded.
+    seen : tuple of (str, int, float)
+        Changes that are in no line of the formula and yet in some cell: in how many, and from which share on
+        they are excluded.
+    gains_found, losses_found : float
+        Share that ISCN's rule of two cells, and of three, finds with this confidence.
+    aim : float
+    more : int or None
+        Further cells that would exclude `aim`, if as many can be read as were so far; None beyond a thousand.
+    """
+
+    cells: int
+    confidence: float
+    share: float
+    perfect: float
+    analysed: int
+    structural: float
+    seen: tuple[tuple[str, int, float], ...]
+    gains_found: float
+    losses_found: float
+    aim: float
+    more: int | None
+
+    def share_of(self, change: str) -> float:
+        """Share from which on a line with this gain or loss ('+8', '-X') is excluded."""
+        return next((share for text, _, share in self.seen if text == change), self.share)
+
+    def __str__(self) -> str:
+        """In one sentence."""
+        if self.share >= 1:
+            return f"{count_cells(self.cells)}: mosaicism is not excluded at any share."
+        return (
+            f"{count_cells(self.cells)}: mosaicism of {100 * self.share:.0f} % or more excluded at "
+            f"{100 * self.confidence:.0f} %."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A patient's cells, read together.
+
+    Attributes
+    ----------
+    formula : str
+        ISCN 2024.
+    probability : float
+        That these are the cell lines; NaN for a composite karyotype.
+    p_abnormal : float
+        Probability that the formula has an abnormal line.
+    lines : tuple of CaseLine
+        In the order of the formula.
+    cells : tuple of CaseCell
+    alternatives : pandas.DataFrame
+        ``formula`` (lines without cell numbers) and ``probability``, the most probable first.
+    exclusion : Exclusion
+    notes : tuple of str
+        What a specialist should know.
+    settings : CaseSettings
+    """
+
+    formula: str
+    probability: float
+    p_abnormal: float
+    lines: tuple[CaseLine, ...]
+    cells: tuple[CaseCell, ...]
+    alternatives: pd.DataFrame
+    exclusion: Exclusion
+    notes: tuple[str, ...]
+    settings: CaseSettings
+
+    @property
+    def counted(self) -> int:
+        """Cells in the brackets of the formula."""
+        return sum(cell.counted for cell in self.cells)
+
+    @property
+    def single_findings(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Cells with a change that is not clonal, and those changes."""
+        return tuple((cell.name, cell.finding) for cell in self.cells if cell.finding)
+
+    def __str__(self) -> str:
+        """Formula and exclusion."""
+        return f"{self.formula}. {self.exclusion}"
+
+
+def count_cells(number: int) -> str:
+    """'1 cell', '20 cells'."""
+    return f"{number} cell{'' if number == 1 else 's'}"

@@ -1,0 +1,281 @@
+"""What one cell says of the line that it belongs to.
+
+What is read of a cell may lack a chromosome (lost at random when the cell was spread, or missed by the
+reader), have one too many, or one under another's name; or the reading may say nothing of the cell.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy.special import gammaln, xlogy
+
+from karyo_lib.iscn import CHROMOSOMES, KaryotypeError, parse_karyotype
+from karyo_lib.read.count import FURTHER_CHANGE, THIRD_CHANGE, candidate_complements
+
+Counts = tuple[int, ...]  # chromosome numbers, in the order of CHROMOSOMES
+
+_LEAST_PROBABLE = 1e-7
+
+
+@dataclass(frozen=True)
+class CellErrors:
+    """How what is read of a cell differs from the line that the cell belongs to.
+
+    Random loss and gain of the cell, and the reader's own errors; measured by `fit` on cells whose formula is
+    known.
+
+    Attributes
+    ----------
+    lost, gained, exchanged : float
+        Probability that a chromosome is lost or missed, that there is one too many, that one is taken for
+        another. Each further one has the same probability again.
+    failed : float
+        Probability that the reading says nothing of the cell.
+    change_missed, change_false : float
+        Probability that a structural change is not seen in a cell that has it, and that this very change is
+        seen in one that has not.
+    cells : int
+        Cells that they were measured on; 0 for assumed values.
+    """
+
+    lost: float = 0.03
+    gained: float = 0.01
+    exchanged: float = 0.01
+    failed: float = 0.02
+    change_missed: float = 0.15
+    change_false: float = 0.003
+    cells: int = 0
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if name != "cells" and not 0 < value < 1:
+                raise ValueError(f"Expected {name} between 0 and 1. Received {value}.")
+
+    @property
+    def sensitivity(self) -> float:
+        """Probability that a cell with one gain or loss is read with it."""
+        return (1 - self.failed) * (1 - self.exchanged) * (1 - max(self.lost, self.gained))
+
+    @property
+    def change_sensitivity(self) -> float:
+        """Probability that a structural change is seen in a cell that has it."""
+        return (1 - self.failed) * (1 - self.change_missed)
+
+    @classmethod
+    def fit(cls, truths: Iterable[str], read: Iterable[str], **changes: float) -> "CellErrors":
+        """Measure the errors of numbers on single cells.
+
+        Parameters
+        ----------
+        truths, read : iterable of str
+            Formulae of the same cells; only numbers count.
+        **changes : float
+            Other attributes, such as ``change_missed``.
+
+        Returns
+        -------
+        CellErrors
+            A cell that is off by more than two chromosomes counts as failed. One case is added to each kind,
+            so that none is impossible.
+        """
+        lost = gained = exchanged = failed = cells = 0
+        for truth, found in zip(truths, read, strict=True):
+            cells += 1
+            try:
+                off = np.subtract(read_counts(found), read_counts(truth))
+            except KaryotypeError:
+                failed += 1
+                continue
+            less, more = int(-off[off < 0].sum()), int(off[off > 0].sum())
+            if less + more > 2:
+                failed += 1
+            elif less and more:
+                exchanged += 1
+            else:
+                lost, gained = lost + (less > 0), gained + (more > 0)
+        rates = {"lost": lost, "gained": gained, "exchanged": exchanged, "failed": failed}
+        return cls(**{name: (n + 1) / (cells + 2) for name, n in rates.items()}, **changes, cells=cells)
+
+
+@dataclass(frozen=True, eq=False)
+class CellEvidence:
+    """What the picture of one cell says of its chromosomes.
+
+    Attributes
+    ----------
+    name : str
+        Of the picture.
+    complements : ndarray of int, shape (m, 24)
+        Chromosome numbers that it may show, in the order of `karyo_lib.iscn.CHROMOSOMES`.
+    log_likelihood : ndarray of float, shape (m,)
+        Log-likelihood of each, relative to that of any cell at all: of a reading that says nothing it is 0.
+    changes : mapping of str to float
+        Structural changes in ISCN, each with the log-ratio of its likelihood to that of a cell without it.
+        A change that is not named could not be judged in this cell.
+    excluded : str
+        Why the cell takes no part; '' where it does.
+    analysed : bool
+        Whether bands were read, chromosome by chromosome, and not only numbers.
+    """
+
+    name: str
+    complements: np.ndarray
+    log_likelihood: np.ndarray
+    changes: Mapping[str, float] = field(default_factory=dict)
+    excluded: str = ""
+    analysed: bool = False
+
+    @classmethod
+    def from_candidates(
+        cls,
+        name: str,
+        candidates: pd.DataFrame,
+        p_abnormal: float,
+        changes: Mapping[str, float] | None = None,
+        excluded: str = "",
+        analysed: bool = False,
+    ) -> "CellEvidence":
+        """Take the reader's own prior out of its posterior.
+
+        Parameters
+        ----------
+        name : str
+        candidates : pandas.DataFrame
+            ``formula`` and ``probability``.
+        p_abnormal : float
+            The reader's prior of an abnormal number, as in ``CountSettings``.
+        changes, excluded, analysed
+            As in the class.
+        """
+        likely = candidates[candidates["probability"] > _LEAST_PROBABLE]
+        counts, values = [], []
+        for formula, probability in zip(likely["formula"], likely["probability"], strict=True):
+            try:
+                counts.append(read_counts(formula))
+            except KaryotypeError:
+                continue
+            values.append(np.log(probability) - complement_log_prior(counts[-1], p_abnormal))
+        if not counts and not excluded:
+            excluded = "no chromosomes were read"
+        shape = (len(counts), len(CHROMOSOMES))
+        return cls(
+            name, np.array(counts, int).reshape(shape), np.array(values), changes or {}, excluded, analysed
+        )
+
+    @cached_property
+    def best(self) -> Counts:
+        """The numbers that fit best, each as frequent as among single cells."""
+        weights = self.log_likelihood + [
+            complement_log_prior(tuple(c), 0.3) for c in self.complements.tolist()
+        ]
+        return tuple(self.complements[int(np.argmax(weights))].tolist())
+
+
+@dataclass(frozen=True)
+class Line:
+    """A cell line: its chromosome numbers in the order of `CHROMOSOMES`, and its structural changes."""
+
+    counts: Counts
+    changes: frozenset[str] = frozenset()
+
+
+@cache
+def read_counts(formula: str) -> Counts:
+    """Chromosome numbers of a formula, in the order of `CHROMOSOMES`; markers are left out."""
+    counts = parse_karyotype(formula).counts
+    return tuple(counts[name] for name in CHROMOSOMES)
+
+
+@cache
+def _complement_priors(p_abnormal: float) -> dict[Counts, float]:
+    return {c.counts: float(np.log(c.prior)) for c in candidate_complements(p_abnormal)}
+
+
+@cache
+def complement_log_prior(counts: Counts, p_abnormal: float) -> float:
+    """Log-probability of a complement before any cell is seen; rare ones by the number of their changes."""
+    known = _complement_priors(p_abnormal).get(counts)
+    if known is not None:
+        return known
+    changes = sum(abs(n - 2) for n in counts[:22]) + abs(sum(counts[22:]) - 2)
+    return float(np.log(p_abnormal * THIRD_CHANGE) + max(0, changes - 3) * np.log(FURTHER_CHANGE))
+
+
+def log_misread(read: np.ndarray, counts: Counts, errors: CellErrors) -> np.ndarray:
+    """Log-probability that a cell of a line is read as other complements, unless the reading fails.
+
+    Parameters
+    ----------
+    read : ndarray of int, shape (m, 24)
+    counts : tuple of int
+        Of the line.
+    errors : CellErrors
+
+    Returns
+    -------
+    ndarray of float, shape (m,)
+    """
+    off = read - np.array(counts)
+    lost, gained = np.maximum(-off, 0), np.maximum(off, 0)
+    n_lost, n_gained = lost.sum(1), gained.sum(1)
+    # which ones: of those that are there, and any
+    ways = _log_ways(lost, np.array(counts) / max(1, sum(counts))) + _log_ways(gained, np.full(24, 1 / 24))
+    terms = []
+    for swapped in range(3):
+        possible = swapped <= np.minimum(n_lost, n_gained)
+        terms.append(
+            np.where(
+                possible,
+                _log_geometric(np.full(len(off), swapped), errors.exchanged)
+                + _log_geometric(np.maximum(n_lost - swapped, 0), errors.lost)
+                + _log_geometric(np.maximum(n_gained - swapped, 0), errors.gained),
+                -np.inf,
+            )
+        )
+    return np.logaddexp.reduce(terms, axis=0) + ways
+
+
+def _log_geometric(number: np.ndarray, rate: float) -> np.ndarray:
+    return np.log1p(-rate) + number * np.log(rate)
+
+
+def _log_ways(taken: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Log-probability that these are the ones, if each is drawn by its share."""
+    return xlogy(taken, share).sum(1) + gammaln(taken.sum(1) + 1) - gammaln(taken + 1).sum(1)
+
+
+def change_log_ratio(value: float, errors: CellErrors) -> float:
+    """Log-ratio of a structural change in one cell, bounded by how often one is missed or false."""
+    missed, false = errors.change_missed, errors.change_false
+    seen = np.logaddexp(np.log1p(-missed) + value, np.log(missed))
+    return float(seen - np.logaddexp(np.log1p(-false), np.log(false) + value))
+
+
+def weigh_cells(
+    cells: Sequence[CellEvidence], lines: Sequence[Line], errors: CellErrors
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-likelihood of every cell given every line, and whether it is read rather than that reading failed.
+
+    Returns
+    -------
+    log_cells : ndarray of float, shape (n, c)
+    read : ndarray of bool, shape (n, c)
+    """
+    complements, rows = np.unique(
+        np.concatenate([cell.complements for cell in cells]), axis=0, return_inverse=True
+    )
+    bounds = np.cumsum([0, *(len(cell.complements) for cell in cells)])
+    rows = [rows.ravel()[start:stop] for start, stop in pairwise(bounds)]
+    numbers = np.array([
+        [np.logaddexp.reduce(c.log_likelihood + misread[row]) for c, row in zip(cells, rows, strict=True)]
+        for misread in (log_misread(complements, line.counts, errors) for line in lines)
+    ]).T + np.log1p(-errors.failed)  # fmt: skip
+    structure = np.array([
+        [sum(change_log_ratio(cell.changes.get(c, 0.0), errors) for c in line.changes) for line in lines]
+        for cell in cells
+    ])  # fmt: skip
+    return np.logaddexp(numbers, np.log(errors.failed)) + structure, numbers > np.log(errors.failed)

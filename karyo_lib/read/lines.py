@@ -1,0 +1,207 @@
+"""Evidence of single cells -> which cell lines a case has, and in what shares: one posterior over all cells.
+
+Of every set of lines that is weighed, the shares are integrated out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+
+from karyo_lib.iscn import CHROMOSOMES
+from karyo_lib.read.cell_evidence import (
+    CellErrors,
+    CellEvidence,
+    Counts,
+    Line,
+    change_log_ratio,
+    complement_log_prior,
+    weigh_cells,
+)
+from karyo_lib.read.clone_rules import NORMAL
+
+_Y = CHROMOSOMES.index("Y")
+_MOST_CANDIDATES = 12
+_AT_ONCE = 100  # sets of lines
+#: Probability that a line has one given gain or loss more than the line that it came from.
+_NEW_CHANGE = 1 / 500
+#: Log-probability that a second line did not come from the first: a chimera, or two independent clones.
+_UNRELATED = float(np.log(1e-2))
+
+
+@dataclass(frozen=True, eq=False)
+class LineSets:
+    """Posterior over sets of cell lines.
+
+    Attributes
+    ----------
+    lines : tuple of Line
+        The candidates.
+    sets : tuple of tuple of int
+        Positions in `lines`; the most probable first.
+    probability : ndarray, shape (s,)
+        Of each set.
+    shares : tuple of ndarray, shape (g, k)
+        Grid of shares of each number of lines; ``shares[k - 1]``.
+    log_cells : ndarray, shape (n, c)
+        Log-likelihood of each cell that takes part, given each candidate.
+    """
+
+    lines: tuple[Line, ...]
+    sets: tuple[tuple[int, ...], ...]
+    probability: np.ndarray
+    shares: tuple[np.ndarray, ...]
+    log_cells: np.ndarray
+
+    def share_posterior(self, chosen: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Shares on the grid, shape (g, k), and the probability of each, given that these are the lines."""
+        grid = self.shares[len(chosen) - 1]
+        fit = _fit_shares(self.log_cells[:, list(chosen)], grid)
+        return grid, np.exp(fit - np.logaddexp.reduce(fit))
+
+    def assign(self, chosen: tuple[int, ...]) -> np.ndarray:
+        """Position in `chosen` of the line that each cell belongs to, shape (n,)."""
+        grid, weights = self.share_posterior(chosen)
+        return (self.log_cells[:, list(chosen)] + np.log(weights @ grid)).argmax(1)
+
+
+def weigh_lines(
+    cells: Iterable[CellEvidence],
+    errors: CellErrors,
+    p_abnormal: float,
+    p_lines: tuple[float, ...],
+    change_log_prior: Mapping[str, float],
+) -> LineSets:
+    """Posterior over the sets of cell lines that a case may have.
+
+    Parameters
+    ----------
+    cells : iterable of CellEvidence
+        Those that take part, at least one.
+    errors : CellErrors
+    p_abnormal : float
+        Probability that a line has an abnormal number, before any cell is seen.
+    p_lines : tuple of float
+        Probability of one line, two, ...; the longest set that is weighed.
+    change_log_prior : mapping of str to float
+        Log-probability of each structural change before any cell is seen.
+
+    Returns
+    -------
+    LineSets
+    """
+    cells = list(cells)
+    lines = _candidates(cells, errors, change_log_prior)
+    log_cells, _ = weigh_cells(cells, lines, errors)
+    prior = np.array([_line_log_prior(line, p_abnormal, change_log_prior) for line in lines])
+    keep = _most_useful(log_cells, prior)
+    lines, log_cells, prior = [lines[i] for i in keep], log_cells[:, keep], prior[keep]
+    step = np.array([[_log_step(a, b, change_log_prior) for b in lines] for a in lines])
+    shares = tuple(_simplex(k) for k in range(1, len(p_lines) + 1))
+    sets, scores = [], []
+    for k, p in enumerate(p_lines, 1):
+        chosen = list(combinations(range(len(lines)), k))
+        for start in range(0, len(chosen), _AT_ONCE):
+            part = chosen[start : start + _AT_ONCE]
+            fit = _fit_shares(log_cells[:, np.array(part)].swapaxes(0, 1), shares[k - 1])
+            scores += (np.log(p) + np.logaddexp.reduce(fit, axis=1) - np.log(len(shares[k - 1]))).tolist()
+        sets += chosen
+    scores = np.array(scores) + [_log_prior_of_set(chosen, prior, step) for chosen in sets]
+    probability = np.exp(scores - np.logaddexp.reduce(scores))
+    order = np.argsort(-probability, kind="stable")
+    return LineSets(tuple(lines), tuple(sets[i] for i in order), probability[order], shares, log_cells)
+
+
+def _candidates(
+    cells: list[CellEvidence], errors: CellErrors, change_log_prior: Mapping[str, float]
+) -> list[Line]:
+    """Lines that some cell shows, what two of them have in common, and the normal ones."""
+    credible = [
+        change for change, prior in change_log_prior.items()
+        if prior + sum(max(0.0, change_log_ratio(c.changes.get(change, 0.0), errors)) for c in cells) > -3
+    ]  # fmt: skip
+    shown = [
+        Line(
+            cell.best,
+            frozenset(c for c in credible if change_log_ratio(cell.changes.get(c, 0.0), errors) > 0),
+        )
+        for cell in cells
+    ]
+    counts = {line.counts for line in shown}
+    cores = {_common(a, b) for a, b in combinations(sorted(counts), 2)}
+    changes = {line.changes for line in shown} | {frozenset()}
+    if credible:
+        changes |= {a & b for a in changes for b in changes} | {frozenset(credible)}
+    found = dict.fromkeys(shown)
+    found |= dict.fromkeys(Line(c, change) for c in (*NORMAL.values(), *sorted(counts)) for change in changes)
+    found |= dict.fromkeys(Line(core) for core in sorted(cores))
+    return list(found)
+
+
+def _common(first: Counts, second: Counts) -> Counts:
+    """The gains and losses that two complements share."""
+    base = NORMAL["XY" if first[_Y] and second[_Y] else "XX"]
+    off = [(a - n, b - n, n) for a, b, n in zip(first, second, base, strict=True)]
+    return tuple(n + (0 if a * b <= 0 else min(a, b, key=abs)) for a, b, n in off)
+
+
+def _most_useful(log_cells: np.ndarray, prior: np.ndarray) -> list[int]:
+    """The candidates that matter, by how much of the cells each explains better than the others."""
+    chosen: list[int] = []
+    fit = np.full(len(log_cells), -np.inf)
+    while len(chosen) < min(_MOST_CANDIDATES, log_cells.shape[1]):
+        gain = np.maximum(log_cells, fit[:, None]).sum(0) + np.maximum(prior, -60)
+        gain[chosen] = -np.inf
+        chosen.append(int(np.argmax(gain)))
+        fit = np.maximum(fit, log_cells[:, chosen[-1]])
+    return sorted(chosen)
+
+
+def _line_log_prior(line: Line, p_abnormal: float, change_log_prior: Mapping[str, float]) -> float:
+    prior = complement_log_prior(line.counts, p_abnormal)
+    return prior + sum(change_log_prior[change] for change in line.changes)
+
+
+def _log_step(first: Line, second: Line, change_log_prior: Mapping[str, float]) -> float:
+    """Log-probability that a line arises from another one of the same person."""
+    off = sum(abs(a - b) for a, b in zip(first.counts, second.counts, strict=True))
+    sexes = [NORMAL["XX"][22:] == line.counts[22:] for line in (first, second)]
+    male = [line.counts[_Y] > 0 for line in (first, second)]
+    if (sexes[0] and male[1]) or (sexes[1] and male[0]):
+        return -np.inf  # not one person's: a chimera, or foreign cells
+    new = sum(change_log_prior[change] for change in first.changes ^ second.changes)
+    return off * np.log(_NEW_CHANGE) + new
+
+
+def _log_prior_of_set(chosen: tuple[int, ...], prior: np.ndarray, step: np.ndarray) -> float:
+    """Each line arises on its own, or from another one of the set, whichever is more probable."""
+    left = list(chosen)
+    known = [max(left, key=lambda i: prior[i])]
+    left.remove(known[0])
+    total = float(prior[known[0]])
+    while left:
+        reached = [max(float(prior[j]) + _UNRELATED, *(float(step[i, j]) for i in known)) for j in left]
+        best = int(np.argmax(reached))
+        total += reached[best]
+        known.append(left.pop(best))
+    return total
+
+
+@cache
+def _simplex(k: int) -> np.ndarray:
+    """An even grid over the shares of k lines, none of them 0; shape (g, k)."""
+    if k == 1:
+        return np.ones((1, 1))
+    steps = {2: 100, 3: 24, 4: 14}[k]
+    bars = np.array(list(combinations(range(steps + k - 1), k - 1)), int).reshape(-1, k - 1)
+    edges = np.hstack([np.full((len(bars), 1), -1), bars, np.full((len(bars), 1), steps + k - 1)])
+    return (np.diff(edges, axis=1) - 1 + 1 / k) / (steps + 1)
+
+
+def _fit_shares(log_cells: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Log-likelihood of all cells, shape (..., n, k), at each point of a grid of shares; shape (..., g)."""
+    top = log_cells.max(-1, keepdims=True)
+    mixed = np.einsum("...nk,gk->...ng", np.exp(log_cells - top), shares)  # too small for BLAS's threads
+    return np.log(mixed).sum(-2) + top.sum((-2, -1))[..., None]

@@ -1,0 +1,215 @@
+"""From the cells of a patient to one formula."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from case_simulation import ERRORS, P_ABNORMAL, draw_cells, read_cell
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from karyo_lib.iscn.clones import read_clones, same_line
+from karyo_lib.read.case import compose_case
+from karyo_lib.read.case_record import CaseSettings
+from karyo_lib.read.cell_evidence import CellErrors, CellEvidence, log_misread
+
+PH = "t(9;22)(q34;q11.2)"
+
+
+def _case(lines, practice="constitutional", errors=None, seed=0):
+    cells = draw_cells(lines, np.random.default_rng(seed), errors)
+    return compose_case(cells, CaseSettings(practice))
+
+
+@pytest.mark.parametrize(
+    ("lines", "practice", "formula"),
+    [
+        ([("46,XX", 20)], "constitutional", "46,XX"),
+        ([("46,XX", 20)], "acquired", "46,XX[20]"),
+        ([("47,XY,+21", 5)], "constitutional", "47,XY,+21"),
+        ([("47,XY,+21", 12), ("46,XY", 8)], "constitutional", "mos 47,XY,+21[12]/46,XY[8]"),
+        ([("45,X", 6), ("47,XXX", 4), ("46,XX", 10)], "constitutional", "mos 45,X[6]/47,XXX[4]/46,XX[10]"),
+        ([("45,X,-Y", 6), ("46,XY", 14)], "acquired", "45,X,-Y[6]/46,XY[14]"),
+        (
+            [("47,XX,+8", 10), ("48,XX,+8,+21", 6), ("46,XX", 4)],
+            "acquired",
+            "47,XX,+8[10]/48,idem,+21[6]/46,XX[4]",
+        ),
+        ([("69,XXY", 5)], "constitutional", "69,XXY"),
+        ([("46,XX", 10), ("46,XY", 10)], "constitutional", "chi 46,XX[10]/46,XY[10]"),
+    ],
+)
+def test_cells_read_without_errors_give_the_formula(lines, practice, formula):
+    case = _case(lines, practice)
+    assert case.formula == formula
+    assert case.probability > 0.9
+    assert case.counted == sum(n for _, n in lines)
+
+
+@pytest.mark.parametrize(
+    ("lines", "finding"),
+    [
+        ([("47,XX,+8", 1), ("46,XX", 19)], ("+8",)),  # a gain takes two cells
+        ([("45,XX,-7", 2), ("46,XX", 18)], ("-7",)),  # a loss takes three
+        ([("45,X", 2), ("46,XX", 18)], ("-X",)),
+    ],
+)
+def test_what_is_not_clonal_stands_beside_the_formula(lines, finding):
+    case = _case(lines)
+    assert case.formula == "46,XX"
+    assert [found for _, found in case.single_findings] == [finding] * lines[0][1]
+    assert case.p_abnormal < 0.05
+
+
+def test_a_loss_leaves_a_cell_in_its_line_and_a_gain_does_not():
+    assert _case([("45,XX,-7", 1), ("46,XX", 19)], "acquired").formula == "46,XX[20]"
+    assert _case([("47,XX,+8", 1), ("46,XX", 19)], "acquired").formula == "46,XX[19]"
+
+
+def test_two_cells_that_may_have_been_misread_are_less_than_four():
+    two, four = (_case([("47,XX,+8", n), ("46,XX", 20 - n)]) for n in (2, 4))
+    assert two.p_abnormal < 0.5 < four.p_abnormal
+    # with a reader that seldom finds one too many, two are enough
+    cells = draw_cells([("47,XX,+8", 2), ("46,XX", 18)], np.random.default_rng(0))
+    sure = compose_case(cells, CaseSettings(errors=CellErrors(gained=1e-4, exchanged=1e-4, failed=1e-3)))
+    assert sure.formula == "mos 47,XX,+8[2]/46,XX[18]"
+
+
+@pytest.mark.parametrize("formula", ["46,XX", "46,XY", "47,XY,+21", "47,XX,+18", "45,X", "47,XXY"])
+def test_errors_of_the_reader_do_not_reach_the_formula(formula):
+    for seed in range(10):
+        assert _case([(formula, 20)], errors=ERRORS, seed=seed).formula == formula
+
+
+def test_few_cells_say_so():
+    case = _case([("45,X", 2)])
+    assert case.formula == "45,X"
+    assert "ISCN asks for" in case.notes[0]
+    assert _case([("47,XX,+21", 1)]).probability < 0.99
+
+
+def test_cells_that_differ_make_a_composite_karyotype():
+    lines = [
+        "47,XY,+8", "48,XY,+8,+9", "49,XY,+8,+9,+21", "48,XY,+8,+21", "48,XXY,+8", "46,XY", "46,XY", "46,XY",
+    ]  # fmt: skip
+    case = _case([(formula, 1) for formula in lines], "acquired")
+    assert case.formula == "47~49,XY,+8[5],+9[2],+21[2][cp5]/46,XY[3]"
+    assert np.isnan(case.probability)
+    assert read_clones(case.formula)[0].composite
+
+
+def test_a_structural_change_adds_up_over_cells():
+    rng = np.random.default_rng(1)
+
+    def cells(seen, unseen, unread, score):
+        changes = [{PH: score}] * seen + [{PH: -3.0}] * unseen + [{}] * unread
+        return [read_cell(str(i), "46,XX", rng, changes=one) for i, one in enumerate(changes)]
+
+    acquired = CaseSettings("acquired")
+    assert compose_case(cells(10, 0, 0, 6.0), acquired).formula == f"46,XX,{PH}[10]"
+    assert compose_case(cells(8, 12, 0, 6.0), acquired).formula == f"46,XX,{PH}[8]/46,XX[12]"
+    # a cell whose chromosome could not be judged goes with the others
+    assert compose_case(cells(6, 0, 4, 6.0), acquired).formula == f"46,XX,{PH}[10]"
+    # however sure one cell is, it is one cell
+    one = compose_case(cells(1, 9, 0, 50.0), acquired)
+    assert one.formula == "46,XX[9]"
+    assert one.single_findings == (("0", (PH,)),) or not one.single_findings
+
+
+def test_cells_that_could_not_be_read_are_told():
+    cells = draw_cells([("46,XX", 10)], np.random.default_rng(0))
+    empty = pd.DataFrame({"formula": [], "probability": []})
+    unread = [
+        CellEvidence.from_candidates("bad", empty, P_ABNORMAL),
+        replace(cells[0], name="dim", excluded="too pale"),
+    ]
+    case = compose_case([unread[0], *cells, unread[1]])
+    assert [cell.excluded for cell in case.cells if cell.excluded] == ["no chromosomes were read", "too pale"]
+    assert case.cells[0].name == "bad"
+    assert case.exclusion.cells == 10
+    nothing = compose_case(unread)
+    assert nothing.formula == ""
+    assert np.isnan(nothing.probability)
+    assert nothing.exclusion.share == 1
+
+
+def test_the_reader_s_errors_widen_what_is_excluded():
+    case = _case([("46,XX", 20)])
+    assert round(100 * case.exclusion.perfect) == 14
+    assert case.exclusion.share > case.exclusion.perfect
+    assert case.exclusion.more >= 9  # 29 cells exclude 10 % for a reader without errors
+    assert case.exclusion.gains_found < case.exclusion.losses_found
+    one = _case([("47,XX,+8", 1), ("46,XX", 19)])
+    assert one.exclusion.share_of("+8") > one.exclusion.share_of("+9") == case.exclusion.share
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+def test_the_stated_exclusion_holds(share):
+    draws, wrong, found = 1000 // 3 + 1, 0, 0
+    rng = np.random.default_rng(int(100 * share))
+    for _ in range(draws):
+        abnormal = ("47,XX,+8", "+8") if rng.random() < 0.5 else ("45,X", "-X")
+        n = rng.binomial(20, share)
+        case = compose_case(draw_cells([(abnormal[0], n), ("46,XX", 20 - n)], rng, ERRORS))
+        if abnormal[0] in case.formula:
+            found += 1
+        else:
+            wrong += case.exclusion.share_of(abnormal[1]) <= share
+    assert wrong <= binom.ppf(0.999, draws, 0.05)
+    assert share < 0.5 or found > 0.9 * draws
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["46,XX", "45,X", "47,XXX", "47,XX,+8", "48,XX,+8,+21", "45,XX,-7"]),
+                  st.integers(1, 8)),
+        min_size=1, max_size=4,
+    ),
+    st.sampled_from(["constitutional", "acquired"]), st.integers(0, 99),
+)  # fmt: skip
+def test_whatever_the_cells_the_formula_is_read_back(lines, practice, seed):
+    case = _case(lines, practice, ERRORS, seed)
+    read = read_clones(case.formula)
+    assert len(read) == len(case.lines)
+    for line in case.lines:
+        (clone,) = [c for c in read if same_line(c.formula, line.formula)]
+        assert clone.cells in (0, len(line.cells))
+    assert 0 <= case.p_abnormal <= 1 + 1e-9
+    assert case.alternatives["probability"].is_monotonic_decreasing
+    assert len(case.cells) == sum(n for _, n in lines)
+
+
+def test_probabilities_of_what_is_read_add_up():
+    counts = (*[2] * 22, 2, 0)
+    others = [counts]
+    for index in range(24):
+        for step in (-1, 1):
+            if counts[index] + step >= 0:
+                others.append(tuple(n + step * (i == index) for i, n in enumerate(counts)))
+    total = np.exp(log_misread(np.array(others), counts, CellErrors())).sum()
+    assert 0.97 < total <= 1  # two errors at once are the rest
+
+
+def test_errors_are_measured_on_known_cells():
+    truths = ["46,XX"] * 100
+    read = ["46,XX"] * 90 + ["45,XX,-21"] * 4 + ["47,XX,+8"] * 2 + ["46,XY"] + ["?"] + ["49,XX,+1,+2,+3"] * 2
+    errors = CellErrors.fit(truths, read, change_missed=0.3)
+    assert [round(x * 102) for x in (errors.lost, errors.gained, errors.exchanged, errors.failed)] == [
+        5,
+        3,
+        2,
+        4,
+    ]
+    assert errors.change_missed == 0.3
+    assert errors.cells == 100
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        CellErrors(lost=0.0)
+
+
+@pytest.mark.parametrize("wrong", [{"practice": "prenatal"}, {"confidence": 1.0}, {"p_abnormal": 0.0}])
+def test_impossible_settings_are_named(wrong):
+    with pytest.raises(ValueError, match="Expected"):
+        CaseSettings(**wrong)
