@@ -19,6 +19,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "draw.compose": ["compose_karyogram"],
         "draw.karyogram": ["draw_karyogram"],
         "draw.metaphase": ["draw_metaphase"],
+        "read.case_reading": ["read_case"],
+        "read.case_record": ["Case"],
         "read.reading": ["Reading"],
         "read.reader": ["Reader"],
         "screening.packing": ["train_package"],

@@ -11,7 +11,7 @@ import pandas as pd
 from karyo_lib.iscn.clones import CELLS_FOR_GAIN, CELLS_FOR_LOSS, Clone, order_clones, write_clones
 from karyo_lib.judge.mosaicism import cells_needed, excluded_share, share_found
 from karyo_lib.read.case_record import Case, CaseCell, CaseLine, CaseSettings, Exclusion, count_cells
-from karyo_lib.read.cell_evidence import CellEvidence, Line, change_log_ratio, weigh_cells
+from karyo_lib.read.cell_evidence import CellEvidence, Line, weigh_cells
 from karyo_lib.read.clone_rules import (
     composite_clone,
     describe_difference,
@@ -21,6 +21,7 @@ from karyo_lib.read.clone_rules import (
     read_as,
 )
 from karyo_lib.read.lines import LineSets, weigh_lines
+from karyo_lib.read.pooling import known_share
 
 #: Probability of one cell line, two, ... before any cell is seen.
 P_LINES = {"constitutional": (0.965, 0.03, 0.005), "acquired": (0.55, 0.33, 0.09, 0.03)}
@@ -52,7 +53,7 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
     used = [cell for cell in cells if not cell.excluded]
     if not used:
         return _nothing_read(cells, settings)
-    prior = {change: float(np.log(settings.p_change)) for cell in used for change in cell.changes}
+    prior = {change: _change_log_prior(change, settings) for cell in used for change in cell.changes}
     posterior = weigh_lines(used, settings.errors, settings.p_abnormal, P_LINES[settings.practice], prior)
     outcomes, weights = _outcomes(posterior, settings.practice)
     totals: Counter[frozenset[str]] = Counter()
@@ -99,6 +100,11 @@ class _Outcome:
     formulae: frozenset[str]
 
 
+def _change_log_prior(change: str, settings: CaseSettings) -> float:
+    known = known_share(change, settings.practice)
+    return float(np.log(settings.p_change + settings.p_abnormal * known))
+
+
 def _outcomes(posterior: LineSets, practice: str) -> tuple[list[_Outcome], list[float]]:
     """What each probable set of lines comes to, and its probability."""
     outcomes, weights, total = [], [], 0.0
@@ -123,14 +129,11 @@ def _judge_cells(used: list[CellEvidence], chosen: _Outcome, settings: CaseSetti
     for cell, line, read in zip(used, chosen.kept, readable, strict=True):
         text = line_text(line, settings.practice, chosen.sex)
         more, less = describe_difference(cell.best, line)
-        structural = tuple(
-            change for change, value in cell.changes.items()
-            if change not in line.changes and np.log(settings.p_change)
-            + change_log_ratio(value, settings.errors) > np.log(0.5)
-        )  # fmt: skip
+        structural = tuple(c for c, value in cell.changes.items() if value > 0 and c not in line.changes)
         fits = read[distinct.index(line)]
-        # a random loss leaves a cell in its line; a gain makes it no normal cell
-        counted = fits and not (Clone(text).normal and (more or structural))
+        # a random loss leaves a cell in its line, and so does a change of structure, which is more often false
+        # than true in a single cell; a gain makes it no normal cell
+        counted = fits and not (Clone(text).normal and more)
         finding, line_of = (*more, *less, *structural), text if fits else ""
         judged.append(
             CaseCell(cell.name, read_as(cell.best), line_of, finding, bool(counted), cell.analysed, "")

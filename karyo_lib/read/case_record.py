@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from karyo_lib.iscn.clones import check_practice
 from karyo_lib.read.cell_evidence import CellErrors
+from karyo_lib.read.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class CaseSettings:
     p_abnormal : float
         Probability that a line has an abnormal number, before any cell is seen.
     p_change : float
-        Probability that a line has one given structural change, before any cell is seen.
+        Probability that a line has one given structural change that the catalogue has not, before any cell is
+        seen.
     confidence : float
         Of what is excluded.
     aim : float
@@ -91,6 +94,30 @@ class CaseCell:
     counted: bool
     analysed: bool
     excluded: str
+
+
+@dataclass(frozen=True, eq=False)
+class CellSource:
+    """The picture that a cell was read from.
+
+    Attributes
+    ----------
+    name : str
+        File below the folder, with the page's number where the file has several.
+    pixels : ndarray of uint8, shape (H, W), or None
+        None where the picture could not be opened.
+    reading : Reading or None
+    sha256 : str
+        Of the file.
+    reason : str
+        Why it could not be opened; '' where it was.
+    """
+
+    name: str
+    pixels: np.ndarray | None = None
+    reading: Reading | None = None
+    sha256: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +195,10 @@ class Case:
     notes : tuple of str
         What a specialist should know.
     settings : CaseSettings
+    name : str
+        Of the patient or the folder; may be ''.
+    sources : tuple of CellSource
+        The pictures, in the order of `cells`; empty where the case was composed without any.
     """
 
     formula: str
@@ -179,6 +210,8 @@ class Case:
     exclusion: Exclusion
     notes: tuple[str, ...]
     settings: CaseSettings
+    name: str = ""
+    sources: tuple["CellSource", ...] = field(default=(), repr=False)
 
     @property
     def counted(self) -> int:

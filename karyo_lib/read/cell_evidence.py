@@ -14,7 +14,8 @@ import pandas as pd
 from scipy.special import gammaln, xlogy
 
 from karyo_lib.iscn import CHROMOSOMES, KaryotypeError, parse_karyotype
-from karyo_lib.read.count import FURTHER_CHANGE, THIRD_CHANGE, candidate_complements
+from karyo_lib.read.cell import FURTHER_CHANGE, THIRD_CHANGE
+from karyo_lib.read.complements import candidate_complements
 
 Counts = tuple[int, ...]  # chromosome numbers, in the order of CHROMOSOMES
 
