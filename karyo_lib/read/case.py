@@ -131,8 +131,8 @@ def _judge_cells(used: list[CellEvidence], chosen: _Outcome, settings: CaseSetti
         more, less = describe_difference(cell.best, line)
         structural = tuple(c for c, value in cell.changes.items() if value > 0 and c not in line.changes)
         fits = read[distinct.index(line)]
-        # a random loss leaves a cell in its line, and so does a change of structure, which in a single cell is
-        # more often false than true; a gain makes it no normal cell
+        # a random loss leaves a cell in its line; so does a change of structure, in a single cell more often
+        # false than true; a gain makes it no normal cell
         counted = fits and not (Clone(text).normal and more)
         finding, line_of = (*more, *less, *structural), text if fits else ""
         judged.append(
