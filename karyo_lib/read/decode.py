@@ -16,6 +16,7 @@ from karyo_lib.read.network import TrainedNetwork
 from karyo_lib.read.network_files import read_record, read_weights, write_network
 from karyo_lib.read.path import Paths, PathSettings, chain_score, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place, place_of, units_of
+from karyo_lib.resources import data_file
 from karyo_lib.shape.scaled import ScaledStrips
 
 _AT_ONCE = 16  # strips that go through the network together
@@ -31,7 +32,7 @@ class DecoderSettings:
     network : NetworkSettings
     path : PathSettings
     temperature : float
-        Divides the log-probabilities of normal paths of the 24 classes.
+        Divides the log-probabilities, a row, of normal paths of the 24 classes.
     least_score : float
         Log-odds from which a chromosome is taken for changed.
     most_none, least_fit : float
@@ -41,7 +42,7 @@ class DecoderSettings:
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
     path: PathSettings = field(default_factory=PathSettings)
-    temperature: float = 2.0
+    temperature: float = 0.5
     least_score: float = 8.0
     most_none: float = 0.4
     least_fit: float = -2.2
@@ -150,7 +151,8 @@ class Decoder(TrainedNetwork):
         nothing = (np.exp(log_p[..., NONE]) * inside).sum(1) / rows
         nothing = np.clip(nothing, 1e-6, 1 - 1e-6)
         prior = np.log([1 - p_upside_down, p_upside_down])
-        either = log_softmax((paths.normal / s.temperature + prior).reshape(n, -1), axis=1).reshape(n, 24, 2)
+        each = paths.normal / (s.temperature * rows[:, None, None]).astype(np.float32)
+        either = log_softmax((each + prior).reshape(n, -1), axis=1).reshape(n, 24, 2)
         log_proba = logsumexp(either, axis=2) + np.log1p(-nothing)[:, None]
         turned = np.exp(logsumexp(either[..., 1], axis=1))
         score = paths.best - paths.normal.max((1, 2))
@@ -204,8 +206,9 @@ class Decoder(TrainedNetwork):
         write_network(folder, "decoding", self._built(), asdict(self.settings))
 
     @classmethod
-    def load(cls, folder: Path) -> "Decoder":
-        """Read what `save` wrote; raises `ValueError` where arrays do not fit the network."""
+    def load(cls, folder: Path | None = None) -> "Decoder":
+        """Read what `save` wrote, by default karyo's own; raises `ValueError` where arrays do not fit."""
+        folder = data_file("reader") if folder is None else folder
         values = read_record(folder, "decoding")
         network, path = values.pop("network"), values.pop("path")
         network |= {name: tuple(network[name]) for name in ("stem", "dilations")}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from karyo_lib.read.decode import Decoded, Decoder
 from karyo_lib.read.path import Paths, find_paths
@@ -171,10 +171,11 @@ def fit_settings(decoder: Decoder, strips: StripSet) -> Decoder:
     rows = np.arange(len(strips))
 
     def loss(log_t: float) -> float:
-        both = log_softmax((normal.normal / np.exp(log_t)).reshape(len(rows), -1), axis=1)
-        return -float(both.reshape(-1, 24, 2)[rows, strips.classes, 0].mean())
+        each = normal.normal / (np.exp(log_t) * strips.rows[:, None, None])
+        both = log_softmax(each.reshape(len(rows), -1), axis=1).reshape(-1, 24, 2)
+        return -float(logsumexp(both, axis=2)[rows, strips.classes].mean())
 
-    temperature = float(np.exp(minimize_scalar(loss, bounds=(-1.5, 3), method="bounded").x))
+    temperature = float(np.exp(minimize_scalar(loss, bounds=(-3, 2), method="bounded").x))
     least = float(np.quantile(_surely(normal), 0.99))
     decoder.settings = replace(decoder.settings, temperature=temperature, least_score=least)
     return decoder
