@@ -43,6 +43,9 @@ class CountSettings:
         The same for each of the two chromosomes that an unparted object may hold.
     false_objects : float
         Expected number of found objects on a page that are no chromosome.
+    strange : float
+        Share of chromosomes that look like none that the naming network was trained on: of another lab, bent,
+        overlapped. Their looks say nothing.
     sharpness : float
         Exponent of the match's likelihood; below 1 where the class probabilities err together. Fitted on
         validation patients.
@@ -58,6 +61,7 @@ class CountSettings:
     poor_pages: float = 0.05
     p_hidden: float = 0.3
     false_objects: float = 0.2
+    strange: float = 0.02
     sharpness: float = 1.0
     class_share: tuple[float, ...] = field(default=(*([2 / 46] * 22), 1.5 / 46, 0.5 / 46))
     none_share: float = 0.06
@@ -186,6 +190,7 @@ def count_chromosomes(
     settings: CountSettings | None = None,
     keep: int = 150,
     unparted: int = 0,
+    log_prior: np.ndarray | None = None,
 ) -> CountPosterior:
     """Posterior over count formulae.
 
@@ -200,6 +205,8 @@ def count_chromosomes(
         Number of complements that are matched exactly.
     unparted : int
         Number of objects that look like two chromosomes in one: what they hide is not missing.
+    log_prior : ndarray, shape (n, 24), optional
+        What the place of each object says of its class, against even odds.
 
     Returns
     -------
@@ -218,7 +225,10 @@ def count_chromosomes(
         )
     n = len(log_proba)
     sharp = settings.sharpness
-    likelihood = sharp * np.maximum(log_proba, -14.0) - np.log(settings.class_share)
+    looks = np.logaddexp(log_proba, np.log(settings.strange / len(CLASSES)))
+    likelihood = sharp * looks - np.log(settings.class_share)
+    if log_prior is not None:
+        likelihood = likelihood + log_prior
     if log_none is None:
         none = np.full(n, 100.0)
     else:

@@ -2,6 +2,7 @@
 refer."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,13 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
+from karyo_lib.iscn import count_formula
 from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes
 from karyo_lib.read.change import CHANGES
 from karyo_lib.read.comparison import Comparison
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_segmenter
+from karyo_lib.read.layout import Arrangement, arrange, misplaced, read_labels
 from karyo_lib.read.name import Namer, Names, NamingSettings
 from karyo_lib.read.network_files import READER_FILES, read_record
-from karyo_lib.read.position import position_evidence
 from karyo_lib.read.reading import Reading, summary, unreadable
 from karyo_lib.read.regroup import MOST_OBJECTS, regroup
 from karyo_lib.read.segment import Segmenter
@@ -30,8 +32,6 @@ class ReaderSettings:
 
     Attributes
     ----------
-    position_weight : float
-        Weight of the place on the page as evidence of class; 0 reads chromosomes by their looks alone.
     p_structural : float
         Share of pages with a structural change, before the page is seen.
     least_found : int
@@ -46,7 +46,6 @@ class ReaderSettings:
         Small objects that are more probably no chromosome are left out.
     """
 
-    position_weight: float = 0.7
     p_structural: float = 0.05
     least_found: int = 40
     least_certain: float = 0.7
@@ -149,25 +148,25 @@ class Reader:
         if passes < 0:
             raise ValueError(f"Expected 0 or more Monte Carlo passes. Received {passes}.")
         namer, comparison = self._ready()
-        found, strips, names = self.name_page(image)
+        found, strips, names, arrangement = self.name_page(image)
         if len(found) == 0:
             return unreadable(found, "no chromosomes found", passes)
         if len(found) > MOST_OBJECTS:
             reason = f"{len(found)} objects found, more than any cell has chromosomes"
             return unreadable(found, f"not a karyogram that can be read: {reason}", passes)
-        count = self.count(names, found.boxes)
+        count = self.count(names, found.boxes, arrangement)
         prior = self.settings.p_structural
         compared = comparison.compare(strips, names, count.assigned, prior)
         pairs, p_structural = compared.pairs, compared.p_structural
         p_abnormal = 1 - (1 - count.p_abnormal) * (1 - p_structural)
-        table = self._table(found, names, count, pairs)
+        table = self._table(found, names, count, pairs, arrangement)
         sampled = np.zeros(0, np.float32)
         if passes:
             draws = namer.sample(strips, passes, seed)
             each = [
                 Names(draws.log_proba[t], draws.log_none[t], draws.p_upside_down[t]) for t in range(passes)
             ]
-            as_counted = np.array([self.count(n, found.boxes, keep=40).p_abnormal for n in each])
+            as_counted = np.array([self.count(n, found.boxes, arrangement, keep=40).p_abnormal for n in each])
             as_compared = comparison.compare_anew(compared, each, prior)
             sampled = (1 - (1 - as_counted) * (1 - as_compared)).astype(np.float32)
         return Reading(
@@ -176,44 +175,49 @@ class Reader:
             chromosomes=table,
             structure=_structure(pairs),
             pairs=pairs,
-            arrangement="",
+            arrangement=_laid_out(table),
             formula_probability=count.probability,
             p_abnormal=float(p_abnormal),
             p_count=count.p_abnormal,
             p_structural=p_structural,
             candidates=count.candidates,
-            refer_reason=self._refer(table, count, pairs),
+            refer_reason=self._refer(table, count, pairs, arrangement),
             evidence=compared.evidence,
             passes=sampled,
             found=found,
         )
 
-    def name_page(self, image: np.ndarray) -> tuple[FoundPage, Strips, Names]:
-        """Find and name the chromosomes of a page, each on its own: what counting starts from."""
+    def name_page(self, image: np.ndarray) -> tuple[FoundPage, Strips, Names, Arrangement]:
+        """Find and name the chromosomes of a page, each on its own; and what was laid where."""
         found = find_chromosomes(image, self.segmenter)
         strips = straighten_cell(found.cutouts, found.masks)
-        namer = self._ready()[0]
-        found, strips, names = regroup(found, strips, namer.predict(strips), namer.predict, self._weigh)
+        namer, labels = self._ready()[0], read_labels(found, image)
+
+        def weigh(names: Names, boxes: pd.DataFrame) -> float:
+            return self.count(names, boxes, arrange(boxes, labels, names.log_proba), keep=60).log_evidence
+
+        found, strips, names = regroup(found, strips, namer.predict(strips), namer.predict, weigh)
         unlike = self._unlike(found, names)
         if unlike.any() and not unlike.all():
             rows = np.flatnonzero(~unlike)
             found, strips, names = found.without(unlike), strips.take(rows), names.take(rows)
-        return found, strips, names
-
-    def _weigh(self, names: Names, boxes: pd.DataFrame) -> float:
-        return self.count(names, boxes, keep=60).log_evidence
+        return found, strips, names, arrange(found.boxes, labels, names.log_proba)
 
     def _unlike(self, found: FoundPage, names: Names) -> np.ndarray:
         """Which objects are print or dirt for sure; large ones may be chromosomes that were not parted."""
         return self._small(found.boxes) & (names.log_none > np.log(self.settings.certainly_none))
 
-    def count(self, names: Names, boxes: pd.DataFrame | None, keep: int = 150) -> CountPosterior:
+    def count(
+        self,
+        names: Names,
+        boxes: pd.DataFrame | None = None,
+        arrangement: Arrangement | None = None,
+        keep: int = 150,
+    ) -> CountPosterior:
         """Count named chromosomes; ``boxes`` (of `FoundPage`) are where they stand, None without a page."""
-        log_proba = names.log_proba.astype(float)
-        if boxes is not None and self.settings.position_weight:
-            log_proba = log_proba + self.settings.position_weight * position_evidence(boxes, names.log_proba)
         unparted = 0 if boxes is None else int(self._unparted(boxes, names).sum())
-        return count_chromosomes(log_proba, names.log_none, self.counting, keep, unparted)
+        place = None if arrangement is None else arrangement.log_prior
+        return count_chromosomes(names.log_proba, names.log_none, self.counting, keep, unparted, place)
 
     def _unparted(self, boxes: pd.DataFrame, names: Names) -> np.ndarray:
         """Which objects may be two chromosomes or more: no single chromosome, and not small."""
@@ -225,10 +229,15 @@ class Reader:
 
     def count_cell(self, strips: Strips) -> CountPosterior:
         """Count straightened chromosomes of a cell, with no page around them."""
-        return self.count(self._ready()[0].predict(strips), None)
+        return self.count(self._ready()[0].predict(strips))
 
     def _table(
-        self, found: FoundPage, names: Names, count: CountPosterior, pairs: pd.DataFrame
+        self,
+        found: FoundPage,
+        names: Names,
+        count: CountPosterior,
+        pairs: pd.DataFrame,
+        arrangement: Arrangement,
     ) -> pd.DataFrame:
         rows = np.arange(len(found))
         assigned = count.assigned
@@ -246,13 +255,15 @@ class Reader:
             none_probability=np.exp(names.log_none),
             upside_down=names.p_upside_down > 0.5,
             doubtful=(probability < self.settings.doubtful) | (assigned < 0),
-            printed="",
+            printed=list(arrangement.slots),
             readable=assigned >= 0,
             segments=[()] * len(found),
             score=score,
         )
 
-    def _refer(self, table: pd.DataFrame, count: CountPosterior, pairs: pd.DataFrame) -> str:
+    def _refer(
+        self, table: pd.DataFrame, count: CountPosterior, pairs: pd.DataFrame, arrangement: Arrangement
+    ) -> str:
         reasons = []
         unread = int((table["chromosome"] == "").sum())
         if len(table) < self.settings.least_found:
@@ -272,6 +283,7 @@ class Reader:
         agreeing = (named["alone"] == named["chromosome"]).mean()
         if agreeing < self.settings.least_agreeing:
             reasons.append(f"banding unlike: only {agreeing:.0%} look most like what they are counted as")
+        reasons += misplaced(table) if arrangement.source == "names" else []
         if count.p_abnormal <= 0.5:  # an abnormal number is reason enough
             unlike = _structure(pairs).itertuples()
             reasons += [f"pair {pair.chromosome} unlike, as if by {pair.iscn}" for pair in unlike]
@@ -342,3 +354,12 @@ def _structure(pairs: pd.DataFrame) -> pd.DataFrame:
     kind = unlike["change"].str.split("(").str[0].map({name[:3]: name for name in CHANGES})
     objects = list(zip(unlike["first"], unlike["second"], strict=True))
     return unlike[["chromosome", "score"]].assign(iscn=unlike["change"], kind=kind, objects=objects)
+
+
+def _laid_out(table: pd.DataFrame) -> str:
+    """Formula of the cell by the slots that its chromosomes lie in; '' where one of them lies in none."""
+    slots = [
+        row.chromosome if row.printed == "XY" and row.chromosome in ("X", "Y") else row.printed
+        for row in table[table["chromosome"] != ""].itertuples()
+    ]
+    return count_formula(Counter(slots)) if slots and set(slots) <= set(CLASSES) else ""

@@ -13,7 +13,7 @@ from karyo_lib.read.cell import CountSettings, count_chromosomes
 from karyo_lib.read.comparison import homologue_pairs
 from karyo_lib.read.complements import candidate_complements
 from karyo_lib.read.find import find_chromosomes, infer_slots, part_objects
-from karyo_lib.read.position import align_slots, position_evidence
+from karyo_lib.read.layout import align_slots, order_evidence
 from karyo_lib.read.profiles import align
 from karyo_lib.shape.centreline import chromosome_mask
 from karyo_lib.shape.straighten import STRIP_LENGTH, STRIP_WIDTH, straighten
@@ -297,10 +297,11 @@ class TestPosition:
         log_p = _proba(names)
         log_p[20] = -np.log(24)
         boxes = pd.DataFrame({"row": 0, "slot": np.arange(46) // 2})
-        evidence = position_evidence(boxes, log_p)
+        slots, evidence = order_evidence(boxes, log_p)
+        assert slots == (*names[:44], "XY", "XY")
         assert evidence[20].argmax() == CLASSES.index(names[20])
         shuffled = np.random.default_rng(1).permutation(46)
-        assert not position_evidence(boxes, log_p[shuffled]).any()
+        assert not order_evidence(boxes, log_p[shuffled])[1].any()
 
 
 class TestCompare:

@@ -1,0 +1,352 @@
+"""What was laid where: slots with a printed name under or above them, or in the order 1, 2, ... 22, X, Y.
+
+A technician who sorts a cell says by the place of a chromosome what it is. Where names are printed, they rise
+along the rows: those that do not are other print, and titles ('46,XY') are never a name. Without print the
+order of the slots serves, where what the chromosomes look like follows it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax
+
+from karyo_lib.read.find import FoundPage
+from karyo_lib.read.printed import GROUP_NAMES, WORDS, PrintReader, find_words, shipped_print_reader
+from karyo_lib.shape.strips import CLASSES
+
+_SEX = 22  # X and Y share one state, since layouts put them into one slot or into two
+_REPEAT = 4.0
+#: Least share of slots whose own chromosomes agree with the order; below, it is another layout.
+_AGREEMENT = 0.7
+#: Costs, in nats, of a name that is skipped (Y: many pages have none), printed twice (X: some pages name
+#: every sex chromosome), and of other print, which hardly ever stands in a row of names.
+_SKIPPED, _NO_Y, _TWICE, _OTHER = 2.0, 0.3, 5.0, 1.2
+_X_TWICE = 1.0
+_LEAST_OTHER, _OTHER_IN_ROW = 0.02, 4.0
+#: Fewer names or group letters on a page than these are chance.
+_LEAST_NAMES, _LEAST_LETTERS = 8, 5
+#: Sorting slips: share of chromosomes that lie in another slot than their own; where they lie between two.
+_SLIP, _BETWEEN = 0.006, 0.15
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Where the objects of a page lie.
+
+    Attributes
+    ----------
+    source : {'names', 'letters', 'order', ''}
+        What tells: names of classes in print, letters of groups, the order of slots, or nothing.
+    slots : tuple of str, length n
+        Of each object: the name printed at its slot ('5', 'XY', 'C'), or that its order stands for; '' where
+        none is known.
+    log_prior : ndarray of float64, shape (n, 24)
+        Log-probability of each class given the slot, against even odds; zero where no slot is known.
+    labels : pandas.DataFrame
+        Print that was read as names: ``x0, y0, x1, y1, name, probability``.
+    """
+
+    source: str
+    slots: tuple[str, ...]
+    log_prior: np.ndarray
+    labels: pd.DataFrame
+
+
+def read_labels(found: FoundPage, image: np.ndarray, reader: PrintReader | None = None) -> pd.DataFrame:
+    """Names of slots in the print of a page, in reading order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``x0, y0, x1, y1`` (pixels), ``row``, ``name`` (one of `WORDS`: a class, 'XY' or the letter of a
+        group), ``probability``; empty where no names rise along the rows.
+    """
+    words = find_words(image, found.width, found.labels > 0)
+    boxes, log_p = words.boxes, (reader or shipped_print_reader()).predict(words)
+    for names, least in (((*CLASSES, "XY"), _LEAST_NAMES), (tuple(GROUP_NAMES), _LEAST_LETTERS)):
+        kept, other = np.arange(len(boxes)), np.full(len(boxes), _OTHER)
+        for _ in range(2):  # once more without what is much larger or smaller than names are
+            labels = _rising(boxes.iloc[kept], log_p[kept], names, other[kept])
+            if len(labels) < least:
+                break
+            high = (boxes["y1"] - boxes["y0"]).to_numpy() / (labels["y1"] - labels["y0"]).median()
+            kept = np.flatnonzero((high > 0.65) & (high < 1.6))
+            rows = labels.groupby("row")["y1"].agg(["median", "size"])
+            feet = rows.loc[rows["size"] >= 3, "median"].to_numpy()
+            off = np.abs(boxes["y1"].to_numpy()[:, None] - feet).min(1, initial=np.inf)
+            other = np.where(off < 0.3 * (labels["y1"] - labels["y0"]).median(), _OTHER_IN_ROW, _OTHER)
+        if len(labels) >= least:
+            return labels
+    return _rising(boxes.iloc[:0], log_p[:0], tuple(GROUP_NAMES), np.zeros(0))
+
+
+def _rows(middle: np.ndarray, height: float) -> np.ndarray:
+    """Rows of things by the height of their middles."""
+    order = np.argsort(middle)
+    row = np.zeros(len(middle), int)
+    row[order] = np.concatenate([[0], np.cumsum(np.diff(middle[order]) > height)])
+    return row
+
+
+def _rising(
+    boxes: pd.DataFrame, log_p: np.ndarray, names: tuple[str, ...], other: np.ndarray
+) -> pd.DataFrame:
+    """The likeliest words that are names, never falling in reading order; all others are other print, at its
+    cost."""
+    columns = ["x0", "y0", "x1", "y1", "row", "name", "probability"]
+    if boxes.empty:
+        return pd.DataFrame(columns=columns)
+    middle = ((boxes["y0"] + boxes["y1"]) / 2).to_numpy()
+    row = _rows(middle, 0.7 * float((boxes["y1"] - boxes["y0"]).median()))
+    order = np.lexsort((boxes["x0"].to_numpy(), row))
+    states = len(names) - ("XY" in names)  # XY stands where X does
+    possible = [WORDS.index(name) for name in (*names, "")]
+    own = log_softmax(log_p[:, possible], axis=1)
+    rest = np.log(np.maximum(np.exp(own[:, -1]), _LEAST_OTHER)) - other
+    own = np.logaddexp(own[:, :-1], np.log(0.03 / len(names)))
+    as_state = own[:, :states].copy()
+    if "XY" in names:
+        as_state[:, _SEX] = np.maximum(own[:, _SEX], own[:, -1])
+    step = np.full((states + 1, states), np.inf)  # from the last name (0: none yet) to the next
+    skipped = np.array([_NO_Y if name == "Y" else _SKIPPED for name in names[:states]])
+    for last in range(states + 1):
+        for new in range(max(last - 1, 0), states):
+            twice = _X_TWICE if names[new] == "X" else _TWICE
+            step[last, new] = twice if new == last - 1 else skipped[last:new].sum()
+    score, back = np.full(states + 1, -np.inf), []
+    score[0] = 0.0
+    for i in order:
+        named = score[:, None] - step
+        best = named.argmax(0)
+        as_name = named[best, np.arange(states)] + as_state[i]
+        rests = score + rest[i]
+        take = as_name > rests[1:]
+        back.append((take, best))
+        score = np.concatenate([rests[:1], np.where(take, as_name, rests[1:])])
+    score[1:] -= [skipped[last:].sum() for last in range(1, states + 1)]
+    state, rows = int(score.argmax()), []
+    for i, (take, best) in zip(order[::-1], back[::-1], strict=True):
+        if state and take[state - 1]:
+            name = names[state - 1]
+            name = "XY" if name == "X" and own[i, _SEX] < own[i, -1] else name
+            box = boxes.iloc[i][["x0", "y0", "x1", "y1"]].tolist()
+            rows.append((*box, row[i], name, float(np.exp(log_p[i, WORDS.index(name)]))))
+            state = int(best[state - 1])
+    return pd.DataFrame(rows[::-1], columns=columns)
+
+
+def arrange(boxes: pd.DataFrame, labels: pd.DataFrame, log_proba: np.ndarray) -> Arrangement:
+    """What the place of each object says of its class: by print, else by the order of slots.
+
+    Parameters
+    ----------
+    boxes : pandas.DataFrame
+        Of `FoundPage`, n rows.
+    labels : pandas.DataFrame
+        Of `read_labels`.
+    log_proba : ndarray, shape (n, 24)
+        What each object looks like; it tells the order of slots without print.
+    """
+    if labels.empty or boxes.empty:
+        slots, prior = order_evidence(boxes, log_proba)
+        return Arrangement("order" if any(slots) else "", slots, prior, labels)
+    slots, between = assign_slots(boxes, labels)
+    prior, no_y = np.zeros(log_proba.shape), "Y" not in set(labels["name"])
+    for i, name in enumerate(slots):
+        if name:
+            prior[i] = _prior(name, _BETWEEN if between[i] else _SLIP, no_y)
+    source = "letters" if labels["name"].iloc[0] in GROUP_NAMES else "names"
+    return Arrangement(source, slots, prior, labels)
+
+
+def _prior(name: str, wrong: float, no_y: bool) -> np.ndarray:
+    """Log-probability of each class in a slot of this name, against even odds."""
+    shared = name == "XY" or (name == "X" and no_y)
+    members = GROUP_NAMES.get(name, ("X", "Y") if shared else (name,))
+    inside = np.isin(CLASSES, members)
+    share = np.where(inside, (1 - wrong) / inside.sum(), wrong / (~inside).sum())
+    return np.log(share * len(CLASSES))
+
+
+def assign_slots(boxes: pd.DataFrame, labels: pd.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
+    """The printed name that each object stands at, '' for none; and whether it stands between two.
+
+    Names stand below their slots or above them, as most on the page do.
+    """
+    width = float(boxes["width"].iloc[0])
+    x, y0, y1 = ((boxes["x0"] + boxes["x1"]) / 2).to_numpy(), boxes["y0"].to_numpy(), boxes["y1"].to_numpy()
+    middle, high = (y0 + y1) / 2, float(np.median(y1 - y0))
+    at_x = ((labels["x0"] + labels["x1"]) / 2).to_numpy()
+    top, foot = labels["y0"].to_numpy(), labels["y1"].to_numpy()
+    near = np.abs(x[:, None] - at_x) < 3 * width
+    over = np.where(near & (middle[:, None] < top), top - y1[:, None], np.inf).min(0)
+    under = np.where(near & (middle[:, None] > foot), y0[:, None] - foot, np.inf).min(0)
+    below = (over <= under).mean() >= 0.5
+    rows = labels.groupby("row").agg(y0=("y0", "median"), y1=("y1", "median"))
+    slots, between = np.full(len(boxes), "", object), np.zeros(len(boxes), bool)
+    way = rows["y0"].to_numpy() - middle[:, None] if below else middle[:, None] - rows["y1"].to_numpy()
+    way = np.where(way > 0, way, np.inf)
+    gap = (rows["y0"].to_numpy() - y1[:, None]) if below else (y0[:, None] - rows["y1"].to_numpy())
+    own = way.argmin(1)
+    reached = np.isfinite(way.min(1)) & (gap[np.arange(len(boxes)), own] < 1.2 * high)
+    filled = _fill_gaps(labels)
+    for number, row in enumerate(rows.index):
+        members = np.flatnonzero(reached & (own == number))
+        members = members[np.argsort(x[members])]
+        names, places = filled[row]
+        chosen = _part_row(boxes.iloc[members], names, places, width)
+        slots[members] = [names[k] if k >= 0 else "" for k in chosen]
+        distance = np.abs(x[members, None] - places) if len(members) else np.zeros((0, len(places)))
+        if len(places) > 1 and len(members):
+            two = np.sort(distance, axis=1)[:, :2]
+            between[members] = two[:, 0] > 0.75 * two[:, 1]
+    return tuple(slots), between
+
+
+def _fill_gaps(labels: pd.DataFrame) -> dict[int, tuple[list[str], np.ndarray]]:
+    """Names of each row and where they stand; those not read stand evenly between others of the row,
+    or before its first one where other rows begin farther left."""
+    order = WORDS[: len(CLASSES)] if labels["name"].iloc[0] not in GROUP_NAMES else tuple(GROUP_NAMES)
+    left, last, out = float((labels["x0"] + labels["x1"]).min() / 2), -1, {}
+    for row, own in labels.groupby("row"):
+        names, places = [], []
+        for name, x in zip(own["name"], (own["x0"] + own["x1"]) / 2, strict=True):
+            index = order.index("X" if name == "XY" else name)
+            lacking = list(order[last + 1 : index])
+            if names:
+                between = np.linspace(places[-1], x, len(lacking) + 2)[1:-1]
+            else:
+                space = float(np.diff((own["x0"] + own["x1"]) / 2).min()) if len(own) > 1 else np.inf
+                lacking = lacking[max(0, len(lacking) - int((x - left) / space + 0.4)) :]
+                between = x - space * np.arange(len(lacking), 0, -1) if lacking else []
+            names += [*lacking, name]
+            places += [*between, float(x)]
+            last = index
+        out[row] = names, np.array(places)
+    return out
+
+
+def _part_row(boxes: pd.DataFrame, names: list[str], places: np.ndarray, width: float) -> np.ndarray:
+    """Which name of its row each object belongs to, -1 for none; both from left to right.
+
+    Runs of objects are given to names so that each stands about over the middle of its run, gaps are between
+    slots rather than in them, and nothing is far from its name.
+    """
+    n, m = len(boxes), len(names)
+    x0, x1 = boxes["x0"].to_numpy(), boxes["x1"].to_numpy()
+    middle = (x0 + x1) / 2
+    space = np.diff(places) if m > 1 else np.array([6 * width])
+    space = np.minimum(np.append(space, np.inf), np.insert(space, 0, np.inf)) if m > 1 else space
+    space = np.clip(space, 1.5 * width, 8 * width)
+    gap = (x0[1:] - np.maximum.accumulate(x1)[:-1]) / width if n else np.zeros(0)
+    wide = np.concatenate([[0.0], np.cumsum(0.4 * np.maximum(gap - 1.2, 0))])
+    # best[i, k]: cost of the first i objects given to the first k names; alone an object costs 4
+    best, back = np.full((n + 1, m + 1), np.inf), {}
+    best[0] = 0.0
+    for i in range(n + 1):
+        for k in range(m + 1):
+            if i and best[i - 1, k] + 4 < best[i, k]:
+                best[i, k], back[i, k] = best[i - 1, k] + 4, (i - 1, k, -1)
+            if not k:
+                continue
+            if best[i, k - 1] <= best[i, k]:
+                best[i, k], back[i, k] = best[i, k - 1], (i, k - 1, -2)
+            for first in range(max(0, i - 8), i):
+                off = (x0[first] + max(x1[first:i])) / 2 - places[k - 1]
+                far = np.abs(middle[first:i] - places[k - 1]).max() / space[k - 1]
+                close = 0.3 * (first > 0 and gap[first - 1] < 0.4)
+                cost = (
+                    6 * (off / space[k - 1]) ** 2 + 4 * max(far - 0.6, 0) + wide[i - 1] - wide[first] + close
+                )
+                if best[first, k - 1] + cost < best[i, k]:
+                    best[i, k], back[i, k] = best[first, k - 1] + cost, (first, k - 1, k - 1)
+    chosen, at = np.full(n, -1), (n, m)
+    while at in back:
+        i, k, name = back[at]
+        if name >= 0:
+            chosen[i : at[0]] = name
+        at = (i, k)
+    return chosen
+
+
+def _slot_likelihood(log_proba: np.ndarray, slot: np.ndarray) -> np.ndarray:
+    joint = np.maximum(log_proba, -6.0)
+    joint = np.column_stack([joint[:, :_SEX], joint[:, _SEX:].max(1)])
+    return np.stack([joint[slot == s].sum(0) for s in range(slot.max() + 1)])
+
+
+def align_slots(likelihood: np.ndarray) -> np.ndarray:
+    """Most likely classes of slots in reading order, never falling; (slots, 23) -> (slots,) int."""
+    n, k = likelihood.shape
+    score = likelihood[0].copy()
+    back = np.zeros((n, k), int)
+    for s in range(1, n):
+        running = np.maximum.accumulate(np.concatenate([[-np.inf], score[:-1]]))
+        before = np.zeros(k, int)
+        best = -1
+        for c in range(1, k):
+            best = c - 1 if best < 0 or score[c - 1] > score[best] else best
+            before[c] = best
+        stay = score - _REPEAT * (np.arange(k) != _SEX)
+        back[s] = np.where(stay >= running, np.arange(k), before)
+        score = np.maximum(running, stay) + likelihood[s]
+    path = [int(score.argmax())]
+    for s in range(n - 1, 0, -1):
+        path.append(int(back[s, path[-1]]))
+    return np.array(path[::-1])
+
+
+def order_evidence(
+    boxes: pd.DataFrame, log_proba: np.ndarray, wrong: float = 0.05
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The class that each object's slot stands for by its order, and what that says of the object's class.
+
+    Parameters
+    ----------
+    boxes : pandas.DataFrame
+        ``row``, ``slot`` of n objects.
+    log_proba : ndarray, shape (n, 24)
+        What each object looks like.
+    wrong : float
+        Probability that an object stands in a slot of another class.
+
+    Returns
+    -------
+    slots : tuple of str
+        'XY' for both sex chromosomes; '' where the page follows no known order.
+    log_prior : ndarray of float64, shape (n, 24)
+        Against even odds; zero where the page follows no known order.
+    """
+    none = ("",) * len(boxes), np.zeros(log_proba.shape)
+    if len(boxes) < 8 or (boxes["slot"] < 0).any():
+        return none
+    keys = boxes["row"] * 1000 + boxes["slot"]
+    slot = np.unique(keys, return_inverse=True)[1]
+    likelihood = _slot_likelihood(log_proba, slot)
+    # a page in one heap has a slot or a few: nothing can be learned from where things stand
+    if len(likelihood) < 12:
+        return none
+    classes = align_slots(likelihood)
+    if (likelihood.argmax(1) == classes).mean() < _AGREEMENT:
+        return none
+    names = [(*CLASSES[:_SEX], "XY")[k] for k in classes]
+    prior = np.stack([_prior(name, wrong, no_y=True) for name in names])
+    return tuple(names[k] for k in slot), prior[slot]
+
+
+_PLACES = ("first", "second", "third", "fourth", "fifth", "sixth")
+
+
+def misplaced(table: pd.DataFrame, sure: float = 0.95) -> list[str]:
+    """What lies in a slot and looks, for sure, like a chromosome of another one: 'the second of slot 5 looks
+    like a 4'; ``table`` is `Reading.chromosomes`."""
+    out = []
+    for name, slot in table[(table["chromosome"] != "") & (table["printed"] != "")].groupby("printed"):
+        alone = slot.sort_values("x0")["alone"].tolist()
+        certain = (slot.sort_values("x0")["alone_probability"] > sure).tolist()
+        members = GROUP_NAMES.get(name, ("X", "Y") if name in ("X", "XY") else (name,))
+        for place, looks, known in zip(_PLACES, alone, certain, strict=False):
+            if known and looks not in members:
+                out.append(f"the {place} of slot {name} looks like a {looks}")
+    return out
