@@ -9,13 +9,14 @@ brackets in acquired practice, and in constitutional practice where there is mor
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from karyo_lib.iscn.bands import AUTOSOMES, KaryotypeError, load_bands
-from karyo_lib.iscn.changes import Change, make_change
+from karyo_lib.iscn.bands import KaryotypeError, load_bands
+from karyo_lib.iscn.changes import make_change
 from karyo_lib.iscn.karyotype import count_formula, parse_karyotype
 from karyo_lib.iscn.notation import read_cell_lines
 from karyo_lib.iscn.operations import Part, read_change
+from karyo_lib.iscn.writing import sort_parts
 
 PRACTICES = ("constitutional", "acquired")
 #: Cells that must share a change before it counts as a clone's.
@@ -23,7 +24,7 @@ CELLS_FOR_GAIN, CELLS_FOR_LOSS = 2, 3
 
 _NORMAL = ("46,XX", "46,XY")
 _BRACKETS = re.compile(r"\[(cp)?(\d+)\]$")
-_RANGE = re.compile(r"\d{2,3}(~\d{2,3})?")
+_SEX = re.compile("[XY]+c?")
 _SIGNED = re.compile(r"([+-])(\d{1,2}|[XY])")
 
 
@@ -92,36 +93,37 @@ def line_formula(
     '45,XX,rob(14;21)(q10;q10)'
     """
     check_practice(practice)
-    parts = list(zip(structural, *_read_parts(structural), strict=True))
-    without = Counter(counts)
-    used: Counter[str] = Counter()
-    for *_, change in parts:
+    parts: list[Part] = []
+    for text in structural:
+        parts.append(read_change(text, parts)[0])  # later ones may leave out their breakpoints
+    changes = [make_change(part, load_bands()) for part in parts]
+    without, used = Counter(counts), Counter()
+    for change in changes:
         without.subtract(chromosome.slot for chromosome in change.produced)
         without.update(change.consumed)
         used.update(name for name in change.consumed if name in ("X", "Y"))
-    head, written, *numerical = count_formula(dict(without)).split(",")
-    normal_sex = Counter({name: without[name] for name in ("X", "Y")})
-    if practice == "acquired" and written != "?" and "<" not in head and 34 < sum(without.values()) < 58:
+    (line,) = read_cell_lines(count_formula(without))
+    normal = Counter(line.sex)
+    if practice == "acquired" and line.ploidy == 2:
         person = Counter(sex or ("XY" if without["Y"] or used["Y"] else "XX"))
-        numerical += [f"+{name}" for name in (normal_sex - person).elements()]
-        numerical += [f"-{name}" for name in (person - normal_sex).elements()]
-        normal_sex &= person
-    normal_sex.subtract(used)
-    sex_text = "".join(sorted(normal_sex.elements()))
-    sorted_parts = sorted([(*_place(text), text) for text in numerical] + [
-        (*_place(part.text, part), text) for text, part, _ in parts
-    ])  # fmt: skip
-    total = head.replace(str(sum(without.values())), str(sum(Counter(counts).values())), 1)
-    formula = ",".join([total, *([sex_text] if sex_text else []), *(text for *_, text in sorted_parts)])
-    parse_karyotype(formula)
-    return formula
+        for sign, names in (("+", normal - person), ("-", person - normal)):
+            parts += [read_change(sign + name, ())[0] for name in names.elements()]
+        normal &= person
+    normal.subtract(used)
+    total = sum(Counter(counts).values())
+    line = replace(
+        line, count=total, most=total, sex="".join(sorted(normal.elements())),
+        parts=sort_parts([*line.parts, *parts]),
+    )  # fmt: skip
+    parse_karyotype(line.formula)
+    return line.formula
 
 
 def structural_parts(formula: str) -> tuple[str, ...]:
     """Structural changes of a formula of one cell line, as written: neither gains, losses nor markers."""
     return tuple(
         text for text in formula.split(",")[1:]
-        if not _SIGNED.fullmatch(text) and not re.fullmatch("[XY]+c?", text) and "mar" not in text
+        if not _SIGNED.fullmatch(text) and not _SEX.fullmatch(text) and "mar" not in text
     )  # fmt: skip
 
 
@@ -219,17 +221,18 @@ def read_clones(formula: str) -> tuple[Clone, ...]:
     """
     texts = re.sub(r"^\s*(mos|chi)\s", "", formula).strip(" \t/").split("/")
     found = [_BRACKETS.search(text) for text in texts]
-    bare = [_BRACKETS.sub("", text) for text in texts]
-    composite = [bool(match and match[1]) for match in found]
-    plain = [text for text, mixed in zip(bare, composite, strict=True) if not mixed]
-    lines = iter(read_cell_lines("/".join(plain)) if plain else ())
-    clones = []
-    for text, match, mixed in zip(bare, found, composite, strict=True):
-        if mixed:
-            _check_composite(text)
-        written = text if mixed else next(lines).formula
-        clones.append(Clone(written, int(match[2]) if match else 0, mixed))
-    return tuple(clones)
+    lines = read_cell_lines(formula)
+    if len(lines) != len(texts):
+        raise KaryotypeError(formula, "Expected cell lines of banded chromosomes alone, parted by '/'.")
+    return tuple(
+        # the numbers of cells inside a composite line are part of it
+        Clone(_BRACKETS.sub("", text) if match and match[1] else line.formula, *_cells(match))
+        for text, match, line in zip(texts, found, lines, strict=True)
+    )
+
+
+def _cells(match: re.Match | None) -> tuple[int, bool]:
+    return (int(match[2]), bool(match[1])) if match else (0, False)
 
 
 def same_line(first: str, second: str) -> bool:
@@ -260,42 +263,26 @@ def _by_origin(clones: list[Clone]) -> list[Clone]:
 
 def _parts(clone: Clone) -> set[str]:
     """Changes of a line, the cells of each left out."""
-    return {_BRACKETS.sub("", text) for text in clone.changes if not re.fullmatch("[XY]+c?", text)}
+    return {_BRACKETS.sub("", text) for text in clone.changes if not _SEX.fullmatch(text)}
 
 
 def _since(stem: Clone, clone: Clone) -> str:
     """The formula of a line, as what it has more than the stemline where it has all of that."""
-    if stem.composite or clone.composite or stem.normal:
+    if stem.composite or clone.composite or not _parts(stem) <= _parts(clone):
         return clone.formula
-    more = Counter(clone.changes) - Counter(stem.changes)
-    if Counter(stem.changes) - Counter(clone.changes) or not more or not _parts(stem):
+    before = Counter(stem.changes)
+    more = [text for text in clone.changes if not _SEX.fullmatch(text) and not _take(before, text)]
+    if not more or not _parts(stem):
         return clone.formula
-    rest = [text for text in clone.changes if more[text] and not more.subtract([text])]
-    written = ",".join([clone.formula.split(",")[0], "idem", *rest])
+    written = ",".join([clone.formula.split(",")[0], "idem", *more])
     try:
         read = read_cell_lines(f"{stem.formula}/{written}")[1].formula
-    except KaryotypeError:  # where the grammar has no such subclone, the line is written in full
+    except KaryotypeError:  # where the grammar has no such sideline, the line is written in full
         return clone.formula
     return written if same_line(read, clone.formula) else clone.formula
 
 
-def _check_composite(text: str) -> None:
-    count, sex, *parts = [*text.split(","), "", ""][: max(2, text.count(",") + 1)]
-    if not _RANGE.fullmatch(count) or not re.fullmatch("[XY]+", sex):
-        raise KaryotypeError(text, "Expected a composite karyotype such as 45~48,XX,+8[4],-7[3][cp10].")
-    _read_parts([_BRACKETS.sub("", part) for part in parts])
-
-
-def _read_parts(texts: Sequence[str]) -> tuple[list[Part], list[Change]]:
-    """Parts of a formula, read together, for later ones may leave out their breakpoints; each applied."""
-    parts: list[Part] = []
-    for text in texts:
-        parts.append(read_change(text, parts)[0])
-    return parts, [make_change(part, load_bands()) for part in parts]
-
-
-def _place(text: str, part: Part | None = None) -> tuple[int, int, str]:
-    """Where a part stands in a formula: sex chromosomes, then 1 to 22; numbers before structure."""
-    name = part.chromosomes[0] if part else text.lstrip("+-")
-    order = ("X", "Y", *AUTOSOMES)
-    return order.index(name) if name in order else len(order), bool(part), text
+def _take(left: Counter, text: str) -> bool:
+    """Take a part out of those that are left; False if there is none."""
+    left[text] -= 1
+    return left[text] >= 0
