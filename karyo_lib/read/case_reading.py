@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 
 from karyo_lib.files.images import FORMATS, UnusableImage, load_pages
@@ -19,6 +20,7 @@ from karyo_lib.read.reading import Reading
 _SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if suffix} | {".webp"}
 #: Share of a cell's chromosomes whose bands must be readable for the cell to count as analysed.
 _ANALYSED = 0.9
+_MOST_CANDIDATES = 40
 
 
 def read_case(
@@ -132,38 +134,66 @@ def join_cells(
     -------
     Case
     """
-    readings = [source.reading for source in sources]
-    seen = [_changes(reading) if reading else {} for reading in readings]
-    readable = [_readable(reading) if reading else () for reading in readings]
-    spread = spread_changes(seen, readable)
-    cells = []
-    for source, changes in zip(sources, spread, strict=True):
-        reading = source.reading
-        if reading is None or reading.karyotype is None:
-            reason = source.reason or reading.refer_reason
-            cells.append(CellEvidence(source.name, np.zeros((0, 24), int), np.zeros(0), {}, reason))
-            continue
-        cells.append(
-            CellEvidence.from_candidates(
-                source.name, reading.candidates, p_abnormal, changes, analysed=_analysed(reading)
-            )
+    told = [None if source.reading is None else tell_evidence(source.reading) for source in sources]
+    cells = gather_cells([source.name for source in sources], told, p_abnormal)
+    cells = [
+        replace(cell, excluded=source.reason) if source.reason else cell
+        for cell, source in zip(cells, sources, strict=True)
+    ]
+    return replace(compose_case(cells, settings), name=name, sources=tuple(sources))
+
+
+def tell_evidence(reading: Reading) -> dict[str, Any]:
+    """What a reading says of its cell, ready for JSON.
+
+    Returns
+    -------
+    dict
+        ``candidates``: list of (formula, probability), the most probable first; ``changes``: structural
+        changes in ISCN with their scores; ``readable``: chromosomes of which every one could be read band by
+        band; ``analysed``: whether these are nearly all; ``excluded``: why nothing can be told, or ''.
+    """
+    table, likely = reading.chromosomes, reading.candidates.head(_MOST_CANDIDATES)
+    named = table[table["chromosome"] != ""]
+    changes = reading.structure.drop_duplicates("iscn")
+    return {
+        "candidates": [[f, float(p)] for f, p in zip(likely["formula"], likely["probability"], strict=True)],
+        "changes": dict(zip(changes["iscn"], changes["score"].astype(float).tolist(), strict=True)),
+        "readable": [name for name, rows in named.groupby("chromosome") if rows["readable"].all()],
+        "analysed": bool(len(named)) and bool(named["readable"].astype(bool).mean() >= _ANALYSED),
+        "excluded": "" if reading.karyotype else reading.refer_reason or "not read",
+    }
+
+
+def gather_cells(
+    names: Sequence[str], told: Sequence[dict[str, Any] | None], p_abnormal: float
+) -> list[CellEvidence]:
+    """Bring what `tell_evidence` says of the cells of one patient together.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the cells.
+    told : sequence of dict or None
+        None for a picture that could not be opened.
+    p_abnormal : float
+        The reader's prior of an abnormal number.
+
+    Returns
+    -------
+    list of CellEvidence
+        One a name; a structural change that some cell shows is evidence in every cell that can be judged.
+    """
+    told = [one or {"candidates": [], "changes": {}, "readable": [], "excluded": "not read"} for one in told]
+    spread = spread_changes([one["changes"] for one in told], [one["readable"] for one in told])
+    return [
+        CellEvidence.from_candidates(
+            name,
+            pd.DataFrame(one["candidates"], columns=["formula", "probability"]),
+            p_abnormal,
+            changes,
+            excluded=one["excluded"],
+            analysed=bool(one.get("analysed")),
         )
-    case = compose_case(cells, settings)
-    return replace(case, name=name, sources=tuple(sources))
-
-
-def _changes(reading: Reading) -> dict[str, float]:
-    """Structural changes that a reading marks, with their scores."""
-    rows = reading.structure.drop_duplicates("iscn")
-    return dict(zip(rows["iscn"], rows["score"].astype(float), strict=True))
-
-
-def _readable(reading: Reading) -> list[str]:
-    """Chromosomes of which every one could be read band by band."""
-    table = reading.chromosomes
-    return [name for name, rows in table.groupby("chromosome") if name and rows["readable"].all()]
-
-
-def _analysed(reading: Reading) -> bool:
-    table = reading.chromosomes[reading.chromosomes["chromosome"] != ""]
-    return len(table) > 0 and bool(table["readable"].astype(bool).mean() >= _ANALYSED)
+        for name, one, changes in zip(names, told, spread, strict=True)
+    ]

@@ -1,7 +1,8 @@
-"""The commands ``karyo train`` and ``karyo screen``."""
+"""The commands that read a case, train, screen and review."""
 
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -238,4 +239,43 @@ def export(
     typer.echo(export_cells(folder, output, reviews or (), bank))
 
 
-COMMANDS = (train, screen, review, export)
+def case(
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER|FILES", help="Pictures of the cells of one patient.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for `case.html` and `case.json`.")
+    ],
+    practice: Annotated[
+        str, typer.Option(help="**constitutional** or **acquired**: how clones are weighed and written.")
+    ] = "constitutional",
+    reader: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Reader from `karyo reader train`; karyo's own if not given."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="What the report calls the patient; '' for nothing.")] = "",
+    exclude: Annotated[
+        float, typer.Option(help="Share of other cells to exclude: how many more cells that takes is told.")
+    ] = 0.10,
+) -> None:
+    """Read the cells of one patient together: one formula under ISCN's clone rules, and what is excluded.
+
+    `case.html` prints as one sheet of A4; `case.json` holds the same.
+
+    Example: `karyo case patient_7 -o patient_7_case --practice acquired`
+    """
+    from karyo_lib.read.case_reading import read_case
+    from karyo_lib.read.case_record import CaseSettings
+    from karyo_lib.read.reader import Reader
+    from karyo_lib.screening.case_report import write_case
+    from karyo_lib.screening.package import digest_reader
+
+    settings = CaseSettings(practice, aim=exclude)
+    loaded = Reader.load(reader)
+    told = replace(read_case(pictures, loaded, settings=settings, progress=True), name=name)
+    page = write_case(told, output, digest_reader(reader))
+    typer.echo(str(told) if told.formula else "No cell could be read; the page says why.")
+    typer.echo(str(page))
+
+
+COMMANDS = (case, train, screen, review, export)

@@ -129,11 +129,16 @@ class Package:
 
 def shipped_reader() -> Package:
     """Return the reader that comes with karyo as a package: without a promise; the digest is of its files."""
+    recipe = Recipe("reading", passes=0, referral_confidence=0.0)
+    return Package(recipe, None, Calibration(), None, None, digest=digest_reader())
+
+
+def digest_reader(folder: Path | None = None) -> str:
+    """Return the SHA-256 of a reader's files, by default of the one that comes with karyo."""
     digest = hashlib.sha256()
     for name in READER_FILES:
-        digest.update(data_file("reader", name).read_bytes())
-    recipe = Recipe("reading", passes=0, referral_confidence=0.0)
-    return Package(recipe, None, Calibration(), None, None, digest=digest.hexdigest())
+        digest.update((folder / name if folder else data_file("reader", name)).read_bytes())
+    return digest.hexdigest()
 
 
 def save_package(package: Package, path: str | os.PathLike) -> str:

@@ -15,7 +15,7 @@ STRIP_WIDTH = 20
 #: Width of an average chromosome, in pixels, to which cells are scaled before they are straightened.
 CHROMOSOME_WIDTH = 14.0
 #: Distance of neighbouring strip columns in pixels of the scaled cell: a strip is 22 pixels wide.
-_COLUMN_SPACING = 1.1
+COLUMN_SPACING = 1.1
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def straighten(image: np.ndarray, mask: np.ndarray | None = None, scale: float =
     tangent = np.gradient(ndimage.gaussian_filter1d(centres, 2.0, axis=0, mode="nearest"), axis=0)
     tangent /= np.maximum(np.hypot(*tangent.T)[:, None], 1e-6)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1)
-    offsets = (np.arange(STRIP_WIDTH) - (STRIP_WIDTH - 1) / 2) * _COLUMN_SPACING * scale
+    offsets = (np.arange(STRIP_WIDTH) - (STRIP_WIDTH - 1) / 2) * COLUMN_SPACING * scale
     points = centres[:, None] + offsets[None, :, None] * normal[:, None]
     ink = np.where(ndimage.binary_dilation(mask), 1 - image.astype(np.float32) / 255, 0.0)
     if scale > 1.5:

@@ -1,0 +1,153 @@
+"""Pictures of a case report: the best cell's karyogram, and the chromosomes that a line rests on."""
+
+import io
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from karyo_lib.iscn import CHROMOSOMES, load_bands, parse_karyotype
+from karyo_lib.read.case_record import Case, CaseLine, CellSource
+from karyo_lib.read.reading import Reading
+from karyo_lib.shape.straighten import CHROMOSOME_WIDTH, COLUMN_SPACING, STRIP_WIDTH
+from karyo_lib.shape.strips import straighten_cell
+
+MOST_CELLS = 4  # beside one ideogram
+MOST_CLASSES = 4  # of one line
+_ROWS = (CHROMOSOMES[:5], CHROMOSOMES[5:12], CHROMOSOMES[12:18], CHROMOSOMES[18:])
+_GREYS = {"gneg": "#ffffff", "acen": "#c98a8a", "gvar": "#b9c4d0", "stalk": "#d8d8d8"}
+
+
+def changed_chromosomes(formula: str) -> tuple[str, ...]:
+    """Classes of which a line has too many, too few, or changed ones; in the order of a karyogram."""
+    cell = parse_karyotype(formula)
+    named = {name for change in cell.changes for name in change.consumed}
+    named |= {chromosome.slot for change in cell.changes for chromosome in change.produced}
+    return tuple(name for name in CHROMOSOMES if name in named)
+
+
+def best_source(case: Case, line: CaseLine | None = None) -> CellSource | None:
+    """The cell of a line, the first abnormal one by default, that was read most surely."""
+    abnormal = [one for one in case.lines if "46,XX" != one.formula != "46,XY"]
+    line = line or next(iter(abnormal), next(iter(case.lines), None))
+    members = set(line.cells) if line else set()
+    read = [source for source in case.sources if source.reading is not None and source.name in members]
+    return max(read, key=_quality, default=None)
+
+
+def _quality(source: CellSource) -> tuple:
+    table = source.reading.chromosomes
+    return -int(table["doubtful"].sum()), source.reading.formula_probability, source.name
+
+
+def draw_karyogram_of(source: CellSource) -> bytes:
+    """Return the picture of a sorted cell as it is, of a metaphase its chromosomes in their slots; as PNG."""
+    if source.reading.kind != "metaphase":
+        pixels = source.pixels
+        scale = min(1.0, 1400 / max(pixels.shape))
+        size = tuple(max(1, round(side * scale)) for side in pixels.shape[::-1])
+        return cv2.imencode(".png", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))[1].tobytes()
+    figure = Figure(figsize=(7.2, 4.0), dpi=170, layout="constrained")
+    FigureCanvasAgg(figure)
+    images, lengths, names, _ = _straight(source.reading)
+    longest = max(lengths, default=1.0)
+    width = max(sum(max(2, names.count(name)) for name in row) + len(row) for row in _ROWS)
+    for row, ax in zip(_ROWS, figure.subplots(len(_ROWS), 1), strict=True):
+        left = (width - sum(max(2, names.count(name)) for name in row) - len(row)) / 2
+        for name in row:
+            own = [i for i, other in enumerate(names) if other == name]
+            for k, i in enumerate(own):
+                _show_strip(ax, images[i], left + k + 0.5, lengths[i] / longest, top=1 - lengths[i] / longest)
+            slots = max(2, len(own))
+            ax.plot([left, left + slots], [1.03, 1.03], color="black", linewidth=0.6)
+            ax.text(left + slots / 2, 1.08, name, ha="center", va="top", fontsize=7)
+            left += slots + 1
+        ax.set(xlim=(0, width), ylim=(1.25, 0))
+        ax.set_axis_off()
+    return _png(figure)
+
+
+def draw_line(case: Case, line: CaseLine) -> bytes:
+    """Return the chromosomes that a line has changed, of several of its cells beside their ideogram, as PNG.
+
+    Empty where no picture shows them, or a line of other numbers throughout has too many to show.
+    """
+    classes = changed_chromosomes(line.formula) if "~" not in line.formula else ()
+    members = [source for source in case.sources if source.name in line.cells and source.reading is not None]
+    members = sorted(members, key=_quality, reverse=True)[:MOST_CELLS]
+    if not 0 < len(classes) <= MOST_CLASSES or not members:
+        return b""
+    straight = [_straight(source.reading) for source in members]
+    columns = [_place_strips(straight, name) for name in classes]
+    widths = [max(edge + 0.1, 0.9) for _, edge in columns]
+    figure = Figure(figsize=(1.6 * sum(widths) + 0.2, 1.9), dpi=200, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(classes), squeeze=False, width_ratios=widths)[0]
+    for name, ax, (places, _), width in zip(classes, axes, columns, widths, strict=True):
+        _draw_ideogram(ax, name)
+        for number, k, x, half, height in places:
+            _show_strip(ax, straight[number][0][k], x, height, half=half)
+        for number in dict.fromkeys(place[0] for place in places):
+            own = [place[2] for place in places if place[0] == number]
+            middle = sum(own) / len(own)
+            ax.text(middle, 1.03, f"cell {number + 1}", ha="center", va="top", fontsize=5)
+        ax.set(xlim=(-0.1, width), ylim=(1.12, -0.02))
+        ax.set_title(f"chromosome {name}", fontsize=6.5, pad=2)
+        ax.set_aspect("equal")
+        ax.set_axis_off()
+    return _png(figure)
+
+
+def _place_strips(straight: list, name: str) -> tuple[list[tuple[int, int, float, float, float]], float]:
+    """Cell, number, place, half width and height of the strips of a class, in lengths of the ideogram; and
+    where they end."""
+    places, x = [], 0.3
+    for number, (_, lengths, names, width) in enumerate(straight):
+        own = [i for i, other in enumerate(names) if other == name]
+        longest = max((lengths[i] for i in own), default=1.0)
+        half = min(0.4, width / longest / 2)
+        for i in own:
+            places.append((number, i, x + half, half, lengths[i] / longest))
+            x += 2 * half
+        x += 0.1
+    return places, x
+
+
+def _straight(reading: Reading) -> tuple[np.ndarray, np.ndarray, list[str], float]:
+    """Straightened chromosomes, upright; their lengths and classes, and the width that a strip covers."""
+    rows = np.flatnonzero((reading.chromosomes["chromosome"] != "").to_numpy())
+    found = reading.found
+    strips = straighten_cell([found.cutouts[i] for i in rows], [found.masks[i] for i in rows])
+    table = reading.chromosomes.iloc[rows]
+    strips = strips.turned(table["upside_down"].to_numpy(bool))
+    covered = STRIP_WIDTH * COLUMN_SPACING / CHROMOSOME_WIDTH * found.width * found.scale
+    return strips.images, strips.lengths, table["chromosome"].tolist(), covered
+
+
+def _show_strip(
+    ax: Axes, image: np.ndarray, x: float, height: float, top: float = 0.0, half: float = 0.45
+) -> None:
+    ax.imshow(
+        1 - image, cmap="gray", vmin=0, vmax=1, interpolation="bicubic", aspect="auto",
+        extent=(x - half, x + half, top + height, top),
+    )  # fmt: skip
+
+
+def _draw_ideogram(ax: Axes, name: str) -> None:
+    table = load_bands(550)
+    length = table.length(name)
+    for band in table.bands(name):
+        colour = _GREYS.get(band.stain, str(1 - band.density / 125))
+        box = (0.0, band.iscn_start / length)
+        ax.add_patch(
+            Rectangle(box, 0.16, band.length / length, facecolor=colour, edgecolor="black", linewidth=0.25)
+        )
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,187 @@
+"""A case on one sheet: an offline HTML page that prints as A4, and the same content as JSON.
+
+The JSON follows ``case.schema.json`` in this room's templates.
+"""
+
+import base64
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from karyo_lib import __version__
+from karyo_lib.iscn import KaryotypeError, parse_karyotype
+from karyo_lib.iscn.clones import CELLS_FOR_GAIN, CELLS_FOR_LOSS
+from karyo_lib.read.case_record import Case
+from karyo_lib.screening.card import NOTICE, environment
+from karyo_lib.screening.case_figures import MOST_CELLS, best_source, draw_karyogram_of, draw_line
+from karyo_lib.store import writing
+
+FORMAT = "karyo-case/1"
+ISCN = "ISCN 2024"
+_SHOWN_FINDINGS = 6  # on the sheet; the JSON has all
+#: Karyotypic sex of GA4GH Phenopackets 2.
+_SEXES = {
+    "X": "XO", "XX": "XX", "XY": "XY", "XXX": "XXX", "XXY": "XXY", "XYY": "XYY", "XXXX": "XXXX",
+    "XXXY": "XXXY", "XXYY": "XXYY",
+}  # fmt: skip
+
+
+def describe_case(case: Case, reader_digest: str = "") -> dict[str, Any]:
+    """Return what the report says of a case, ready for JSON.
+
+    Parameters
+    ----------
+    case : Case
+    reader_digest : str
+        SHA-256 of the reader's files.
+
+    Returns
+    -------
+    dict
+        Numbers that are not known are None.
+    """
+    exclusion, errors = case.exclusion, case.settings.errors
+    digests = {source.name: source.sha256 for source in case.sources}
+    return {
+        "format": FORMAT,
+        "notice": NOTICE,
+        "software": {"karyo": __version__, "reader_sha256": reader_digest},
+        "nomenclature": ISCN,
+        "case": case.name,
+        "practice": case.settings.practice,
+        "karyotype": case.formula,
+        "karyotypic_sex": _karyotypic_sex(case),
+        "probability": _number(case.probability),
+        "p_abnormal": _number(case.p_abnormal),
+        "alternatives": [
+            {"karyotype": row.formula, "probability": _number(row.probability)}
+            for row in case.alternatives.itertuples()
+        ],
+        "counts": {
+            "cells": len(case.cells),
+            "counted": case.counted,
+            "analysed": sum(cell.analysed for cell in case.cells),
+            "excluded": sum(bool(cell.excluded) for cell in case.cells),
+        },
+        "lines": [
+            {
+                "karyotype": line.formula,
+                "cells": list(line.cells),
+                "share": _number(line.share),
+                "share_95": [_number(line.low), _number(line.high)],
+            }
+            for line in case.lines
+        ],
+        "exclusion": {
+            "sentence": str(exclusion),
+            "confidence": exclusion.confidence,
+            "cells": exclusion.cells,
+            "share": _number(exclusion.share),
+            "share_without_reading_errors": _number(exclusion.perfect),
+            "cells_analysed": exclusion.analysed,
+            "share_structural": _number(exclusion.structural),
+            "seen_and_not_clonal": [
+                {"change": text, "cells": cells, "share": _number(share)}
+                for text, cells, share in exclusion.seen
+            ],
+            "share_found_by_two_cells": _number(exclusion.gains_found),
+            "share_found_by_three_cells": _number(exclusion.losses_found),
+            "aim": exclusion.aim,
+            "further_cells_for_aim": exclusion.more,
+        },
+        "reading_errors": {
+            "lost": errors.lost, "gained": errors.gained, "exchanged": errors.exchanged,
+            "failed": errors.failed, "change_missed": errors.change_missed,
+            "change_false": errors.change_false, "measured_on_cells": errors.cells,
+        },
+        "cells": [
+            {
+                "name": cell.name, "read_as": cell.read, "line": cell.line, "differs": list(cell.finding),
+                "counted": cell.counted, "analysed": cell.analysed, "excluded": cell.excluded,
+                "sha256": digests.get(cell.name, ""),
+            }
+            for cell in case.cells
+        ],
+        "notes": list(case.notes),
+        "limits": list(describe_limits(case)),
+    }  # fmt: skip
+
+
+def describe_limits(case: Case) -> tuple[str, ...]:
+    """What a karyotype read from these pictures cannot tell."""
+    exclusion, errors = case.exclusion, case.settings.errors
+    numbers = (
+        f"measured on {errors.cells} cells of known formula"
+        if errors.cells
+        else "assumed, not measured for these pictures"
+    )
+    limits = [
+        f"Reading errors are {numbers}: a chromosome missed or lost in {100 * errors.lost:.1f} % of cells, "
+        f"one too many in {100 * errors.gained:.1f} %, nothing of use in {100 * errors.failed:.1f} %.",
+        f"ISCN's rule ({CELLS_FOR_GAIN} cells with a gain, {CELLS_FOR_LOSS} with a loss) finds a gain in "
+        f"{100 * exclusion.gains_found:.0f} % of the cells or more, a loss in "
+        f"{100 * exclusion.losses_found:.0f} %, at {100 * exclusion.confidence:.0f} %.",
+        "Changes below 5 to 10 megabases are below the resolution of banding; those between bands alike may "
+        "be missed well above it. Uniparental disomy and gene variants are not seen.",
+    ]
+    if exclusion.analysed == 0:
+        limits.append("No cell was analysed band by band: structural changes are not excluded.")
+    elif exclusion.structural < 1:
+        limits.append(
+            f"{exclusion.analysed} cells analysed: a structural change of the size that the reader sees is "
+            f"excluded in {100 * exclusion.structural:.0f} % of the cells or more."
+        )
+    return tuple(limits)
+
+
+def render_case(case: Case, reader_digest: str = "") -> tuple[str, str]:
+    """Return the page and the JSON of a case.
+
+    Parameters
+    ----------
+    case, reader_digest
+        See `describe_case`.
+    """
+    told = describe_case(case, reader_digest)
+    source = best_source(case)
+    pictures = [draw_line(case, line) for line in case.lines]
+    page = environment().get_template("case.html.j2").render(
+        told,
+        title=case.name,
+        karyogram=_uri(draw_karyogram_of(source)) if source else "",
+        karyogram_of=source.name if source else "",
+        evidence=[_uri(picture) for picture in pictures],
+        most_cells=MOST_CELLS,
+        excluded=[cell for cell in told["cells"] if cell["excluded"]],
+        single=[cell for cell in told["cells"] if cell["differs"]],
+        shown=_SHOWN_FINDINGS,
+    )  # fmt: skip
+    return page, json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def write_case(case: Case, out: Path, reader_digest: str = "", stem: str = "case") -> Path:
+    """Write ``case.html`` and ``case.json``, each whole or not at all; returns the page's path."""
+    page, told = render_case(case, reader_digest)
+    for suffix, text in ((".json", told), (".html", page)):
+        with writing(Path(out) / f"{stem}{suffix}") as part:
+            part.write_text(text, encoding="utf-8")
+    return Path(out) / f"{stem}.html"
+
+
+def _karyotypic_sex(case: Case) -> str:
+    if len(case.lines) != 1:
+        return "OTHER_KARYOTYPE" if case.lines else "UNKNOWN_KARYOTYPE"
+    try:
+        sex = parse_karyotype(case.lines[0].formula).sex
+    except KaryotypeError:
+        return "OTHER_KARYOTYPE"
+    return _SEXES.get(sex, "OTHER_KARYOTYPE")
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 4)
+
+
+def _uri(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}" if content else ""
