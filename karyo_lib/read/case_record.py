@@ -1,13 +1,16 @@
 """What is known of a case: its lines, its cells, and what is excluded."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from karyo_lib.iscn.clones import check_practice
 from karyo_lib.read.cell_evidence import CellErrors
-from karyo_lib.read.reading import Reading
+
+if TYPE_CHECKING:
+    from karyo_lib.read.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class CellSource:
 
     name: str
     pixels: np.ndarray | None = None
-    reading: Reading | None = None
+    reading: "Reading | None" = None
     sha256: str = ""
     reason: str = ""
 

@@ -119,6 +119,16 @@ def screen(
     patients: Annotated[
         str, typer.Option(help="Patient ids of `metadata.csv`: **none**, **show** or **mask** (a code).")
     ] = "none",
+    patient_pattern: Annotated[
+        str,
+        typer.Option(
+            metavar="REGEX",
+            help="Whose cell a file is, by its name: the first group. Without, `metadata.csv` or the folder.",
+        ),
+    ] = "",
+    practice: Annotated[
+        str, typer.Option(help="Of the patients' formulae: **constitutional** or **acquired**.")
+    ] = "constitutional",
     mask_names: Annotated[
         bool, typer.Option("--mask-names", help="Numbers for file names; `names.csv` says which is which.")
     ] = False,
@@ -141,6 +151,9 @@ def screen(
 
     PNG, JPEG, BMP, TIFF, GIF and DICOM; every page of a file is a case. A file that cannot be read is
     quarantined with the reason; whatever is unlike the training karyograms is referred.
+
+    With the reader, the cells of each patient are also weighed together: `patients.html` and `patients.csv`
+    have one row a patient.
 
     OUT holds `worklist.html` to look at, `worklist.csv` for your own system, and `journal.jsonl`, from which
     a stopped screening goes on: it holds all names as they are, so share the other two. Ctrl-C leaves a
@@ -180,7 +193,8 @@ def screen(
     signal.signal(signal.SIGTERM, stop)  # a scheduler's stop leaves a worklist too
     options = ScreenOptions(
         fresh=fresh, workers=workers or None, scheduler=scheduler, clear_below=clear_below or None,
-        patients=patients, mask_names=mask_names, heat_map=heat_map, pictures=pictures,
+        patients=patients, patient_pattern=patient_pattern, practice=practice, mask_names=mask_names,
+        heat_map=heat_map, pictures=pictures,
     )  # fmt: skip
     screened = screen_folder(model, folder, output, options)
     typer.echo(str(screened))

@@ -20,7 +20,7 @@ from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.cases import CaseFile, find_files
 from karyo_lib.screening.decision import DECISIONS, Rule
 from karyo_lib.screening.journal import Journal
-from karyo_lib.screening.names import Names, read_patients, read_salt
+from karyo_lib.screening.names import Names, group_files, read_patients, read_salt
 from karyo_lib.screening.package import Package, load_package, shipped_reader
 from karyo_lib.screening.screener import Result, Screener, model_name
 from karyo_lib.screening.worklist import PICTURES, About, write_worklist
@@ -46,6 +46,10 @@ class ScreenOptions:
         Clear below this probability in place of the package's threshold, without a promise.
     patients : {'none', 'show', 'mask'}
         Patient ids of ``metadata.csv`` in the worklist.
+    patient_pattern : str
+        Regular expression whose first group in a file's name is the patient, where no table names one.
+    practice : {'constitutional', 'acquired'}
+        Of the patients' formulae (method reading).
     mask_names : bool
         Numbers in place of file names; ``names.csv`` says which is which, and stays with you.
     pictures : {'auto', 'inside', 'beside', 'none'}
@@ -60,6 +64,8 @@ class ScreenOptions:
     scheduler: str = ""
     clear_below: float | None = None
     patients: str = "none"
+    patient_pattern: str = ""
+    practice: str = "constitutional"
     mask_names: bool = False
     pictures: str = "auto"
     heat_map: str = "grad-cam"
@@ -138,8 +144,13 @@ def screen_folder(
         raise ValueError("Expected an out folder other than the folder that is screened. Received the same.")
     source = _open_source(model, options)
     out.mkdir(parents=True, exist_ok=True)
+    by_reading, known_patients = source.about.method == "reading", {}
+    # where patients are not shown, a table without them is no fault: folders and names tell whose a cell is
+    with contextlib.suppress(*([ValueError] if options.patients == "none" else [])):
+        known_patients = read_patients(folder)
+    groups = group_files((file.name for file in files), known_patients, options.patient_pattern)
     names = Names(
-        read_patients(folder) if options.patients != "none" else {},
+        groups if by_reading else known_patients,
         options.patients,
         masked=options.mask_names,
         salt=read_salt(out) if options.patients == "mask" else b"",
@@ -159,6 +170,10 @@ def screen_folder(
         about = replace(source.about, screened=screened, found=len(files))
         present = [entry for entry in entries if entry.file in known]
         write_worklist(out, present, journal.read, names, about, options.pictures)
+        if by_reading and groups:
+            from karyo_lib.screening.patients import write_patients  # networks need nothing that reads
+
+            write_patients(out, present, journal.read, groups, names, options.practice)
         if options.mask_names:
             _write_key(out, present)
         found = Counter(entry.decision for entry in present)

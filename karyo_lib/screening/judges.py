@@ -1,5 +1,6 @@
 """What looks at a page: the network of a package, or the reader of chromosomes."""
 
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class Look:
         Whether nothing on the page could be read, so that `p` says nothing; `doubts` say why.
     cell : str
         What was read, as JSON, see :mod:`karyo_lib.screening.view` (reader only).
+    cell_evidence : str
+        What the cell says of its chromosomes, as JSON (reader only); may be empty.
     """
 
     p: float
@@ -60,6 +63,7 @@ class Look:
     evidence: str = ""
     unread: bool = False
     cell: str = ""
+    cell_evidence: str = ""
 
 
 class Judge(Protocol):
@@ -155,6 +159,8 @@ class ReadingJudge:
         return [self._look(page) for page in pages]
 
     def _look(self, page: Page) -> Look:
+        from karyo_lib.read.case_reading import tell_evidence
+
         reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
         evidence = ""
         if reading.p_count > 0.5:
@@ -163,6 +169,7 @@ class ReadingJudge:
         elif len(reading.pairs):
             evidence = f"as if by {'; '.join(reading.changes)}" if reading.changes else "no pair unlike"
         passes = np.asarray(reading.passes, float)
+        evidence_of_cell = tell_evidence(reading) | {"p_abnormal": self.reader.counting.p_abnormal}
         return Look(
             p=float(passes.mean()) if passes.size else float(reading.p_abnormal),
             passes=passes,
@@ -174,6 +181,7 @@ class ReadingJudge:
             evidence=evidence,
             unread=not len(reading.found),
             cell=describe_cell(reading, page.native.shape),
+            cell_evidence=json.dumps(evidence_of_cell),
         )
 
 

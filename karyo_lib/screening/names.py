@@ -1,8 +1,10 @@
 """How files and patients are called in a worklist: as they are, or masked."""
 
 import hashlib
+import re
 import secrets
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -83,6 +85,49 @@ def read_patients(folder: Path) -> dict[str, str]:
         )
     names = table["file_name"].str.strip().str.replace("\\", "/")
     return dict(zip(names, table["patient_id"].str.strip(), strict=True))
+
+
+def group_files(files: Iterable[str], patient_of: Mapping[str, str], pattern: str = "") -> dict[str, str]:
+    """Tell whose cell each file is.
+
+    Parameters
+    ----------
+    files : iterable of str
+        Names below the screened folder.
+    patient_of : mapping of str to str
+        From ``metadata.csv``; goes before all else.
+    pattern : str
+        Regular expression whose first group, in the file's name, is the patient: ``'(\\d+)[a-z]?\\.png'``.
+
+    Returns
+    -------
+    dict of str to str
+        Files without a patient are left out: those in no folder below the one screened that neither table nor
+        pattern knows.
+
+    Raises
+    ------
+    ValueError
+        If the pattern is none, or has no group.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"Expected a regular expression for patients. Received {pattern!r}: {error}."
+        ) from error
+    if pattern and not compiled.groups:
+        raise ValueError(
+            f"Expected a pattern with a group for the patient, as in '(\\d+)_.*'. Received {pattern!r}."
+        )
+    found = {}
+    for file in files:
+        match = compiled.search(PurePosixPath(file).name) if pattern else None
+        folder = PurePosixPath(file).parent.as_posix()
+        patient = patient_of.get(file) or (match[1] if match else "") or ("" if folder == "." else folder)
+        if patient:
+            found[file] = patient
+    return found
 
 
 def read_salt(folder: Path) -> bytes:

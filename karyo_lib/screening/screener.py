@@ -57,6 +57,9 @@ class Result:
         What was read, as JSON (method reading), see :mod:`karyo_lib.screening.view`; may be empty.
     digest : str
         Of the page's pixels: what reviews are kept under; '' where the file could not be read.
+    cell_evidence : str
+        What the cell says of its chromosomes, as JSON (method reading), see
+        :func:`karyo_lib.read.case_reading.tell_evidence`; may be empty.
     """
 
     file: str
@@ -76,6 +79,7 @@ class Result:
     heat: bytes = b""
     cell: str = ""
     digest: str = ""
+    cell_evidence: str = ""
 
 
 class Screener:
@@ -201,6 +205,7 @@ class Screener:
             evidence=look.evidence,
             heat=encode_heat(heat) if heat.any() else b"",
             cell=look.cell,
+            cell_evidence=look.cell_evidence,
             **_shown(page),
         )
 

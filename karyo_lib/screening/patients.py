@@ -1,0 +1,136 @@
+"""Cells that were screened -> one row a patient, with its cells folded under it."""
+
+import csv
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from karyo_lib.read.case import compose_case
+from karyo_lib.read.case_reading import gather_cells
+from karyo_lib.read.case_record import Case, CaseSettings
+from karyo_lib.screening.card import NOTICE, environment
+from karyo_lib.screening.decision import DECISIONS
+from karyo_lib.screening.journal import Entry
+from karyo_lib.screening.names import Names
+from karyo_lib.screening.screener import Result
+from karyo_lib.screening.worklist import safe_cell
+from karyo_lib.store import writing
+
+COLUMNS = (
+    "patient", "karyotype", "probability", "p_abnormal", "cells", "counted", "excluded", "excludes",
+    "not_clonal", "cases",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """A patient of a screening.
+
+    Attributes
+    ----------
+    name : str
+        As it is shown.
+    case : Case
+    rows : tuple of (Entry, Result)
+        Its cells, without pictures.
+    """
+
+    name: str
+    case: Case
+    rows: tuple[tuple[Entry, Result], ...]
+
+
+def compose_patients(
+    entries: Iterable[Entry],
+    results: Callable[[list[Entry]], Iterator[Result]],
+    groups: Mapping[str, str],
+    names: Names,
+    settings: CaseSettings | None = None,
+) -> list[Patient]:
+    """Weigh the cells of every patient together; the most probably abnormal patient first.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+    results : callable
+        Maps a list of entries to an iterator of their results.
+    groups : mapping of str to str
+        See :func:`karyo_lib.screening.names.group_files`.
+    names : Names
+        How files and patients are called.
+    settings : CaseSettings, optional
+    """
+    cells: dict[str, list[Entry]] = defaultdict(list)
+    for entry in sorted(entries, key=lambda entry: (entry.file, entry.page)):
+        if entry.file in groups:
+            cells[groups[entry.file]].append(entry)
+    patients = []
+    for number, (_, own) in enumerate(sorted(cells.items()), 1):
+        rows = [(entry, _without_pictures(result)) for entry, result in zip(own, results(own), strict=True)]
+        told = [json.loads(result.cell_evidence) if result.cell_evidence else None for _, result in rows]
+        prior = next((one["p_abnormal"] for one in told if one), 0.5)
+        shown = [names.file(entry.file, entry.number) for entry, _ in rows]
+        case = compose_case(gather_cells(shown, told, prior), settings)
+        patients.append(Patient(names.patient(own[0].file) or f"patient {number}", case, tuple(rows)))
+    return sorted(patients, key=lambda p: (not p.case.formula, -(p.case.p_abnormal if p.case.formula else 0)))
+
+
+def write_patients(
+    folder: Path,
+    entries: Iterable[Entry],
+    results: Callable[[list[Entry]], Iterator[Result]],
+    groups: Mapping[str, str],
+    names: Names,
+    practice: str = "constitutional",
+) -> None:
+    """Write ``patients.csv`` and ``patients.html``, each whole or not at all; see `compose_patients`."""
+    patients = compose_patients(entries, results, groups, names, CaseSettings(practice))
+    with writing(folder / "patients.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for patient in patients:
+            writer.writerow([safe_cell(value) for value in _row(patient).values()])
+    page = environment().get_template("patients.html.j2").render(
+        patients=[(_row(patient), _fold(patient)) for patient in patients],
+        total=sum(len(patient.rows) for patient in patients),
+        practice=practice,
+        notice=NOTICE,
+    )  # fmt: skip
+    with writing(folder / "patients.html") as part:
+        part.write_text(page, encoding="utf-8")
+
+
+def _row(patient: Patient) -> dict[str, object]:
+    case = patient.case
+    known = bool(case.formula)
+    return {
+        "patient": patient.name,
+        "karyotype": case.formula,
+        "probability": f"{case.probability:.4f}" if known and case.probability == case.probability else "",
+        "p_abnormal": f"{case.p_abnormal:.4f}" if known else "",
+        "cells": len(case.cells),
+        "counted": case.counted,
+        "excluded": sum(bool(cell.excluded) for cell in case.cells),
+        "excludes": str(case.exclusion),
+        "not_clonal": "; ".join(f"{name}: {', '.join(found)}" for name, found in case.single_findings),
+        "cases": " ".join(str(entry.number) for entry, _ in patient.rows),
+    }
+
+
+def _fold(patient: Patient) -> dict[str, object]:
+    decisions = Counter(result.decision for _, result in patient.rows)
+    return {
+        "decisions": [(name, decisions[name]) for name in DECISIONS if decisions[name]],
+        "notes": patient.case.notes,
+        "cells": [
+            {"number": entry.number, "decision": result.decision, "reason": result.reason, "cell": cell}
+            for (entry, result), cell in zip(patient.rows, patient.case.cells, strict=True)
+        ],
+    }
+
+
+def _without_pictures(result: Result) -> Result:
+    empty = {name: b"" for name in ("picture", "thumbnail", "heat")}
+    return Result(**{**vars(result), **empty, "cell": ""})
