@@ -75,6 +75,23 @@ def test_no_file_is_long():
     assert not [name for name, path in MODULES.items() if len(path.read_text("utf-8").splitlines()) > 400]
 
 
+def test_every_name_that_a_package_hands_on_is_there():
+    for package in (name.removesuffix(".__init__") for name in MODULES if name.endswith(".__init__")):
+        for name, module in names_of(package).items():
+            tree = ast.parse(MODULES[module].read_text("utf-8"))
+            assigned = (
+                n.targets if isinstance(n, ast.Assign) else [n.target]
+                for n in tree.body
+                if isinstance(n, ast.Assign | ast.AnnAssign)
+            )
+            given = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+            given |= {
+                n.id for targets in assigned for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)
+            }
+            given |= {a.asname for node in tree.body if isinstance(node, ast.ImportFrom) for a in node.names}
+            assert name in given, f"{package}: {module} has no {name}"
+
+
 def brought_in(module):
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

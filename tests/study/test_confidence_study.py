@@ -190,7 +190,8 @@ def test_shift_table_and_words_by_hand(rng):
     assert "the distance to the training pages 100%" in told
     assert "Under blur, 2 px the answers are wrong more often" in told
     display = study.referral_by_shift(shifts)
-    assert {row for row, _ in display.dots_} == {"as trained", "blur, 2 px", NO_KARYOGRAMS}
+    rows = [tick.get_text() for tick in display.ax_.get_yticklabels()]
+    assert rows == ["as trained", "blur, 2 px", NO_KARYOGRAMS]
     plt.close(display.figure_)
     curves = study.shift_risk_coverage(shifts)
     assert set(curves.lines_) == {"as trained", "blur, 2 px"}

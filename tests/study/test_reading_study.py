@@ -163,7 +163,7 @@ def test_groups_are_counted_as_they_were_called(readings):
     assert counts.loc["normal", "number uncertain"] == 1
     assert counts.to_numpy().sum() == 40
     display = study.group_confusion(readings)
-    assert display.text_.shape == counts.shape
+    assert display.texts_.shape == counts.shape
     plt.close(display.figure_)
 
 

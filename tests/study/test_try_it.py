@@ -86,8 +86,8 @@ def test_the_threshold_moves_matrix_and_roc_point(run):
     tried = study.try_threshold(run, fits, VGG16)
 
     def drawn():
-        shown = next(iter(tried.display_.matrix_.displays_.values()))
-        counts = [int(text.get_text().split("\n")[0]) for text in shown.text_.ravel()]
+        texts = next(iter(tried.display_.matrix_.texts_.values()))
+        counts = [int(text.get_text().split("\n")[0]) for text in texts.ravel()]
         point = tried.display_.roc_.points_["test"]
         return counts, point.get_xdata()[0], point.get_ydata()[0]
 

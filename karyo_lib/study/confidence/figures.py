@@ -118,7 +118,7 @@ def shift_risk_coverage(shifts: Shifts) -> RiskCoverageDisplay:
         name: compute_risk_coverage((rows["label"] != rows["y_true"]).to_numpy(), rows["combined"].to_numpy())
         for name, rows in part.groupby("shift", sort=False)
     }
-    return RiskCoverageDisplay(curves, referral=0.2).plot()
+    return RiskCoverageDisplay.from_curves(curves, referral=0.2)
 
 
 def referral_display(

@@ -7,11 +7,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "classification": [
             "CalibrationCurvesDisplay", "ConfusionMatricesDisplay", "CountsDisplay", "OperatingPointDisplay",
-            "RocDisplay", "SizeCurvesDisplay",
+            "RocDisplay",
         ],
         "confidence": ["ReferralDisplay", "RiskCoverageDisplay", "ScoreHistogramDisplay"],
         "diagrams": ["FlowChartDisplay", "StructureDisplay"],
-        "dots": ["DotsDisplay", "LeakDisplay", "MetricsForestDisplay"],
+        "dots": ["DotsDisplay", "LeakDisplay", "MetricsForestDisplay", "SizeCurvesDisplay"],
         "pages": ["ImageGridDisplay"],
         "style": ["PALETTE", "PROTOCOL_TITLES", "style"],
         "training": [

@@ -1,38 +1,45 @@
 """Confusion matrices, ROC curves, calibration, and the operating point that both depend on."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from sklearn.calibration import CalibrationDisplay, calibration_curve
-from sklearn.metrics import (
-    ConfusionMatrixDisplay,
-    RocCurveDisplay,
-    confusion_matrix,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import RocCurveDisplay, confusion_matrix
 
 from karyo_lib.judge.intervals import wilson
-from karyo_lib.judge.words import format_interval
 from karyo_lib.study.displays.style import (
     COLUMN_WIDTH,
     DASHES,
     INK,
     PALETTE,
+    Display,
     assign_colours,
+    made_and_plotted,
     new_axes,
     new_grid,
-    styled,
     wrap_title,
 )
 
 CLASSES = ("normal", "abnormal")
+_RATES = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02), "aspect": "equal"}
+Curves = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Name -> labels (N,) of 0 and 1, and probabilities (N,) of abnormal."""
 
 
-class ConfusionMatricesDisplay:
-    """Confusion matrices side by side, scikit-learn's display in karyo's style; rows are the truth.
+def _shade(ax: Axes, counts: np.ndarray, texts: np.ndarray, **settings) -> np.ndarray:
+    """Draw counts, shaded by the share of their row: a rare class is as visible as a frequent one."""
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    sns.heatmap(share, annot=texts, fmt="", cmap="Greys", vmin=0, vmax=1.35, cbar=False, ax=ax, **settings)
+    ax.grid(False)
+    return np.array(ax.texts, dtype=object).reshape(counts.shape)
+
+
+@dataclass(eq=False)
+class ConfusionMatricesDisplay(Display):
+    """Confusion matrices side by side, in counts and shares of each row; rows are the truth.
 
     Parameters
     ----------
@@ -41,190 +48,81 @@ class ConfusionMatricesDisplay:
 
     Attributes
     ----------
-    displays_ : dict of str to sklearn.metrics.ConfusionMatrixDisplay
-        Each with its own ``text_`` and ``im_``.
-    alt_ : str
-        The counts in words.
-    axes_, figure_
+    texts_ : dict of str to ndarray of Text, shape (2, 2)
     """
 
-    def __init__(self, matrices: dict[str, np.ndarray]):
-        self.matrices = {title: np.asarray(matrix) for title, matrix in matrices.items()}
+    matrices: dict[str, np.ndarray]
+
+    from_matrices = made_and_plotted
 
     @classmethod
-    def from_predictions(
-        cls, y_true: np.ndarray, label: np.ndarray, *, title: str = "", axes: Iterable[Axes] | None = None
-    ) -> "ConfusionMatricesDisplay":
-        """Count labels (1 abnormal) and draw one matrix."""
-        return cls({title: confusion_matrix(y_true, label, labels=[0, 1])}).plot(axes=axes)
+    def from_predictions(cls, y_true, label, *, title: str = "", ax=None) -> "ConfusionMatricesDisplay":
+        """Count labels (N,), 1 abnormal, and draw one matrix."""
+        return cls({title: confusion_matrix(y_true, label, labels=[0, 1])}).plot(ax)
 
-    @classmethod
-    def from_matrices(
-        cls, matrices: dict[str, np.ndarray], axes: Iterable[Axes] | None = None
-    ) -> "ConfusionMatricesDisplay":
-        """Draw given matrices; parameters as of the class."""
-        return cls(matrices).plot(axes=axes)
-
-    @styled
-    def plot(self, *, axes: Iterable[Axes] | None = None) -> "ConfusionMatricesDisplay":
-        """Draw counts, with the share of each row below."""
+    def plot(self, ax=None) -> "ConfusionMatricesDisplay":
+        """Draw on as many axes as there are matrices, or on a new figure."""
         n = len(self.matrices)
         width = min(COLUMN_WIDTH, 2.8 * n)
         titles = [wrap_title(title, 34 // n + 6) for title in self.matrices]
         lines = 1 + max(title.count("\n") for title in titles)
-        self.figure_, grid = new_grid(axes, 1, n, height=width / n * 0.92 + 0.15 * lines + 0.1, width=width)
-        self.axes_, self.displays_ = grid[0], {}
+        self.figure_, grid = new_grid(ax, 1, n, height=width / n * 0.92 + 0.15 * lines + 0.1, width=width)
+        self.axes_, self.texts_, words = grid[0], {}, []
         for i, (title, matrix) in enumerate(self.matrices.items()):
-            ax = grid[0, i]
+            ax, matrix = grid[0, i], np.asarray(matrix)
             share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-            shown = ConfusionMatrixDisplay(matrix, display_labels=CLASSES)
-            shown.plot(ax=ax, cmap="Greys", colorbar=False, values_format="d")
-            shown.im_.set_data(share)  # shade by row: a rare class is as visible as a frequent one
-            shown.im_.set_clim(0, 1.35)
-            for (row, column), text in np.ndenumerate(shown.text_):
-                text.set_text(f"{matrix[row, column]}\n{share[row, column]:.0%}")
-                text.set_color("white" if share[row, column] > 0.75 else "black")
-            ax.grid(False)
+            told = np.array([f"{n}\n{part:.0%}" for n, part in zip(matrix.flat, share.flat, strict=True)])
+            self.texts_[title] = _shade(
+                ax, matrix, told.reshape(2, 2), square=True, xticklabels=CLASSES, yticklabels=CLASSES
+            )
             ax.set(title=titles[i], xlabel="predicted", ylabel="true" if i == 0 else "")
-            ax.tick_params(axis="y", rotation=90)
-            for label in ax.get_yticklabels():
-                label.set_va("center")
             for ticks in (ax.get_xticklabels(), ax.get_yticklabels()):
                 for label, name in zip(ticks, CLASSES, strict=True):
-                    label.set_color(INK[name])
-            self.displays_[title] = shown
-        self.alt_ = " ".join(map(_tell_matrix, self.matrices, self.matrices.values()))
+                    label.set(color=INK[name], va="center" if ticks[0] in ax.get_yticklabels() else "top")
+            right = [f"{matrix[j, j]} of {matrix[j].sum()} {c} called {c}" for j, c in enumerate(CLASSES)]
+            words.append(f"{title}: {', '.join(right)}." if title else f"{', '.join(right)}.")
+        self.alt_ = " ".join(words)
         return self
 
 
-def _tell_matrix(title: str, matrix: np.ndarray) -> str:
-    rows = ", ".join(
-        f"{matrix[i, i]} of {matrix[i].sum()} {name} called {name}" for i, name in enumerate(CLASSES)
-    )
-    return f"{title}: {rows}." if title else f"{rows}."
-
-
-class CountsDisplay:
-    """A table of counts, rows against columns, shaded by the share of its row: a confusion matrix by group.
-
-    Parameters
-    ----------
-    counts : DataFrame of int
-        Index and columns name rows and columns.
-    rows, columns : str
-        Labels of the axes.
+@dataclass(eq=False)
+class CountsDisplay(Display):
+    """A table of counts, ``rows`` against ``columns``, shaded by row: a confusion matrix by group.
 
     Attributes
     ----------
-    im_ : matplotlib.image.AxesImage
-    text_ : ndarray of Text
-    ax_, figure_
+    texts_ : ndarray of Text
     """
 
-    def __init__(self, counts: pd.DataFrame, *, rows: str = "true", columns: str = "predicted"):
-        self.counts, self.rows, self.columns = counts, rows, columns
+    counts: pd.DataFrame
+    rows: str
+    columns: str
 
-    @classmethod
-    def from_counts(
-        cls, counts: pd.DataFrame, *, rows: str = "true", columns: str = "predicted", ax: Axes | None = None
-    ) -> "CountsDisplay":
-        """Draw a table of counts; parameters as of the class."""
-        return cls(counts, rows=rows, columns=columns).plot(ax=ax)
+    from_counts = made_and_plotted
 
-    @styled
-    def plot(self, *, ax: Axes | None = None) -> "CountsDisplay":
+    def plot(self, ax: Axes | None = None) -> "CountsDisplay":
         """Draw on ``ax`` or on a new figure."""
         values = self.counts.to_numpy()
         n_rows, n_columns = values.shape
         self.figure_, self.ax_ = new_axes(ax, height=1.1 + 0.3 * n_rows, width=1.8 + 0.55 * n_columns)
-        share = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
-        self.im_ = self.ax_.imshow(share, cmap="Greys", vmin=0, vmax=1.35, aspect="auto")
-        self.text_ = np.empty(values.shape, dtype=object)
-        for (row, column), count in np.ndenumerate(values):
-            colour = "white" if share[row, column] > 0.75 else "black"
-            self.text_[row, column] = self.ax_.text(
-                column, row, str(count) if count else "", ha="center", va="center", color=colour, fontsize=8
-            )
-        self.ax_.grid(False)
-        self.ax_.set_xticks(range(n_columns), self.counts.columns, rotation=35, ha="right")
-        self.ax_.set_yticks(
-            range(n_rows), [f"{name} ({n})" for name, n in zip(self.counts.index, values.sum(1), strict=True)]
-        )
+        sums = zip(self.counts.index, values.sum(1), strict=True)
+        self.texts_ = _shade(
+            self.ax_, values, np.where(values, values.astype(str), ""), annot_kws={"fontsize": 8},
+            xticklabels=self.counts.columns, yticklabels=[f"{name} ({n})" for name, n in sums],
+        )  # fmt: skip
         self.ax_.set(xlabel=self.columns, ylabel=self.rows)
+        self.ax_.set_xticks(self.ax_.get_xticks(), self.counts.columns, rotation=35, ha="right")
+        self.ax_.tick_params(axis="y", rotation=0)
         return self
 
 
-class SizeCurvesDisplay:
-    """Sensitivity against the size of what is to be seen, a line a series, with intervals.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns ``size, series, value, low, high``.
-    label : str
-        Of the size axis.
-    reference : (float, str), optional
-        Dashed line and its label: what is found where there is nothing.
-
-    Attributes
-    ----------
-    bars_ : dict of str to ErrorbarContainer
-    ax_, figure_
-    """
-
-    def __init__(self, table: pd.DataFrame, *, label: str, reference: tuple[float, str] | None = None):
-        self.table, self.label, self.reference = table, label, reference
-
-    @classmethod
-    def from_table(
-        cls,
-        table: pd.DataFrame,
-        *,
-        label: str,
-        reference: tuple[float, str] | None = None,
-        ax: Axes | None = None,
-    ) -> "SizeCurvesDisplay":
-        """Draw from a table; parameters as of the class."""
-        return cls(table, label=label, reference=reference).plot(ax=ax)
-
-    @styled
-    def plot(self, *, ax: Axes | None = None) -> "SizeCurvesDisplay":
-        """Draw on ``ax`` or on a new figure."""
-        self.figure_, self.ax_ = new_axes(ax, height=3.6)
-        series = list(dict.fromkeys(self.table["series"]))
-        colours, sizes = assign_colours(series, None), sorted(self.table["size"].unique())
-        self.bars_ = {}
-        for i, name in enumerate(series):
-            part = self.table[self.table["series"] == name].sort_values("size")
-            aside = 1 + 0.03 * (i - (len(series) - 1) / 2)  # so that bars do not hide each other
-            errors = [part["value"] - part["low"], part["high"] - part["value"]]
-            self.bars_[name] = self.ax_.errorbar(
-                part["size"] * aside, part["value"], yerr=np.clip(errors, 0, None), label=name,
-                color=colours[name], linestyle=DASHES[i % len(DASHES)], marker="os^DvP"[i % 6], capsize=2.5,
-                elinewidth=1,
-            )  # fmt: skip
-        if self.reference is not None:
-            self.ax_.axhline(
-                self.reference[0], color=PALETTE["neutral"], linestyle=":", linewidth=1.2,
-                label=self.reference[1],
-            )  # fmt: skip
-        self.ax_.set_xscale("log")
-        self.ax_.set_xticks(sizes, [f"{size:g}" for size in sizes])
-        self.ax_.minorticks_off()
-        self.ax_.set(xlabel=self.label, ylabel="Sensitivity", ylim=(-0.02, 1.02))
-        self.figure_.legend(loc="outside lower center", ncols=3)
-        return self
-
-
-class RocDisplay:
+@dataclass(eq=False)
+class RocDisplay(Display):
     """ROC curves over each other: train and test (Fig 4.3 ...), or fine-tuned and frozen (Fig 4.16 ...).
 
     Parameters
     ----------
     curves : dict of str to (y_true, p)
-        Name -> labels (N,) and probabilities (N,) of abnormal.
-    intervals : dict of str to (low, high), optional
-        Confidence limits of the AUC, for the legend.
     threshold : float, optional
         Marks the operating point on each curve.
     colours : dict of str to str, optional
@@ -232,118 +130,88 @@ class RocDisplay:
     Attributes
     ----------
     displays_ : dict of str to sklearn.metrics.RocCurveDisplay
-    lines_ : dict of str to Line2D
     points_ : dict of str to Line2D
         Operating points.
-    aucs_ : dict of str to float
-    ax_, figure_
+
+    Raises
+    ------
+    ValueError
+        If one of the curves holds a single class, for which there is none.
     """
 
-    def __init__(self, curves, *, intervals=None, threshold: float | None = None, colours=None):
-        self.curves = {name: (np.asarray(y), np.asarray(p, dtype=float)) for name, (y, p) in curves.items()}
-        self.intervals = intervals or {}
-        self.threshold = threshold
-        self.colours = colours
+    curves: Curves
+    threshold: float | None = None
+    colours: dict[str, str] | None = None
 
-    @classmethod
-    def from_predictions(
-        cls, curves, *, intervals=None, threshold: float | None = None, colours=None, ax: Axes | None = None
-    ) -> "RocDisplay":
-        """Draw curves from labels and probabilities; parameters as of the class.
-
-        Raises
-        ------
-        ValueError
-            If one of the curves holds a single class, for which there is none.
-        """
-        for name, (y, _) in curves.items():
+    def __post_init__(self) -> None:
+        for name, (y, _) in self.curves.items():
             if len(np.unique(y)) != 2:
                 raise ValueError(
                     f"Expected normal and abnormal images for the ROC of {name!r}. Received one class."
                 )
-        return cls(curves, intervals=intervals, threshold=threshold, colours=colours).plot(ax=ax)
 
-    @styled
-    def plot(self, *, ax: Axes | None = None) -> "RocDisplay":
+    from_predictions = made_and_plotted
+
+    def plot(self, ax: Axes | None = None) -> "RocDisplay":
         """Draw on ``ax`` or on a new figure."""
         self.figure_, self.ax_ = new_axes(ax, height=3.9, width=4.2)
-        self.displays_, self.lines_, self.points_, self.aucs_ = {}, {}, {}, {}
+        self.displays_, self.points_ = {}, {}
         colours = assign_colours(self.curves, self.colours)
-        for (name, (y, p)), dash in zip(self.curves.items(), DASHES * len(self.curves), strict=False):
-            false_rate, true_rate, _ = roc_curve(y, p)
-            area = float(roc_auc_score(y, p))
-            label = f"{name}: AUC {format_interval(area, *self.intervals.get(name, (None, None)))}"
-            shown = RocCurveDisplay(fpr=false_rate, tpr=true_rate)
-            shown.plot(ax=self.ax_, curve_kwargs={"color": colours[name], "linestyle": dash, "label": label})
-            self.displays_[name], self.lines_[name], self.aucs_[name] = shown, shown.line_, area
+        for i, (name, (y, p)) in enumerate(self.curves.items()):
+            shown = self.displays_[name] = RocCurveDisplay.from_predictions(
+                y, p, ax=self.ax_, plot_chance_level=name == list(self.curves)[-1],
+                chance_level_kw={"color": PALETTE["neutral"], "linewidth": 1, "linestyle": ":"},
+                curve_kwargs={"color": colours[name], "linestyle": DASHES[i % len(DASHES)]},
+            )  # fmt: skip
+            shown.line_.set_label(f"{name}: AUC {shown.roc_auc:.2f}")
             if self.threshold is not None:
-                called = p >= self.threshold
+                called, y = np.asarray(p) >= self.threshold, np.asarray(y)
                 (self.points_[name],) = self.ax_.plot(
                     called[y == 0].mean(), called[y == 1].mean(), "o", color=colours[name], markersize=7,
                     markeredgecolor="white", zorder=4,
                 )  # fmt: skip
-        self.ax_.plot(
-            [0, 1], [0, 1], color=PALETTE["neutral"], linewidth=1, linestyle=":", label="chance: AUC 0.50"
-        )
-        self.ax_.set(
-            xlabel="1 - specificity (false alarms)", ylabel="Sensitivity", xlim=(-0.02, 1.02),
-            ylim=(-0.02, 1.02),
-            aspect="equal",
-        )  # fmt: skip
+        self.ax_.set(xlabel="1 - specificity (false alarms)", ylabel="Sensitivity", **_RATES)
         self.ax_.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))  # curves may run anywhere inside
         return self
 
 
-class OperatingPointDisplay:
+@dataclass(eq=False)
+class OperatingPointDisplay(Display):
     """A threshold's confusion matrix and its point on the ROC curve, for trying thresholds.
 
     Attributes
     ----------
     matrix_ : ConfusionMatricesDisplay
     roc_ : RocDisplay
-    axes_, figure_
     """
 
-    def __init__(self, y_true: np.ndarray, p: np.ndarray, threshold: float = 0.5, name: str = "test"):
-        self.y_true, self.p = np.asarray(y_true), np.asarray(p, dtype=float)
-        self.threshold = threshold
-        self.name = name
+    y_true: np.ndarray
+    p: np.ndarray
+    threshold: float
 
-    @classmethod
-    def from_predictions(
-        cls, y_true: np.ndarray, p: np.ndarray, *, threshold: float = 0.5, name: str = "test",
-        axes: Iterable[Axes] | None = None,
-    ) -> "OperatingPointDisplay":  # fmt: skip
-        """Draw both panels for labels and probabilities (N,)."""
-        return cls(y_true, p, threshold, name).plot(axes=axes)
+    from_predictions = made_and_plotted
 
-    @styled
-    def plot(self, *, axes: Iterable[Axes] | None = None) -> "OperatingPointDisplay":
+    def plot(self, ax=None) -> "OperatingPointDisplay":
         """Draw on two axes or on a new figure."""
-        self.figure_, grid = new_grid(axes, 1, 2, height=3.0)
+        self.figure_, grid = new_grid(ax, 1, 2, height=3.0)
         self.axes_ = grid[0]
         title = f"p \N{GREATER-THAN OR EQUAL TO} {self.threshold:g} is called abnormal"
-        label = (self.p >= self.threshold).astype(int)
+        called = np.asarray(self.p) >= self.threshold
         self.matrix_ = ConfusionMatricesDisplay.from_predictions(
-            self.y_true, label, title=title, axes=[self.axes_[0]]
+            self.y_true, called.astype(int), title=title, ax=self.axes_[:1]
         )
-        self.roc_ = RocDisplay.from_predictions(
-            {self.name: (self.y_true, self.p)}, threshold=self.threshold, ax=self.axes_[1]
-        )
-        point = self.roc_.points_[self.name]
+        self.roc_ = RocDisplay({"test": (self.y_true, self.p)}, self.threshold).plot(self.axes_[1])
+        point, area = self.roc_.points_["test"], self.roc_.displays_["test"].roc_auc
         self.alt_ = (
-            f"{self.matrix_.alt_} On the ROC curve (AUC {self.roc_.aucs_[self.name]:.2f}): sensitivity "
+            f"{self.matrix_.alt_} On the ROC curve (AUC {area:.2f}): sensitivity "
             f"{point.get_ydata()[0]:.0%}, false alarms {point.get_xdata()[0]:.0%}."
         )
         return self
 
 
-class CalibrationCurvesDisplay:
+@dataclass(eq=False)
+class CalibrationCurvesDisplay(Display):
     """Predicted against observed share of abnormal: scikit-learn's display, with Wilson intervals.
-
-    Parameters
-    ----------
-    curves : dict of str to (y_true, p)
 
     Attributes
     ----------
@@ -351,50 +219,34 @@ class CalibrationCurvesDisplay:
     bars_ : dict of str to ErrorbarContainer
     counts_ : dict of str to ndarray of int
         Images in each bin drawn.
-    ax_, figure_
     """
+
+    curves: Curves
 
     N_BINS = 5  # equally wide; empty ones are left out
 
-    def __init__(self, curves):
-        self.curves = {name: (np.asarray(y), np.asarray(p, dtype=float)) for name, (y, p) in curves.items()}
+    from_predictions = made_and_plotted
 
-    @classmethod
-    def from_predictions(cls, curves, *, ax: Axes | None = None) -> "CalibrationCurvesDisplay":
-        """Draw from labels and probabilities; parameters as of the class."""
-        return cls(curves).plot(ax=ax)
-
-    @styled
-    def plot(self, *, ax: Axes | None = None) -> "CalibrationCurvesDisplay":
+    def plot(self, ax: Axes | None = None) -> "CalibrationCurvesDisplay":
         """Draw on ``ax`` or on a new figure."""
         self.figure_, self.ax_ = new_axes(ax, height=3.9, width=4.2)
         self.displays_, self.bars_, self.counts_ = {}, {}, {}
         colours = assign_colours(self.curves)
-        edges = np.linspace(0, 1, self.N_BINS + 1)
         for i, (name, (y, p)) in enumerate(self.curves.items()):
-            observed, predicted = calibration_curve(y, p, n_bins=self.N_BINS)
-            inside = np.searchsorted(edges[1:-1], p)
-            counts = np.bincount(inside, minlength=self.N_BINS)
-            counts = counts[counts > 0]
-            limits = np.array([wilson(min(o * n, n), n) for o, n in zip(observed, counts, strict=True)])
-            shown = CalibrationDisplay(observed, predicted, p, estimator_name=name)
-            shown.plot(
-                ax=self.ax_,
-                ref_line=i == 0,
-                color=colours[name],
-                marker="o",
-                linestyle=DASHES[i % len(DASHES)],
-            )
-            self.bars_[name] = self.ax_.errorbar(
-                predicted, observed,
-                yerr=np.clip([observed - limits[:, 0], limits[:, 1] - observed], 0, None),
-                fmt="none", ecolor=colours[name], elinewidth=1, capsize=2, alpha=0.7,
+            shown = self.displays_[name] = CalibrationDisplay.from_predictions(
+                y, p, n_bins=self.N_BINS, name=name, ax=self.ax_, ref_line=i == 0, color=colours[name],
+                marker="o", linestyle=DASHES[i % len(DASHES)],
             )  # fmt: skip
-            self.displays_[name], self.counts_[name] = shown, counts
+            inside = np.searchsorted(np.linspace(0, 1, self.N_BINS + 1)[1:-1], p)
+            self.counts_[name] = counts = np.unique(inside, return_counts=True)[1]
+            share = shown.prob_true
+            low, high = np.array([wilson(min(s * n, n), n) for s, n in zip(share, counts, strict=True)]).T
+            self.bars_[name] = self.ax_.errorbar(
+                shown.prob_pred, share, yerr=np.clip([share - low, high - share], 0, None), fmt="none",
+                ecolor=colours[name], elinewidth=1, capsize=2, alpha=0.7,
+            )  # fmt: skip
         self.ax_.set(
-            xlabel="Predicted probability of abnormal", ylabel="Observed share of abnormal",
-            xlim=(-0.02, 1.02),
-            ylim=(-0.02, 1.02), aspect="equal",
-        )  # fmt: skip
+            xlabel="Predicted probability of abnormal", ylabel="Observed share of abnormal", **_RATES
+        )
         self.ax_.legend(loc="upper left")
         return self

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from karyo_lib.study.displays.style import PALETTE, new_axes, styled, wrap_title
+from karyo_lib.study.displays.style import PALETTE, Display, made_and_plotted, new_axes, wrap_title
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ _FACES = {
 }
 
 
-class FlowChartDisplay:
+class FlowChartDisplay(Display):
     """From the cell to the decision: the laboratory's work today, and with automation (Fig 1.1).
 
     Attributes
@@ -61,11 +61,9 @@ class FlowChartDisplay:
     texts_ : dict of str to Text
         By key of ``STEPS``.
     arrows_ : dict of (str, str) to FancyArrowPatch
-    ax_, figure_
     """
 
-    @styled
-    def plot(self, *, ax: Axes | None = None) -> "FlowChartDisplay":
+    def plot(self, ax: Axes | None = None) -> "FlowChartDisplay":
         """Draw on ``ax`` or on a new figure."""
         self.figure_, self.ax_ = new_axes(ax, height=4.6)
         self.ax_.set(xlim=(0, 1.0), ylim=(0, 1.03))
@@ -115,7 +113,8 @@ def _shorten(layer_types: str) -> str:
     return layer_types
 
 
-class StructureDisplay:
+@dataclass(eq=False)
+class StructureDisplay(Display):
     """Blocks of a network as boxes in the order data flows; what is trained is green (Figs 3.7, 4.13).
 
     Parameters
@@ -132,22 +131,14 @@ class StructureDisplay:
     marks_ : dict of (title, block) to FancyBboxPatch
         Coloured by what is trained; the boxes themselves where there is one structure.
     texts_ : dict of (block, 'name' | 'size' | 'layers') to Text
-    ax_, figure_
     """
 
-    def __init__(self, structures: dict[str, pd.DataFrame]):
-        self.structures = structures
+    structures: dict[str, pd.DataFrame]
 
-    @classmethod
-    def from_blocks(
-        cls, structures: pd.DataFrame | dict[str, pd.DataFrame], ax: Axes | None = None
-    ) -> "StructureDisplay":
-        """Draw one network, or several that differ in what is trained; parameters as of the class."""
-        if isinstance(structures, pd.DataFrame):
-            structures = {"": structures}
+    def __post_init__(self) -> None:
         wanted = ["block", "layer_types", "output_shape", "parameters", "trainable"]
-        first = next(iter(structures.values()))
-        for title, blocks in structures.items():
+        first = next(iter(self.structures.values()))
+        for title, blocks in self.structures.items():
             missing = [column for column in wanted if column not in blocks.columns]
             if missing:
                 raise ValueError(f"Expected the columns {wanted}. Received none named {missing}.")
@@ -155,10 +146,10 @@ class StructureDisplay:
                 raise ValueError(
                     f"Expected the same blocks in every structure. Received others in {title!r}."
                 )
-        return cls(structures).plot(ax=ax)
 
-    @styled
-    def plot(self, *, ax: Axes | None = None) -> "StructureDisplay":
+    from_blocks = made_and_plotted
+
+    def plot(self, ax: Axes | None = None) -> "StructureDisplay":
         """Draw on ``ax`` or on a new figure."""
         blocks = next(iter(self.structures.values()))
         columns = len(self.structures) if len(self.structures) > 1 else 0
@@ -175,21 +166,14 @@ class StructureDisplay:
                 )  # fmt: skip
             self.boxes_[block.block] = self._box(i, 0.0, right, "" if columns else block.trainable)
             weights = f"{block.parameters:,} weights" if block.parameters else ""
+            size = "\n".join(filter(None, (block.output_shape, weights)))
             told = {
                 "name": (0.015, i - 0.16, "left", block.block, "bold"),
-                "size": (
-                    right - 0.015,
-                    i,
-                    "right",
-                    "\n".join(filter(None, (block.output_shape, weights))),
-                    "",
-                ),
-                "layers": (0.015, i + 0.17, "left", _shorten(block.layer_types), ""),
+                "size": (right - 0.015, i, "right", size, "normal"),
+                "layers": (0.015, i + 0.17, "left", _shorten(block.layer_types), "normal"),
             }
             for what, (x, y, side, text, weight) in told.items():
-                drawn = self.ax_.text(
-                    x, y, text, ha=side, va="center", fontsize=7.5, fontweight=weight or "normal"
-                )
+                drawn = self.ax_.text(x, y, text, ha=side, va="center", fontsize=7.5, fontweight=weight)
                 drawn.set_in_layout(False)  # a long text must not squeeze the boxes
                 self.texts_[block.block, what] = drawn
         for j, (title, trained) in enumerate(self.structures.items()):

@@ -1,8 +1,8 @@
 """One style for all figures: colours with fixed meanings, type that is legible at a text column's width."""
 
-import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from textwrap import fill
 
@@ -69,20 +69,29 @@ _RC = {
 }
 
 
-def style():
-    """Return a context in which matplotlib draws in karyo's style: ``with style(): ...``."""
-    return mpl.rc_context(_RC)
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in karyo's style: ``with style(): ...``, or ``@style()`` above a function."""
+    with mpl.rc_context(_RC):
+        yield
 
 
-def styled(plot: Callable) -> Callable:
-    """Draw a Display's ``plot`` in karyo's style."""
+class Display:
+    """What all Displays share: ``from_...`` makes and plots one, in karyo's style, as scikit-learn's do.
 
-    @functools.wraps(plot)
-    def in_style(*args, **kwargs):
-        with style():
-            return plot(*args, **kwargs)
+    ``plot(ax=None)`` draws on one axes, on several, or on a new figure. What was drawn is kept in attributes
+    that end in ``_``: ``figure_``, ``ax_`` or ``axes_``, artists by name; ``alt_`` is it in words.
+    """
 
-    return in_style
+    def __init_subclass__(cls) -> None:
+        if "plot" in vars(cls):
+            cls.plot = style()(cls.plot)  # a context that decorates
+
+
+@classmethod
+def made_and_plotted(cls, *data, ax: Axes | Iterable[Axes] | None = None, **settings) -> Display:
+    """Make a Display and plot it; parameters as of its class. Each gives it its own name ``from_...``."""
+    return cls(*data, **settings).plot(ax)
 
 
 def new_axes(ax: Axes | None, height: float = 3.2, width: float = COLUMN_WIDTH) -> tuple[Figure, Axes]:
@@ -93,21 +102,10 @@ def new_axes(ax: Axes | None, height: float = 3.2, width: float = COLUMN_WIDTH) 
 
 
 def new_grid(
-    axes: Iterable[Axes] | None,
-    n_rows: int,
-    n_columns: int,
-    *,
-    height: float,
-    width: float = COLUMN_WIDTH,
+    axes: Iterable[Axes] | None, n_rows: int, n_columns: int, *, height: float, width: float = COLUMN_WIDTH,
     **shared,
-) -> tuple[Figure, np.ndarray]:
-    """Return a grid of axes (n_rows, n_columns): the given ones in reading order, or new ones.
-
-    Raises
-    ------
-    ValueError
-        If the number of given axes is not the number that is needed.
-    """
+) -> tuple[Figure, np.ndarray]:  # fmt: skip
+    """Return a grid of axes (n_rows, n_columns): the given ones in reading order, or new ones."""
     if axes is None:
         return plt.subplots(
             n_rows, n_columns, figsize=(width, height), layout="constrained", squeeze=False, **shared

@@ -1,13 +1,13 @@
 """Training curves (Figs 4.1, 4.4, ...) and the hyper-parameter search (Figs 3.3, 3.4)."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
-from karyo_lib.study.displays.style import COLUMN_WIDTH, PALETTE, new_axes, new_grid, styled
+from karyo_lib.study.displays.style import PALETTE, Display, made_and_plotted, new_axes, new_grid
 
 CURVES = {"loss": "Loss", "auc": "AUC", "precision": "Precision", "recall": "Recall"}
 PARTS = {"": ("training", "train", "-"), "val_": ("validation", "val", "--")}
@@ -16,110 +16,72 @@ SEARCHED = {"learning_rate": "Learning rate", "batch_size": "Batch size"}
 _FEW = 6  # epochs: fewer are marked one by one
 
 
-class TrainingCurvesDisplay:
+@dataclass(eq=False)
+class TrainingCurvesDisplay(Display):
     """Loss, AUC, precision and recall by epoch, training and validation, with the epoch that is kept.
 
     Parameters
     ----------
     histories : dict of str to DataFrame
-        Title (a protocol, for example) -> one row an epoch, with the columns ``loss, auc, precision, recall``
-        and the same with the prefix ``val_``; ``epoch`` where it does not count from 1.
-    best_epochs : dict of str to int, optional
-        The epoch kept of each history; the first with the highest ``val_auc`` if not given.
+        Title (a protocol) -> one row an epoch, with the columns ``epoch, loss, auc, precision, recall`` and
+        those of the validation part with the prefix ``val_``.
+    best_epochs : dict of str to int
+        The epoch kept of each history.
 
     Attributes
     ----------
     lines_ : dict
         ``(title, metric, 'train' | 'val')`` -> Line2D.
-    best_lines_ : dict
-        ``(title, metric)`` -> Line2D at the epoch that is kept.
-    axes_, figure_
     """
 
-    def __init__(self, histories: dict[str, pd.DataFrame], best_epochs: dict[str, int] | None = None):
-        self.histories = histories
-        self.best_epochs = best_epochs
+    histories: dict[str, pd.DataFrame]
+    best_epochs: dict[str, int]
 
-    @classmethod
-    def from_histories(
-        cls,
-        histories: dict[str, pd.DataFrame] | pd.DataFrame,
-        best_epochs: dict[str, int] | int | None = None,
-        axes=None,
-    ) -> "TrainingCurvesDisplay":
-        """Draw one history, or several side by side; parameters as of the class."""
-        if isinstance(histories, pd.DataFrame):
-            histories = {"": histories}
-            best_epochs = None if best_epochs is None else {"": int(best_epochs)}
-        wanted = [prefix + metric for metric in CURVES for prefix in PARTS]
-        for title, history in histories.items():
+    def __post_init__(self) -> None:
+        wanted = ["epoch", *(prefix + metric for metric in CURVES for prefix in PARTS)]
+        for title, history in self.histories.items():
             missing = [column for column in wanted if column not in history.columns]
             if missing:
                 raise ValueError(
                     f"Expected the columns {wanted} in the history {title!r}. Received none named {missing}."
                 )
-        return cls(histories, best_epochs).plot(axes=axes)
 
-    def _epochs(self, title: str) -> np.ndarray:
-        history = self.histories[title]
-        return history["epoch"].to_numpy() if "epoch" in history.columns else np.arange(1, len(history) + 1)
+    from_histories = made_and_plotted
 
-    def _best_epoch(self, title: str) -> int:
-        if self.best_epochs is not None:
-            return self.best_epochs[title]
-        return int(self._epochs(title)[int(np.nanargmax(self.histories[title]["val_auc"].to_numpy()))])
-
-    @styled
-    def plot(self, *, axes: Iterable[Axes] | None = None) -> "TrainingCurvesDisplay":
-        """Draw 2 x 2 panels for one history, else a row a metric and a column a history."""
-        titles = list(self.histories)
-        alone = len(titles) == 1
-        shape = (2, 2) if alone else (len(CURVES), len(titles))
-        self.figure_, grid = new_grid(
-            axes, *shape, height=3.6 if alone else 6.4, sharex="col", sharey=False if alone else "row"
+    def plot(self, ax=None) -> "TrainingCurvesDisplay":
+        """Draw a row a metric and a column a history."""
+        self.figure_, self.axes_ = new_grid(
+            ax, len(CURVES), len(self.histories), height=6.4, sharex="col", sharey="row"
         )
-        self.axes_, self.lines_, self.best_lines_ = grid, {}, {}
-        for column, title in enumerate(titles):
-            best = self._best_epoch(title)
-            for row, (metric, name) in enumerate(CURVES.items()):
-                ax = grid.ravel()[row] if alone else grid[row, column]
+        self.lines_, told = {}, []
+        for column, (title, history) in zip(self.axes_.T, self.histories.items(), strict=True):
+            best = self.best_epochs[title]
+            for ax, (metric, name) in zip(column, CURVES.items(), strict=True):
                 for prefix, (part, colour, dash) in PARTS.items():
-                    (line,) = ax.plot(
-                        self._epochs(title), self.histories[title][prefix + metric],
-                        color=PALETTE[colour], linestyle=dash, label=part,
-                        marker="o" if len(self.histories[title]) < _FEW else "",
+                    (self.lines_[title, metric, colour],) = ax.plot(
+                        history["epoch"], history[prefix + metric], color=PALETTE[colour], linestyle=dash,
+                        label=part, marker="o" if len(history) < _FEW else "",
                     )  # fmt: skip
-                    self.lines_[title, metric, colour] = line
-                self.best_lines_[title, metric] = ax.axvline(
-                    best,
-                    color=PALETTE["referred"],
-                    linewidth=1.2,
-                    label=f"best epoch {best}" if alone else "best epoch",
-                )
+                ax.axvline(best, color=PALETTE["referred"], linewidth=1.2, label="best epoch")
                 if metric != "loss":
                     ax.set_ylim(-0.03, 1.03)
-                ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-                if len(self.histories[title]) == 1:
-                    ax.set_xlim(best - 1, best + 1)
-                if alone or column == 0:
-                    ax.set_ylabel(name)
-                if (alone and row >= 2) or (not alone and row == len(CURVES) - 1):
-                    ax.set_xlabel("Epoch" if alone else f"Epoch (best: {best})")
-                if row == 0 and not alone:
-                    ax.set_title(title)
-        self.figure_.legend(*grid.ravel()[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-        self.alt_ = " ".join(map(self._tell, titles))
+                ax.set_ylabel(name)
+                ax.label_outer()
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if len(history) == 1:
+                ax.set_xlim(best - 1, best + 1)
+            ax.set_xlabel(f"Epoch (best: {best})")
+            column[0].set_title(title)
+            row = history[history["epoch"] == best].iloc[0]
+            reached = ", ".join(
+                f"{name} {row[metric]:.2f} training and {row['val_' + metric]:.2f} validation"
+                for metric, name in CURVES.items()
+            )
+            told.append(f"{title}: {len(history)} epochs, best {best}: {reached}.")
+        handles = self.axes_[0, 0].get_legend_handles_labels()
+        self.figure_.legend(*handles, loc="outside upper center", ncols=3)
+        self.alt_ = " ".join(told)
         return self
-
-    def _tell(self, title: str) -> str:
-        """Say in words what was reached at the epoch that is kept."""
-        history, best = self.histories[title], self._best_epoch(title)
-        row = history.iloc[int(np.flatnonzero(self._epochs(title) == best)[0])]
-        reached = ", ".join(
-            f"{name} {row[metric]:.2f} training and {row['val_' + metric]:.2f} validation"
-            for metric, name in CURVES.items()
-        )
-        return f"{title + ': ' if title else ''}{len(history)} epochs, best {best}: {reached}."
 
 
 def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:
@@ -131,7 +93,8 @@ def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-class SearchDisplay:
+@dataclass(eq=False)
+class SearchDisplay(Display):
     """Trials of the search: validation loss against one parameter, accuracy as colour (Figs 3.3, 3.4).
 
     Parameters
@@ -140,43 +103,29 @@ class SearchDisplay:
         Columns ``learning_rate, batch_size, val_loss, val_accuracy, status``; a trial whose status is not
         ``ok`` failed and is marked at the upper edge.
     parameter : {'learning_rate', 'batch_size'}
-    chosen, published : float, optional
+    chosen, published : float
         The value this run settles on, and the thesis's.
 
     Attributes
     ----------
     points_ : PathCollection
         The trials that succeeded.
-    failed_ : Line2D or None
-    chosen_line_, published_line_ : Line2D or None
-    ax_, figure_, colorbar_
+    failed_ : Line2D
+        The others.
     """
 
-    def __init__(
-        self,
-        trials: pd.DataFrame,
-        parameter: str,
-        chosen: float | None = None,
-        published: float | None = None,
-    ):
-        self.trials = trials
-        self.parameter = parameter
-        self.chosen = chosen
-        self.published = published
+    trials: pd.DataFrame
+    parameter: str
+    chosen: float
+    published: float
 
-    @classmethod
-    def from_trials(
-        cls, trials: pd.DataFrame, parameter: str, *, chosen: float | None = None,
-        published: float | None = None,
-        ax: Axes | None = None,
-    ) -> "SearchDisplay":  # fmt: skip
-        """Draw the trials of a search; parameters as of the class."""
-        if parameter not in SEARCHED:
-            raise ValueError(f"Expected one of {list(SEARCHED)}. Received {parameter!r}.")
-        return cls(trials, parameter, chosen, published).plot(ax=ax)
+    def __post_init__(self) -> None:
+        if self.parameter not in SEARCHED:
+            raise ValueError(f"Expected one of {list(SEARCHED)}. Received {self.parameter!r}.")
 
-    @styled
-    def plot(self, *, ax: Axes | None = None) -> "SearchDisplay":
+    from_trials = made_and_plotted
+
+    def plot(self, ax: Axes | None = None) -> "SearchDisplay":
         """Draw on ``ax`` or on a new figure."""
         self.figure_, self.ax_ = new_axes(ax)
         ax, ok = self.ax_, self.trials["status"] == "ok"
@@ -185,65 +134,44 @@ class SearchDisplay:
             done[self.parameter], done["val_loss"], c=done["val_accuracy"], cmap="cividis", s=32,
             edgecolors="white", linewidths=0.5, zorder=3,
         )  # fmt: skip
-        self.failed_ = self.chosen_line_ = self.published_line_ = None
         ax.set_xscale("log")
-        if len(failed):
-            (self.failed_,) = ax.plot(
-                failed[self.parameter], np.full(len(failed), 0.97), "x", color=PALETTE["neutral"],
-                transform=ax.get_xaxis_transform(), label=f"failed ({len(failed)})", zorder=3,
-            )  # fmt: skip
-        if self.chosen is not None:
-            self.chosen_line_ = ax.axvline(
-                self.chosen, color=PALETTE["val"], label=f"chosen here: {self.chosen:.3g}"
-            )
-        if self.published is not None:
-            self.published_line_ = ax.axvline(
-                self.published, color=PALETTE["thesis"], linestyle="--", label=f"thesis: {self.published:g}"
-            )
-        if self.parameter == "batch_size" and len(self.trials):
+        (self.failed_,) = ax.plot(
+            failed[self.parameter], np.full(len(failed), 0.97), "x", color=PALETTE["neutral"], zorder=3,
+            transform=ax.get_xaxis_transform(), label=f"failed ({len(failed)})" if len(failed) else None,
+        )  # fmt: skip
+        ax.axvline(self.chosen, color=PALETTE["val"], label=f"chosen here: {self.chosen:.3g}")
+        ax.axvline(self.published, color=PALETTE["thesis"], ls="--", label=f"thesis: {self.published:g}")
+        if self.parameter == "batch_size":
             _mark_powers_of_two(ax, self.trials[self.parameter])
-        ax.set_xlabel(SEARCHED[self.parameter])
-        ax.set_ylabel("Validation loss")
-        self.colorbar_ = self.figure_.colorbar(self.points_, ax=ax, label="Validation accuracy")
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+        ax.set(xlabel=SEARCHED[self.parameter], ylabel="Validation loss")
+        self.figure_.colorbar(self.points_, ax=ax, label="Validation accuracy")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
         return self
 
 
-class ConvergenceDisplay:
-    """Lowest validation loss after each trial.
+@dataclass(eq=False)
+class ConvergenceDisplay(Display):
+    """Lowest validation loss after each trial that succeeded, from ``trial, val_loss, status``.
 
     Attributes
     ----------
-    line_ : Line2D
-        Best so far, by trial that succeeded.
-    points_ : Line2D
-        Each of them.
-    ax_, figure_
+    line_, points_ : Line2D
+        Best so far; each trial.
     """
 
-    def __init__(self, trials: pd.DataFrame):
-        self.trials = trials
+    trials: pd.DataFrame
 
-    @classmethod
-    def from_trials(cls, trials: pd.DataFrame, *, ax: Axes | None = None) -> "ConvergenceDisplay":
-        """Draw from a table with the columns ``trial, val_loss, status``."""
-        return cls(trials).plot(ax=ax)
+    from_trials = made_and_plotted
 
-    @styled
-    def plot(self, *, ax: Axes | None = None) -> "ConvergenceDisplay":
+    def plot(self, ax: Axes | None = None) -> "ConvergenceDisplay":
         """Draw on ``ax`` or on a new figure."""
         self.figure_, self.ax_ = new_axes(ax, height=2.6)
         done = self.trials[self.trials["status"] == "ok"].sort_values("trial")
         (self.points_,) = self.ax_.plot(
             done["trial"], done["val_loss"], "o", color=PALETTE["neutral"], alpha=0.5, label="trial"
         )
-        (self.line_,) = self.ax_.plot(
-            done["trial"],
-            done["val_loss"].cummin(),
-            drawstyle="steps-post",
-            color=PALETTE["val"],
-            label="best so far",
+        (self.line_,) = self.ax_.step(
+            done["trial"], done["val_loss"].cummin(), where="post", color=PALETTE["val"], label="best so far"
         )
         self.ax_.set(xlabel="Trial", ylabel="Validation loss")
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -251,47 +179,38 @@ class ConvergenceDisplay:
         return self
 
 
-class PartialDependenceDisplay:
+@dataclass(eq=False)
+class PartialDependenceDisplay(Display):
     """What the search's model of the validation loss believes about each parameter, the other averaged out.
 
     Parameters
     ----------
     curves : DataFrame
-        Columns ``parameter, value, mean`` and, where known, ``low, high``.
+        Columns ``parameter, value, mean, low, high``.
 
     Attributes
     ----------
     lines_ : dict of str to Line2D
     bands_ : dict of str to PolyCollection
-    axes_, figure_
     """
 
-    def __init__(self, curves: pd.DataFrame):
-        self.curves = curves
+    curves: pd.DataFrame
 
-    @classmethod
-    def from_curves(
-        cls, curves: pd.DataFrame, axes: Iterable[Axes] | None = None
-    ) -> "PartialDependenceDisplay":
-        """Draw from a table; parameters as of the class."""
-        return cls(curves).plot(axes=axes)
+    from_curves = made_and_plotted
 
-    @styled
-    def plot(self, *, axes: Iterable[Axes] | None = None) -> "PartialDependenceDisplay":
+    def plot(self, ax=None) -> "PartialDependenceDisplay":
         """Draw a panel for each parameter, on logarithmic scales."""
-        names = list(dict.fromkeys(self.curves["parameter"]))
-        self.figure_, grid = new_grid(axes, 1, len(names), height=2.6, width=COLUMN_WIDTH, sharey=True)
+        curves = dict(list(self.curves.groupby("parameter", sort=False)))
+        self.figure_, grid = new_grid(ax, 1, len(curves), height=2.6, sharey=True)
         self.axes_, self.lines_, self.bands_ = grid[0], {}, {}
-        for ax, name in zip(grid[0], names, strict=True):
-            curve = self.curves[self.curves["parameter"] == name]
+        for ax, (name, curve) in zip(self.axes_, curves.items(), strict=True):
             (self.lines_[name],) = ax.plot(curve["value"], curve["mean"], color=PALETTE["val"])
-            if {"low", "high"} <= set(curve.columns):
-                self.bands_[name] = ax.fill_between(
-                    curve["value"], curve["low"], curve["high"], color=PALETTE["val"], alpha=0.15, linewidth=0
-                )
+            self.bands_[name] = ax.fill_between(
+                curve["value"], curve["low"], curve["high"], color=PALETTE["val"], alpha=0.15, linewidth=0
+            )
             ax.set_xscale("log")
             if name == "batch_size":
                 _mark_powers_of_two(ax, curve["value"])
-            ax.set_xlabel(SEARCHED.get(name, name))
-        grid[0, 0].set_ylabel("Validation loss")
+            ax.set(xlabel=SEARCHED[name], ylabel="Validation loss")
+            ax.label_outer()
         return self

@@ -7,7 +7,7 @@ from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train.score import score_comparison
 from karyo_lib.read.train.training import draw_cells, strips_of_bank
-from karyo_lib.study.displays.classification import SizeCurvesDisplay
+from karyo_lib.study.displays.dots import SizeCurvesDisplay
 from karyo_lib.study.runs import Run
 
 CELLS = {"smoke": 3, "quick": 12, "thesis": 60}

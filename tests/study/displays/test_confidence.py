@@ -16,33 +16,22 @@ def test_risk_coverage_draws_each_curve_and_the_referral():
     np.testing.assert_allclose(shown.lines_["mine"].get_ydata(), curve.risk)
     assert shown.lines_["mine"].get_label() == f"mine: area {curve.aurc:.3f}"
     assert (shown.points_["mine"].get_xdata()[0], shown.points_["mine"].get_ydata()[0]) == (0.8, 0.25)
-    assert shown.referral_line_.get_xdata()[0] == 0.8
 
 
 def test_risk_coverage_without_errors_is_flat():
     shown = RiskCoverageDisplay.from_scores(np.zeros(4, bool), {"entropy": np.arange(4.0)})
     assert not shown.lines_["Predictive entropy"].get_ydata().any()
-    assert shown.referral_line_ is None
+    assert not shown.points_
 
 
 def test_histogram_counts_right_and_wrong_apart():
     score = np.array([100, 100, 99, 54, 100, 79.9, 80])
     wrong = np.array([False, False, False, True, True, True, True])
     shown = ScoreHistogramDisplay.from_predictions(score, wrong)
-    assert sum(bar.get_height() for bar in shown.right_bars_) == 3
-    assert sum(bar.get_height() for bar in shown.wrong_bars_) == 4
-    assert shown.right_bars_[-1].get_height() == 3
+    right, wrong = ([bar.get_height() for bar in ax.patches] for ax in shown.axes_)
+    assert (sum(right), sum(wrong), right[-1]) == (3, 4, 3)
     assert shown.caught_text_.get_text() == "2 of 4 below the threshold of 80"
     assert [ax.get_title(loc="left") for ax in shown.axes_] == ["3 right answers", "4 wrong answers"]
-    assert all(line.get_xdata()[0] == 80 for line in shown.threshold_lines_)
-
-
-def test_histogram_of_another_score_without_threshold():
-    shown = ScoreHistogramDisplay.from_predictions(
-        np.linspace(0, 1, 30), np.arange(30) % 3 == 0, threshold=None, name="Error probability"
-    )
-    assert shown.caught_text_.get_text() == ""
-    assert shown.axes_[1].get_xlabel() == "Error probability"
-    assert len(shown.right_bars_) == 20
+    assert all(ax.lines[0].get_xdata()[0] == 80 for ax in shown.axes_)
     with pytest.raises(ValueError, match="score and wrong"):
         ScoreHistogramDisplay.from_predictions(np.ones(3), np.ones(2, bool))
