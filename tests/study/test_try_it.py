@@ -47,7 +47,7 @@ def kept(run):
 def test_a_formula_gives_its_karyogram_or_a_reason(run):
     tried = study.try_formula(run, FORMULA)
     first = draw_karyogram(FORMULA, style="classic", seed=3, size=None)
-    assert np.array_equal(tried.display_.images_[0].get_array(), first.image)
+    assert np.array_equal(tried.display_.axes_[0].images[0].get_array(), first.image)
     saved = kept(run)
     assert set(saved) == {"try_it_01.png", "try_it_01.svg"}
 
@@ -58,7 +58,7 @@ def test_a_formula_gives_its_karyogram_or_a_reason(run):
     tried.controls["formula"].value = "45,X"
     assert tried.complaint_ == ""
     other = draw_karyogram("45,X", style="digital", seed=3, size=None)
-    assert np.array_equal(tried.display_.images_[0].get_array(), other.image)
+    assert np.array_equal(tried.display_.axes_[0].images[0].get_array(), other.image)
     assert tried.display_.captions_[0].get_text() == "45,X"
     assert kept(run) == saved, "trying changes nothing of the run"
 
@@ -69,7 +69,7 @@ def test_sliders_alter_one_karyogram(run, copies):
     tried.controls["brightness"].value = 0.1
     tried.controls["noise_fraction"].value = 0.0
     tried.controls["blur_sigma"].value = 0.0
-    before, after = (shown.get_array() for shown in tried.display_.images_)
+    before, after = (ax.images[0].get_array() for ax in tried.display_.axes_)
     page = read_image(copies.folder / "k2.png")
     assert np.array_equal(before, page)
     assert np.array_equal(after, alter_image(page, Alteration(0.1), np.random.default_rng(0)))
