@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "draw.metaphase": ["draw_metaphase"],
         "read.case_reading": ["read_case"],
         "read.case_record": ["Case"],
+        "read.image": ["read_image"],
         "read.reading": ["Reading"],
         "read.reader": ["Reader"],
         "screening.packing": ["train_package"],

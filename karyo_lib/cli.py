@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from karyo_lib import __version__
+from karyo_lib.read.commands import COMMANDS as READ
 from karyo_lib.read.train.commands import COMMANDS as READING
 from karyo_lib.screening.commands import COMMANDS as SCREENING
 from karyo_lib.store import NoSpace, writing
@@ -248,7 +249,7 @@ def draw(
     typer.echo(f"{output}: {page.formula}, {len(page.truth)} chromosomes, {width} x {height} px")
 
 
-for _command in SCREENING:
+for _command in (*READ, *SCREENING):
     app.command()(_told_plainly(_command))
 _reader = typer.Typer(
     name="reader",

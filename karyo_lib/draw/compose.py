@@ -79,6 +79,17 @@ def compose_karyogram(
         If the formula is impossible.
     ValueError
         If a class is needed that neither the cell nor the donors have.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> from karyo_lib.files.bank import Cutout
+    >>> drawn = karyo.draw_karyogram("46,XX", size=None)  # stands for a cell of a ChromosomeBank
+    >>> rows = drawn.truth.astype({"x0": int, "y0": int, "x1": int, "y1": int}).to_dict("records")
+    >>> images = [drawn.image[row["y0"] : row["y1"], row["x0"] : row["x1"]] for row in rows]
+    >>> cell = [Cutout(r["chromosome"], r["copy"], i, "cell", "case") for r, i in zip(rows, images)]
+    >>> karyo.compose_karyogram("45,X", cell, seed=1).truth["chromosome"].eq("X").sum()
+    np.int64(1)
     """
     if not cutouts:
         raise ValueError("Expected the cut-outs of a cell. Received none.")

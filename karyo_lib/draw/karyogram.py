@@ -64,6 +64,13 @@ def draw_karyogram(
         If the formula is impossible.
     ValueError
         For an unknown style, annotation or an impossible size.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> page = karyo.draw_karyogram("47,XX,+21", seed=3)
+    >>> (page.image.shape, int((page.truth["chromosome"] == "21").sum()))
+    ((416, 416), 3)
     """
     if isinstance(karyotype, str):
         karyotype = parse_karyotype(karyotype, level=level)

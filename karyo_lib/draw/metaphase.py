@@ -42,6 +42,12 @@ def draw_metaphase(
     -------
     Page
         With the truth table of a karyogram; `polarity` is 1 where the p arm points up rather than down.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> len(karyo.draw_metaphase("46,XY", seed=1).truth)
+    46
     """
     if isinstance(karyotype, str):
         karyotype = parse_karyotype(karyotype, level=level)

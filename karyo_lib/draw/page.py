@@ -1,10 +1,12 @@
 """A karyogram page with its truth, assembled from chromosomes in a lab's style."""
 
+import io
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from karyo_lib.draw.annotate import stamp_arrow, stamp_box, stamp_rule, stamp_text
 from karyo_lib.draw.artefacts import add_dust, expose
@@ -61,6 +63,8 @@ class Page:
         `kind` ('arrow', 'box', 'title', 'label', 'rule') and box of everything printed beside chromosomes.
     formula, style : str
     seed : int
+
+    A notebook shows it as its image.
     """
 
     image: np.ndarray
@@ -71,6 +75,11 @@ class Page:
     formula: str
     style: str
     seed: int
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        Image.fromarray(self.image).save(stream, "PNG")
+        return stream.getvalue()
 
 
 def assemble_page(

@@ -2,14 +2,16 @@
 
 import lazy_loader
 
-_KARYOTYPE = "NORMAL_FORMULAE NORMAL_GROUPS Karyotype count_formula parse_karyotype write_karyotype"
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "bands": ["AUTOSOMES", "CHROMOSOMES", "LEVELS", "Band", "BandTable", "KaryotypeError", "load_bands"],
         "catalogue": ["load_catalogue", "sample_formulae"],
         "changes": ["GROUPS", "Change", "Size"],
-        "karyotype": _KARYOTYPE.split(),
+        "karyotype": [
+            "NORMAL_FORMULAE", "NORMAL_GROUPS", "Karyotype", "count_formula", "parse_karyotype",
+            "write_karyotype",
+        ],
         "segments": ["Chromosome", "Segment"],
     },
-)
+)  # fmt: skip

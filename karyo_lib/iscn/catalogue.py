@@ -59,6 +59,12 @@ def load_catalogue() -> pd.DataFrame:
         - ``group``: one of `karyo_lib.iscn.changes.GROUPS`;
         - ``size_iscn``, ``size_mb``, ``pixels_150``, ``pixels_416``, ``pixels_native``: size of the change,
           see `describe_change`; ``size_mb`` is missing where material is of unknown origin.
+
+    Examples
+    --------
+    >>> table = load_catalogue()
+    >>> table.loc[table["formula"] == "47,XX,+21", "group"].item()
+    'trisomy'
     """
     return _read().copy()
 

@@ -35,6 +35,13 @@ class Karyotype:
         One of `karyo_lib.iscn.GROUPS`.
     changes : tuple of Change
         What was done to the normal complement, part by part.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> cell = karyo.parse_karyotype("46,XX,t(9;22)(q34;q11.2)")
+    >>> (cell.label, cell.group, cell.counts["22"])
+    ('abnormal', 'translocation', 2)
     """
 
     line: CellLine

@@ -202,6 +202,15 @@ class Case:
         Of the patient or the folder; may be ''.
     sources : tuple of CellSource
         The pictures, in the order of `cells`; empty where the case was composed without any.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> from PIL import Image
+    >>> page = karyo.draw_karyogram("47,XX,+21", style="digital", size=None)
+    >>> Image.fromarray(page.image).save("cell.png")
+    >>> karyo.read_case(["cell.png"]).formula
+    '47,XX,+21'
     """
 
     formula: str

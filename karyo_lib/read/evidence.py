@@ -1,16 +1,24 @@
 """A reading to look at: the page with boxes and names, and the pair that differs most with its profiles."""
 
+from __future__ import annotations
+
+import io
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from karyo_lib.iscn.bands import load_bands
-from karyo_lib.read.reading import Reading
 from karyo_lib.shape.straighten import STRIP_LENGTH
+
+if TYPE_CHECKING:
+    from karyo_lib.read.reading import Reading
 
 # The colours of `karyo_lib.study.displays.style`, which stands above this room.
 NORMAL, ABNORMAL, REFERRED, NEUTRAL = "#0072B2", "#D55E00", "#E69F00", "#595959"
@@ -59,11 +67,11 @@ class ReadingDisplay:
         self.image, self.reading = image, reading
 
     @classmethod
-    def from_reading(cls, image: np.ndarray, reading: Reading, *, ax: Axes | None = None) -> "ReadingDisplay":
+    def from_reading(cls, image: np.ndarray, reading: Reading, *, ax: Axes | None = None) -> ReadingDisplay:
         """Draw what was read from ``image``."""
         return cls(image, reading).plot(ax=ax)
 
-    def plot(self, ax: Axes | None = None) -> "ReadingDisplay":
+    def plot(self, ax: Axes | None = None) -> ReadingDisplay:
         """Draw: blue boxes; amber and dashed with a question mark where doubtful; vermillion for odd counts
         and pairs."""
         if ax is None:
@@ -108,6 +116,17 @@ class ReadingDisplay:
         return self
 
 
+def picture_of(reading: Reading) -> bytes:
+    """The page that a reading holds, with boxes and names, as a PNG."""
+    high = 7.2 * reading.page.shape[0] / reading.page.shape[1]
+    figure = Figure(figsize=(7.2, high + 0.7), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)  # apart from the figures of a notebook
+    ReadingDisplay.from_reading(reading.page, reading, ax=figure.subplots())
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
 class PairDisplay:
     """The pair that differs most, enlarged, over its band profiles; all aligned to the class's usual profile.
 
@@ -132,11 +151,11 @@ class PairDisplay:
         self.evidence = reading.evidence
 
     @classmethod
-    def from_reading(cls, reading: Reading, *, axes: Iterable[Axes] | None = None) -> "PairDisplay":
+    def from_reading(cls, reading: Reading, *, axes: Iterable[Axes] | None = None) -> PairDisplay:
         """Draw the reading's evidence."""
         return cls(reading).plot(axes=axes)
 
-    def plot(self, axes: Iterable[Axes] | None = None) -> "PairDisplay":
+    def plot(self, axes: Iterable[Axes] | None = None) -> PairDisplay:
         """Draw each copy, and below them profiles, with the change that would explain how they differ."""
         e = self.evidence
         n = len(e.profiles)

@@ -61,6 +61,13 @@ class Reader:
     ----------
     settings : ReaderSettings, optional
     counting : CountSettings, optional
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> reader = karyo.Reader.load()  # the one that comes with karyo
+    >>> reader.read(karyo.draw_karyogram("46,XY", style="digital", size=None).image).formula
+    '46,XY'
     """
 
     def __init__(self, settings: ReaderSettings | None = None, counting: CountSettings | None = None):

@@ -1,6 +1,8 @@
 """The result of reading the image of a cell."""
 
-from dataclasses import dataclass
+import base64
+import html
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,8 @@ import pandas as pd
 from karyo_lib.iscn import Karyotype
 from karyo_lib.read.change import Change
 from karyo_lib.read.find import FoundPage
+
+NOTICE = "A research tool, not a medical device."
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,17 @@ class Reading:
     passes : ndarray of float32, shape (T,)
         ``p_abnormal`` under Monte Carlo dropout; empty where none was asked for.
     found : FoundPage
+    page : ndarray of uint8, shape (H, W), or None
+        What was read, where the reading is to be looked at.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> reading = karyo.read_image(karyo.draw_karyogram("45,X", style="digital", size=None).image)
+    >>> (reading.kind, reading.formula, reading.group)
+    ('karyogram', '45,X', 'sex-chromosome')
+    >>> print(reading)
+    45,X (probability ...), abnormal with probability ...
     """
 
     kind: str
@@ -88,6 +103,25 @@ class Reading:
     evidence: PairEvidence | None
     passes: np.ndarray
     found: FoundPage
+    page: np.ndarray | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.formula} (probability {self.formula_probability:.2f}), abnormal with probability "
+            f"{self.p_abnormal:.2f}"
+        ]
+        lines += [f"Changes: {', '.join(self.changes)}"] * bool(self.changes)
+        return "\n".join([*lines, *[f"Refer: {self.refer_reason}"] * bool(self.refer_reason), NOTICE])
+
+    def _repr_html_(self) -> str:
+        from karyo_lib.read.evidence import picture_of
+
+        told = "".join(f"<p>{html.escape(line)}</p>" for line in str(self).split("\n"))
+        if self.page is None:
+            return told
+        picture = base64.b64encode(picture_of(self)).decode("ascii")
+        alt = html.escape(f"Page read as {self.formula}, boxes and names over its chromosomes")
+        return f'<img alt="{alt}" src="data:image/png;base64,{picture}">{told}'
 
     @property
     def formula(self) -> str:

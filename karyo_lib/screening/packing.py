@@ -142,6 +142,20 @@ def train_package(
     ------
     ValueError
         If the folder or the settings are not what is expected; the message says what is.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> from PIL import Image
+    >>> for label, formula in (("normal", "46,XX"), ("abnormal", "45,X")):
+    ...     Path("pages", label).mkdir(parents=True)
+    ...     for seed in range(11):
+    ...         page = karyo.draw_karyogram(formula, seed=seed, size=(150, 150))
+    ...         Image.fromarray(page.image).save(f"pages/{label}/{seed}.png")
+    >>> small = PackSettings(epochs=1, passes=2, page_size=150, input_shape=(64, 64, 3))
+    >>> package = karyo.train_package("pages", small, weights="random", progress=False)
+    >>> package.promise.threshold is None  # so few pages promise nothing: it clears none
+    True
     """
     settings = settings or PackSettings()
     recipe = settings.recipe()

@@ -104,6 +104,15 @@ class Screener:
     ------
     karyo_lib.screening.package.PackageError
         If the file is no package that this karyo can use.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> from PIL import Image
+    >>> page = karyo.draw_karyogram("47,XX,+21", style="digital", size=None)
+    >>> Image.fromarray(page.image).save("page.png")
+    >>> [(result.file, result.formula) for result in karyo.Screener("reading").screen(["page.png"])]
+    [('page.png', '47,XX,+21')]
     """
 
     def __init__(

@@ -189,6 +189,13 @@ class Worklist:
     ----------
     results : iterable of Result
         From :meth:`karyo_lib.screening.Screener.screen`; held in memory.
+
+    Examples
+    --------
+    >>> import karyo_lib as karyo
+    >>> open("no_image.png", "w").close()
+    >>> karyo.Worklist(karyo.Screener("reading").screen(["no_image.png"]))
+    0 abnormal, 0 refer, 1 quarantined, 0 cleared
     """
 
     SHOWN = 50

@@ -45,8 +45,19 @@ def imported(node):
     return [next(p for p in place if p in MODULES) for place in places if MODULES.keys() & {*place}]
 
 
+class _Runs(ast.NodeTransformer):
+    """Leaves what runs: an import for a type checker alone brings nothing in."""
+
+    def visit_If(self, node):
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def parsed(path):
+    return _Runs().visit(ast.parse(path.read_text("utf-8")))
+
+
 GRAPH = {
-    name: {module for node in ast.walk(ast.parse(path.read_text("utf-8"))) for module in imported(node)}
+    name: {module for node in ast.walk(parsed(path)) for module in imported(node)}
     for name, path in MODULES.items()
 }
 

@@ -1,0 +1,70 @@
+"""The names of ``import karyo_lib as karyo``: each explains itself by an example that runs."""
+
+import doctest
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import karyo_lib as karyo
+from karyo_lib.cli import app
+
+NAMES = (
+    *("parse_karyotype", "write_karyotype", "Karyotype", "load_catalogue", "draw_karyogram"),
+    *("draw_metaphase", "compose_karyogram", "read_image", "read_case", "Reader", "Reading", "Case"),
+    *("Screener", "Worklist", "train_package"),
+)
+
+
+def test_fifteen_names():
+    assert sorted(NAMES) == karyo.__all__
+
+
+def test_a_notebook_shows_what_is_drawn_and_what_is_read():
+    page = karyo.draw_karyogram("47,XX,+21", style="digital", size=None)
+    assert page._repr_png_().startswith(b"\x89PNG")
+    shown = karyo.read_image(page.image)._repr_html_()
+    assert all(part in shown for part in ("data:image/png;base64,", "47,XX,+21", "not a medical device"))
+
+
+def test_one_image_from_the_command_line(tmp_path):
+    page = karyo.draw_karyogram("45,X", style="digital", size=None)
+    Image.fromarray(page.image).save(tmp_path / "page.png")
+    told = CliRunner().invoke(app, ["read", str(tmp_path / "page.png"), "-o", str(tmp_path / "out")])
+    assert (told.exit_code, told.output.startswith("45,X (probability")) == (0, True)
+    record = json.loads((tmp_path / "out" / "reading.json").read_text())
+    assert (record["formula"], len(record["chromosomes"])) == ("45,X", 45)
+    assert str(tmp_path) not in json.dumps(record)
+    assert (tmp_path / "out" / "reading.png").read_bytes().startswith(b"\x89PNG")
+    lost = CliRunner().invoke(app, ["read", str(tmp_path / "none.png")])
+    assert (lost.exit_code, "none.png" in lost.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"), [(["-c", "import karyo_lib"], 0.3), (["-m", "karyo_lib.cli", "-h"], 0.7)]
+)
+def test_it_opens_at_once(words, seconds):
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+        took.append(time.perf_counter() - start)
+    assert min(took) < 4 * seconds  # machines differ; an engine imported on the way takes far longer
+
+
+@pytest.mark.parametrize("name", karyo.__all__)
+def test_every_name_shows_an_example_that_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    thing = getattr(karyo, name)
+    found = doctest.DocTestFinder(recurse=False).find(
+        thing, name, globs=vars(sys.modules[thing.__module__]).copy()
+    )
+    examples = [test for test in found if test.examples]
+    assert examples, f"{name} has no example"
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for test in examples:
+        assert runner.run(test).failed == 0
