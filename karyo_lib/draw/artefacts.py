@@ -21,7 +21,6 @@ def add_dust(
         Mean numbers of specks and of hairs.
     scale : float
         Size relative to a page of 1200 x 950.
-    rng : numpy.random.Generator
     """
     height, width = ink.shape
     count = rng.poisson(amount)
@@ -75,7 +74,6 @@ def expose(
         Size of the drawing relative to a page of 1200 x 950.
     size : (int, int)
         Width and height of the page that comes out, the drawing's or smaller.
-    rng : numpy.random.Generator
 
     Returns
     -------

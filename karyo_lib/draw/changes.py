@@ -13,11 +13,6 @@ def changed_spans(chromosome: Chromosome, table: BandTable) -> list[tuple[float,
     Foreign, reversed, repeated and unknown material is marked whole; lost material by a short span round
     the place where it is missing. A whole extra chromosome is marked from end to end.
 
-    Parameters
-    ----------
-    chromosome : Chromosome
-    table : BandTable
-
     Returns
     -------
     list of (float, float)

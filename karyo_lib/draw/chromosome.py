@@ -76,7 +76,6 @@ class StraightChromosome:
         Rows of chromosome, and blank rows before and after it.
     edges : ndarray, shape (bands + 1,)
         Where the bands of the plan begin and end, in rows from the p end.
-    plan : BandPlan
     """
 
     ink: np.ndarray
@@ -96,14 +95,9 @@ def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
 
     Parameters
     ----------
-    chromosome : Chromosome
     level : {400, 550, 850}
     seed : int
         Seeds the invented pattern of material of unknown origin.
-
-    Returns
-    -------
-    BandPlan
     """
     bands: list[tuple[float, str, str, str]] = []
     tones: list[tuple[float, np.ndarray]] = []
@@ -165,20 +159,14 @@ def paint_straight(
 
     Parameters
     ----------
-    plan : BandPlan
     look : SimpleNamespace
         A :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled for the page.
     units : float
         Pixels per ISCN unit.
     width : float
         Full width in pixels.
-    rng : numpy.random.Generator
     ring : bool
         Without telomeres, to be closed on itself.
-
-    Returns
-    -------
-    StraightChromosome
     """
     edges = _band_edges(plan, look, units, rng)
     length = max(3, round(float(edges[-1])))

@@ -104,7 +104,6 @@ def draw_chromosome(
         '1' to '22', 'X', 'Y'.
     style : str or LabStyle
         Whose look and optics apply.
-    seed : int
     length : float
         Mean length of chromosome 1 in pixels.
     level : {400, 550, 850}
@@ -165,17 +164,10 @@ def draw_piece(
 
     Parameters
     ----------
-    chromosome : Chromosome
     copy : int
         1 for the first of its slot.
-    manner : Manner
-    rng : numpy.random.Generator
     turn : float
         Radians by which it is turned from upright.
-
-    Returns
-    -------
-    Piece
     """
     unknown = any(segment.chromosome == UNKNOWN for segment in chromosome.segments)
     plan = plan_bands(chromosome, manner.level, manner.seed if unknown else 0)

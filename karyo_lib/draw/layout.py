@@ -74,19 +74,12 @@ def place_pieces(
 
     Parameters
     ----------
-    pieces : list of Piece
-    layout : Layout
     size : (int, int)
         Width and height of the page in pixels.
     scale : float
         From :func:`page_scale`.
     width : float
         Width of a chromosome in pixels.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Placement
     """
     page_width, page_height = size
     rows = [list(row) for row in layout.rows]

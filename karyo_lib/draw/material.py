@@ -70,10 +70,6 @@ def trace_chromosome(
         Class, and the cell that it comes from.
     centromere : float
         Where the centromere ought to be, as a fraction of the length; the constriction is looked for near it.
-
-    Returns
-    -------
-    RealChromosome
     """
     mask = chromosome_mask(image)
     line = find_centreline(mask)
@@ -112,7 +108,6 @@ def straighten_ink(real: RealChromosome, pad: int, across: int) -> np.ndarray:
 
     Parameters
     ----------
-    real : RealChromosome
     pad, across : int
         Rows before and after the chromosome, and columns.
 

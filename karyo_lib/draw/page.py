@@ -94,19 +94,12 @@ def assemble_page(
 
     Parameters
     ----------
-    sheet : Sheet
     pieces : list of Piece
         In the order of the truth table, at the size of the sheet's drawing.
-    placement : Placement
-    formula : str
     rng : numpy.random.Generator
         Annotations have another one, so that a page with and without them is otherwise the same.
     ground : ndarray of float32, shape (H, W), optional
         Ink that lies under the chromosomes.
-
-    Returns
-    -------
-    Page
     """
     style, scale, factor = sheet.style, sheet.scale, sheet.factor
     artefacts = settle(style.artefacts, rng)

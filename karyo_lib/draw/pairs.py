@@ -78,8 +78,6 @@ def augment_pairs(
         One row a chromosome with `x0`, `y0`, `x1`, `y1` in pixels.
     labels : ndarray of int, shape (H, W)
         0 background, i + 1 for row i of `chromosomes`.
-    rng : numpy.random.Generator
-    settings : PairSettings, optional
 
     Returns
     -------
@@ -134,10 +132,6 @@ def compact_page(
         Pixels left between chromosomes and between rows; gaps that are smaller stay as they are.
     size : (int, int), optional
         Width and height to which the compact page is scaled, without distortion; its own size by default.
-
-    Returns
-    -------
-    PairPage
     """
     _check(image, chromosomes, labels)
     ground, lifted = lift_chromosomes(image, labels, len(chromosomes), rng)

@@ -27,7 +27,6 @@ class Piece:
         Class, ISCN name, slot of the page.
     copy : int
         1 for the first chromosome of its slot, then 2 ...
-    abnormal : bool
     centromeres : ndarray, shape (n, 2)
         x, y in the patch.
     bands : tuple of (source, band) pairs
@@ -116,24 +115,14 @@ def make_piece(
     Parameters
     ----------
     ink : ndarray of float32, shape (H, W)
-    axis : Axis
     origin : (float, float)
         Pixel of the patch at the axis's (0, 0), as x, y.
-    chromosome : Chromosome
-    copy : int
     plan : BandPlan
         Bands of the chromosome.
     rows : ndarray, shape (bands + 1,)
         Where the edges of `plan` lie along the axis, in pixels from its start.
-    table : BandTable
     width : float
         Width of the chromosome in pixels.
-    polarity : int
-    source : str
-
-    Returns
-    -------
-    Piece
     """
 
     def on_patch(along: np.ndarray) -> np.ndarray:

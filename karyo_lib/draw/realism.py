@@ -69,7 +69,6 @@ def compute_realism(
 
     Parameters
     ----------
-    bank : ChromosomeBank
     cells : sequence of str, optional
         Cells whose chromosomes are averaged; one of each patient by default.
     drawn : int
@@ -78,8 +77,6 @@ def compute_realism(
         Lab style whose look is measured.
     level : {400, 550, 850}
         Band level of the drawing.
-    seed : int
-    progress : bool
 
     Returns
     -------

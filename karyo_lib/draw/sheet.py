@@ -24,8 +24,6 @@ class Sheet:
 
     Parameters
     ----------
-    style : LabStyle
-    seed : int
     size : (int, int)
         Width and height of the page that comes out.
     annotate : tuple of str
@@ -82,10 +80,6 @@ def make_sheet(
         Kinds of annotation; None leaves it to the style, True stands for all, False for none.
     counts : mapping of str to int
         How many chromosomes each slot holds.
-
-    Returns
-    -------
-    Sheet
 
     Raises
     ------

@@ -189,10 +189,6 @@ class LabStyle:
 
     Parameters
     ----------
-    name, description : str
-    layout : Layout
-    look : Look
-    artefacts : Artefacts
     annotations : tuple of str
         Kinds printed unless the caller says otherwise: any of 'arrow', 'box', 'title'.
     """

@@ -139,7 +139,6 @@ def summarise_runs(
         so the plain standard error is too small; with it the variance is corrected as Nadeau and Bengio
         (2003), Machine Learning 52:239, propose. No interval is given without it, nor where all runs are
         equal.
-    confidence : float
 
     Returns
     -------

@@ -96,8 +96,6 @@ def draw_bootstrap_weights(
     ----------
     n : int
         Number of images.
-    n_resamples : int
-    seed : int
     groups : ndarray, shape (n,), or None
         Patient of each image; all images of a drawn patient come along. None: one image, one patient.
 
@@ -129,7 +127,6 @@ def bootstrap_interval(
         example a sample without an abnormal image).
     weights : ndarray, shape (B, N)
         From :func:`draw_bootstrap_weights`.
-    confidence : float
 
     Returns
     -------

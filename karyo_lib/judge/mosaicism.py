@@ -70,10 +70,8 @@ def share_found(cells: int, needed: int, sensitivity: float = 1.0, confidence: f
 
     Parameters
     ----------
-    cells : int
     needed : int
         2 for a gain or a structural change, 3 for a loss.
-    sensitivity, confidence : float
 
     Returns
     -------

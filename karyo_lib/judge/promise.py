@@ -222,7 +222,6 @@ class PromiseCheck:
         With 95 % Clopper-Pearson limits.
     verdict : {'kept', 'broken', 'not decided', 'nothing cleared'}
         Broken where even the lower limit is above alpha, kept where the upper limit is not.
-    sentence : str
     """
 
     n_cleared: int
@@ -240,7 +239,6 @@ def check_promise(promise: Promise, score: np.ndarray, y_true: np.ndarray) -> Pr
 
     Parameters
     ----------
-    promise : Promise
     score, y_true : array_like, shape (N,)
         Independent cases.
     """

@@ -25,7 +25,6 @@ class RiskCoverage:
         Mean of ``risk`` (Geifman and El-Yaniv 2017): smaller is better.
     excess_aurc : float
         ``aurc`` less that of a perfect order (Geifman, Uziel and El-Yaniv 2019).
-    n, n_errors : int
     """
 
     coverage: np.ndarray

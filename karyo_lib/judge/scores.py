@@ -139,8 +139,6 @@ def build_predictions(
     passes : ndarray of float, shape (T, N)
     y_true : array_like of int, shape (N,)
     image_id : array_like of str, shape (N,)
-    condition, protocol : str
-    repeat : int
     part : str or array_like of str, shape (N,)
     threshold, referral_threshold : float
         As in :func:`compute_scores`.

@@ -42,7 +42,6 @@ def describe_best(table: pd.DataFrame, where: str, *, metric: str = "AUC", chanc
         Columns ``title, value, low, high``, one row a condition.
     where : str
         Opens the sentence: ``'Split by patient'``.
-    metric : str
     chance : float
         What guessing gives.
     """
@@ -68,8 +67,6 @@ def describe_leak(
     runs : DataFrame
         Columns ``protocol`` (thesis, grouped, shuffled-thesis, shuffled-grouped), ``value`` and, where runs
         are of several, ``condition``; one row a run.
-    metric : str
-    chance : float
     tolerance : float
         A mean nearer to chance than this counts as chance; one farther off does not where its 95 % interval
         over the runs holds chance.

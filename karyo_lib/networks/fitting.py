@@ -157,10 +157,6 @@ class Trainer:
         title : str, optional
             Shows a progress bar under this name.
 
-        Returns
-        -------
-        Fit
-
         Raises
         ------
         DivergenceError

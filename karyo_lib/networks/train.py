@@ -146,10 +146,6 @@ def fit_condition(
     progress : bool
         Whether to show progress bars.
 
-    Returns
-    -------
-    FitResult
-
     Raises
     ------
     ValueError

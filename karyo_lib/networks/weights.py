@@ -84,10 +84,6 @@ def resolve_weights(base: str, explicit: str | Path | None = None) -> WeightsSou
         A weights file (``.h5``), a folder with a ``manifest.json``, or the word ``"random"``. When given, no
         other source stands in for it, except that a folder without an entry for this base is passed over.
 
-    Returns
-    -------
-    WeightsSource
-
     Raises
     ------
     WeightsError

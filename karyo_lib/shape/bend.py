@@ -53,7 +53,6 @@ def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: n
         Standard deviation of a bend in degrees.
     hinges : ndarray
         Positions where bends are likelier (centromeres), in pixels.
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -130,7 +129,6 @@ def bend_image(straight: np.ndarray, axis: Axis, pad: int) -> tuple[np.ndarray, 
     ----------
     straight : ndarray of float32, shape (axis.length + 2 * pad, across)
         Ink; rows run along the chromosome, the axis is the middle column.
-    axis : Axis
     pad : int
         Blank rows before the p end and after the q end.
 

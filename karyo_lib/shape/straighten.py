@@ -64,10 +64,6 @@ def straighten(image: np.ndarray, mask: np.ndarray | None = None, scale: float =
         Pixels of the cut-out that make a pixel of a cell with chromosomes ``CHROMOSOME_WIDTH`` wide: the
         strip
         keeps thickness relative to the cell, while length is normalised (and returned).
-
-    Returns
-    -------
-    Strip
     """
     mask = chromosome_mask(image) if mask is None else np.asarray(mask, bool)
     zoom = float(np.clip(3.0 / scale, 1.0, 4.0)) if scale < 0.8 else 1.0

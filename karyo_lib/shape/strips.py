@@ -75,10 +75,6 @@ def straighten_cell(
         Where each chromosome is; by default the largest inked object of each cut-out.
     reference : sequence of int, optional
         Positions of the objects that define the cell's medians; all by default.
-
-    Returns
-    -------
-    Strips
     """
     if len(images) == 0:
         return Strips(
@@ -112,7 +108,6 @@ class LabelledStrips:
 
     Attributes
     ----------
-    strips : Strips
     names : ndarray of str, shape (n,)
     cells : ndarray, shape (n,)
         Which cell each is from.

@@ -22,13 +22,8 @@ from karyo_lib.read.train.pieces import (
 
 #: Chromosomes per row of the usual layouts.
 _ROWS = (
-    (5, 7, 6, 6),
-    (3, 2, 7, 3, 3, 4, 2),
-    (5, 7, 6, 4, 2),
-    (8, 8, 8),
-    (6, 6, 6, 6),
-    (12, 12),
-    (3, 5, 8, 8),
+    *((5, 7, 6, 6), (3, 2, 7, 3, 3, 4, 2), (5, 7, 6, 4, 2), (8, 8, 8)),
+    *((6, 6, 6, 6), (12, 12), (3, 5, 8, 8)),
 )
 
 
@@ -106,14 +101,8 @@ class SceneMaker:
             rng.uniform(min(0, side - SIZE / scale), max(0, side - SIZE / scale)) for side in (wide, high)
         ]
         matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
-        light = cv2.warpAffine(
-            spread.light,
-            matrix,
-            (SIZE, SIZE),
-            flags=cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=1.0,
-        )
+        smooth = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
+        light = cv2.warpAffine(spread.light, matrix, (SIZE, SIZE), flags=smooth, borderValue=1.0)
         canvas = Canvas(light)
         half = SIZE // STRIDE
         layer = cv2.warpAffine(spread.layer, matrix / STRIDE, (half, half), flags=cv2.INTER_NEAREST)
@@ -258,14 +247,8 @@ class SceneMaker:
         ]
         matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
         paper = float(np.median(image))
-        grey = cv2.warpAffine(
-            image,
-            matrix,
-            (SIZE, SIZE),
-            flags=cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=paper,
-        )
+        smooth = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
+        grey = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=smooth, borderValue=paper)
         canvas = Canvas(np.clip(grey / max(paper, 1.0), 0, 1.1).astype(np.float32))
         full = cv2.warpAffine(layer, matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST)
         area, seen = np.bincount(layer.ravel(), minlength=256), np.bincount(full.ravel(), minlength=256)

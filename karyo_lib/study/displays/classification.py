@@ -125,7 +125,6 @@ class RocDisplay(Display):
     curves : dict of str to (y_true, p)
     threshold : float, optional
         Marks the operating point on each curve.
-    colours : dict of str to str, optional
 
     Attributes
     ----------

@@ -57,7 +57,6 @@ class RiskCoverageDisplay(Display):
         wrong : array_like of bool, shape (N,)
         uncertainties : DataFrame or dict of str to ndarray (N,)
             One score a column, larger is less sure; known names get their titles.
-        referral, ax
         """
         curves = {
             UNCERTAINTIES.get(name, name): compute_risk_coverage(wrong, np.asarray(uncertainties[name]))

@@ -28,7 +28,6 @@ class ImageGridDisplay(Display):
         Below each image, broken into lines where they are wider than it.
     labels : sequence of str, optional
         ``normal``, ``abnormal`` or ``referred``: the colour of the frame; anything else is neutral.
-    n_columns : int
 
     Attributes
     ----------

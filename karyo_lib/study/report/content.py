@@ -26,7 +26,6 @@ class Content:
 
     Attributes
     ----------
-    title : str
     notebook : NotebookNode
         Without its first heading, its progress bars and what was lifted to the top.
     banners : list of dict

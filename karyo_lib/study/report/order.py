@@ -21,7 +21,6 @@ class Notebook:
     ----------
     name : str
         File name without suffix, ``'04_transfer'``.
-    path : pathlib.Path
     title : str
         Its first heading.
     needs : tuple of str
@@ -29,7 +28,6 @@ class Notebook:
         ``run.require("tables/splits.csv", made_by="02_augment")``.
     parameters : tuple of str
         Names assigned in its parameters cell.
-    cells : int
     """
 
     name: str
