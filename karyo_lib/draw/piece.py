@@ -80,10 +80,6 @@ class Piece:
     def ink_bottom(self) -> int:
         return self.ink_box[3]
 
-    @property
-    def ink_height(self) -> int:
-        return self.ink_box[3] - self.ink_box[1]
-
     @cached_property
     def left_outline(self) -> np.ndarray:
         """First inked column of every row; far to the right where a row is blank."""

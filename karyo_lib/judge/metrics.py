@@ -57,13 +57,11 @@ def check_predictions(
     return y.astype(int), p, groups
 
 
-def _proportion_row(
-    metric: str, title: str, success: np.ndarray, groups, confidence: float, why_empty: str
-) -> dict:
+def _proportion_row(metric: str, title: str, success: np.ndarray, groups, why_empty: str) -> dict:
     n = success.size
     value = float(success.mean()) if n else float("nan")
     effective = compute_effective_n(success, groups)
-    low, high = wilson(value * effective, effective, confidence) if n else (float("nan"), float("nan"))
+    low, high = wilson(value * effective, effective) if n else (float("nan"), float("nan"))
     method = "Wilson" if effective == n else f"Wilson, {n} images of repeated patients worth {effective:.0f}"
     return {
         "metric": metric, "title": title, "value": value, "low": low, "high": high, "n": n,
@@ -72,9 +70,8 @@ def _proportion_row(
 
 
 def compute_ppv_at_prevalence(
-    sensitivity: float, n_abnormal: float, specificity: float, n_normal: float, prevalence: float,
-    confidence: float = 0.95,
-) -> tuple[float, float, float]:  # fmt: skip
+    sensitivity: float, n_abnormal: float, specificity: float, n_normal: float, prevalence: float
+) -> tuple[float, float, float]:
     """Positive predictive value where a share ``prevalence`` of the karyograms is abnormal (Bayes' rule).
 
     Returns
@@ -95,8 +92,8 @@ def compute_ppv_at_prevalence(
     if not (n_abnormal > 0 and n_normal > 0):
         return nan, nan, nan
     a, b = sensitivity, 1 - specificity
-    a_low, a_high = wilson(min(a * n_abnormal, n_abnormal), n_abnormal, confidence)
-    b_low, b_high = wilson(min(b * n_normal, n_normal), n_normal, confidence)
+    a_low, a_high = wilson(min(a * n_abnormal, n_abnormal), n_abnormal)
+    b_low, b_high = wilson(min(b * n_normal, n_normal), n_normal)
     root_low = np.sqrt(max(0.0, (a * b) ** 2 - a_low * b_high * (2 * a - a_low) * (2 * b - b_high)))
     root_high = np.sqrt(max(0.0, (a * b) ** 2 - a_high * b_low * (2 * a - a_high) * (2 * b - b_low)))
     odds = prevalence / (1 - prevalence)
@@ -123,45 +120,29 @@ def _curve_note(metric: str, value: float, low: float, y: np.ndarray) -> str:
 
 
 def compute_metrics(
-    y_true: np.ndarray,
-    p: np.ndarray,
-    *,
-    threshold: float = 0.5,
-    predicted: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
-    prevalences: tuple[float, ...] = PREVALENCES,
-    confidence: float = 0.95,
-    n_resamples: int = 2000,
+    y_true: np.ndarray, p: np.ndarray, *, groups: np.ndarray | None = None, n_resamples: int = 2000,
     seed: int = 0,
-) -> pd.DataFrame:
-    """Every metric of a binary classifier with a confidence interval; positive class is abnormal.
+) -> pd.DataFrame:  # fmt: skip
+    """Every metric of a binary classifier with a 95 % interval; positive class is abnormal.
 
     Parameters
     ----------
     y_true : array_like of int, shape (N,)
         1 is abnormal, 0 is normal.
     p : array_like of float, shape (N,)
-        Probability of abnormal, in [0, 1].
-    threshold : float
-        An image is called abnormal where ``p >= threshold``.
-    predicted : array_like of int, shape (N,), optional
-        Labels to judge instead of thresholding ``p``: a majority vote, for example.
+        Probability of abnormal, in [0, 1]; from one half an image is called abnormal.
     groups : array_like, shape (N,), optional
         Patient of each image. Proportions then count the effective number of independent images, and the
         bootstrap draws patients.
-    prevalences : tuple of float
-        Shares of abnormal at which the positive predictive value is given.
-    confidence : float
-        Two-sided level.
-    n_resamples : int
-        Bootstrap samples.
-    seed : int
+    n_resamples, seed : int
+        Of the bootstrap.
 
     Returns
     -------
     DataFrame
-        Columns ``metric, title, value, low, high, n, method, note``; one row a metric. A metric that the
-        images do not define (no abnormal image, say) is NaN, with the reason in ``note``.
+        Columns ``metric, title, value, low, high, n, method, note``; one row a metric, among them the positive
+        predictive value at each of ``PREVALENCES``. A metric that the images do not define (no abnormal
+        image, say) is NaN, with the reason in ``note``.
 
     Raises
     ------
@@ -169,14 +150,13 @@ def compute_metrics(
         If lengths, labels or probabilities are not as expected.
     """
     y, p, groups = check_predictions(y_true, p, groups)
-    called = p >= threshold if predicted is None else check_predictions(predicted, p)[0].astype(bool)
-    abnormal = y == 1
+    called, abnormal = p >= 0.5, y == 1
 
     def pick(mask: np.ndarray) -> np.ndarray | None:
         return None if groups is None else groups[mask]
 
     def row(metric: str, title: str, success: np.ndarray, among: np.ndarray, why_empty: str) -> dict:
-        return _proportion_row(metric, title, success[among], pick(among), confidence, why_empty)
+        return _proportion_row(metric, title, success[among], pick(among), why_empty)
 
     everything = np.ones(y.size, dtype=bool)
     rows = [
@@ -189,9 +169,9 @@ def compute_metrics(
     sensitivity, specificity = rows[0]["value"], rows[1]["value"]
     n_abnormal = compute_effective_n(called[abnormal], pick(abnormal))
     n_normal = compute_effective_n(called[~abnormal], pick(~abnormal))
-    for prevalence in prevalences:
+    for prevalence in PREVALENCES:
         value, low, high = compute_ppv_at_prevalence(
-            sensitivity, n_abnormal, specificity, n_normal, prevalence, confidence
+            sensitivity, n_abnormal, specificity, n_normal, prevalence
         )
         note = "" if np.isfinite(value) else NO_ABNORMAL if not abnormal.any() else NO_NORMAL
         if abnormal.any() and not abnormal.all() and not np.isfinite(value):
@@ -206,7 +186,7 @@ def compute_metrics(
         value = float(measure(y, p, np.ones((1, y.size)))[0]) if y.size else float("nan")
         low, high = float("nan"), float("nan")
         if np.isfinite(value):
-            low, high, _ = bootstrap_interval(lambda w, of=measure: of(y, p, w), weights, confidence)
+            low, high, _ = bootstrap_interval(lambda w, of=measure: of(y, p, w), weights)
         rows.append({
             "metric": metric, "title": title, "value": value, "low": low, "high": high, "n": y.size,
             "method": f"bootstrap of {of_what}", "note": _curve_note(metric, value, low, y),

@@ -9,6 +9,7 @@ import pandas as pd
 from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights
 
 REFERRAL_RATES = (0.05, 0.10, 0.20)
+REFERENCE = "vote_share"  # the thesis's score, which the others are set against
 
 
 @dataclass(frozen=True)
@@ -140,49 +141,37 @@ def compute_referral(
     return pd.DataFrame(rows)
 
 
-def _measures(rates: Sequence[float]) -> list[str]:
-    return ["aurc", "excess_aurc", *(f"caught_{round(100 * rate)}" for rate in rates)]
+_MEASURES = ("aurc", "excess_aurc", *(f"caught_{round(100 * rate)}" for rate in REFERRAL_RATES))
 
 
-def _measure(order: _Order, wrong: np.ndarray, weights: np.ndarray, rates: Sequence[float]) -> np.ndarray:
-    """Shape (B, 2 + R): AURC, excess AURC and the share of errors caught at each rate."""
-    values = np.full((len(weights), 2 + len(rates)), np.nan)
+def _measure(order: _Order, wrong: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Shape (B, len(_MEASURES)): AURC, excess AURC and the share of errors caught at each rate."""
+    values = np.full((len(weights), len(_MEASURES)), np.nan)
     for b, w in enumerate(weights):
         n, n_errors = round(w.sum()), round(float(w @ wrong))
         risks = order.risks(wrong, w)
         values[b, :2] = risks.mean(), risks.mean() - _best_aurc(n, n_errors)
         if n_errors:
-            k = n - np.array([_n_referred(n, rate) for rate in rates])
+            k = n - np.array([_n_referred(n, rate) for rate in REFERRAL_RATES])
             values[b, 2:] = 1 - order.kept(wrong, w, k) / n_errors
     return values
 
 
 def judge_scores(
-    wrong: np.ndarray,
-    uncertainties: pd.DataFrame,
-    *,
-    reference: str = "vote_share",
-    rates: Sequence[float] = REFERRAL_RATES,
-    groups: np.ndarray | None = None,
-    confidence: float = 0.95,
+    wrong: np.ndarray, uncertainties: pd.DataFrame, *, groups: np.ndarray | None = None,
     n_resamples: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Compare scores on the same images: area under risk-coverage and errors caught, against a reference.
+) -> pd.DataFrame:  # fmt: skip
+    """Compare scores on the same images: area under risk-coverage and errors caught, at ``REFERRAL_RATES``.
 
     Parameters
     ----------
     wrong : array_like of bool, shape (N,)
         Whether the label of the image is wrong.
     uncertainties : DataFrame, N rows
-        One column a score, larger is less sure.
-    reference : str
-        Column that the others are set against: the thesis's vote share.
-    rates : sequence of float
-        Shares of the images referred.
+        One column a score, larger is less sure; all are set against the thesis's, ``vote_share``.
     groups : array_like, shape (N,), optional
         Patient of each image: the bootstrap draws patients.
-    confidence, n_resamples, seed
+    n_resamples : int
         Of the bootstrap; the same samples serve all scores, so differences are paired.
 
     Returns
@@ -192,27 +181,25 @@ def judge_scores(
         high, difference, difference_low, difference_high, excludes_zero``, the difference being score less
         reference. Measures that need an error are NaN where there is none.
     """
-    if reference not in uncertainties.columns:
-        raise ValueError(
-            f"Expected the reference among {list(uncertainties.columns)}. Received {reference!r}."
-        )
-    wrong, _ = _check(wrong, uncertainties[reference])
-    weights = draw_bootstrap_weights(wrong.size, n_resamples, seed, groups)
+    if REFERENCE not in uncertainties.columns:
+        raise ValueError(f"Expected the score {REFERENCE!r}. Received {list(uncertainties.columns)}.")
+    wrong, _ = _check(wrong, uncertainties[REFERENCE])
+    weights = draw_bootstrap_weights(wrong.size, n_resamples, 0, groups)
     one = np.ones((1, wrong.size))
     values, samples = {}, {}
     for name in uncertainties.columns:
         order = _Order(_check(wrong, uncertainties[name])[1])
-        values[name] = _measure(order, wrong, one, rates)[0]
-        samples[name] = _measure(order, wrong, weights, rates)
+        values[name] = _measure(order, wrong, one)[0]
+        samples[name] = _measure(order, wrong, weights)
     rows = []
     for name in uncertainties.columns:
-        for j, measure in enumerate(_measures(rates)):
-            low, high, _ = bootstrap_interval(lambda _, s=samples[name][:, j]: s, weights, confidence)
-            apart = samples[name][:, j] - samples[reference][:, j]
-            apart_low, apart_high, _ = bootstrap_interval(lambda _, s=apart: s, weights, confidence)
+        for j, measure in enumerate(_MEASURES):
+            low, high, _ = bootstrap_interval(lambda _, s=samples[name][:, j]: s, weights)
+            apart = samples[name][:, j] - samples[REFERENCE][:, j]
+            apart_low, apart_high, _ = bootstrap_interval(lambda _, s=apart: s, weights)
             rows.append({
                 "score": name, "measure": measure, "value": values[name][j], "low": low, "high": high,
-                "difference": values[name][j] - values[reference][j],
+                "difference": values[name][j] - values[REFERENCE][j],
                 "difference_low": apart_low, "difference_high": apart_high,
                 "excludes_zero": bool(apart_low > 0 or apart_high < 0),
             })  # fmt: skip

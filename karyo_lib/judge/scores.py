@@ -7,10 +7,6 @@ augmentation: the interface is one array of probabilities, T answers for each of
 import numpy as np
 import pandas as pd
 
-PREDICTION_COLUMNS = (
-    "condition", "protocol", "repeat", "image_id", "part", "y_true", "p_mean", "p_std", "votes",
-    "entropy", "mutual_information", "label", "confidence", "referred",
-)  # fmt: skip
 REFERRAL_THRESHOLD = 80.0  # percent of passes that agree, thesis section 3.4
 
 # Every score turned the same way: 0 is as sure, 1 as unsure as the score can be.
@@ -118,37 +114,3 @@ def compute_uncertainties(scores: pd.DataFrame) -> pd.DataFrame:
             "deviation": 2 * scores["p_std"],
         }
     )
-
-
-def build_predictions(
-    passes: np.ndarray,
-    y_true: np.ndarray,
-    image_id: np.ndarray,
-    *,
-    condition: str,
-    protocol: str,
-    repeat: int,
-    part: str | np.ndarray,
-    threshold: float = 0.5,
-    referral_threshold: float = REFERRAL_THRESHOLD,
-) -> pd.DataFrame:
-    """Write passes over known images as rows of the predictions table (``PREDICTION_COLUMNS``).
-
-    Parameters
-    ----------
-    passes : ndarray of float, shape (T, N)
-    y_true : array_like of int, shape (N,)
-    image_id : array_like of str, shape (N,)
-    part : str or array_like of str, shape (N,)
-    threshold, referral_threshold : float
-        As in :func:`compute_scores`.
-    """
-    scores = compute_scores(passes, threshold=threshold, referral_threshold=referral_threshold)
-    if not len(scores) == len(y_true) == len(image_id):
-        raise ValueError(
-            f"Expected one label and one image_id for each of the {len(scores)} images. "
-            f"Received {len(y_true)} labels and {len(image_id)} ids."
-        )
-    known = {"condition": condition, "protocol": protocol, "repeat": repeat, "part": part}
-    table = scores.assign(**known, image_id=np.asarray(image_id), y_true=np.asarray(y_true))
-    return table[list(PREDICTION_COLUMNS)]

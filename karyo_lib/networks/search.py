@@ -191,12 +191,6 @@ def choose_best(trials: pd.DataFrame) -> pd.Series:
     return good.loc[good["val_loss"].idxmin()]
 
 
-def compute_convergence(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the lowest validation loss after each trial: ``trial``, ``best_val_loss`` (NaN before any)."""
-    losses = trials["val_loss"].where(trials["status"] == OK)
-    return pd.DataFrame({"trial": trials["trial"], "best_val_loss": losses.cummin().ffill()})
-
-
 def compute_partial_dependence(
     trials: pd.DataFrame, settings: SearchSettings, points: int = 40, samples: int = 250
 ) -> pd.DataFrame:

@@ -82,12 +82,6 @@ def test_table_by_hand():
     assert (wide["low"] < wide["high"]).all()
 
 
-def test_majority_vote_labels_replace_the_threshold():
-    y, p = np.array([0, 1, 1, 0]), np.array([0.4, 0.4, 0.6, 0.6])
-    table = compute_metrics(y, p, predicted=y, n_resamples=20).set_index("metric")
-    assert table.loc["accuracy", "value"] == 1
-
-
 @pytest.mark.parametrize(
     ("y", "undefined", "reason"),
     [

@@ -6,9 +6,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import entropy
 
 from karyo_lib.judge import (
-    PREDICTION_COLUMNS,
     UNCERTAINTIES,
-    build_predictions,
     compute_scores,
     compute_uncertainties,
 )
@@ -95,15 +93,3 @@ def test_titles_cover_the_uncertainties():
 def test_bad_passes_are_named(passes, message):
     with pytest.raises(ValueError, match=message):
         compute_scores(passes)
-
-
-def test_predictions_table_follows_the_contract():
-    table = build_predictions(
-        np.array([[0.9, 0.1], [0.8, 0.2]]), [1, 1], ["a", "b"],
-        condition="augmented-vgg16-frozen", protocol="grouped", repeat=0, part="test",
-    )  # fmt: skip
-    assert tuple(table.columns) == PREDICTION_COLUMNS
-    assert table["label"].tolist() == [1, 0]
-    assert table["y_true"].tolist() == [1, 1]
-    with pytest.raises(ValueError, match="Received 1 labels"):
-        build_predictions(np.ones((1, 2)), [1], ["a"], condition="", protocol="", repeat=0, part="")

@@ -154,7 +154,7 @@ def test_few_errors_make_a_small_gallery_and_none_makes_none(run, copies, errors
     wrong = passes.scores["label"] != passes.scores["y_true"]
     passes.scores.loc[wrong[wrong].index[errors:], "label"] ^= 1
     shown = study.try_referral(run, copies, passes, VGG16).display_.gallery_
-    assert len(shown.images_ if shown else []) == errors
+    assert len(shown.captions_ if shown else []) == errors
 
 
 def test_controls_stand_above_the_picture(run, copies):
