@@ -140,7 +140,7 @@ def compute_metrics(
     Returns
     -------
     DataFrame
-        Columns ``metric, title, value, low, high, n, method, note``; one row a metric, among them the positive
+        Columns ``metric, title, value, low, high, n, method, note``; a row a metric, among them the positive
         predictive value at each of ``PREVALENCES``. A metric that the images do not define (no abnormal
         image, say) is NaN, with the reason in ``note``.
 
