@@ -32,16 +32,19 @@ class OpenVINOForward:
         if threads.isdigit() and int(threads) > 0:
             options["INFERENCE_NUM_THREADS"] = int(threads)
         self._compiled = openvino.Core().compile_model(_build_graph(model), "CPU", options)
-        self._shapes = {name: output.shape[1:] for name, output in model.output.items()}
+        self._names = tuple(model.output)
 
     def predict(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the outputs by name."""
-        arrays = {name: np.empty((len(inputs), *shape), "float32") for name, shape in self._shapes.items()}
+        arrays: dict[str, np.ndarray] = {}
 
         def keep(request: openvino.InferRequest, position: int) -> None:
             request.wait()
-            for number, array in enumerate(arrays.values()):
-                array[position] = request.get_output_tensor(number).data[0]
+            for number, name in enumerate(self._names):
+                computed = request.get_output_tensor(number).data
+                if position == 0:  # sizes follow the input's where the network takes any
+                    arrays[name] = np.empty((len(inputs), *computed.shape[1:]), "float32")
+                arrays[name][position] = computed[0]
 
         # Requests of this call alone (calls may come from many threads), and no callbacks: OpenVINO's thread
         # would still want Python's lock after one, and hang where the model is let go at that moment.
@@ -57,7 +60,8 @@ class OpenVINOForward:
 
 
 def _build_graph(model: keras.Model) -> openvino.Model:
-    inlet = ops.parameter([1, *model.input.shape[1:]], np.float32)
+    sides = [-1 if side is None else side for side in model.input.shape[1:]]
+    inlet = ops.parameter(openvino.PartialShape([1, *sides]), np.float32)
     nodes = {id(model.input): ops.transpose(inlet, np.array(_CHANNELS_FIRST))}
     for layer in model.layers:
         if not isinstance(layer, keras.layers.InputLayer):
@@ -118,6 +122,12 @@ def _activate(layer: keras.layers.Layer, node: openvino.Node) -> openvino.Node:
     )
 
 
+def _doubling(layer: keras.layers.UpSampling2D, inputs: list[openvino.Node]) -> openvino.Node:
+    scales, axes = np.array(layer.size, np.float32), np.array([2, 3], np.int64)
+    places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return ops.interpolate(inputs[0], scales, layer.interpolation, "scales", axes=axes, **places).output(0)
+
+
 def _concatenation(layer: keras.layers.Concatenate, inputs: list[openvino.Node]) -> openvino.Node:
     if layer.axis not in (-1, 3):
         raise ValueError(f"Expected channels to be joined. Received axis {layer.axis} in {layer.name!r}.")
@@ -130,6 +140,8 @@ _CONVERSIONS: dict[type, Callable[[keras.layers.Layer, list[openvino.Node]], ope
     keras.layers.BatchNormalization: _normalization,
     keras.layers.MaxPooling2D: _pooling,
     keras.layers.AveragePooling2D: _pooling,
+    keras.layers.Add: lambda layer, inputs: ops.add(*inputs),
+    keras.layers.UpSampling2D: _doubling,
     keras.layers.Activation: lambda layer, inputs: _activate(layer, inputs[0]),
     keras.layers.Concatenate: _concatenation,
 }

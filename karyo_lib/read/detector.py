@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from karyo_lib.networks.backend import keras
+from karyo_lib.networks.inference import Forward, prepare_forward
+from karyo_lib.read.network import TrainedNetwork
+from karyo_lib.read.network_files import read_record, read_weights, write_network
 
 layers = keras.layers
 #: Pixels per cell of the outputs, pixels per cell of the masks, sides of the picture are multiples of `GRID`.
@@ -174,7 +177,7 @@ def _mask_overlap(one: tuple, other: tuple) -> tuple[int, int, int]:
 
 
 def decode_outputs(
-    outputs: dict[str, np.ndarray], least: float = 0.3, most: int = 400, same: float = 0.6
+    outputs: dict[str, np.ndarray], least: float = 0.3, most: int = 400, same: float = 0.75
 ) -> Detections:
     """Objects from the network's maps of one picture (without a batch axis).
 
@@ -187,7 +190,7 @@ def decode_outputs(
     most : int
         Most candidates that are looked at.
     same : float
-        Two objects whose masks overlap (intersection over union) more are one.
+        Of two objects that share more than this part of the smaller mask the surer one is left.
     """
     logit = outputs["centre"][..., 0]
     padded = np.pad(logit, 1, constant_values=-np.inf)
@@ -207,10 +210,8 @@ def decode_outputs(
         if not hard[i][2].any():
             continue
         for j in kept:
-            if np.abs(boxes[i] - boxes[j]).max() > 0.5 * (boxes[j, 2:] - boxes[j, :2]).max():
-                continue
             common, one, other = _mask_overlap(hard[i], hard[j])
-            if common > same * (one + other - common):
+            if common > same * min(one, other):
                 break
         else:
             kept.append(i)
@@ -220,32 +221,42 @@ def decode_outputs(
     return Detections(boxes[kept], score[kept], log_proba, [masks[i] for i in kept])
 
 
-class Detector:
+class Detector(TrainedNetwork):
     """The detector with its weights.
 
     Parameters
     ----------
     settings : DetectorSettings, optional
+
+    Attributes
+    ----------
+    model : keras.Model
+        Built by `load` or by training.
     """
 
     def __init__(self, settings: DetectorSettings | None = None):
         self.settings = settings or DetectorSettings()
-        self.model = build_detector(self.settings)
+        self._forward: Forward | None = None
 
-    def detect(self, image: np.ndarray, least: float = 0.3) -> Detections:
+    def detect(self, image: np.ndarray, least: float = 0.3, same: float = 0.75) -> Detections:
         """Find objects on a picture (uint8, paper light, chromosomes 10 to 12 pixels wide)."""
+        if self._forward is None:
+            self._forward = prepare_forward(self._built())
         high, wide = image.shape
         padded = np.pad(image, ((0, -high % GRID), (0, -wide % GRID)), mode="edge")
         batch = padded[None, ..., None].astype(np.float32) / 255
-        outputs = {name: np.asarray(value)[0] for name, value in self.model.predict_on_batch(batch).items()}
-        return decode_outputs(outputs, least)
+        outputs = {name: value[0] for name, value in self._forward.predict(batch).items()}
+        return decode_outputs(outputs, least, same=same)
 
-    def describe(self) -> dict:
-        """Settings as text holds them."""
-        return asdict(self.settings)
+    def save(self, folder: Path) -> None:
+        """Write ``detector.npz`` (half-precision weights, no code) and ``detector.json``."""
+        write_network(folder, "detector", self._built(), asdict(self.settings))
 
-    def load(self, file: Path) -> "Detector":
-        """Fill in the arrays of an ``.npz`` file."""
-        with np.load(file, allow_pickle=False) as arrays:
-            self.model.set_weights([arrays[key].astype(np.float32) for key in sorted(arrays.files)])
-        return self
+    @classmethod
+    def load(cls, folder: Path) -> "Detector":
+        """Read what `save` wrote; raises `ValueError` where arrays do not fit the network."""
+        values = read_record(folder, "detector")
+        pairs = {name: tuple(values[name]) for name in ("channels", "blocks")}
+        detector = cls(DetectorSettings(**(values | pairs)))
+        detector.model = read_weights(folder, "detector", build_detector(detector.settings))
+        return detector

@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # files can be listed and checked without starting Keras
 #: The files of a reader.
 READER_FILES = (
     "reader.json",
-    "finding.json",
-    "finding.npz",
+    "detector.json",
+    "detector.npz",
     "naming.json",
     "naming.npz",
     "distance.json",

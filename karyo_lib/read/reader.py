@@ -15,13 +15,12 @@ from karyo_lib.iscn import count_formula
 from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes
 from karyo_lib.read.change import CHANGES
 from karyo_lib.read.comparison import Comparison
-from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_segmenter
+from karyo_lib.read.detector import Detector
+from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
 from karyo_lib.read.layout import Arrangement, arrange, misplaced, read_labels
 from karyo_lib.read.name import Namer, Names, NamingSettings
 from karyo_lib.read.network_files import READER_FILES, read_record
 from karyo_lib.read.reading import Reading, summary, unreadable
-from karyo_lib.read.regroup import MOST_OBJECTS, regroup
-from karyo_lib.read.segment import Segmenter
 from karyo_lib.resources import data_file
 from karyo_lib.shape.strips import CLASSES, NOT_SINGLE, LabelledStrips, Strips, straighten_cell
 
@@ -73,7 +72,7 @@ class Reader:
     def __init__(self, settings: ReaderSettings | None = None, counting: CountSettings | None = None):
         self.settings = settings or ReaderSettings()
         self.counting = counting or CountSettings()
-        self.segmenter: Segmenter | None = None
+        self.detector: Detector | None = None
         self.namer: Namer | None = None
         self.comparison: Comparison | None = None
 
@@ -156,11 +155,8 @@ class Reader:
             raise ValueError(f"Expected 0 or more Monte Carlo passes. Received {passes}.")
         namer, comparison = self._ready()
         found, strips, names, arrangement = self.name_page(image)
-        if len(found) == 0:
-            return unreadable(found, "no chromosomes found", passes)
-        if len(found) > MOST_OBJECTS:
-            reason = f"{len(found)} objects found, more than any cell has chromosomes"
-            return unreadable(found, f"not a karyogram that can be read: {reason}", passes)
+        if found.kind == "unreadable":
+            return unreadable(found, found.reason, passes)
         count = self.count(names, found.boxes, arrangement)
         prior = self.settings.p_structural
         compared = comparison.compare(strips, names, count.assigned, prior)
@@ -177,7 +173,7 @@ class Reader:
             as_compared = comparison.compare_anew(compared, each, prior)
             sampled = (1 - (1 - as_counted) * (1 - as_compared)).astype(np.float32)
         return Reading(
-            kind="karyogram",
+            kind=found.kind,
             karyotype=count.karyotype,
             chromosomes=table,
             structure=_structure(pairs),
@@ -196,14 +192,10 @@ class Reader:
 
     def name_page(self, image: np.ndarray) -> tuple[FoundPage, Strips, Names, Arrangement]:
         """Find and name the chromosomes of a page, each on its own; and what was laid where."""
-        found = find_chromosomes(image, self.segmenter)
+        found = find_chromosomes(image, self.detector)
         strips = straighten_cell(found.cutouts, found.masks)
         namer, labels = self._ready()[0], read_labels(found, image)
-
-        def weigh(names: Names, boxes: pd.DataFrame) -> float:
-            return self.count(names, boxes, arrange(boxes, labels, names.log_proba), keep=60).log_evidence
-
-        found, strips, names = regroup(found, strips, namer.predict(strips), namer.predict, weigh)
+        names = namer.predict(strips)
         unlike = self._unlike(found, names)
         if unlike.any() and not unlike.all():
             rows = np.flatnonzero(~unlike)
@@ -324,7 +316,7 @@ class Reader:
         folder = Path(folder)
         namer.save(folder)
         comparison.save(folder)
-        (self.segmenter or shipped_segmenter()).save(folder)
+        (self.detector or shipped_detector()).save(folder)
         record = {
             "settings": asdict(self.settings),
             "counting": asdict(self.counting),
@@ -350,7 +342,7 @@ class Reader:
         record = read_record(folder, "reader")
         counting = record["counting"] | {"class_share": tuple(record["counting"]["class_share"])}
         reader = cls(ReaderSettings(**record["settings"]), CountSettings(**counting))
-        reader.segmenter, reader.namer = Segmenter.load(folder), Namer.load(folder)
+        reader.detector, reader.namer = Detector.load(folder), Namer.load(folder)
         reader.comparison = Comparison.load(folder)
         return reader
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import ndimage
 from typer.testing import CliRunner
 
 from karyo_lib import cli
@@ -12,14 +11,11 @@ from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.segment import Segmenter, SegmenterSettings
 from karyo_lib.read.train.learn import LearningSettings, join, strips_found, train_on_bank
 from karyo_lib.read.train.score import score_finding
 from karyo_lib.read.train.training import draw_cells
-from karyo_lib.read.train.training_pages import draw_training_page, page_targets, segmented_pages
+from karyo_lib.read.train.training_pages import draw_training_page
 from karyo_lib.read.train.trials import aneuploid_trials, compose_trials, normal_cells, trial_formulae
-
-TINY = SegmenterSettings(channels=(4, 4, 4, 4), steps=2, batch_size=2, crop=64)
 
 
 @pytest.fixture(scope="module")
@@ -27,36 +23,11 @@ def page():
     return draw_karyogram("46,XY", style="crowded", seed=3, size=None)
 
 
-def test_cores_stay_apart_where_bodies_touch(page):
-    targets = page_targets(page, 14.0)
-    body, core = targets.target[..., 0] > 0, targets.target[..., 1] > 0
-    assert not (core & ~body).any()
-    assert ndimage.label(body, np.ones((3, 3)))[1] < 46
-    assert ndimage.label(core, np.ones((3, 3)))[1] == 46
-    assert set(np.unique(targets.weight)) == {1, 5}
-
-
 def test_training_pages_differ_and_can_be_repeated():
     first, second = (draw_training_page(np.random.default_rng(s)).image for s in (1, 2))
     again = draw_training_page(np.random.default_rng(1)).image
     assert first.shape != second.shape
     assert np.array_equal(first, again)
-
-
-def test_a_segmenter_saved_and_loaded_sees_the_same(tmp_path):
-    segmenter = Segmenter(TINY).fit(list(segmented_pages(2)))
-    segmenter.save(tmp_path)
-    ink = np.random.default_rng(0).random((50, 70)).astype(np.float32)
-    for first, second in zip(segmenter.predict(ink), Segmenter.load(tmp_path).predict(ink), strict=True):
-        assert first.shape == (50, 70)
-        assert np.allclose(first, second, atol=0.01)  # weights are kept in half precision
-
-
-def test_an_untrained_segmenter_and_no_pages_are_refused():
-    with pytest.raises(ValueError, match="fit or load"):
-        Segmenter().predict(np.zeros((32, 32), np.float32))
-    with pytest.raises(ValueError, match="at least one page"):
-        Segmenter(TINY).fit([])
 
 
 @pytest.mark.parametrize("size", [None, (416, 416)])
@@ -70,7 +41,7 @@ def test_the_shipped_finder_in_lab_styles_it_never_saw(style, size):
 
 
 def test_strips_are_taken_as_the_finder_cuts_them_out(page):
-    strips, names = strips_found(page, Reader.load().segmenter)
+    strips, names = strips_found(page, Reader.load().detector)
     assert len(strips) == len(names) > 40
     whole = join(draw_cells(1, 4), draw_cells(1, 5))
     assert len(set(whole.cells)) == 2
@@ -90,7 +61,7 @@ def test_a_bank_trains_and_measures_a_reader(bank_dir, tmp_path):
     pages = list(compose_trials(bank, 2, styles=("digital",), size=(300, 240), part="val"))
     assert [len(p.truth) == 46 for p in pages] == [True, False]
     assert len(next(aneuploid_trials(bank, (300, 240))).truth) != 46
-    few = LearningSettings(finder_pages=2, finder_steps=1, clean=3, found=2, epochs=1, counted=2)
+    few = LearningSettings(clean=3, found=2, epochs=1, counted=2)
     said = []
     train_on_bank(bank, few, tell=said.append).save(tmp_path)
     assert len(said) == 3

@@ -12,7 +12,7 @@ from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies, load_catalo
 from karyo_lib.read.cell import CountSettings, count_chromosomes
 from karyo_lib.read.comparison import homologue_pairs
 from karyo_lib.read.complements import candidate_complements
-from karyo_lib.read.find import find_chromosomes, infer_slots, part_objects
+from karyo_lib.read.find import find_chromosomes, infer_slots
 from karyo_lib.read.layout import align_slots, order_evidence
 from karyo_lib.read.profiles import align
 from karyo_lib.shape.centreline import chromosome_mask
@@ -132,30 +132,6 @@ class TestFind:
     def test_a_colour_image_is_refused(self):
         with pytest.raises(ValueError, match=r"Expected a grey image.*Received \(5, 5, 3\)"):
             find_chromosomes(np.zeros((5, 5, 3), np.uint8))
-
-    def test_touching_neighbours_are_parted_at_their_cores(self):
-        body, core = np.zeros((90, 60), np.float32), np.zeros((90, 60), np.float32)
-        body[10:70, 10:24] = body[14:74, 24:38] = 0.9
-        core[14:66, 15:19] = core[18:70, 29:33] = 0.9
-        core[80:82, 5:7] = 0.9  # a speck
-        labels = part_objects(body, core, 14.0)
-        assert sorted(np.bincount(labels.ravel())[1:]) == pytest.approx([840, 840], abs=15)
-
-    def test_a_broken_core_is_joined_by_its_size(self):
-        body, core = np.zeros((120, 60), np.float32), np.zeros((120, 60), np.float32)
-        body[10:90, 10:24] = body[10:90, 26:40] = 0.9
-        core[14:68, 15:19] = core[14:86, 31:35] = 0.9
-        core[72:86, 15:19], core[68:72, 15:19] = 0.9, 0.1  # a bend at which the network hesitates
-        labels = part_objects(body, core, 14.0)
-        assert sorted(np.unique(labels, return_counts=True)[1][1:]) == [1120, 1120]
-
-    def test_a_core_that_is_broken_by_nothing_is_one_object(self):
-        body = np.zeros((90, 40), np.float32)
-        body[10:80, 12:26] = 0.9
-        body[40:44] *= 0.2  # a stalk, as pale as paper
-        core = np.zeros((90, 40), np.float32)
-        core[14:76, 17:21] = 0.9
-        assert part_objects(body, core, 14.0).max() == 1
 
     def test_slots_follow_gaps(self):
         x = np.array([0, 20, 90, 110, 180, 200.0])

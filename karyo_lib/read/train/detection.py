@@ -308,7 +308,7 @@ def _train(pool, folder, out, begin, seconds, batch, rate, spreads, steps) -> di
     save(state)
     pool.close()
     keras.config.set_dtype_policy("float32")
-    detector = Detector(settings).load(out / "detector.npz")
+    detector = Detector.load(out)
     scores = evaluate(detector, folder, spreads) | {"steps": number, "scenes": pool.made()}
     print(json.dumps(scores), flush=True)
     (out / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")

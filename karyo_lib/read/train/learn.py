@@ -17,14 +17,14 @@ from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
 from karyo_lib.machines.workers import count_processes, keep_worker
 from karyo_lib.read.cell import CountSettings
+from karyo_lib.read.detector import Detector
 from karyo_lib.read.find import FoundPage, find_chromosomes
 from karyo_lib.read.name import Names, NamingSettings
 from karyo_lib.read.perturb import StripVariety
 from karyo_lib.read.reader import Reader, ReaderSettings
-from karyo_lib.read.segment import Segmenter, SegmenterSettings
 from karyo_lib.read.train.score import truth_counts
 from karyo_lib.read.train.training import draw_cells, strips_of_bank
-from karyo_lib.read.train.training_pages import draw_training_page, random_page_style, segmented_pages
+from karyo_lib.read.train.training_pages import draw_training_page, random_page_style
 from karyo_lib.read.train.trials import choose_donors, normal_cells
 from karyo_lib.shape.boxes import match_boxes
 from karyo_lib.shape.strips import CLASSES, NOT_SINGLE, LabelledStrips, Strips, join_cells, straighten_cell
@@ -38,8 +38,6 @@ class LearningSettings:
 
     Attributes
     ----------
-    finder_pages, finder_steps : int
-        Pages that the finder is trained on, and batches; 0 keeps the one that training starts from.
     clean, found : int
         Cells whose chromosomes are cut out by the truth, and cells that the finder cuts out of pages: a
         reader must name what its own finder gives it.
@@ -51,8 +49,6 @@ class LearningSettings:
     seed : int
     """
 
-    finder_pages: int = 220
-    finder_steps: int = 800
     clean: int = 200
     found: int = 200
     epochs: int = 13
@@ -66,10 +62,9 @@ class LearningSettings:
 
 _PAGES_A_PROCESS = 16  # fewer pages are not worth starting another process
 _SHARE_TOUCHING = 0.5  # share of the pages, from which names are learnt, on which homologues touch
-#: For the reader that comes with karyo, and to fine-tune it on a bank. Its finder is kept: trained further on
-#: pages of real chromosomes (350 and 1200 steps) it parted fewer that touch.
+#: From drawings, and to fine-tune a reader on a bank.
 DRAWN = LearningSettings()
-BANK = LearningSettings(finder_pages=0, finder_steps=0, clean=10_000, found=480, epochs=14, counted=120)
+BANK = LearningSettings(clean=10_000, found=480, epochs=14, counted=120)
 
 
 def find_not_single(found: FoundPage, page: Page) -> np.ndarray:
@@ -116,10 +111,10 @@ def _each(pages: MadePages, function: Callable[[Page], Any], numbers: np.ndarray
     return [function(pages.page(int(number))) for number in numbers]
 
 
-def strips_found(page: Page, segmenter: Segmenter) -> tuple[Strips, np.ndarray] | None:
+def strips_found(page: Page, detector: Detector | None) -> tuple[Strips, np.ndarray] | None:
     """Strips and names of a page's objects as the finder cuts them out: normal, upright chromosomes, and
     those that are `NOT_SINGLE`; None where it finds few."""
-    found = find_chromosomes(page.image, segmenter)
+    found = find_chromosomes(page.image, detector)
     match = match_boxes(found.boxes, page.truth, 0.6).to_numpy()
     if (match >= 0).sum() < 20:
         return None
@@ -136,9 +131,9 @@ def strips_found(page: Page, segmenter: Segmenter) -> tuple[Strips, np.ndarray] 
     return strips.take(np.flatnonzero(usable)), names[usable]
 
 
-def cells_found(pages: MadePages, segmenter: Segmenter, name: str) -> LabelledStrips:
+def cells_found(pages: MadePages, detector: Detector | None, name: str) -> LabelledStrips:
     """Strips of pages as the finder cuts them out; cells are called ``<name>-<number>``."""
-    cells = pages.each(partial(strips_found, segmenter=segmenter))
+    cells = pages.each(partial(strips_found, detector=detector))
     return join_cells((f"{name}-{number}", cell) for number, cell in enumerate(cells) if cell is not None)
 
 
@@ -283,16 +278,11 @@ def _log_likelihood(read: list[NamedPage], settings: ReaderSettings, counting: C
 def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print) -> Reader:
     """Train the reader that comes with karyo: no image of a patient goes into it."""
     s = settings
-    tell(f"finder: {s.finder_pages} drawn pages, {s.finder_steps} steps")
-    segmenter = Segmenter(SegmenterSettings(steps=s.finder_steps)).fit(
-        list(segmented_pages(s.finder_pages, s.seed))
-    )
     tell(f"names: {s.clean} cells cut out by the truth, {s.found} by the finder")
     pages = MadePages(partial(draw_training_page, touching=_SHARE_TOUCHING), s.found, s.seed)
-    training = join(draw_cells(s.clean, s.seed), cells_found(pages, segmenter, "page"))
+    training = join(draw_cells(s.clean, s.seed), cells_found(pages, None, "page"))
     validation = draw_cells(max(4, s.clean // 10), s.seed + 1)
     reader = Reader()
-    reader.segmenter = segmenter
     reader.fit(training, validation, drawn_naming(s), seed=s.seed)
     tell(f"counting and calibration: {s.counted} drawn pages")
     return fit_to_pages(reader, MadePages(draw_counted_page, s.counted, s.seed))
@@ -326,25 +316,14 @@ def train_on_bank(
     s = settings
     start = start or Reader.load()
     cells = normal_cells(bank, "train")
-    compose = composer(bank, cells)
-
-    def either(rng: np.random.Generator) -> Page:
-        return compose(rng) if rng.random() < 0.7 else draw_training_page(rng)
-
-    segmenter = start.segmenter
-    if s.finder_steps:
-        tell(f"finder: {s.finder_pages} pages, most of them composed, {s.finder_steps} steps")
-        finding = SegmenterSettings(steps=s.finder_steps, learning_rate=1.5e-3)
-        pages = list(segmented_pages(s.finder_pages, s.seed, either))
-        segmenter = Segmenter(finding).fit(pages, start=start.segmenter)
     chosen = cells["cell"].to_numpy()[: s.clean]
     tell(f"names: {len(chosen)} cells as they were cut out, {s.found} cut out of pages by the finder")
     pages = MadePages(composer(bank, cells, touching=_SHARE_TOUCHING), s.found, s.seed)
-    training = join(strips_of_bank(bank, chosen), cells_found(pages, segmenter, "page"))
+    training = join(strips_of_bank(bank, chosen), cells_found(pages, start.detector, "page"))
     others = normal_cells(bank, "val")
     validation = strips_of_bank(bank, others["cell"].iloc[: max(2, s.clean // 4)])
     reader = Reader(start.settings, start.counting)
-    reader.segmenter = segmenter
+    reader.detector = start.detector
     naming = replace(start.namer.settings, epochs=s.epochs, learning_rate=1e-3, variety=StripVariety())
     reader.fit(training, validation, naming, start=start, seed=s.seed)
     tell(f"counting and calibration: {s.counted} composed pages of validation patients")

@@ -1,22 +1,16 @@
-"""Pages to train the finder on: drawn in random styles, with print and dirt that no style prints."""
+"""Pages to train on: drawn in random styles, with print and dirt that no style prints."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from karyo_lib.draw.karyogram import draw_karyogram
 from karyo_lib.draw.page import Page
 from karyo_lib.draw.styles import GLUED_ROWS, PLAIN_ROWS, STANDARD_ROWS, Artefacts, LabStyle, Layout
-from karyo_lib.read.segment import SegmentedPage
 from karyo_lib.read.train.training import one_value, random_style
-from karyo_lib.shape.ink import measure_ink, resize
 
-#: Thickness of a core, and how far it ends before the chromosome does, in chromosome widths.
-_CORE, _TRIM = 0.34, 0.3
 #: Abnormal pages hold chromosomes that no normal page has.
 _FORMULAE = (
     *("46,XX", "46,XY") * 4,
@@ -133,76 +127,3 @@ def draw_training_page(rng: np.random.Generator, touching: float = 0.0) -> Page:
     )
     width = 0.02 * np.sqrt(page.image.size)
     return replace(page, image=_print_more(page.image, width, rng))
-
-
-def segmented_pages(
-    n: int,
-    seed: int = 0,
-    make: Callable[[np.random.Generator], Page] = draw_training_page,
-    widths: tuple[float, float] = (6.0, 20.0),
-) -> Iterator[SegmentedPage]:
-    """Training pages for `Segmenter.fit`, scaled so that chromosome widths span a range.
-
-    Parameters
-    ----------
-    n : int
-    seed : int
-    make : callable
-        Makes a page from a generator; by default a drawing in a random style.
-    widths : (float, float)
-        Least and greatest width of a chromosome in pixels.
-    """
-    rng = np.random.default_rng([seed, 31])
-    for _ in range(n):
-        page = make(rng)
-        yield page_targets(page, float(np.exp(rng.uniform(*np.log(widths)))))
-
-
-def page_targets(page: Page, width: float) -> SegmentedPage:
-    """What the network should see on a page whose truth is known.
-
-    Parameters
-    ----------
-    page : Page
-    width : float
-        Chromosome width, in pixels, to which the page is scaled.
-    """
-    area = np.bincount(page.labels.ravel(), minlength=len(page.truth) + 1)[1:]
-    scale = width / float(np.median(area / page.truth["length_px"].clip(lower=1)))
-    ink = measure_ink(resize(page.image, scale))
-    labels = cv2.resize(page.labels, ink.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    body, core = np.zeros(ink.shape, np.uint8), np.zeros(ink.shape, np.uint8)
-    crowd = np.zeros(ink.shape, np.uint8)
-    reach = max(1, round(0.15 * width))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
-    for i, where in enumerate(ndimage.find_objects(labels)):
-        if where is None:
-            continue
-        rows, columns = (slice(max(0, s.start - 2 * reach), s.stop + 2 * reach) for s in where)
-        own = (labels[rows, columns] == i + 1).astype(np.uint8)
-        closed = cv2.morphologyEx(np.pad(own, reach), cv2.MORPH_CLOSE, kernel)[reach:-reach, reach:-reach]
-        body[rows, columns] |= ndimage.binary_fill_holes(closed).astype(np.uint8)
-        crowd[rows, columns] += cv2.dilate(own, kernel)
-        _draw_core(core, page, i, scale, width)
-    weight = 1 + 4 * (crowd > 1).astype(np.uint8)
-    target = np.stack([body, core & body], -1) * np.uint8(255)
-    return SegmentedPage(np.round(np.clip(ink, 0, 1) * 255).astype(np.uint8), target, weight)
-
-
-def _draw_core(core: np.ndarray, page: Page, row: int, scale: float, width: float) -> None:
-    bands = page.bands[page.bands["row"] == row]
-    line = np.concatenate(
-        [bands[["x_start", "y_start"]].to_numpy(), bands[["x_stop", "y_stop"]].to_numpy()[-1:]]
-    )
-    along = np.concatenate([[0], np.hypot(*np.diff(line, axis=0).T).cumsum()]) * scale
-    trim = min(_TRIM * width, 0.35 * along[-1])
-    at = np.linspace(trim, along[-1] - trim, max(2, int(along[-1] / 2)))
-    points = np.stack([np.interp(at, along, line[:, k] * scale) for k in (0, 1)], 1) - 0.5
-    reach = max(0.8, _CORE / 2 * width)
-    low = np.maximum(np.floor(points.min(0) - reach - 2).astype(int), 0)
-    high = np.ceil(points.max(0) + reach + 3).astype(int)
-    part = core[low[1] : high[1], low[0] : high[0]]
-    if part.size:
-        off = np.ones(part.shape, np.uint8)
-        cv2.polylines(off, [np.round((points - low) * 16).astype(np.int32)], False, 0, 1, cv2.LINE_8, 4)
-        part |= (cv2.distanceTransform(off, cv2.DIST_L2, 5) <= reach).astype(np.uint8)
