@@ -154,9 +154,10 @@ class Reader:
         if passes < 0:
             raise ValueError(f"Expected 0 or more Monte Carlo passes. Received {passes}.")
         namer, comparison = self._ready()
-        found, strips, names, arrangement = self.name_page(image)
+        found = find_chromosomes(image, self.detector)
         if found.kind == "unreadable":
             return unreadable(found, found.reason, passes)
+        found, strips, names, arrangement = self.name_page(image, found)
         count = self.count(names, found.boxes, arrangement)
         prior = self.settings.p_structural
         compared = comparison.compare(strips, names, count.assigned, prior)
@@ -190,12 +191,10 @@ class Reader:
             found=found,
         )
 
-    def name_page(self, image: np.ndarray) -> tuple[FoundPage, Strips, Names, Arrangement]:
-        """Find and name the chromosomes of a page, each on its own; and what was laid where."""
-        found = find_chromosomes(image, self.detector)
+    def name_page(self, image: np.ndarray, found: FoundPage) -> tuple[FoundPage, Strips, Names, Arrangement]:
+        """Name the chromosomes found on a page, each on its own; and what was laid where."""
         strips = straighten_cell(found.cutouts, found.masks)
-        namer, labels = self._ready()[0], read_labels(found, image)
-        names = namer.predict(strips)
+        names, labels = self._ready()[0].predict(strips), read_labels(found, image)
         unlike = self._unlike(found, names)
         if unlike.any() and not unlike.all():
             rows = np.flatnonzero(~unlike)

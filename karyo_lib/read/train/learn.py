@@ -206,8 +206,11 @@ class NamedPage:
     names: Names
 
 
-def _name_page(page: Page, reader: Reader) -> NamedPage:
-    found, strips, names = reader.name_page(page.image)
+def _name_page(page: Page, reader: Reader) -> NamedPage | None:
+    found = find_chromosomes(page.image, reader.detector)
+    if len(found) == 0:
+        return None
+    found, strips, names, _ = reader.name_page(page.image, found)
     return NamedPage(truth_counts(page), found.boxes, strips, names)
 
 
@@ -221,7 +224,7 @@ def fit_to_pages(reader: Reader, pages: MadePages) -> Reader:
     pages : MadePages
         Of nobody who trained the reader; normal and abnormal in number, without structural changes.
     """
-    named = [page for page in pages.each(partial(_name_page, reader=reader)) if len(page.boxes)]
+    named = [page for page in pages.each(partial(_name_page, reader=reader)) if page and len(page.boxes)]
     reader.counting = fit_counting(reader, named)
     return reader.calibrate_comparison(cells_read(reader, named))
 
