@@ -126,27 +126,21 @@ def test_a_case_without_a_readable_cell_says_so():
     assert json.loads(told)["probability"] is None
 
 
-def test_the_page_prints_as_one_sheet(mosaic, tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api")
+def test_the_page_prints_as_one_sheet(mosaic, browser, tmp_path):
     many = [("46,XX", 13), ("45,X", 5), ("47,XX,+8", 1), ("47,XX,+9", 1)]
     crowded = compose_case(draw_cells(many, np.random.default_rng(2)), CaseSettings("acquired"))
     crowded = replace(crowded, sources=mosaic.sources, name="long name " * 8)
-    with playwright.sync_playwright() as player:
-        try:
-            browser = player.chromium.launch(args=["--no-sandbox"])
-        except playwright.Error:
-            pytest.skip("no Chromium is installed for playwright")
-        faults = []
-        for number, case in enumerate((mosaic, crowded)):
-            path = write_case(case, tmp_path / str(number))
-            page = browser.new_page()
-            page.on("console", lambda message: faults.append(message.text))
-            page.on("request", lambda request: faults.append(request.url))
-            page.goto(path.as_uri())
-            content = page.pdf(prefer_css_page_size=True)
-            assert len(re.findall(rb"/Type /Page[^s]", content)) == 1
-        assert not [fault for fault in faults if not fault.startswith(("file:", "data:"))]
-        browser.close()
+    faults = []
+    for number, case in enumerate((mosaic, crowded)):
+        path = write_case(case, tmp_path / str(number))
+        page = browser.new_page()
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("request", lambda request: faults.append(request.url))
+        page.goto(path.as_uri())
+        content = page.pdf(prefer_css_page_size=True)
+        page.close()
+        assert len(re.findall(rb"/Type /Page[^s]", content)) == 1
+    assert not [fault for fault in faults if not fault.startswith(("file:", "data:"))]
 
 
 def test_what_is_read_of_a_cell_goes_through_json(mosaic):

@@ -1,0 +1,151 @@
+"""Notebook 06: what a second cell of a patient is worth, and a fifth, on patients read cell by cell."""
+
+import json
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from karyo_lib.draw import compose_karyogram, draw_karyogram
+from karyo_lib.draw.page import Page
+from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.iscn import parse_karyotype, sample_formulae
+from karyo_lib.iscn.clones import read_clones, same_line
+from karyo_lib.judge import compute_risk_coverage
+from karyo_lib.judge.intervals import wilson
+from karyo_lib.read.case import compose_case
+from karyo_lib.read.case_reading import gather_cells, tell_evidence
+from karyo_lib.read.reader import Reader
+from karyo_lib.study.displays.confidence import RiskCoverageDisplay
+from karyo_lib.study.runs import Run
+
+#: Patients of each profile, half of them normal, and cells of each patient.
+PATIENTS, CELLS = {"smoke": 2, "quick": 12, "thesis": 60}, 5
+SHOWN = (1, 2, 5)
+
+
+def read_patients(run: Run) -> pd.DataFrame:
+    """Make pages of patients, several cells each with the patient's karyotype, and read them one by one.
+
+    The cells of one patient are drawn, or composed of different cells of the run's bank.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a cell: ``patient, cell, truth`` (formula), ``evidence`` (JSON, see
+        :func:`karyo_lib.read.case_reading.tell_evidence`) and ``prior`` (the reader's of an abnormal number).
+    """
+    rng, n = np.random.default_rng([run.seed, 24]), PATIENTS[run.settings.name]
+    normal = rng.choice(["46,XX", "46,XY"], n - n // 2).tolist()
+    formulae = [*normal, *sample_formulae(n // 2, rng)]
+    bank, reader = ChromosomeBank(run.bank) if run.bank else None, Reader.load()
+    work = [(p, c, formula) for p, formula in enumerate(formulae) for c in range(CELLS)]
+    rows = []
+    for patient, cell, formula in tqdm(work, "Reading cells of patients", unit="cell"):
+        page = _make_page(formula, bank, np.random.default_rng([run.seed, 24, patient, cell]))
+        told = tell_evidence(reader.read(page.image))
+        rows.append((f"patient {patient + 1}", cell + 1, formula, json.dumps(told)))
+    table = pd.DataFrame(rows, columns=["patient", "cell", "truth", "evidence"])
+    table = table.assign(prior=reader.counting.p_abnormal)
+    run.save_table(table, "cells_of_patients")
+    return table
+
+
+def _make_page(formula: str, bank: ChromosomeBank | None, rng: np.random.Generator) -> Page:
+    seed = int(rng.integers(2**31))
+    if bank is None:
+        return draw_karyogram(formula, seed=seed)
+    sex = "XY" if "Y" in parse_karyotype(formula).sex else "XX"
+    own = bank.cells.loc[bank.cells["count_formula"] == f"46,{sex}", "cell"].to_numpy()
+    men = bank.cells.loc[bank.cells["count_formula"] == "46,XY", "cell"].to_numpy()
+    cell = rng.choice(own)
+    donor = rng.choice(men[men != cell])  # a man's cell has every class to give
+    return compose_karyogram(formula, bank.cutouts(cell), bank.cutouts(donor), seed=seed, size=None)
+
+
+def compose_cases(cells: pd.DataFrame) -> pd.DataFrame:
+    """Report every patient from one cell, from two, and so on; each cell begins once.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        From `read_patients`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a case: ``cells, patient, truth, formula, p_abnormal, y_true, exact`` (right numbers and
+        structure, single line).
+    """
+    rows = []
+    for patient, own in cells.groupby("patient", sort=False):
+        told, truth, prior = [json.loads(text) for text in own["evidence"]], *own[["truth", "prior"]].iloc[0]
+        for size in range(1, len(own) + 1):
+            for first in range(len(own) if size < len(own) else 1):
+                chosen = [(first + k) % len(own) for k in range(size)]
+                case = compose_case(
+                    gather_cells([str(i) for i in chosen], [told[i] for i in chosen], float(prior))
+                )
+                lines = read_clones(case.formula) if case.formula else ()
+                exact = len(lines) == 1 and _same(lines[0].formula, truth)
+                p = 0.5 if np.isnan(case.p_abnormal) else min(1.0, case.p_abnormal)
+                rows.append((size, patient, truth, case.formula, p, exact))
+    table = pd.DataFrame(rows, columns=["cells", "patient", "truth", "formula", "p_abnormal", "exact"])
+    return table.assign(y_true=(~table["truth"].isin(["46,XX", "46,XY"])).astype(int))
+
+
+def _same(formula: str, truth: str) -> bool:
+    return (
+        same_line(formula, truth)
+        or parse_karyotype(formula).chromosomes == parse_karyotype(truth).chromosomes
+    )
+
+
+def cases_coverage(cases: pd.DataFrame) -> RiskCoverageDisplay:
+    """Return error rate against the share of cases kept, from one cell, two and five."""
+    curves = {}
+    for size in SHOWN:
+        rows = cases[cases["cells"] == size]
+        wrong = (rows["p_abnormal"] >= 0.5).astype(int) != rows["y_true"]
+        unsure = -np.abs(rows["p_abnormal"] - 0.5)
+        name = f"{size} cell{'s' if size > 1 else ''}"
+        curves[name] = compute_risk_coverage(wrong.to_numpy(), unsure.to_numpy())
+    return RiskCoverageDisplay(curves, referral=0.2).plot()
+
+
+def cases_table(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return by number of cells: ``cases``, share of formulae ``exact``, ``sensitivity`` and ``specificity``
+    of abnormal, with 95 % Wilson limits over patients, and the area under the risk-coverage curve."""
+    rows = []
+    for size, part in cases.groupby("cells"):
+        wrong = ((part["p_abnormal"] >= 0.5).astype(int) != part["y_true"]).to_numpy()
+        row = {"cells": size, "cases": len(part), "patients": part["patient"].nunique()}
+        for name, among, right in (
+            ("exact", part["y_true"] >= 0, part["exact"]),
+            ("sensitivity", part["y_true"] == 1, part["p_abnormal"] >= 0.5),
+            ("specificity", part["y_true"] == 0, part["p_abnormal"] < 0.5),
+        ):
+            # the cells of a patient are no independent cases: limits are those of so many patients
+            n = part.loc[among, "patient"].nunique()
+            share = float(right[among].mean()) if n else np.nan
+            low, high = wilson(share * n, n) if n else (np.nan, np.nan)
+            row |= {name: share, f"{name}_low": low, f"{name}_high": high}
+        unsure = -np.abs(part["p_abnormal"] - 0.5).to_numpy()
+        rows.append(row | {"area": compute_risk_coverage(wrong, unsure).aurc})
+    return pd.DataFrame(rows)
+
+
+def describe_cases(table: pd.DataFrame) -> str:
+    """Say in words what more cells of a patient gain."""
+    one, most = table.iloc[0], table.iloc[-1]
+    told = [
+        f"{text} {one[name]:.0%} from one cell and {most[name]:.0%} [{most[f'{name}_low']:.0%}, "
+        f"{most[f'{name}_high']:.0%}] from {most['cells']:.0f}"
+        for name, text in (
+            ("exact", "formula right"),
+            ("sensitivity", "sensitivity"),
+            ("specificity", "specificity"),
+        )
+        if np.isfinite(one[name])
+    ]
+    return f"Of {one['patients']:.0f} patients read cell by cell: {'; '.join(told)}."
