@@ -16,7 +16,7 @@ from karyo_lib import __version__
 from karyo_lib.read.commands import COMMANDS as READ
 from karyo_lib.read.train.commands import COMMANDS as READING
 from karyo_lib.screening.commands import COMMANDS as SCREENING
-from karyo_lib.store import NoSpace, writing
+from karyo_lib.store import CannotWriteError, writing
 
 app = typer.Typer(
     name="karyo",
@@ -45,11 +45,18 @@ def _told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:
         except (ValueError, TypeError, OSError) as error:
             if os.environ.get("KARYO_DEBUG", "0") != "0":
                 raise
-            text = error.strerror if isinstance(error, NoSpace) else str(error)
-            _errors.print(text, style="red", markup=False)
+            _errors.print(_describe_error(error), style="red", markup=False)
             raise typer.Exit(1) from None
 
     return told
+
+
+def _describe_error(error: Exception) -> str:
+    if isinstance(error, CannotWriteError):
+        return error.strerror
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.strerror}: {str(error.filename)!r}. Expected a file or folder that karyo may use."
+    return str(error)
 
 
 def _show_version(wanted: bool) -> None:

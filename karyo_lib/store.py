@@ -1,17 +1,40 @@
-"""Whole files or none: written beside their place and moved there when complete."""
+"""Files that are whole or not there, folders in which one process is at work, and journals to go on from."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+    fcntl = None
+
+_FAR = 2**40  # where Windows locks a byte: beyond any content, so that others may read it
 
 
-class NoSpace(OSError):
+class CannotWriteError(OSError):
+    """A file cannot be written; ``strerror`` names it and the remedy."""
+
+
+class NoSpace(CannotWriteError):
     """The disk is full. Nothing half-written is left behind, and the run can be resumed."""
+
+
+class BusyError(ValueError):
+    """Another process is at work on the same results."""
+
+
+class OtherJournalError(ValueError):
+    """A journal holds records that were made from something else."""
 
 
 @contextmanager
@@ -20,15 +43,17 @@ def writing(path: str | Path) -> Iterator[Path]:
 
     Raises
     ------
+    CannotWriteError
+        If there is no permission to write there, or *path* is a folder.
     NoSpace
         If the disk is full.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.name, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    path, part = Path(path), None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.name[-100:], dir=path.parent)
+        os.close(handle)
+        part = Path(name)
         yield part
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -41,6 +66,148 @@ def writing(path: str | Path) -> Iterator[Path]:
                 f"No disk space left for {path.name}. Free some, then run the same command again: "
                 "it resumes where it stopped",
             ) from error
-        raise
+        if error.errno is None or (part and error.filename not in (str(part), part)):
+            raise  # not of this file
+        raise CannotWriteError(
+            error.errno,
+            f"Cannot write {path.name!r} into the folder {str(path.parent)!r} ({error.strerror}): "
+            "give a place that you may write to",
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        if part:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: str | Path, work: str | Path | None = None) -> Iterator[None]:
+    """Keep other processes out of a folder, until this one leaves the block or ends in whatever way.
+
+    Parameters
+    ----------
+    folder : path
+        Where the lock is kept.
+    work : path, optional
+        The folder or file that is worked on, if another, for the message.
+
+    Raises
+    ------
+    BusyError
+        If another process is at work there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+b") as stream:
+        _lock(stream, Path(work or folder))
+        stream.truncate(0)
+        stream.write(str(os.getpid()).encode())
+        stream.flush()
+        yield
+
+
+def _lock(stream: IO[bytes], work: Path) -> None:
+    try:
+        if fcntl:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            stream.seek(_FAR)
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            raise
+        stream.seek(0)
+        told = stream.read(20)
+        process = f" (process {told.decode()})" if told.isdigit() else ""
+        raise BusyError(
+            f"Expected {work.name!r} to be free. Received one at which another karyo is at work{process}: "
+            "wait for it, or choose another."
+        ) from None
+
+
+class Journal:
+    """Records on disk as they come: one JSON line each, only ever added to, by one process at a time.
+
+    A stop at any moment loses nothing but a record half written, which is cut off when the journal is opened
+    again.
+
+    Parameters
+    ----------
+    path : path
+    made_from : mapping
+        What the records depend on; stands in the first line.
+    fresh : bool
+        Begin anew whatever is there.
+
+    Raises
+    ------
+    BusyError
+        If another process writes to it.
+    OtherJournalError
+        If its records were made from something else.
+    """
+
+    def __init__(self, path: str | Path, made_from: Mapping[str, Any], *, fresh: bool = False):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.path, "a+b")  # noqa: SIM115 - closed by close()
+        try:
+            _lock(self._file, self.path.parent)
+            header = json.dumps(dict(made_from), sort_keys=True)
+            self._file.seek(0)
+            first = self._file.readline()
+            if fresh or not first.endswith(b"\n"):
+                self._file.truncate(0)
+                self._write(header)
+            elif first.decode("utf-8", "replace").strip() != header:
+                raise OtherJournalError(
+                    f"Expected {self.path.name} of the same settings. Received one of others."
+                )
+        except BaseException:
+            self._file.close()
+            raise
+
+    def resume(self) -> Iterator[dict[str, Any]]:
+        """Yield the header and all records that are whole, then cut off what stands behind them."""
+        end = 0
+        for _, end, record in read_records(self.path):  # noqa: B007 - end is used behind the loop
+            yield record
+        self.cut(end)
+
+    def cut(self, end: int) -> None:
+        """Drop what stands behind a byte offset."""
+        self._file.truncate(end)
+
+    def add(self, *records: Mapping[str, Any]) -> list[int]:
+        """Add records, in one piece, and return their offsets."""
+        return self._write(*(json.dumps(record, ensure_ascii=False) for record in records))
+
+    def _write(self, *lines: str) -> list[int]:
+        encoded = [line.encode("utf-8", "replace") + b"\n" for line in lines]
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.write(b"".join(encoded))
+        self._file.flush()
+        return [end + sum(map(len, encoded[:place])) for place in range(len(encoded))]
+
+    def close(self) -> None:
+        """Make sure that all of it is on the disk, and let others write."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def read_records(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield where each record of a journal begins and ends, in bytes, and what it says.
+
+    The first is the header; the last is the one before a record that is damaged.
+    """
+    with open(path, "rb") as file:
+        start = 0
+        while line := file.readline():
+            try:
+                record = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                return
+            if not isinstance(record, dict):
+                return
+            yield start, start + len(line), record
+            start += len(line)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +18,7 @@ from tqdm.auto import tqdm
 from karyo_lib.files.images import read_image
 from karyo_lib.machines.cluster import on_cluster
 from karyo_lib.machines.workers import keep_worker
-from karyo_lib.store import writing
+from karyo_lib.store import Journal, writing
 
 
 def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
@@ -159,40 +160,6 @@ def prepare_dataset(
     return prepared.assign(sha256=digests)
 
 
-class PageLog:
-    """What the finished pages of a folder were made from, so that an interrupted call resumes.
-
-    Kept as ``pages.csv`` in the folder, a line a page, written as each page is finished.
-
-    Parameters
-    ----------
-    folder : str or os.PathLike
-        Created where it does not exist.
-    """
-
-    def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = self.folder / "pages.csv"
-        lines = self._file.read_text("utf-8").splitlines() if self._file.is_file() else []
-        rows = (line.split(",") for line in lines)
-        # A line cut short by a crash has no valid digest and its page is made again.
-        self._done = {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}
-
-    def finished(self, path: str, made_from: str) -> str | None:
-        """Return the SHA-256 of a page that is there, whole, and made from just this; else None."""
-        key, digest = self._done.get(path, ("", ""))
-        file = self.folder / path
-        if key == made_from and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
-            return digest
-        return None
-
-    def add(self, path: str, made_from: str, digest: str) -> None:
-        """Note that a page is finished."""
-        with open(self._file, "a", encoding="utf-8") as file:
-            file.write(f"{path},{made_from},{digest}\n")
-
-
 def make_pages(
     jobs: list[tuple[str, str, Callable[[], np.ndarray]]],
     folder: str | os.PathLike,
@@ -220,19 +187,29 @@ def make_pages(
     list of str
         SHA-256 of each page's file, in the order of the jobs.
     """
-    log = PageLog(folder)
+    folder = Path(folder)
     keys = [hashlib.sha256(made_from.encode()).hexdigest() for _, made_from, _ in jobs]
-    digests = [log.finished(path, key) for (path, _, _), key in zip(jobs, keys, strict=True)]
-    missing = [i for i, digest in enumerate(digests) if digest is None]
-    work = (joblib.delayed(_make_page)(log.folder / jobs[i][0], jobs[i][2]) for i in missing)
-    with on_cluster():
-        done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(work)
-        start = len(jobs) - len(missing)
-        bar = tqdm(done, title, len(jobs), initial=start, unit="page", disable=not progress)
-        for i, digest in zip(missing, bar, strict=True):
-            log.add(jobs[i][0], keys[i], digest)
-            digests[i] = digest
+    with closing(Journal(folder / "pages.jsonl", {"format": 1})) as journal:
+        kept = {record["path"]: record for record in journal.resume() if "path" in record}
+        digests = [_kept(folder, kept.get(path), key) for (path, _, _), key in zip(jobs, keys, strict=True)]
+        missing = [i for i, digest in enumerate(digests) if digest is None]
+        work = (joblib.delayed(_make_page)(folder / jobs[i][0], jobs[i][2]) for i in missing)
+        with on_cluster():
+            done = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(work)
+            start = len(jobs) - len(missing)
+            bar = tqdm(done, title, len(jobs), initial=start, unit="page", disable=not progress)
+            for i, digest in zip(missing, bar, strict=True):
+                journal.add({"path": jobs[i][0], "made_from": keys[i], "sha256": digest})
+                digests[i] = digest
     return digests
+
+
+def _kept(folder: Path, record: dict | None, key: str) -> str | None:
+    """Digest of a page that is there, whole, and made from just this."""
+    if record is None or record["made_from"] != key or not (folder / record["path"]).is_file():
+        return None
+    digest = hashlib.sha256((folder / record["path"]).read_bytes()).hexdigest()
+    return digest if digest == record["sha256"] else None
 
 
 def _make_page(path: Path, make: Callable[[], np.ndarray]) -> str:

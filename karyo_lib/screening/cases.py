@@ -38,12 +38,12 @@ class CaseFile:
     reason: str = ""
 
     def fingerprint(self) -> str:
-        """Return what changes when the file does: size and time of change."""
+        """Return what changes when the file does: size, time of change, and time when it came to be there."""
         try:
             status = self.path.stat()
         except OSError:
             return "absent"
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ def train(
     from karyo_lib.screening.card import render_card
     from karyo_lib.screening.package import save_package
     from karyo_lib.screening.packing import PackSettings, train_package
-    from karyo_lib.store import writing
+    from karyo_lib.store import locked, writing
 
     if output.is_dir():
         raise ValueError(f"Expected a file such as model.karyo. Received the folder {output.name!r}.")
@@ -70,12 +70,15 @@ def train(
         calibration=calibration, seed=seed, passes=100 if method == "network" else 0,
     )  # fmt: skip
     work = output.with_name(f".{output.name}.work")
-    package = train_package(data, settings, weights=weights or None, reader=reader, work=work, n_jobs=workers)
-    digest = save_package(package, output)
-    for suffix, text in zip((".card.md", ".card.html"), render_card(package.facts), strict=True):
-        with writing(output.with_suffix(suffix)) as part:
-            part.write_text(text, encoding="utf-8")
-    shutil.rmtree(work, ignore_errors=True)
+    with locked(work, output):
+        package = train_package(
+            data, settings, weights=weights or None, reader=reader, work=work, n_jobs=workers
+        )
+        digest = save_package(package, output)
+        for suffix, text in zip((".card.md", ".card.html"), render_card(package.facts), strict=True):
+            with writing(output.with_suffix(suffix)) as part:
+                part.write_text(text, encoding="utf-8")
+        shutil.rmtree(work, ignore_errors=True)
     if package.facts["warning"]:
         typer.secho(package.facts["warning"], fg="yellow", err=True)
     typer.echo(package.promise.sentence)

@@ -143,32 +143,41 @@ def screen_folder(
     if out.resolve() == folder.resolve():
         raise ValueError("Expected an out folder other than the folder that is screened. Received the same.")
     source = _open_source(model, options)
-    out.mkdir(parents=True, exist_ok=True)
-    by_reading, known_patients = source.about.method == "reading", {}
+    known_patients = {}
     # where patients are not shown, a table without them is no fault: folders and names tell whose a cell is
     with contextlib.suppress(*([ValueError] if options.patients == "none" else [])):
         known_patients = read_patients(folder)
     groups = group_files((file.name for file in files), known_patients, options.patient_pattern)
-    names = Names(
-        groups if by_reading else known_patients,
-        options.patients,
-        masked=options.mask_names,
-        salt=read_salt(out) if options.patients == "mask" else b"",
-    )
     made_from = {
         "karyo": __version__,
         "model": source.about.digest,
         "threshold": repr(options.clear_below),
         "heat map": source.about.heat_map,
     }
-    journal = Journal(out, made_from, fresh=options.fresh)
+    with contextlib.closing(Journal(out, made_from, fresh=options.fresh)) as journal:
+        return _screen(source, journal, files, groups, known_patients, options)
+
+
+def _screen(
+    source: "_Source",
+    journal: Journal,
+    files: list[CaseFile],
+    groups: dict[str, str],
+    known_patients: dict[str, str],
+    options: ScreenOptions,
+) -> Screened:
+    out, by_reading = journal.path.parent, source.about.method == "reading"
+    names = Names(
+        groups if by_reading else known_patients,
+        options.patients,
+        masked=options.mask_names,
+        salt=read_salt(out) if options.patients == "mask" else b"",
+    )
 
     def write() -> Screened:
-        # A file that has changed is screened again: its later results count.
-        entries = list({(entry.file, entry.page): entry for entry in journal.entries}.values())
-        screened = len({entry.file for entry in entries} & known)
+        present = [entry for entry in journal.entries if entry.file in known]
+        screened = len({entry.file for entry in present})
         about = replace(source.about, screened=screened, found=len(files))
-        present = [entry for entry in entries if entry.file in known]
         write_worklist(out, present, journal.read, names, about, options.pictures)
         if by_reading and groups:
             from karyo_lib.screening.patients import write_patients  # networks need nothing that reads
@@ -203,7 +212,6 @@ def screen_folder(
     finally:  # also when stopped: what is finished is of use
         bar.close()
         screened = write()
-        journal.close()
     return screened
 
 

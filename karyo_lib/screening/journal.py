@@ -3,12 +3,12 @@
 import base64
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from karyo_lib import store
 from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.screener import Result
 
@@ -66,26 +66,25 @@ class Journal:
     ------
     JournalError
         If the folder's journal was made from something else.
+    karyo_lib.store.BusyError
+        If another screening is at work in the folder.
     """
 
     def __init__(self, folder: Path, made_from: dict[str, Any], *, fresh: bool = False):
         self.path = Path(folder) / NAME
-        self.entries: list[Entry] = []
-        self._last: dict[str, str] = {}  # file -> fingerprint, of files whose results are all there
-        self._header = json.dumps({"format": _FORMAT, **made_from}, sort_keys=True)
-        end = None if fresh or not self.path.is_file() else self._read()
-        if end is None:
-            self.path.unlink(missing_ok=True)
-        elif end < self.path.stat().st_size:  # a line cut short by a crash
-            os.truncate(self.path, end)
-        self._file = open(self.path, "ab")  # noqa: SIM115 - closed by close()
-        if end is None:
-            self._file.write(self._header.encode() + b"\n")
-            self._file.flush()
+        try:
+            self._journal = store.Journal(self.path, {"format": _FORMAT, **made_from}, fresh=fresh)
+        except store.OtherJournalError:
+            raise JournalError(
+                f"Expected an out folder without results, or with those of this model and threshold. "
+                f"Received {self.path.parent.name!r} with others: give another folder, or --fresh to "
+                "screen again and overwrite them."
+            ) from None
+        self._journal.cut(self._read())
 
     @classmethod
     def finished(cls, folder: Path) -> "Journal":
-        """A screening's journal to read alone; ``entries`` are the latest of each page.
+        """A screening's journal to read alone.
 
         Raises
         ------
@@ -93,72 +92,73 @@ class Journal:
             If the folder holds no journal, or one of another version of karyo.
         """
         self = cls.__new__(cls)
-        self.path, self.entries, self._last, self._header = Path(folder) / NAME, [], {}, ""
-        if not self.path.is_file() or self._read() is None:
+        self.path = Path(folder) / NAME
+        if not self.path.is_file():
             raise JournalError(
                 "Expected a folder that `karyo screen` wrote. "
                 f"Received {Path(folder).name!r} without a {NAME}."
             )
-        self.entries = list({(entry.file, entry.page): entry for entry in self.entries}.values())
-        return self
-
-    def _read(self) -> int | None:
-        """Read what is finished; returns where it ends."""
-        with open(self.path, "rb") as file:
-            first = file.readline()
-            if not first.endswith(b"\n"):
-                return None
-            header = first.decode("utf-8", "replace").strip()
-            if not self._header and f'"format": {_FORMAT},' not in header:
+        with open(self.path, encoding="utf-8", errors="replace") as file:
+            if f'"format": {_FORMAT},' not in file.readline():
                 raise JournalError(
                     f"Expected results of this version of karyo. Received {self.path.parent.name!r} with "
                     "those of another: screen again with --fresh."
                 )
-            if self._header and header != self._header:
-                raise JournalError(
-                    f"Expected an out folder without results, or with those of this model and threshold. "
-                    f"Received {self.path.parent.name!r} with others: give another folder, or --fresh to "
-                    "screen again and overwrite them."
-                )
-            pending: list[Entry] = []
-            end = file.tell()
-            while line := file.readline():
-                try:
-                    told = json.loads(line) if line.endswith(b"\n") else None
-                    if told is not None and "done" in told:
-                        self.entries += pending
-                        self._last[told["done"]] = told["fingerprint"]
-                        end, pending = file.tell(), []
-                    elif told is not None:
-                        pending.append(self._entry(file.tell() - len(line), told, len(pending)))
-                except (ValueError, KeyError, TypeError):
-                    break  # what follows a damaged line is screened again
-            return end
+        self._read()
+        return self
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The results of all files that are finished; of a file screened again, the later ones alone."""
+        return [entry for entries, _ in self._files.values() for entry in entries]
+
+    def _read(self) -> int:
+        """Read what is finished; returns where it ends."""
+        self._files: dict[str, tuple[list[Entry], str]] = {}  # file -> its results, and its fingerprint
+        self._cases = 0
+        pending: list[Entry] = []
+        end = 0
+        for start, stop, told in store.read_records(self.path):
+            try:
+                if start == 0:
+                    end = stop
+                elif "done" in told:
+                    self._commit(told["done"], pending, told["fingerprint"])
+                    pending, end = [], stop
+                else:
+                    pending.append(self._entry(start, told, len(pending)))
+            except (KeyError, TypeError, ValueError):
+                break  # what follows a damaged line is screened again
+        return end
 
     def _entry(self, offset: int, told: dict[str, Any], pending: int) -> Entry:
         p = math.nan if told["probability"] is None else float(told["probability"])
-        number = len(self.entries) + pending + 1
-        return Entry(offset, told["file"], told["page"], told["decision"], p, number)
+        return Entry(offset, told["file"], told["page"], told["decision"], p, self._cases + pending + 1)
+
+    def _commit(self, file: str, entries: list[Entry], fingerprint: str) -> None:
+        self._files[file] = entries, fingerprint
+        self._cases += len(entries)
 
     def holds(self, file: str, fingerprint: str) -> bool:
         """Whether all results of a file are there and the file has not changed since."""
-        return self._last.get(file) == fingerprint
+        return self._files.get(file, ((), ""))[1] == fingerprint
 
     def add(self, results: list[Result], fingerprint: str) -> None:
         """Add all results of one file, then the line that says so."""
+        records = []
         for result in results:
             told = asdict(result)
             for name in NUMBERS:
                 told[name] = None if math.isnan(told[name]) else told[name]
             for name in PICTURES:
                 told[name] = base64.b64encode(told[name]).decode("ascii")
-            offset = self._file.tell()
-            self._file.write(json.dumps(told, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-            self.entries.append(self._entry(offset, told, 0))
-        done = {"done": results[0].file, "fingerprint": fingerprint}
-        self._file.write(json.dumps(done, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-        self._file.flush()
-        self._last[results[0].file] = fingerprint
+            records.append(told)
+        offsets = self._journal.add(*records, {"done": results[0].file, "fingerprint": fingerprint})
+        entries = [
+            self._entry(offset, told, number)
+            for number, (offset, told) in enumerate(zip(offsets, records, strict=False))
+        ]
+        self._commit(results[0].file, entries, fingerprint)
 
     def read(self, entries: list[Entry]) -> Iterator[Result]:
         """Yield the results of entries, one in memory at a time."""
@@ -173,7 +173,5 @@ class Journal:
                 yield Result(**told)
 
     def close(self) -> None:
-        """Make sure that all of it is on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Make sure that all of it is on the disk, and let others write."""
+        self._journal.close()

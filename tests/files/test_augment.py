@@ -201,14 +201,14 @@ def test_interrupted_call_resumes(dataset, tmp_path):
     written = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
     assert 0 < len(written) < 37
     (tmp_path / "k004.png").rename(tmp_path / "in" / "k004.png")
-    with open(out / "pages.csv", "a") as file:
+    with open(out / "pages.jsonl", "a") as file:
         file.write("k005.png,abc")  # a line cut short
     damaged = sorted(written)[0]
     (out / damaged).write_bytes(b"damaged")
     table = augment_dataset(index, tmp_path / "in", out, seed=1, progress=False)
     fresh = augment_dataset(index, tmp_path / "in", tmp_path / "fresh", seed=1, progress=False)
     pd.testing.assert_frame_equal(table, fresh)
-    assert {path.name for path in out.iterdir()} == {*table["path"], "pages.csv"}
+    assert {path.name for path in out.iterdir()} == {*table["path"], "pages.jsonl"}
     for name, time in written.items():
         if name != damaged:
             assert (out / name).stat().st_mtime_ns == time

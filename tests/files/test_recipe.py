@@ -121,7 +121,7 @@ def test_drawn_pages_and_index(drawn):
     assert load_pages(index, folder).shape == (7, 150, 150)
     assert index["sha256"].is_unique
     assert (index["patient_id"] == index["image_id"]).all()
-    assert {path.name for path in folder.iterdir()} == {*index["path"], "pages.csv"}
+    assert {path.name for path in folder.iterdir()} == {*index["path"], "pages.jsonl"}
     with Image.open(folder / index["path"][0]) as image:
         assert image.info == {}
         assert image.mode == "L"

@@ -17,6 +17,7 @@ import pytest
 from small_study import fake_engine, write_notebook
 
 from karyo_lib.settings import SettingsError
+from karyo_lib.store import BusyError
 from karyo_lib.study.report import execute, page
 from karyo_lib.study.report.content import without_progress
 from karyo_lib.study.report.kernel import execute as execute_one
@@ -210,7 +211,7 @@ def test_what_depends_on_a_failure_is_left_out_and_says_so(tmp_path, monkeypatch
 
 def test_two_runs_cannot_share_a_folder(study):
     notebooks, run, _ = study
-    with Records(run.dir).lock(), pytest.raises(SettingsError, match=rf"at work \(process {os.getpid()}\)"):
+    with Records(run.dir).lock(), pytest.raises(BusyError, match=rf"at work \(process {os.getpid()}\)"):
         execute.run_study(run, folder=notebooks)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -17,10 +18,11 @@ from screening_stubs import draw_bars, make_package
 from karyo_lib.screening import worklist
 from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.folder import ScreenOptions, screen_folder
-from karyo_lib.screening.journal import JournalError
+from karyo_lib.screening.journal import Journal, JournalError
 from karyo_lib.screening.package import save_package
 from karyo_lib.screening.screener import Screener
 from karyo_lib.screening.worklist import CSV_COLUMNS, Worklist
+from karyo_lib.store import BusyError
 
 QUIET = ScreenOptions(progress=False)
 
@@ -133,6 +135,40 @@ def test_changed_and_new_files_are_screened_again_and_lost_ones_leave(stub, stub
     assert len(rows) == 12
     assert "page11.png" not in rows
     assert rows["page00.png"]["decision"] == "abnormal"
+
+
+def test_a_file_of_fewer_pages_leaves_no_stale_ones(stub, stub_model, pages_dir, tmp_path):
+    """Three pages of a TIFF are replaced by one of the same name, size of file and time of change."""
+    out, path = tmp_path / "out", pages_dir / "three.tif"
+    pages = [Image.fromarray(draw_bars(i)) for i in (50, 51, 52)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    screen_folder(stub_model, pages_dir, out, QUIET)
+    assert sum(row["file"] == "three.tif" for row in _rows(out)) == 3
+    status = path.stat()
+    pages[1].save(tmp_path / "one.tif")
+    with open(tmp_path / "one.tif", "ab") as file:
+        file.truncate(status.st_size)
+    os.utime(tmp_path / "one.tif", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (tmp_path / "one.tif").replace(path)
+    for _ in range(2):
+        screen_folder(stub_model, pages_dir, out, QUIET)
+        assert [row["page"] for row in _rows(out) if row["file"] == "three.tif"] == ["1"]
+        assert len(Journal.finished(out).entries) == 13
+    assert len({row["case"] for row in _rows(out)}) == 13
+
+
+def test_two_screenings_cannot_share_a_folder(stub, stub_model, pages_dir, tmp_path):
+    out = tmp_path / "out"
+    screen_folder(stub_model, pages_dir, out, QUIET)
+    before, rows = _tree(out), _rows(out)
+    at_work = Journal(out, json.loads((out / "journal.jsonl").read_text().splitlines()[0]))
+    for fresh in (False, True):
+        with pytest.raises(BusyError, match="another karyo is at work"):
+            screen_folder(stub_model, pages_dir, out, ScreenOptions(progress=False, fresh=fresh))
+    assert _tree(out) == before
+    at_work.close()
+    screen_folder(stub_model, pages_dir, out, QUIET)
+    assert _rows(out) == rows
 
 
 def test_results_of_another_model_are_not_continued(stub, stub_model, pages_dir, tmp_path):

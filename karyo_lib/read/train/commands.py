@@ -28,14 +28,16 @@ def train(
     """
     from karyo_lib.files.bank import ChromosomeBank
     from karyo_lib.read.train.learn import BANK, DRAWN, train_on_bank, train_on_drawings
+    from karyo_lib.store import locked
 
     if output.exists() and not output.is_dir():
         raise ValueError(f"Expected a folder to write to. Received the file {output.name!r}.")
-    if bank is None:
-        reader = train_on_drawings(DRAWN.seeded(seed), tell=typer.echo)
-    else:
-        reader = train_on_bank(ChromosomeBank(bank), BANK.seeded(seed), tell=typer.echo)
-    reader.save(output)
+    with locked(output):
+        if bank is None:
+            reader = train_on_drawings(DRAWN.seeded(seed), tell=typer.echo)
+        else:
+            reader = train_on_bank(ChromosomeBank(bank), BANK.seeded(seed), tell=typer.echo)
+        reader.save(output)
     typer.echo(f"{output}: use it with `karyo train --method reading --reader {output}`")
 
 

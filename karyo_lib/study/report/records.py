@@ -5,18 +5,15 @@ Kept in the hidden folder ``.karyo``: a record and an executed notebook each, th
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 from karyo_lib.settings import SettingsError
-from karyo_lib.store import writing
+from karyo_lib.store import locked, writing
 from karyo_lib.study.report.provenance import digest_file
 from karyo_lib.study.runs import FOLDERS
 
@@ -50,28 +47,9 @@ class Records:
                 )
         self.state.mkdir(parents=True, exist_ok=True)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other runs out of this folder, until this process ends in whatever way.
-
-        Raises
-        ------
-        SettingsError
-            If another run is at work here.
-        """
-        with (self.state / "lock").open("a+") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                stream.seek(0)
-                raise SettingsError(
-                    f"Expected the run folder {self.folder.name!r} to be free. Received one in which another "
-                    f"run is at work (process {stream.read().strip()}): wait for it, or choose another --out."
-                ) from None
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
-            yield
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep other runs out of this folder, until this process ends in whatever way."""
+        return locked(self.state, self.folder)
 
     def read(self, name: str) -> dict[str, Any]:
         """Return the record of a notebook, empty where there is none or it cannot be read."""
