@@ -174,7 +174,8 @@ class Journal:
 
     def cut(self, end: int) -> None:
         """Drop what stands behind a byte offset."""
-        self._file.truncate(end)
+        if end < self._file.seek(0, os.SEEK_END):
+            self._file.truncate(end)
 
     def add(self, *records: Mapping[str, Any]) -> list[int]:
         """Add records, in one piece, and return their offsets."""

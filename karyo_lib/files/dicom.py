@@ -31,8 +31,8 @@ class UnreadableDicom(Exception):
 
 
 def is_dicom(data: bytes) -> bool:
-    """Return whether the bytes begin as a DICOM file (128-byte preamble, then ``DICM``)."""
-    return data[128:132] == b"DICM"
+    """Return whether the bytes begin as a DICOM file: preamble and ``DICM``, or, without, groups 2 or 8."""
+    return data[128:132] == b"DICM" or data.startswith((b"\2\0\0\0UL\4\0", b"\x08\0\5\0", b"\x08\0\x16\0"))
 
 
 def decode_frames(data: bytes, max_pixels: int) -> Iterator[tuple[np.ndarray, bool, int]]:
@@ -64,15 +64,18 @@ def decode_frames(data: bytes, max_pixels: int) -> Iterator[tuple[np.ndarray, bo
         other exception.
     """
     header = io.BytesIO(data)
-    read_preamble(header, force=False)
+    read_preamble(header, force=True)
     meta = read_dataset(
         header, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
     )
-    syntax = meta.get("TransferSyntaxUID")
+    syntax = meta.get("TransferSyntaxUID") or (
+        ExplicitVRLittleEndian if data[4:6].isalpha() else ImplicitVRLittleEndian  # without preamble
+    )
     if syntax not in _SYNTAXES:
         known = syntax.name if getattr(syntax, "keyword", "") else "unknown"
         raise UnreadableDicom(f"DICOM transfer syntax not read: {known}")
-    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+    dataset.file_meta.TransferSyntaxUID = syntax
     if "PixelData" not in dataset:
         raise UnreadableDicom("DICOM file without pixel data")
     frames = max(1, int(dataset.get("NumberOfFrames") or 1))

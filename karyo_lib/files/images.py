@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -11,9 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from karyo_lib.files.depth import to_8_bit
 from karyo_lib.files.dicom import UnreadableDicom, decode_frames, is_dicom
+from karyo_lib.files.tiff import MAGIC, UnreadableTiffError, decode_pages, is_shown
 
 MAX_PIXELS = 40_000_000  # an A4 page scanned at 600 dpi has 35 million
 MIN_SIDE = 100  # below it, chromosome 21 is one pixel wide
@@ -31,7 +33,7 @@ FORMATS = {
 }
 _PILLOW_FORMATS = [name for name in FORMATS if name != "DICOM"]
 _DEEP_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-_BIT_DEPTHS = (8, 10, 12, 14, 16, 24, 32)
+_MOST_FRAMES = 1000
 _INK_CONTRAST = 24  # grey levels between ink and background
 _INK_SHARE = 0.001  # a page with less ink than this shows no karyogram
 
@@ -84,8 +86,9 @@ def read_image(
 
     The format is found from the content, not from the name: PNG, JPEG, BMP, TIFF, GIF or DICOM. Size limits
     are checked before anything is decoded. EXIF rotation is applied; transparent parts become white; colour
-    becomes luma (ITU-R 601); deeper pixels are scaled by the smallest common bit depth that holds their
-    largest value; of several pages the first is read; MONOCHROME1 is inverted.
+    becomes luma (ITU-R 601); deeper pixels and floats are scaled by the range that they use, see
+    `karyo_lib.files.depth.to_8_bit`; of several pages the first is read, thumbnails and levels of a pyramid
+    are none; MONOCHROME1 and WhiteIsZero are inverted.
 
     Parameters
     ----------
@@ -144,13 +147,18 @@ def load_pages(
         yield error
         return
     sha256 = hashlib.sha256(data).hexdigest()
-    pages = _dicom_pages(data, max_pixels) if is_dicom(data) else _pillow_pages(data, max_pixels, min_side)
+    if is_dicom(data):
+        pages = _dicom_pages(data, max_pixels)
+    elif _needs_tifffile(data):
+        pages = _tiff_pages(data, max_pixels)
+    else:
+        pages = _pillow_pages(data, max_pixels, min_side)
     for number, page in enumerate(_until_damaged(pages), 1):
         if isinstance(page, str):
             behind = " and what stands behind it was not read" if number > 1 else ""
             yield UnusableImage(path.name, page + behind)
             continue
-        found, pixels, several = page
+        found, pixels, several, said = page
         if isinstance(pixels, str):
             yield UnusableImage(path.name, pixels)
         elif min(pixels.shape) < min_side:
@@ -159,12 +167,12 @@ def load_pages(
             yield UnusableImage(path.name, "blank page: nothing stands out from the background")
         else:
             known = path.suffix.lower() in FORMATS[found]
-            note = f"named {path.suffix or 'without an extension'}, read as {found}"
-            yield LoadedImage(pixels, sha256, () if known else (note,), several)
+            note = "" if known else f"named {path.suffix or 'without an extension'}, read as {found}"
+            yield LoadedImage(pixels, sha256, tuple(filter(None, (note, said))), several)
 
 
-# Format, pixels (or why they are not read), and whether the file holds more pages than one.
-_Found = tuple[str, np.ndarray | str, bool]
+# Format, pixels (or why they are not read), whether the file holds more pages than one, and a note.
+_Found = tuple[str, np.ndarray | str, bool, str]
 
 
 def _until_damaged(pages: Iterator[_Found]) -> Iterator[_Found | str]:
@@ -213,10 +221,40 @@ def _dicom_pages(data: bytes, max_pixels: int) -> Iterator[_Found]:
     try:
         for values, inverted, frames in decode_frames(data, max_pixels):
             colour = values.ndim == 3
-            pixels = np.asarray(Image.fromarray(values).convert("L")) if colour else _to_8_bit(values)
-            yield "DICOM", 255 - pixels if inverted else pixels, frames > 1
+            pixels, note = (_luma(values), "") if colour else _to_8_bit(values)
+            yield "DICOM", 255 - pixels if inverted else pixels, frames > 1, note
     except UnreadableDicom as error:
         raise _Refused(str(error)) from error
+
+
+def _needs_tifffile(data: bytes) -> bool:
+    if not data.startswith(MAGIC):
+        return False
+    try:
+        with Image.open(io.BytesIO(data), formats=["TIFF"]):
+            return False
+    except UnidentifiedImageError:
+        return True
+    except Exception:  # what else is wrong, Pillow says when it reads
+        return False
+
+
+def _tiff_pages(data: bytes, max_pixels: int) -> Iterator[_Found]:
+    try:
+        for values, inverted, pages in decode_pages(data, max_pixels):
+            deep = values.dtype != np.uint8
+            pixels, note = _to_8_bit(values.reshape(len(values), -1)) if deep else (values, "")
+            pixels = pixels.reshape(values.shape)
+            pixels = _luma(pixels) if pixels.ndim == 3 else pixels
+            yield "TIFF", 255 - pixels if inverted else pixels, pages > 1, note
+    except UnreadableTiffError as error:
+        raise _Refused(str(error)) from error
+    except tifffile.TiffFileError:
+        raise UnidentifiedImageError from None
+
+
+def _luma(values: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(np.ascontiguousarray(values)).convert("L"))
 
 
 def _pillow_pages(data: bytes, max_pixels: int, min_side: int) -> Iterator[_Found]:
@@ -226,27 +264,53 @@ def _pillow_pages(data: bytes, max_pixels: int, min_side: int) -> Iterator[_Foun
         raise _Refused("more pixels than are safe to decode") from None
     with image:
         found = "JPEG" if image.format == "MPO" else image.format  # MPO: several JPEG images in one file
-        several = getattr(image, "is_animated", False)
-        for number in itertools.count() if several else (0,):
-            try:
-                image.seek(number)
-            except EOFError:
-                return
+        numbers = _full_size_frames(image)
+        for number in numbers:
+            image.seek(number)
             width, height = image.size
+            several = len(numbers) > 1
             if width * height > max_pixels:
-                yield found, f"{width} x {height} pixels, more than the limit of {max_pixels}", several
+                reason = f"{width} x {height} pixels, more than the limit of {max_pixels}"
+                yield found, reason, several, ""
             elif min(width, height) < min_side:
-                yield found, _too_small(width, height, min_side), several
+                yield found, _too_small(width, height, min_side), several, ""
             else:
-                # Pillow leaves 16-bit WhiteIsZero pages (tag 262) as they are stored.
-                deep = found == "TIFF" and image.mode.startswith("I;16")
-                pixels = _to_grey(ImageOps.exif_transpose(image))
-                yield found, 255 - pixels if deep and image.tag_v2.get(262) == 0 else pixels, several
+                yield found, *_to_grey(image, several)
 
 
-def _to_grey(image: Image.Image) -> np.ndarray:
-    if image.mode in _DEEP_MODES:
-        return _to_8_bit(np.asarray(image))
+def _full_size_frames(image: Image.Image) -> range | list[int]:
+    """Frames that are pictures of their own: no thumbnail, level of a pyramid, mask or preview."""
+    if not getattr(image, "is_animated", False):
+        return range(1)
+    if image.format not in ("TIFF", "MPO"):
+        return range(image.n_frames)
+    sizes, shown = {}, []
+    for number in range(min(image.n_frames, _MOST_FRAMES)):
+        image.seek(number)
+        sizes[number] = image.size[0] * image.size[1]
+        if image.format == "MPO" or is_shown(image.tag_v2.get(254), image.tag_v2.get(255)):
+            shown.append(number)
+    if image.format == "MPO":  # phones put a preview or a map of depth behind the picture
+        return [number for number in shown if sizes[number] >= sizes[0]]
+    return shown or [max(sizes, key=sizes.get)]
+
+
+def _to_grey(image: Image.Image, several: bool) -> tuple[np.ndarray, bool, str]:
+    tags = getattr(image, "tag_v2", {})
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode not in _DEEP_MODES:
+        return _shallow_to_grey(turned), several, ""
+    values = np.asarray(turned)
+    if values.dtype == np.int32 and tags and tags.get(339, (1,))[0] == 1:
+        values = values.view(np.uint32)  # Pillow has no unsigned 32 bits
+    pixels, note = _to_8_bit(values)
+    # Pillow leaves deep WhiteIsZero pages (tag 262) as they are stored.
+    return 255 - pixels if tags and tags.get(262) == 0 else pixels, several, note
+
+
+def _shallow_to_grey(image: Image.Image) -> np.ndarray:
+    if image.mode == "LAB":
+        return np.asarray(image.getchannel("L"))
     if image.mode in {"LA", "PA", "RGBA", "La", "RGBa"} or "transparency" in image.info:
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, "white")
@@ -257,23 +321,11 @@ def _to_grey(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("L"))
 
 
-def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    """Scale deep pixels to 0..255 by the bit depth that their largest value needs.
-
-    Cameras store 10 to 14 bits in 16: dividing by 65535 would leave such a page black. Floats within 0..1 are
-    taken as shares of white. Negative values are shifted to zero.
-    """
-    values = values.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise _Refused("pixels that are not finite numbers")
-    low, high = values.min(), values.max()
-    if low < 0:
-        values, high = values - low, high - low
-    if high <= 1:
-        white = 1.0
-    else:
-        white = next((2.0**bits - 1 for bits in _BIT_DEPTHS if high <= 2.0**bits - 1), high)
-    return np.rint(values * (255 / white)).astype(np.uint8)
+def _to_8_bit(values: np.ndarray) -> tuple[np.ndarray, str]:
+    try:
+        return to_8_bit(values)
+    except ValueError as error:
+        raise _Refused(str(error)) from None
 
 
 def _is_blank(pixels: np.ndarray) -> bool:

@@ -6,18 +6,14 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from karyo_lib.files.images import FORMATS
+from karyo_lib.files.metadata import METADATA, DatasetError, plain_name, read_metadata
 
 LABELS = ("normal", "abnormal")
-METADATA = "metadata.csv"
 LISTING_COLUMNS = ("path", "label", "iscn", "patient_id", "source")
 
 _SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if suffix} | {".webp"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 _OUTSIDE = "leads out of the data folder"
-
-
-class DatasetError(ValueError):
-    """A data folder from which no data set can be made; the message names the value and the remedy."""
 
 
 def list_folder(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -55,7 +51,7 @@ def list_folder(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _walk(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
     """Return the files that may be opened, sorted, and those that may not with the reason."""
     files, refused = [], []
-    root = folder.resolve()
+    root = _real(folder)
 
     def refuse_folder(error: OSError) -> None:
         refused.append((_relative(folder, error.filename), f"folder cannot be opened ({error.strerror})"))
@@ -70,11 +66,16 @@ def _walk(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
                 continue
             if not _is_text(path):
                 refused.append((os.fsencode(path).decode("utf-8", "replace"), "file name is not valid UTF-8"))
-            elif os.path.islink(folder / path) and not (folder / path).resolve().is_relative_to(root):
+            # realpath, unlike Path.resolve, bears links that lead to themselves
+            elif os.path.islink(folder / path) and not _real(folder / path).is_relative_to(root):
                 refused.append((path, f"symbolic link that {_OUTSIDE}"))
             else:
                 files.append(path)
     return sorted(files), refused
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _relative(folder: Path, *parts: str) -> str:
@@ -103,12 +104,12 @@ def _from_folders(files: list[str]) -> tuple[list[tuple], list[tuple[str, str]]]
 
 
 def _from_metadata(folder: Path, files: list[str]) -> tuple[list[tuple], list[tuple[str, str]]]:
-    table = _read_metadata(folder / METADATA)
+    table = read_metadata(folder, "file_name", "label")
+    spelt = {plain_name(path): path for path in files}  # names may differ in the form of their letters
     rows, refused, named = [], [], {}
-    root = folder.resolve()
+    root = _real(folder)
     for row in table.to_dict("records"):
-        name = row["file_name"].strip().replace("\\", "/")
-        path = PurePosixPath(name).as_posix()
+        path = name = spelt.get(row["file_name"], row["file_name"])
         label = row["label"].strip().lower()
         if reason := _why_not(folder, root, name):
             refused.append((name, reason))
@@ -131,31 +132,10 @@ def _why_not(folder: Path, root: Path, name: str) -> str:
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         return f"file name in {METADATA} {_OUTSIDE}"
     try:
-        if not (folder / name).resolve().is_relative_to(root):
+        if not _real(folder / name).is_relative_to(root):
             return f"file name in {METADATA} {_OUTSIDE}"
         if not (folder / name).exists():
             return f"listed in {METADATA}, but there is no such file"
     except (OSError, ValueError):  # longer than the system allows, or with a zero byte inside
         return f"listed in {METADATA}, but no possible file name"
     return ""
-
-
-def _read_metadata(path: Path) -> pd.DataFrame:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)  # spreadsheets of many countries save with semicolons
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise DatasetError(
-            f"Expected {METADATA} as a comma-separated UTF-8 table with columns file_name and label. "
-            f"Received a file that is none ({type(error).__name__}: {str(error).strip()[:120]})."
-        ) from error
-    table.columns = [str(column).strip().lower() for column in table.columns]
-    missing = {"file_name", "label"} - set(table.columns)
-    if missing:
-        raise DatasetError(
-            f"Expected columns file_name and label in {METADATA}. "
-            f"Received {', '.join(table.columns)}: {' and '.join(sorted(missing))} missing."
-        )
-    return table

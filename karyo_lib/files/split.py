@@ -115,6 +115,12 @@ def _check(index: pd.DataFrame, augmented: pd.DataFrame, test_only: Collection[s
         unknown = sorted(set(ids) - set(parents["image_id"]))
         if unknown:
             raise ValueError(f"Expected {what} to be ids of the index. Received {', '.join(unknown[:5])}.")
+    if len(parents) > 1 and parents["patient_id"].nunique() == 1:
+        raise ValueError(
+            f"Expected karyograms of several patients. Received the one patient id "
+            f"{parents['patient_id'].iloc[0]!r} for all {len(parents)}: name each patient in the column "
+            "patient_id, or leave it empty where a karyogram is a patient of its own."
+        )
     for label, patients in _count_patients(parents).items():
         if patients < len(PARTS):
             raise ValueError(

@@ -6,8 +6,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-import pandas as pd
-
+from karyo_lib.files.metadata import METADATA, plain_name, read_metadata
 from karyo_lib.store import writing
 
 PATIENTS = ("none", "show", "mask")
@@ -53,7 +52,7 @@ class Names:
 
     def patient(self, name: str) -> str:
         """Return what the patient of a file is called; '' if unknown or not to be shown."""
-        patient = self._patient_of.get(name, "") if self._patients != "none" else ""
+        patient = self._patient_of.get(plain_name(name), "") if self._patients != "none" else ""
         if patient and self._patients == "mask":
             code = hashlib.blake2b(patient.encode(), key=self._salt, digest_size=5).hexdigest()
             return f"P-{code}"
@@ -61,30 +60,11 @@ class Names:
 
 
 def read_patients(folder: Path) -> dict[str, str]:
-    """Return file -> patient from ``metadata.csv`` (columns ``file_name``, ``patient_id``), if it is there.
-
-    Raises
-    ------
-    ValueError
-        If the table cannot be read or lacks the columns.
-    """
-    path = Path(folder) / "metadata.csv"
-    if not path.is_file():
+    """Return file -> patient from ``metadata.csv`` if it is there."""
+    if not (Path(folder) / METADATA).is_file():
         return {}
-    try:
-        options = {"sep": None, "engine": "python", "encoding": "utf-8-sig"}
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(
-            f"Expected metadata.csv as a table in UTF-8. Received none ({type(error).__name__})."
-        ) from error
-    if not {"file_name", "patient_id"} <= set(table.columns):
-        raise ValueError(
-            "Expected columns file_name and patient_id in metadata.csv. "
-            f"Received {', '.join(map(str, table.columns))}."
-        )
-    names = table["file_name"].str.strip().str.replace("\\", "/")
-    return dict(zip(names, table["patient_id"].str.strip(), strict=True))
+    table = read_metadata(folder, "file_name", "patient_id")
+    return dict(zip(table["file_name"], table["patient_id"], strict=True))
 
 
 def group_files(files: Iterable[str], patient_of: Mapping[str, str], pattern: str = "") -> dict[str, str]:

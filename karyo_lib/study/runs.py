@@ -46,7 +46,12 @@ class MissingInput(FileNotFoundError):
 
 def project_dir() -> Path:
     """Return the checkout that holds ``notebooks/``; without one, the working directory."""
-    checkout = Path(__file__).resolve().parents[2]
+    checkout, here = Path(__file__).resolve().parents[2], Path.cwd().resolve()
+    if here != checkout and (here / "notebooks").is_dir() and (here / "karyo_lib").is_dir():
+        raise SettingsError(
+            f"Expected the karyo of this folder, {here.name!r}. Received the one of {str(checkout)!r}, into "
+            "which it would write: a .venv cannot be copied. Make a new one here with 'make setup'."
+        )
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
 
 

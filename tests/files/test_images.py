@@ -5,12 +5,14 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from bad_images import EXPECTED, draw_page, encode, encode_dicom, write_bad_images
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from karyo_lib.files.images import UnusableImage, load_image, read_image
+from karyo_lib.files.depth import STRETCHED
+from karyo_lib.files.images import UnusableImage, load_image, load_pages, read_image
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,109 @@ def test_dicom_pixels(tmp_path, photometric, bits):
     loaded = load_image(tmp_path / "page.dcm")
     np.testing.assert_allclose(loaded.pixels.astype(int), page, atol=1)
     assert loaded.notes == ()
+
+
+def _cubic(page):
+    """Resampled with a filter that overshoots at edges."""
+    large = Image.fromarray(page.astype(np.float32) / 255).resize((480, 400), Image.Resampling.BICUBIC)
+    return np.asarray(large)
+
+
+# What is stored, with these options, of a page with values 0..255, and how close it must be read.
+DEEP = {
+    "f16": (lambda page: (page / 255).astype(np.float16), {}, 1),
+    "f64": (lambda page: page / 255, {}, 0),
+    "-1..1": (lambda page: (page / 127.5 - 1).astype(np.float32), {}, 0),
+    "f32 0..255": (lambda page: page.astype(np.float32), {}, 0),
+    "f32 negative": (lambda page: 1 - (page / 255).astype(np.float32), {"photometric": "miniswhite"}, 0),
+    "f32 colour": (lambda page: np.dstack([(page / 255).astype(np.float32)] * 3), {"photometric": "rgb"}, 0),
+    "u32": (lambda page: page.astype(np.uint32) * (2**32 // 256), {}, 1),
+    "u32 small": (lambda page: page.astype(np.uint32), {}, 0),
+    "i16": (lambda page: page.astype(np.int16) * 16, {}, 2),
+    "big-endian negative": (
+        lambda page: (255 - page.astype(np.uint16)) * 257,
+        {"photometric": "miniswhite", "byteorder": ">"},
+        0,
+    ),
+    "five channels": (
+        lambda page: np.stack([page] * 5), {"photometric": "minisblack", "planarconfig": "separate"}, 0
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_deep_and_float_tiff(tmp_path, kind):
+    page = draw_page(5)
+    store, options, apart = DEEP[kind]
+    byteorder = options.pop("byteorder", "<")
+    tifffile.imwrite(tmp_path / "page.tif", store(page), byteorder=byteorder, **options)
+    np.testing.assert_allclose(read_image(tmp_path / "page.tif").astype(int), page, atol=apart)
+
+
+def test_hot_pixels_overshoot_and_narrow_ranges(tmp_path):
+    page = draw_page(6)
+    hot = page.astype(np.uint16) * 16
+    hot[0, 0] = 65535
+    narrow = 30_000 + page.astype(np.uint16) * 16
+    for name, stored in {"hot": hot, "narrow": narrow, "cubic": _cubic(page)}.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", stored)
+    np.testing.assert_allclose(read_image(tmp_path / "hot.tif").astype(int)[1:], page[1:], atol=2)
+    read = load_image(tmp_path / "narrow.tif")
+    assert read.notes == (STRETCHED,)
+    ink = np.abs(page.astype(int) - np.median(page)) > 24
+    assert np.median(read.pixels[ink]) < 140 < 240 < np.median(read.pixels)
+    large = Image.fromarray(page).resize((480, 400), Image.Resampling.BICUBIC)
+    np.testing.assert_allclose(read_image(tmp_path / "cubic.tif").astype(int), np.asarray(large), atol=1)
+
+
+def test_a_deep_page_without_ink_is_blank(tmp_path):
+    noise = np.random.default_rng(0).integers(60_000, 60_200, (200, 240)).astype(np.uint16)
+    for name, stored in {"noise": noise, "flat": np.full((200, 240), 60_000, np.uint16)}.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", stored)
+        with pytest.raises(UnusableImage, match="blank page"):
+            read_image(tmp_path / f"{name}.tif")
+
+
+def test_what_tiff_is_not_read_says_so(tmp_path):
+    tifffile.imwrite(tmp_path / "f16.tif", np.zeros((200, 240), np.float16), compression="zlib")
+    with pytest.raises(UnusableImage, match=r"16 bits.*save it as 8-bit grey"):
+        read_image(tmp_path / "f16.tif")
+    not_finite = np.full((200, 240), np.nan, np.float16)
+    tifffile.imwrite(tmp_path / "nan.tif", not_finite)
+    with pytest.raises(UnusableImage, match="not finite"):
+        read_image(tmp_path / "nan.tif")
+
+
+@pytest.mark.parametrize("thumb_first", [True, False])
+def test_thumbnails_and_pyramids_are_no_pages(tmp_path, thumb_first):
+    page = draw_page(7)
+    small = np.asarray(Image.fromarray(page).resize((120, 100)))
+    with tifffile.TiffWriter(tmp_path / "page.tif") as file:
+        for pixels, subfiletype in (
+            [(small, 1), (page, 0)] if thumb_first else [(page, 0), (small, 1), (small, 1)]
+        ):
+            file.write(pixels, subfiletype=subfiletype, metadata=None)
+    (read,) = load_pages(tmp_path / "page.tif")
+    np.testing.assert_array_equal(read.pixels, page)
+    assert not read.several
+    assert load_image(tmp_path / "page.tif").notes == ()
+
+
+def test_previews_behind_a_phones_picture_are_no_pages(tmp_path):
+    picture, preview = Image.fromarray(draw_page(8)), Image.fromarray(draw_page(8)).resize((160, 120))
+    for name, second in (("preview", preview), ("stereo", picture)):
+        picture.save(tmp_path / name, "MPO", save_all=True, append_images=[second])
+    assert len(list(load_pages(tmp_path / "preview"))) == 1
+    assert len(list(load_pages(tmp_path / "stereo"))) == 2
+
+
+def test_lab_and_dicom_without_preamble(tmp_path):
+    page = draw_page(9)
+    a_b = np.zeros_like(page)
+    tifffile.imwrite(tmp_path / "lab.tif", np.dstack([page, a_b, a_b]), photometric="cielab")
+    np.testing.assert_array_equal(read_image(tmp_path / "lab.tif"), page)
+    (tmp_path / "bare.dcm").write_bytes(encode_dicom(page)[132:])
+    np.testing.assert_array_equal(read_image(tmp_path / "bare.dcm"), page)
 
 
 def test_transparent_parts_become_white(tmp_path):

@@ -91,12 +91,14 @@ papermill_engines.register(ENGINE, _WatchedEngine)
 def _connection() -> Iterator[Config]:
     """Let kernel and client talk through sockets in a private folder rather than through network ports."""
     folder = tempfile.mkdtemp(prefix="karyo-")
+    # A kernel installed elsewhere may be another interpreter's, also one named python3.
+    own = {"KernelSpecManager": {"kernel_dirs": []}}
     try:
         if len(folder) > _LONGEST_SOCKET_FOLDER:
-            yield Config()
+            yield Config(own)
         else:
             manager = {"transport": "ipc", "connection_file": str(Path(folder) / "kernel.json")}
-            yield Config(KernelManager=manager)
+            yield Config(own, KernelManager=manager)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
