@@ -75,6 +75,9 @@ def find_words(image: np.ndarray, width: float, taken: np.ndarray | None = None)
     taken : ndarray of bool, shape (h, w), optional
         Where chromosomes are, at any scale of the page.
     """
+    if not width > 0:  # a page without chromosomes
+        nothing = pd.DataFrame(columns=["x0", "y0", "x1", "y1"], dtype=float)
+        return Words(nothing, np.zeros((0, *WORD_SHAPE), np.float32))
     scale = min(max(1.0, _WIDTH / width), _MOST_SCALE, float(np.sqrt(_MOST_PIXELS / image.size)))
     ink = measure_ink(resize(image, scale)).astype(np.float32)
     width *= scale

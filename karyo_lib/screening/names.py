@@ -52,7 +52,8 @@ class Names:
 
     def patient(self, name: str) -> str:
         """Return what the patient of a file is called; '' if unknown or not to be shown."""
-        patient = self._patient_of.get(plain_name(name), "") if self._patients != "none" else ""
+        known = self._patient_of.get(name) or self._patient_of.get(plain_name(name), "")
+        patient = known if self._patients != "none" else ""
         if patient and self._patients == "mask":
             code = hashlib.blake2b(patient.encode(), key=self._salt, digest_size=5).hexdigest()
             return f"P-{code}"
@@ -103,8 +104,8 @@ def group_files(files: Iterable[str], patient_of: Mapping[str, str], pattern: st
     found = {}
     for file in files:
         match = compiled.search(PurePosixPath(file).name) if pattern else None
-        folder = PurePosixPath(file).parent.as_posix()
-        patient = patient_of.get(file) or (match[1] if match else "") or ("" if folder == "." else folder)
+        folder = PurePosixPath(file).parent.as_posix().removeprefix(".")
+        patient = patient_of.get(plain_name(file)) or (match[1] if match else "") or folder
         if patient:
             found[file] = patient
     return found
