@@ -12,7 +12,7 @@ from benchmarks.material import Sizes
 from benchmarks.measure import Row
 from karyo_lib.networks.backend import backend_facts
 from karyo_lib.store import writing
-from karyo_lib.study.displays.style import new_axes, new_grid, styled
+from karyo_lib.study.displays.style import new_axes, new_grid, style
 from karyo_lib.study.present import static
 from karyo_lib.study.report.provenance import commit, device
 from karyo_lib.study.runs import Run
@@ -84,7 +84,7 @@ def _part(title: str, text: str, shown) -> dict[str, str]:
     return {"title": title, "text": text, "html": shown.to_html()}
 
 
-@styled
+@style()
 def plot_ratios(table: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Figure:
     """Draw the ratios on a logarithmic axis, one line a comparison."""
     figure, ax = new_axes(ax, height=0.6 + 0.34 * len(table))
@@ -102,7 +102,7 @@ def plot_ratios(table: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Figure:
     return figure
 
 
-@styled
+@style()
 def plot_growth(growth: pd.DataFrame) -> plt.Figure:
     """Draw time against number, one panel a curve, both axes logarithmic."""
     curves = list(growth.groupby("what", sort=False))

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "REFERRAL_RATES", "RiskCoverage", "compute_referral", "compute_risk_coverage", "judge_scores",
         ],
         "scores": [
-            "REFERRAL_THRESHOLD", "UNCERTAINTIES",
+            "PREDICTION_COLUMNS", "REFERRAL_THRESHOLD", "UNCERTAINTIES",
             "compute_scores", "compute_uncertainties",
         ],
         "words": [

@@ -7,6 +7,10 @@ augmentation: the interface is one array of probabilities, T answers for each of
 import numpy as np
 import pandas as pd
 
+PREDICTION_COLUMNS = (
+    "condition", "protocol", "repeat", "image_id", "part", "y_true", "p_mean", "p_std", "votes",
+    "entropy", "mutual_information", "label", "confidence", "referred",
+)  # fmt: skip
 REFERRAL_THRESHOLD = 80.0  # percent of passes that agree, thesis section 3.4
 
 # Every score turned the same way: 0 is as sure, 1 as unsure as the score can be.

@@ -1,6 +1,7 @@
 """The order of the rooms: imports run one way, in no circle, and reading a page brings in no drawing."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -86,21 +87,36 @@ def test_no_file_is_long():
     assert not [name for name, path in MODULES.items() if len(path.read_text("utf-8").splitlines()) > 400]
 
 
-def test_every_name_that_a_package_hands_on_is_there():
-    for package in (name.removesuffix(".__init__") for name in MODULES if name.endswith(".__init__")):
-        for name, module in names_of(package).items():
-            tree = ast.parse(MODULES[module].read_text("utf-8"))
-            assigned = (
-                n.targets if isinstance(n, ast.Assign) else [n.target]
-                for n in tree.body
-                if isinstance(n, ast.Assign | ast.AnnAssign)
-            )
-            given = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-            given |= {
-                n.id for targets in assigned for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)
+def taken(path):
+    """Every (module of ours, name) that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("karyo_lib"):
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+@functools.cache
+def defined(module):
+    """Names at the top of a module, and what it imports anywhere."""
+    tree = ast.parse((MODULES.get(module) or MODULES[f"{module}.__init__"]).read_text("utf-8"))
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.With):
+            names |= {
+                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             }
-            given |= {a.asname for node in tree.body if isinstance(node, ast.ImportFrom) for a in node.names}
-            assert name in given, f"{package}: {module} has no {name}"
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return names | {alias.asname or alias.name for node in imports for alias in node.names}
+
+
+def test_every_name_that_is_imported_is_there():
+    files = [*MODULES.values(), *(ROOT / "tests").rglob("*.py")]
+    asked = {pair for path in files for pair in taken(path)}
+    for package in (name.removesuffix(".__init__") for name in MODULES if name.endswith(".__init__")):
+        given = names_of(package)
+        asked -= {(package, name) for name in given}
+        asked |= {(module, name) for name, module in given.items()}
+    submodules = {tuple(name.removesuffix(".__init__").rsplit(".", 1)) for name in MODULES}
+    assert not [(module, name) for module, name in asked - submodules if name not in defined(module)]
 
 
 def brought_in(module):
