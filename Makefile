@@ -9,6 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROFILE ?= quick
 ARGS ?=
+# GPU=1 sets up TensorFlow with its CUDA packages, for an NVIDIA card with a driver of 525 or newer.
+GPU ?=
+# What the API page describes: the front door, and the rooms behind it.
+API := karyo_lib $(foreach room,iscn files shape draw judge networks read screening,karyo_lib.$(room)) '!karyo_lib[.].*[.].*'
+LOCKED := $(if $(GPU),requirements-gpu.txt,requirements.txt)
 # The first Python that the locked packages support; set PYTHON to choose another.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell \
 	$(name) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) and print("$(name)")' 2>/dev/null)))
@@ -34,6 +39,14 @@ bench-aucmedi: | $(BIN)/python  ## Make the environment in which make bench runs
 	@$(PYTHON) -m venv .venv-aucmedi
 	@.venv-aucmedi/bin/python -m pip --disable-pip-version-check install "aucmedi==0.11.*"
 
+docs: $(VENV)/.runtime  ## Write the API page, docs/api/index.html, from the docstrings
+	@$(PIP) install --quiet '.[docs]'
+	@$(BIN)/pdoc --docformat numpy --no-show-source -o docs/api $(API)
+	@echo docs/api/index.html
+
+figures:  ## Write the README's tables from data/figures.csv (ARGS="--run reports/quick" renews the thesis's)
+	@$(BIN)/python -m benchmarks.figures $(ARGS)
+
 lint: $(VENV)/.test  ## Check the style
 	@$(BIN)/ruff check .
 
@@ -43,6 +56,7 @@ lab: $(VENV)/.runtime  ## Open JupyterLab on the notebooks
 lock:  ## Renew the locked requirements (needs uv)
 	$(LOCK) --extra fast --extra test --extra cluster -o requirements-test.txt $(ARGS)
 	$(LOCK) --extra fast --constraint requirements-test.txt -o requirements.txt $(ARGS)
+	$(LOCK) --extra fast --extra gpu --constraint requirements-test.txt -o requirements-gpu.txt $(ARGS)
 
 clean:  ## Remove caches and builds; reports and .venv stay
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -52,9 +66,9 @@ $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then echo "karyo needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python" >&2; exit 1; fi
 	@$(PYTHON) -m venv $(VENV) || { echo "If the venv module is missing: apt install python3-venv" >&2; exit 1; }
 
-$(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
+$(VENV)/.runtime: $(LOCKED) pyproject.toml | $(BIN)/python
 	@echo "Installing karyo's packages into $(VENV): some minutes, about 2 GB"
-	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --require-hashes -r $(LOCKED)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -62,4 +76,4 @@ $(VENV)/.test: requirements-test.txt $(VENV)/.runtime
 	@$(PIP) install --require-hashes -r requirements-test.txt
 	@touch $@
 
-.PHONY: help setup reports bench bench-aucmedi test lint lab lock clean
+.PHONY: help setup reports bench bench-aucmedi test docs figures lint lab lock clean

@@ -28,6 +28,8 @@ class Profile:
     augmented_abnormal: int = 316
     image_size: int = 416  # px, side of a stored karyogram
     level: int = 550  # bands: 400, 550 or 850
+    sources: str = "thesis"  # of the karyograms: the thesis's two, or 'balanced', one for both labels
+    annotated_share: float = 0.5  # of the internet's abnormal karyograms that have arrow, box and title
     groups: str = "all"  # abnormalities drawn: 'all' of the catalogue or 'numerical'
     epochs_head: int = 30  # base frozen
     epochs_last_block: int = 30
@@ -48,7 +50,6 @@ class Profile:
     newer_bases: tuple[str, ...] = ()  # further bases that are tried, by their names in Keras
     bootstrap: int = 2000  # resamples behind an interval
     conditions: tuple[str, ...] = ()  # keys of the conditions to train; empty: all seven
-    finetuned_controls: bool = False  # the fine-tuned conditions once more, on labels drawn at random
     members: int = 5  # of the ensemble of a condition with a frozen base
     altered_copies: int = 4  # of an image, in test-time augmentation
     finetuned_members: int = 1  # of the ensemble of a fine-tuned condition; each costs a training of its own
@@ -68,7 +69,12 @@ class Profile:
         return {name: value for name, value in self.as_dict().items() if value != own[name]}
 
 
-_CHOICES = {"level": (400, 550, 850), "groups": ("all", "numerical")}
+_CHOICES = {
+    "level": (400, 550, 850),
+    "groups": ("all", "numerical"),
+    "sources": ("thesis", "balanced"),
+}
+_SHARES = ("annotated_share",)
 _LEAST = {
     "normal": 10,
     "abnormal": 10,  # fewer leaves a part of a split without one class
@@ -94,7 +100,9 @@ def _check(name: str, value: Any) -> None:
         raise SettingsError(f"Expected {name} to be one of {choices}. Received {value!r}.")
     if kind == "int" and value < _LEAST.get(name, 1):
         raise SettingsError(f"Expected {name} to be at least {_LEAST.get(name, 1)}. Received {value}.")
-    if kind == "float" and not value > 0:
+    if name in _SHARES and not 0 <= value <= 1:
+        raise SettingsError(f"Expected {name} from 0 to 1. Received {value}.")
+    if kind == "float" and name not in _SHARES and not value > 0:
         raise SettingsError(f"Expected {name} to be above 0. Received {value}.")
 
 

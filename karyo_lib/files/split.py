@@ -4,6 +4,8 @@
   one karyogram stand in training and test: **leaky**, kept to reproduce the published figures.
 - ``grouped``: patients are split first; training uses all copies of its karyograms, validation and test use
   originals alone.
+- ``without-SOURCE``: trained on all karyograms but those of one source, tested on that source's originals:
+  what a network has learnt of one source says nothing of the label in another.
 - ``shuffled-thesis``, ``shuffled-grouped``: the same with the labels of the karyograms permuted. Nothing is
   left to learn, so whatever performance remains is the leak's.
 """
@@ -12,11 +14,13 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
 
 SPLIT_COLUMNS = (
     "data", "protocol", "repeat", "image_id", "parent_id", "patient_id", "label", "part",
 )  # fmt: skip
 PROTOCOLS = ("thesis", "grouped", "shuffled-thesis", "shuffled-grouped")
+WITHOUT = "without-"  # and the name of a source
 PARTS = ("train", "val", "test")
 LABELS = ("normal", "abnormal")
 TEST_SHARE = 0.2
@@ -48,7 +52,7 @@ def make_splits(
     Parameters
     ----------
     index : pandas.DataFrame
-        Originals: ``image_id, label, patient_id``.
+        Originals: ``image_id, label, patient_id`` and, for splits that hold a source apart, ``source``.
     augmented : pandas.DataFrame
         From `karyo_lib.files.augment.augment_dataset`: ``image_id, parent_id, copy``.
     seed : int
@@ -81,11 +85,38 @@ def make_splits(
             split = _split_thesis if protocol.endswith("thesis") else _split_grouped
             for data, table in split(labelled, copies, rng, held):
                 tables.append(table.assign(data=data, protocol=protocol, repeat=repeat))
+        for source in list_sources(index, test_only):
+            away = index.loc[index["source"] == source, "image_id"]
+            for data, table in _split_without(parents, copies, seed + repeat, held, away):
+                tables.append(table.assign(data=data, protocol=f"{WITHOUT}{source}", repeat=repeat))
     return pd.concat(tables, ignore_index=True)[list(SPLIT_COLUMNS)]
 
 
+def list_sources(index: pd.DataFrame, test_only: Collection[str] = ()) -> list[str]:
+    """Return the sources that can be held apart: both labels there, and enough to train on elsewhere.
+
+    Parameters
+    ----------
+    index : pandas.DataFrame
+        ``image_id, label, patient_id, source``.
+    test_only : collection of str
+        ``image_id`` of karyograms that are not trained on.
+    """
+    if "source" not in index or index["source"].nunique() < 2:
+        return []
+    counts = pd.crosstab(index["source"], index["label"]).reindex(columns=list(LABELS), fill_value=0)
+    trained = index[~index["image_id"].isin(test_only)]
+    found = []
+    for source in counts.index[(counts > 0).all(axis=1)]:
+        away = trained["patient_id"].isin(index.loc[index["source"] == source, "patient_id"])
+        patients = trained[~away].groupby("label")["patient_id"].nunique().reindex(list(LABELS), fill_value=0)
+        if (patients >= 2).all():  # one each for training and validation
+            found.append(source)
+    return found
+
+
 def check_no_leak(splits: pd.DataFrame) -> None:
-    """Check that under the grouped protocols no patient and no karyogram stands in two parts.
+    """Check that but for the thesis's protocols no patient and no karyogram stands in two parts.
 
     Parameters
     ----------
@@ -97,7 +128,7 @@ def check_no_leak(splits: pd.DataFrame) -> None:
     LeakError
         Naming the ids.
     """
-    grouped = splits[splits["protocol"].str.endswith("grouped")]
+    grouped = splits[~splits["protocol"].str.endswith("thesis")]
     for column in ("patient_id", "parent_id", "image_id"):
         by = grouped.groupby(["data", "protocol", "repeat", column])["part"]
         leaks = by.agg(lambda parts: "+".join(sorted(set(parts))))[by.nunique() > 1]
@@ -158,6 +189,23 @@ def _split_grouped(
     parents = parents.assign(part=_assign(parents["patient_id"], parents["label"], rng, held))
     yield "original", parents.assign(parent_id=parents["image_id"])
     augmented = copies.merge(parents.rename(columns={"image_id": "parent_id"}), on="parent_id")
+    yield "augmented", augmented[(augmented["part"] == "train") | (augmented["copy"] == 0)]
+
+
+def _split_without(
+    parents: pd.DataFrame, copies: pd.DataFrame, seed: int, held: frozenset[str], away: pd.Series
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Test on some images; train and validate on patients who have none among them."""
+    tested = parents["image_id"].isin(away)
+    strangers = ~parents["patient_id"].isin(set(parents.loc[tested, "patient_id"]) | held)
+    rest = parents[strangers]
+    folds = min(round(1 / VAL_SHARE), rest.groupby("label")["patient_id"].nunique().min())
+    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    train, val = next(dealer.split(rest, rest["label"], rest["patient_id"]))
+    parts = [rest.iloc[train].assign(part="train"), rest.iloc[val].assign(part="val")]
+    dealt = pd.concat([*parts, parents[tested].assign(part="test")])
+    yield "original", dealt.assign(parent_id=dealt["image_id"])
+    augmented = copies.merge(dealt.rename(columns={"image_id": "parent_id"}), on="parent_id")
     yield "augmented", augmented[(augmented["part"] == "train") | (augmented["copy"] == 0)]
 
 

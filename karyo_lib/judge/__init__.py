@@ -10,8 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "CHECKLISTS", "compute_split_facts", "fill_checklist", "list_needed_facts", "load_checklist",
         ],
         "compare": [
-            "McNemar", "compare_conditions", "compute_mcnemar", "compute_metrics_by_group",
-            "compute_sample_size_table", "summarise_runs",
+            "McNemar", "compare_conditions", "compute_mcnemar", "compute_metrics_by_group", "summarise_runs",
         ],
         "metrics": [
             "METRIC_COLUMNS", "PREVALENCES", "check_predictions", "compute_metrics",
@@ -26,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "compute_scores", "compute_uncertainties",
         ],
         "words": [
-            "describe_best", "describe_differences", "describe_groups", "describe_leak", "describe_referral",
+            "describe_best", "describe_differences", "describe_groups", "describe_referral",
             "format_interval",
         ],
     },

@@ -49,6 +49,7 @@ def compare_conditions(
     p_a: np.ndarray,
     p_b: np.ndarray,
     *,
+    names: tuple[str, str] = ("the first", "the second"),
     threshold: float = 0.5,
     groups: np.ndarray | None = None,
     confidence: float = 0.95,
@@ -62,6 +63,8 @@ def compare_conditions(
     y_true : array_like of int, shape (N,)
     p_a, p_b : array_like of float, shape (N,)
         Probabilities of abnormal under the two conditions, image by image.
+    names : (str, str)
+        What the conditions are called in ``note``.
     threshold, groups, confidence, n_resamples, seed
         As in :func:`karyo_lib.judge.compute_metrics`.
 
@@ -106,8 +109,9 @@ def compare_conditions(
         note = "" if np.isfinite(b - a) else "needs both a normal and an abnormal image"
         if metric == "accuracy":
             note = (
-                f"McNemar exact p = {test.p_value:.3g} ({test.only_b_right} images right in b only, "
-                f"{test.only_a_right} in a only)"
+                f"McNemar exact p = {test.p_value:.3g} ({test.only_a_right} images right only with "
+                f"{names[0]}, "
+                f"{test.only_b_right} only with {names[1]})"
             )
         rows.append({
             "metric": metric, "title": title, "a": a, "b": b, "difference": b - a, "low": low, "high": high,
@@ -229,27 +233,4 @@ def compute_metrics_by_group(
                 lambda w, y=y_here, p=p_here: weighted.roc_auc(y, p, w), weights, confidence
             )
         rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def compute_sample_size_table(
-    ns: tuple[int, ...] = (9, 21, 30, 59, 139, 500, 2000),
-    shares: tuple[float, ...] = (0.5, 0.9, 0.95),
-    confidence: float = 0.95,
-) -> pd.DataFrame:
-    """How wide a proportion measured on n images is: 30 test images are wide.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``n, share, low, high, width``: Wilson limits where ``round(share * n)`` of n images are
-        right.
-    """
-    rows = []
-    for n in ns:
-        for share in shares:
-            low, high = wilson(round(share * n), n, confidence)
-            rows.append(
-                {"n": n, "share": round(share * n) / n, "low": low, "high": high, "width": high - low}
-            )
     return pd.DataFrame(rows)

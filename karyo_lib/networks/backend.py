@@ -9,8 +9,10 @@ import importlib
 import importlib.util
 import os
 import platform
+import re
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 # The user's own environment wins; these only replace defaults that are slow or noisy. oneDNN is worth
@@ -23,6 +25,8 @@ _DEVICE = os.environ.get("KARYO_DEVICE") or "auto"
 if _DEVICE == "cpu":
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_DRIVER = Path("/proc/driver/nvidia/version")
+LEAST_DRIVER = 525  # of NVIDIA on Linux, for CUDA 12, which TensorFlow and JAX bring along
 # JAX takes three quarters of a card at once otherwise; TensorFlow is told below.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
@@ -66,6 +70,7 @@ __all__ = [
     "compile_options",
     "device_name",
     "enable_determinism",
+    "explain_no_card",
     "inference_engine",
     "keras",
     "use_mixed_precision",
@@ -112,12 +117,24 @@ def device_name() -> str:
         names = []
     if _DEVICE == "gpu" and not names:
         raise ValueError(
-            f"Expected a graphics card that {engine} can use, for --device gpu. Received none: install "
-            f"{engine} with support for it, or choose --device auto."
+            f"Expected a graphics card that {engine} can use, for --device gpu. Received none: "
+            f"{explain_no_card(engine)}. Or choose --device auto."
         )
     if names:
         return f"GPU ({', '.join(names)})"
     return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+
+
+def explain_no_card(engine: str) -> str:
+    """Say why an engine finds no graphics card, and what helps."""
+    try:
+        told = _DRIVER.read_text(encoding="utf-8")
+    except OSError:
+        return "no NVIDIA driver is running on this machine"
+    found = re.search(r"\b(\d{3,})\.\d[\d.]*", told)
+    if found and int(found[1]) < LEAST_DRIVER:
+        return f"the NVIDIA driver is {found[0]}, and CUDA 12 needs {LEAST_DRIVER} or newer: renew the driver"
+    return f"install {engine} with its CUDA packages, pip install 'karyo[gpu]' or make setup GPU=1"
 
 
 def inference_engine() -> str:

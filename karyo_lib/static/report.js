@@ -37,7 +37,13 @@
   var box = document.getElementById("enlarged");
   if (box) {
     var large = box.querySelector("img");
-    function enlarge(image) { large.src = image.src; large.alt = image.alt; box.showModal(); }
+    function enlarge(image) {   // the drawing where the page carries it: sharp at any size
+      var drawing = image.closest("figure").querySelector('a[download$=".svg"][href^="data:"]');
+      large.src = drawing ? drawing.href : image.src;
+      large.alt = image.alt;
+      box.showModal();
+      box.scrollTop = 0;
+    }
     document.querySelectorAll(".karyo-figure").forEach(function (figure) {
       var image = figure.querySelector("img"), button = document.createElement("button");
       button.type = "button";

@@ -25,6 +25,7 @@ from PIL import Image
 from karyo_lib.judge.intervals import NO_INTERVAL
 from karyo_lib.networks.conditions import CONDITIONS
 from karyo_lib.study.alt_text import describe_figure
+from karyo_lib.study.columns import SPLIT_TITLES, explain, find_limits, words
 
 HEADLINE = "application/vnd.karyo.headline+json"
 BANNER = "application/vnd.karyo.banner+json"
@@ -33,14 +34,17 @@ RUN = "application/vnd.karyo.run+json"
 BANNER_KINDS = ("warning", "error", "info")
 _WIDE = 10  # columns: a table with more is set smaller on paper
 _LONG = 36  # characters: a longer text in a table is set in several lines
+_FILTERED = 12  # rows: a longer table has a field that filters them
+_FILTER = '<input class="karyo-filter" type="search" placeholder="Filter rows" aria-label="Filter rows">'
 _SENTENCE = 90  # characters: such a text has a wider column
 _PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
 _HEAVY_SVG = 300_000  # bytes: above, the page shows the PNG; the SVG can still be taken from it
-_TITLES = {condition.key: condition.title for condition in CONDITIONS}  # files have the keys
+_TITLES = {  # files have the keys
+    "condition": {condition.key: condition.title for condition in CONDITIONS},
+    "protocol": SPLIT_TITLES,
+}
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-# What the columns 'low' and 'high' may be the limits of, where a table has no 'x_low' and 'x_high'.
-_ESTIMATES = ("value", "mean", "difference", "share", "share_right", "sensitivity", "rate")
 _HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
 
 
@@ -189,7 +193,7 @@ class Table(Shown):
 
     def to_html(self) -> str:
         frame = self.frame.head(self.rows)
-        limits = _limits(frame)
+        limits = find_limits(frame)
         columns = [name for name in frame if name not in {end for pair in limits.values() for end in pair}]
         number = {
             name: pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
@@ -197,7 +201,8 @@ class Table(Shown):
         }
         head = "".join(
             f'<th scope="col"{" class=number" if number[name] else ""}>'
-            f'<button type="button" title="Sort by this column">{html.escape(_words(name))}</button></th>'
+            f'<button type="button" title="{html.escape(explain(name))}">'
+            f"{html.escape(words(name))}</button></th>"
             for name in columns
         )
         cells = (
@@ -217,6 +222,7 @@ class Table(Shown):
             f'<figure class="karyo karyo-table" id="{self.anchor}">'
             f'<figcaption id="{self.anchor}-caption">{_item(self.thesis)}{html.escape(self.caption)}{more}'
             f'<span class="karyo-links">{link}</span></figcaption>'
+            f"{_FILTER if len(frame) > _FILTERED else ''}"
             f'<div class="karyo-scroll" role="region" tabindex="0" aria-labelledby="{self.anchor}-caption">'
             f'<table{" class=wide" if len(columns) > _WIDE else ""} aria-labelledby="{self.anchor}-caption">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
@@ -225,7 +231,7 @@ class Table(Shown):
     def _cell(self, row: dict, column: Any, is_number: bool, limits: tuple[str, str] | None) -> str:
         value = row[column]
         text = str(value) if column == "seed" else format_number(value, self.digits)
-        text = _TITLES.get(text, text) if column == "condition" else text
+        text = _TITLES.get(column, {}).get(text, text)
         if not is_number:
             long = f' class="long{" sentence" if len(text) > _SENTENCE else ""}"' if len(text) > _LONG else ""
             return f"<td{long}>{self._linked(text, column)}</td>"
@@ -239,8 +245,8 @@ class Table(Shown):
             address = self.pictures.get(text)
             return f'<img class="karyo-thumbnail" src="{address}" alt="">' if address else ""
         if found := _PLACE.fullmatch(text):
-            words = f"{found['report']}, {found['anchor']}" if found["anchor"] else found["report"]
-            return f'<a href="{html.escape(text)}">{html.escape(words)}</a>'
+            place = f"{found['report']}, {found['anchor']}" if found["anchor"] else found["report"]
+            return f'<a href="{html.escape(text)}">{html.escape(place)}</a>'
         return html.escape(text)
 
 
@@ -369,27 +375,9 @@ def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
     return min((png, small.getvalue()), key=len), size
 
 
-def _limits(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Return estimate -> columns of its limits: one cell on the page, three columns in the CSV."""
-    pairs = {name: (f"{name}_low", f"{name}_high") for name in frame}
-    names = list(frame)
-    before = names[: names.index("low")] if "low" in names else []
-    if estimates := [name for name in before if name in _ESTIMATES]:
-        pairs[estimates[-1]] = ("low", "high")  # limits stand behind what they are limits of
-    return {
-        name: pair
-        for name, pair in pairs.items()
-        if all(end in frame and pd.api.types.is_numeric_dtype(frame[end]) for end in (name, *pair))
-    }
-
-
 def _item(thesis: str | None) -> str:
     return f'<span class="karyo-item">Thesis {html.escape(thesis)}.</span>' if thesis else ""
 
 
 def _link(address: str, filename: str, text: str) -> str:
     return f'<a href="{html.escape(address)}" download="{html.escape(filename)}">{text}</a>'
-
-
-def _words(column: Any) -> str:
-    return str(column).replace("_", " ")

@@ -339,9 +339,9 @@ class Run(Shown):
             )
         return Banner(text or "", kind)
 
-    def text(self, markdown: str) -> Text:
-        """Return a conclusion in words (Markdown), written from numbers computed in this run."""
-        return Text(markdown)
+    def text(self, markdown: str | Sequence[str]) -> Text:
+        """Return a conclusion in words (Markdown), from numbers computed in this run; several make a list."""
+        return Text(markdown if isinstance(markdown, str) else "\n".join(f"- {one}" for one in markdown))
 
 
 def _show_in_notebook(run: Run) -> None:

@@ -161,6 +161,18 @@ def compare_with_matrices() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def published_recalls() -> pd.DataFrame:
+    """Return how wide the printed recalls are: a row a condition, with 95 % Wilson limits.
+
+    Columns ``condition`` (key), ``abnormal`` (test images), ``found, recall, low, high``.
+    """
+    rows = []
+    for key, condition in load_conditions().iterrows():
+        found, abnormal = recompute_from_matrix(*(int(condition[name]) for name in _COUNTS))["recall"]
+        rows.append((key, abnormal, found, found / abnormal, *wilson(found, abnormal)))
+    return pd.DataFrame(rows, columns=["condition", "abnormal", "found", "recall", "low", "high"])
+
+
 @dataclass(frozen=True)
 class PublishedReferrals:
     """What the published confidence score would have done with the published errors.

@@ -15,22 +15,19 @@ from karyo_lib.files.pages import load_pages
 from karyo_lib.iscn import parse_karyotype
 from karyo_lib.study.data.recipe import (
     G_BANDED,
+    INTERNET_STYLES,
+    LAB_STYLES,
     NUMERICAL,
     RECIPE_COLUMNS,
     AlphaRecipe,
     _change_cells,
     _choose_cells,
-    _draw_formulae,
-    _plan,
     compose_dataset,
     draw_dataset,
+    plan_dataset,
 )
 
-SMALL = AlphaRecipe(normal=4, abnormal=3, size=(150, 150), seed=5)
-
-
-def plan(recipe):
-    return _plan(recipe, "drawn", _draw_formulae(recipe))
+SMALL = AlphaRecipe(normal=4, abnormal=3, size=(150, 150), seed=5, sources="balanced")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +49,7 @@ def composed(bank, tmp_path_factory):
 
 
 def test_default_is_the_alpha_dataset():
-    table = plan(AlphaRecipe())
+    table = plan_dataset(AlphaRecipe())
     assert table["label"].value_counts().to_dict() == {"normal": 105, "abnormal": 41}
     assert AlphaRecipe().size == (416, 416)
     labels = [parse_karyotype(formula).label for formula in table["iscn"]]
@@ -62,7 +59,7 @@ def test_default_is_the_alpha_dataset():
 
 
 def test_plan_follows_the_seed():
-    first, again, other = (plan(AlphaRecipe(seed=seed)) for seed in (1, 1, 2))
+    first, again, other = (plan_dataset(AlphaRecipe(seed=seed)) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
     assert first["iscn"].to_list() != other["iscn"].to_list()
     assert first["label"].to_list() != other["label"].to_list()
@@ -70,7 +67,7 @@ def test_plan_follows_the_seed():
 
 
 def test_nothing_but_the_karyotype_tells_the_label():
-    table = plan(AlphaRecipe(normal=2000, abnormal=2000, groups=("trisomy",)))
+    table = plan_dataset(AlphaRecipe(normal=2000, abnormal=2000, groups=("trisomy",), sources="balanced"))
     abnormal = table["label"] == "abnormal"
     assert table["seed"].is_unique
     shares = pd.crosstab(table["style"], abnormal, normalize="columns")
@@ -86,16 +83,47 @@ def test_nothing_but_the_karyotype_tells_the_label():
     assert male[abnormal].mean() == pytest.approx(male[~abnormal].mean(), abs=0.05)
 
 
-def test_styles_by_label():
-    recipe = AlphaRecipe(normal=200, abnormal=200, styles=("classic",), abnormal_styles=("digital", "ruled"))
-    table = plan(recipe)
-    assert set(table.query("label == 'normal'")["style"]) == {"classic"}
-    assert set(table.query("label == 'abnormal'")["style"]) == {"digital", "ruled"}
+def test_the_default_has_the_thesis_sources():
+    table = plan_dataset(AlphaRecipe())
+    counts = pd.crosstab(table["source"], table["label"])
+    assert counts.loc["lab"].to_dict() == {"normal": 75, "abnormal": 9}
+    assert counts.loc["internet"].to_dict() == {"normal": 30, "abnormal": 32}
+    assert set(table.query("source == 'lab'")["style"]) == set(LAB_STYLES)
+    assert set(table.query("source == 'internet'")["style"]) == set(INTERNET_STYLES)
+    assert (table["published"] == (table["source"] == "internet")).all()
+    assert np.corrcoef(table["source"] == "lab", np.arange(146))[0, 1] == pytest.approx(0, abs=0.25)
+
+
+def test_annotations_stand_on_a_share_of_the_internets_abnormal_pages_and_nest():
+    tables = {share: plan_dataset(AlphaRecipe(annotated=share)) for share in (0.0, 0.25, 0.75, 1.0)}
+    marked = {share: set(table.loc[table["annotated"], "image_id"]) for share, table in tables.items()}
+    assert marked[0.0] == set()
+    assert marked[0.25] < marked[0.75] < marked[1.0]
+    whole = tables[1.0].query("annotated")
+    assert len(whole) == 32
+    assert set(whole["label"]) == {"abnormal"}
+    assert set(whole["source"]) == {"internet"}
+    same = [column for column in tables[0.0] if column != "annotated"]
+    pd.testing.assert_frame_equal(tables[0.0][same], tables[1.0][same])  # nothing else differs
+
+
+def test_pictures_of_the_internet_are_smaller_and_compressed(tmp_path):
+    recipe = AlphaRecipe(normal=4, abnormal=4, size=(150, 150), seed=5)
+    index = draw_dataset(recipe, tmp_path, progress=False)
+    for row in index.itertuples():
+        look = {"style": row.style, "seed": row.seed, "size": (150, 150), "annotate": row.annotated}
+        as_drawn = draw_karyogram(row.iscn, **look).image
+        stored = read_image(tmp_path / row.path)
+        assert stored.shape == as_drawn.shape
+        assert np.array_equal(stored, as_drawn) == (row.source == "lab")
+        assert np.abs(stored.astype(int) - as_drawn).mean() < 12  # the same picture all the same
+    only = draw_dataset(recipe, tmp_path / "some", only=index["image_id"][:2], progress=False)
+    pd.testing.assert_frame_equal(only, index[:2])
 
 
 def test_groups():
     for groups, allowed in (("numerical", NUMERICAL), (("inversion", "deletion"), ("inversion", "deletion"))):
-        table = plan(AlphaRecipe(normal=1, abnormal=60, groups=groups))
+        table = plan_dataset(AlphaRecipe(normal=1, abnormal=60, groups=groups))
         assert set(table.query("label == 'abnormal'")["group"]) <= set(allowed)
 
 
@@ -103,8 +131,10 @@ def test_groups():
     ("wrong", "message"),
     [
         ({"normal": -1}, "Expected normal to be 0 or more"),
-        ({"styles": ("baroque",)}, "Received 'baroque'"),
-        ({"abnormal_styles": ("baroque",)}, "Received 'baroque'"),
+        ({"styles": ("baroque",), "sources": "balanced"}, "Received 'baroque'"),
+        ({"sources": "three"}, "Received 'three'"),
+        ({"annotated": 1.5}, "from 0 to 1"),
+        ({"styles": ("classic",)}, "with sources='balanced' alone"),
         ({"groups": "some"}, "Received 'some'"),
         ({"groups": ("trisomy", "normal")}, "Received 'normal'"),
     ],
@@ -155,18 +185,10 @@ def test_processes_draw_the_same_pages(drawn, tmp_path):
     pd.testing.assert_frame_equal(draw_dataset(SMALL, tmp_path, progress=False, n_jobs=2), index)
 
 
-def test_annotations_on_abnormal_pages_only(tmp_path):
-    recipe = dataclasses.replace(SMALL, annotate_abnormal=True)
-    plain = draw_dataset(SMALL, tmp_path / "plain", progress=False)
-    annotated = draw_dataset(recipe, tmp_path / "annotated", progress=False)
-    changed = plain["sha256"] != annotated["sha256"]
-    assert (changed == (plain["label"] == "abnormal")).all()
-
-
 def test_composed_plan(bank):
     pages = _choose_cells(AlphaRecipe(), bank)
     assert pages["label"].value_counts().to_dict() == {"normal": 105, "abnormal": 41}
-    real = pages.query("source == 'real-aneuploid'")
+    real = pages.query("origin == 'real-aneuploid'")
     assert set(real["cell"]) == set(bank.cells.query("label == 'abnormal'")["cell"])
     assert (real["donor"] == "").all()
     cases = bank.cells.set_index("cell")["case"]
@@ -193,7 +215,7 @@ def test_donors_have_what_a_gain_needs(bank):
 
 def test_real_aneuploid_cells_do_not_fill_a_small_set(bank):
     pages = _choose_cells(AlphaRecipe(normal=20, abnormal=14), bank)
-    assert (pages["source"] == "real-aneuploid").sum() == 4
+    assert (pages["origin"] == "real-aneuploid").sum() == 4
 
 
 def test_composing_more_than_the_bank_has(bank):
@@ -207,12 +229,12 @@ def test_composed_pages(composed, bank, tmp_path):
     folder, index = composed
     assert tuple(index.columns) == (*RECIPE_COLUMNS, "cell", "donor")
     assert index["label"].value_counts().to_dict() == {"normal": 4, "abnormal": 8}
-    assert (index["source"] == "real-aneuploid").sum() == 2
+    assert (index["origin"] == "real-aneuploid").sum() == 2
     pages = load_pages(index, folder)
     assert pages.shape == (12, 150, 150)
     assert len(set(find_groups(np.stack([compute_page_hash(page) for page in pages])))) == 12
     counts = bank.cells.set_index("cell")["count_formula"]
-    real = index.query("source == 'real-aneuploid'")
+    real = index.query("origin == 'real-aneuploid'")
     assert real["iscn"].to_list() == real["cell"].map(counts).to_list()
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     recipe = dataclasses.replace(SMALL, abnormal=8)
@@ -222,7 +244,7 @@ def test_composed_pages(composed, bank, tmp_path):
 
 def test_near_duplicate_search_tells_recipe_pages_of_one_style_apart(tmp_path):
     for style in ("ruled", "patched"):  # print and grounds that are alike on every page
-        recipe = AlphaRecipe(normal=8, abnormal=0, styles=(style,), seed=1)
+        recipe = AlphaRecipe(normal=8, abnormal=0, styles=(style,), sources="balanced", seed=1)
         pages = load_pages(draw_dataset(recipe, tmp_path / style, progress=False), tmp_path / style)
         hashes = np.stack([compute_page_hash(page) for page in pages])
         first, second = np.triu_indices(len(pages), 1)

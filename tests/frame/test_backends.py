@@ -66,3 +66,22 @@ def test_a_graphics_card_that_is_not_there_is_missed(monkeypatch):
         device_name()
     monkeypatch.setattr(backend, "_DEVICE", "auto")
     assert device_name().startswith("CPU")
+
+
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.82.01  Wed Oct 27",
+            "470.82.01, and CUDA 12 needs 525",
+        ),
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar 5", "karyo[gpu]"),
+        (None, "no NVIDIA driver"),
+    ],
+)
+def test_why_there_is_no_card_is_said(monkeypatch, tmp_path, driver, said):
+    file = tmp_path / "version"
+    if driver:
+        file.write_text(driver)
+    monkeypatch.setattr(backend, "_DRIVER", file)
+    assert said in backend.explain_no_card("tensorflow")

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from karyo_lib.study.present import Table, static
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
@@ -124,10 +128,36 @@ def test_contents_follow_the_reading(report, visit):
     assert page.locator(".contents").bounding_box()["y"] >= 0, "stays in view"
 
 
+def test_a_long_table_is_filtered_its_rows_marked_and_its_columns_explained(visit, tmp_path):
+    frame = pd.DataFrame({"condition": [f"network {i}" for i in range(20)], "auc": np.linspace(0.4, 0.9, 20)})
+    table = Table("many", "Many rows.", None, frame, b"", rows=20, digits=2).to_html()
+    file = tmp_path / "table.html"
+    page = (
+        f"<title>t</title><style>{static('present.css')}</style>{table}<script>{static('tables.js')}</script>"
+    )
+    file.write_text(page)
+    page = visit(file)
+    page.add_script_tag(content=static("tables.js"))
+    page.fill(".karyo-filter", "NETWORK 19")
+    assert page.locator("tbody tr:visible").count() == 1
+    page.fill(".karyo-filter", "")
+    assert page.locator("tbody tr:visible").count() == 20
+    page.click("tbody tr >> nth=3")
+    assert page.locator("tr.marked").count() == 1
+    page.click("tbody tr >> nth=3")
+    assert page.locator("tr.marked").count() == 0
+    assert page.get_attribute("th.number button", "title").startswith("Area under the ROC curve")
+    assert "karyo-filter" not in Table("few", "Few.", None, frame.head(3), b"", rows=20, digits=2).to_html()
+
+
 def test_a_figure_opens_large_by_mouse_and_key(report, visit):
     page = visit(report)
+    before = page.locator(".karyo-figure img").bounding_box()
     page.click(".karyo-figure img")
     assert page.locator("dialog#enlarged").is_visible()
+    after = page.locator("dialog img").bounding_box()
+    assert after["width"] > 1.5 * before["width"]
+    assert page.get_attribute("dialog img", "src").startswith("data:image/svg+xml")
     assert page.get_attribute("dialog img", "alt") == "A falling line"
     page.keyboard.press("Escape")
     assert not page.locator("dialog#enlarged").is_visible()

@@ -12,8 +12,9 @@ import pytest
 from karyo_lib.machines import cluster
 from karyo_lib.machines.cluster import SCHEDULER, connect, on_cluster
 from karyo_lib.networks.search import SearchSettings, run_search
-from karyo_lib.study import fit_conditions, prepare_collection, prepare_copies, prepare_splits
+from karyo_lib.study.data import prepare_collection, prepare_copies, prepare_splits
 from karyo_lib.study.data.recipe import AlphaRecipe, draw_dataset
+from karyo_lib.study.networks import fit_conditions
 from karyo_lib.study.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own, while its workers come and go

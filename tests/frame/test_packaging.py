@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from benchmarks.figures import fill, load_figures, read_run, render
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKED = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
@@ -64,8 +66,8 @@ def test_test_lock_repeats_the_lock():
 
 def test_dependencies_have_a_reason_each():
     lines = (ROOT / "pyproject.toml").read_text().splitlines()
-    asked = [line for line in lines if re.match(r'\s+"[\w-]+>=', line)]
-    assert len(asked) == len(wanted("fast", "test", "cluster"))
+    asked = [line for line in lines if re.match(r'\s+"[\w\[\]-]+>=', line)]
+    assert len(asked) == len(wanted(*PROJECT["optional-dependencies"]))
     assert all(re.search(r"#\s+\S+", line) for line in asked)
 
 
@@ -116,7 +118,7 @@ def test_no_committed_file_names_a_host_of_packages_or_a_place_on_a_machine():
 
 def test_make_lists_its_targets():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("setup", "reports", "test", "lint", "lab", "lock", "clean"):
+    for target in ("setup", "reports", "test", "docs", "figures", "lint", "lab", "lock", "clean"):
         assert f"make {target} " in listed
 
 
@@ -152,3 +154,30 @@ def test_wheel_carries_data_templates_and_licence(tmp_path):
     ):  # fmt: skip
         assert name in names
     assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_the_readme_is_short_and_its_numbers_are_the_committed_figures():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    assert fill(text, load_figures()) == text, "make figures"
+    groups = re.findall(r"<!-- figures: ([\w ]+) -->", text)
+    assert groups == ["real pages", "thesis"]
+    figures = load_figures()
+    assert set(figures["group"]) == set(groups)
+    assert (figures["value"] != "").all()
+    # a measured number outside the tables would be one that nothing renews
+    prose = re.sub(r"<!-- figures.*?<!-- end -->|```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+    assert re.findall(r"(?<![\w.])\.\d\d|\d+(?:\.\d+)? %|\d+ to \d+\)", prose) == [
+        ".99"
+    ]  # what the thesis prints
+
+
+def test_figures_of_a_run_are_written_as_the_readme_has_them(tmp_path):
+    (tmp_path / "tables").mkdir()
+    rows = "condition,step,value,low,high\naugmented-vgg16-frozen,printed,0.99,,\n"
+    rows += "augmented-vgg16-frozen,apart,0.513,0.4,0.62\noriginal-vgg16-frozen,apart,0.6,,\n"
+    (tmp_path / "tables" / "story_numbers.csv").write_text(rows)
+    figures = read_run(tmp_path)
+    assert figures[["value", "low", "high"]].to_numpy().tolist() == [[".99", "", ""], [".51", ".40", ".62"]]
+    assert "| printed | **.99** |\n" in render(figures, "thesis")
+    assert "| **.51** (.40 to .62) |" in render(figures, "thesis")

@@ -1,10 +1,12 @@
 """All seven notebooks, run by the command in the smallest profile, and their reports opened."""
 
+import html
 import json
 import re
 import subprocess
 
 import pandas as pd
+import prose
 import pytest
 from test_browser import CONTRAST, SCREENSHOTS, keep, skipped_headings, visit  # noqa: F401
 
@@ -33,6 +35,47 @@ def test_every_notebook_is_done_and_quiet(reports):
         record = records.read(path.stem)
         assert record["status"] == "done", record["error"]
         assert record["warnings"] == [], path.stem
+
+
+def test_paragraphs_are_short_and_say_something(reports):
+    records = Records(reports)
+    for path in sorted(reports.glob("0*.html")):
+        notebook = records.read_notebook(path.stem)
+        assert prose.complaints(notebook) == [], path.stem
+        assert prose.empty_sentences(notebook) == [], path.stem
+
+
+def test_one_quantity_has_one_value(reports):
+    """What leak, source and truth are worth is told in the same digits wherever it is told."""
+    records, told = Records(reports), {}
+    for path in sorted(reports.glob("0*.html")):
+        text = "\n".join(prose.paragraphs(records.read_notebook(path.stem)))
+        for part, value in re.findall(r"The (leak|source) is[^.]*? (-?\d\.\d\d \[[^\]]*\])", text):
+            told.setdefault(part, set()).add(value)
+    assert {part: len(values) for part, values in told.items()} == {"leak": 1, "source": 1}
+    worth = pd.read_csv(reports / "tables" / "worth.csv").set_index("condition")
+    assert worth.loc["VGG16 frozen, augmented data", "leak"] in told["leak"]
+
+
+def test_the_front_page_answers_in_the_order_of_questions(reports):
+    text = (reports / "index.html").read_text()
+    sentences = pd.read_csv(reports / "tables" / "front_page.csv")["sentence"].to_list()
+    assert len(sentences) == 3
+    places = [text.index(html.escape(sentence)) for sentence in sentences]
+    places += [text.index(f'id="{part}"') for part in ("story", "summary", "map", "reports")]
+    assert places == sorted(places)
+    summary = pd.read_csv(reports / "tables" / "table_5_1.csv")
+    assert summary.shape == (7, 9)
+    items = load_items()
+    assert text[text.index('id="map"') : text.index('id="reports"')].count("<li") == len(items)
+
+
+def test_every_estimate_of_a_conclusion_has_its_interval(reports):
+    records = Records(reports)
+    for path in sorted(reports.glob("0*.html")):
+        for item in prose.headlines(records.read_notebook(path.stem)):
+            measured = re.fullmatch(r"-?0?\.\d+|0\.\d+|1\.0+", item["value"])
+            assert not measured or item["interval"] or item["note"], item
 
 
 def test_no_notebook_overwrites_another(reports):

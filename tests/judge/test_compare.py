@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from karyo_lib.judge import compare_conditions, compute_mcnemar, compute_sample_size_table, summarise_runs
+from karyo_lib.judge import compare_conditions, compute_mcnemar, summarise_runs
 
 
 def test_mcnemar_by_hand():
@@ -59,9 +59,3 @@ def test_runs_summary_by_hand():
     assert np.isnan(summarise_runs(runs, ["condition"]).loc[0, "low"])
     with pytest.raises(ValueError, match="protocol"):
         summarise_runs(runs, ["protocol"])
-
-
-def test_thirty_images_are_wide():
-    table = compute_sample_size_table(ns=(30, 3000), shares=(0.9,))
-    assert table["width"].tolist()[0] > 0.2
-    assert table["width"].tolist()[1] < 0.03

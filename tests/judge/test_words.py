@@ -8,7 +8,6 @@ from karyo_lib.judge import (
     describe_best,
     describe_differences,
     describe_groups,
-    describe_leak,
     describe_referral,
     format_interval,
     judge_scores,
@@ -38,31 +37,6 @@ def test_the_best_condition_and_chance():
     assert "flattered" not in alone
 
 
-def runs(**means):
-    rows = [
-        (name.replace("_", "-"), mean + offset)
-        for name, mean in means.items()
-        for offset in (-0.02, 0.0, 0.02)
-    ]
-    return pd.DataFrame(rows, columns=["protocol", "value"])
-
-
-def test_the_leak_in_words():
-    text = describe_leak(runs(thesis=0.94, grouped=0.56, shuffled_thesis=0.9, shuffled_grouped=0.5))
-    assert "give AUC 0.94 (mean of 3 runs, 0.92 to 0.96)" in text
-    assert "The difference of 0.38 is what the leak is worth." in text
-    assert "it measures memory of the training images" in text
-    assert "chance, as it must be" in text
-
-
-def test_no_leak_is_not_talked_into_one():
-    text = describe_leak(runs(thesis=0.55, grouped=0.57, shuffled_thesis=0.51, shuffled_grouped=0.7))
-    assert "no leak shows" in text
-    assert "no memory shows here" in text
-    assert "not chance, which needs an explanation" in text
-    assert "cannot be told" in describe_leak(runs(grouped=0.5))
-
-
 def test_what_helped_and_what_cannot_be_told():
     table = pd.DataFrame(
         {
@@ -75,8 +49,8 @@ def test_what_helped_and_what_cannot_be_told():
     text = describe_differences(table, baseline="150 px")
     assert "Better than 150 px in AUC: 416 px (+0.20 [+0.10, +0.30])." in text
     assert "Worse: ensemble (-0.10 [-0.20, -0.02])." in text
-    assert "interval includes zero: compact layout" in text
-    assert "3 comparisons were made" in text
+    assert "Of 1 others the interval of the difference includes zero." in text
+    assert "not corrected for the number of comparisons" in text
     assert "Nothing is shown to help against 150 px." in describe_differences(table[1:2], baseline="150 px")
     assert "No change can be set" in describe_differences(table[3:])
 
@@ -87,19 +61,18 @@ def test_groups_in_words():
     p = np.r_[np.full(10, 0.1), np.full(11, 0.9), np.full(3, 0.2)]
     text = describe_groups(compute_metrics_by_group(y, p, kinds, n_resamples=20))
     assert "Of 14 abnormal images 11 are found (79%)." in text
-    assert "trisomy 11 of 11" in text
     assert "Not one image is found of inversion." in text
     assert "1 of 2 groups have fewer than ten images" in text
     assert "no abnormal image" in describe_groups(compute_metrics_by_group(y[:10], p[:10], kinds[:10]))
 
 
-@pytest.mark.parametrize(("signal", "verdict"), [(2.0, "Both aims are met."), (0.0, "Neither aim is met.")])
+@pytest.mark.parametrize(("signal", "verdict"), [(2.0, "both aims are met."), (0.0, "neither aim is met.")])
 def test_referral_in_words(signal, verdict):
     rng = np.random.default_rng(3)
     wrong = rng.random(300) < 0.15
     scores = pd.DataFrame({"vote_share": rng.random(300), "combined": signal * wrong + rng.random(300)})
     text = describe_referral(judge_scores(wrong, scores, n_resamples=200))
-    assert text.endswith(verdict)
+    assert verdict in text.split(" At 20 %")[0]
     assert "At 20 % referral the combined score catches" in text
 
 
@@ -123,13 +96,4 @@ def test_an_interval_without_width_is_not_called_above_chance():
         "Here, the condition is reader with AUC 1.00, an interval that cannot be told from so few."
     )
     table = pd.DataFrame({"title": ["class weights"], "difference": [0.0], "low": np.nan, "high": np.nan})
-    assert "cannot be told from so few: class weights (+0.00)" in describe_differences(table)
-
-
-def test_few_scattered_runs_do_not_show_memory_and_conditions_are_not_called_runs():
-    rows = [("thesis", "a", 0.75), ("thesis", "b", 0.5), ("grouped", "a", 0.75), ("grouped", "b", 0.5)]
-    rows += [("shuffled-thesis", "a", 0.57), ("shuffled-thesis", "b", 0.80)]
-    told = describe_leak(pd.DataFrame(rows, columns=["protocol", "condition", "value"]))
-    assert "0.69 (mean of 2 conditions, one run each, 0.57 to 0.80)" in told
-    assert "too few runs, too far apart, to tell memory from luck" in told
-    assert "measures memory" not in told
+    assert "Of 1 the interval cannot be told from so few." in describe_differences(table)

@@ -45,7 +45,9 @@ def pages_dir(tmp_path) -> Path:
 def drawn_dir(tmp_path_factory) -> Path:
     """Twenty-two drawn karyograms of a labelled data folder."""
     folder = tmp_path_factory.mktemp("drawn")
-    recipe = AlphaRecipe(normal=12, abnormal=10, size=(200, 200), styles=("classic",), seed=3)
+    recipe = AlphaRecipe(
+        normal=12, abnormal=10, size=(200, 200), styles=("classic",), sources="balanced", seed=3
+    )
     index = draw_dataset(recipe, folder / "pages", progress=False)
     table = index.assign(file_name="pages/" + index["path"])
     table[["file_name", "label", "iscn", "patient_id"]].to_csv(folder / "metadata.csv", index=False)

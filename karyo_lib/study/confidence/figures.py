@@ -3,6 +3,7 @@
 import pandas as pd
 
 from karyo_lib.judge import UNCERTAINTIES, compute_risk_coverage
+from karyo_lib.study.columns import SPLIT_TITLES
 from karyo_lib.study.confidence.judgement import CALIBRATORS
 from karyo_lib.study.confidence.samples import Passes, uncertainties_of, wrong_cases
 from karyo_lib.study.confidence.shifts import RULES, Shifts
@@ -18,8 +19,9 @@ MOST_IMAGES = 12  # wrongly predicted pages shown
 
 
 def wrong_images(copies: Copies, passes: Passes, condition: str, protocol: str):
-    """Return the pages of :func:`~karyo_lib.study.confidence.wrong_cases`, in the order of its rows."""
-    cases = wrong_cases(passes, condition, protocol).head(MOST_IMAGES)
+    """Return the pages of the rows that `wrong_cases` has under a protocol, in their order."""
+    cases = wrong_cases(passes, condition)
+    cases = cases[cases["split"] == SPLIT_TITLES[protocol]].head(MOST_IMAGES)
     if cases.empty:
         with style():
             figure, axes = new_grid(None, 1, 1, height=0.6)
@@ -53,13 +55,7 @@ def risk_coverage(passes: Passes, protocol: str, referral: float = 0.2) -> RiskC
 
 
 def method_display(table: pd.DataFrame) -> MetricsForestDisplay:
-    """Return the area under the risk-coverage curve of every method, by vote share and combined score.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`karyo_lib.study.confidence.judgement.method_table`.
-    """
+    """Return the area under the risk-coverage curve of every method, by vote share and combined score."""
     shown = table[table["score"].isin([UNCERTAINTIES["vote_share"], UNCERTAINTIES["combined"]])]
     return MetricsForestDisplay.from_table(
         pd.DataFrame(
@@ -76,13 +72,7 @@ def method_display(table: pd.DataFrame) -> MetricsForestDisplay:
 
 
 def calibration_display(calibrated: pd.DataFrame) -> CalibrationCurvesDisplay:
-    """Return the calibration of the test part before and after calibration on the validation part.
-
-    Parameters
-    ----------
-    calibrated : pandas.DataFrame
-        From :func:`karyo_lib.study.confidence.judgement.calibrate`.
-    """
+    """Return the calibration of the test part before and after calibration on the validation part."""
     return CalibrationCurvesDisplay.from_predictions(
         {name: (calibrated["y_true"], calibrated[name]) for name in ("before", *CALIBRATORS)}
     )

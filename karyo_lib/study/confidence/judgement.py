@@ -104,66 +104,34 @@ def _auc(y: np.ndarray, p: pd.Series) -> float:
     return float(roc_auc_score(y, p)) if len(np.unique(y)) == 2 else float("nan")
 
 
-def describe_confidence(passes: Passes, resamples: int) -> str:
+def describe_confidence(passes: Passes, resamples: int) -> list[str]:
     """Say in words what the combined score is worth against the vote share, split by patient, and why."""
     test = passes.pool(PROTOCOL)
     judged = _judge(test, resamples)
     if judged is None:
-        return "Split by patient, no answer is wrong: no score can be judged by the errors it catches."
+        return ["Split by patient, no answer is wrong: no score can be judged by the errors it catches."]
     caught = judged[(judged["score"] == "vote_share") & (judged["measure"] == f"caught_{round(100 * RATE)}")]
-    votes = float(caught["value"].iloc[0])
-    runs = test[["condition", "repeat"]].drop_duplicates().shape[0]
-    wrong = test["label"] != test["y_true"]
-    return (
-        f"Split by patient, {runs} fits make {int(wrong.sum())} errors in {len(test)} answers on "
-        f"{test['image_id'].nunique()} karyograms of {test['patient_id'].nunique()} patients. "
-        f"{describe_referral(judged)} {describe_ceiling(test, votes)}"
-    )
+    return [describe_referral(judged), *describe_ceiling(test, float(caught["value"].iloc[0]))]
 
 
-def describe_ceiling(test: pd.DataFrame, votes: float) -> str:
-    """Say why a score catches what it catches: how common errors are, and which labels are wrong.
-
-    Parameters
-    ----------
-    test : pandas.DataFrame
-        ``y_true, label, p_mean, condition, repeat`` of test images.
-    votes : float
-        Share of the errors that the vote share catches.
-    """
-    wrong = (test["label"] != test["y_true"]).to_numpy()
-    rate = wrong.mean()
+def describe_ceiling(test: pd.DataFrame, votes: float) -> list[str]:
+    """Say why a score catches what it catches: how common errors are, and what the models know."""
+    rate = (test["label"] != test["y_true"]).mean()
     best = min(1.0, RATE / rate)
     aucs = [_auc(part["y_true"], part["p_mean"]) for _, part in test.groupby(["condition", "repeat"])]
-    called = {
-        name: (wrong[(test["label"] == label).to_numpy()].mean(), int((test["label"] == label).sum()))
-        for label, name in ((0, "normal"), (1, "abnormal"))
-        if (test["label"] == label).any()
-    }
-    by_label = ", ".join(
-        f"{rate_of:.0%} of {count} labels {name}" for name, (rate_of, count) in called.items()
-    )
-    reach = (
-        f" Twice what the vote share catches is {2 * votes:.0%}, more than a perfect score could: that aim "
-        "is out of reach until fewer answers are wrong."
-        if 2 * votes > best
-        else ""
-    )
-    return (
-        f"Why: {rate:.0%} of the answers are wrong, so that a perfect score would catch {best:.0%} of the "
-        f"errors at {RATE:.0%} referral and one that guesses {RATE:.0%}.{reach} Wrong are {by_label}. The "
-        f"models' mean test AUC is {np.nanmean(aucs):.2f}: a score can only order what a model knows."
-    )
+    told = [
+        f"{rate:.0%} of the {len(test)} answers are wrong: a perfect score would catch {best:.0%} of the "
+        "errors "
+        f"at {RATE:.0%} referral.",
+        f"The models' mean test AUC is {np.nanmean(aucs):.2f}: a score can only order what a model knows.",
+    ]
+    if 2 * votes > best:
+        told.append("Twice what the vote share catches is out of reach until fewer answers are wrong.")
+    return told
 
 
 def describe_methods(table: pd.DataFrame) -> str:
-    """Say in words which method errs least, which orders its errors best, and whether the aims are met.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`method_table`.
-    """
+    """Say in words which method errs least, which orders its errors best, and whether the aims are met."""
     if table.empty:
         return "No method gave a wrong answer, so that none can be judged by the errors it catches."
     combined = table[table["score"] == UNCERTAINTIES["combined"]].set_index("method")
@@ -171,17 +139,14 @@ def describe_methods(table: pd.DataFrame) -> str:
     lowest = table.loc[table["aurc"].idxmin()]
     twice = combined["caught_20"] >= 2 * votes["caught_20"]
     smaller = combined["against_votes_high"] < 0
-    both = (twice & smaller).sum()
-    gain = combined["caught_20"] - votes["caught_20"]
     return (
-        f"The smallest area under the risk-coverage curve of {len(table)} pairs of method and score is "
-        f"{format_interval(*lowest[['aurc', 'aurc_low', 'aurc_high']], digits=3)}, {lowest['method']} with "
-        f"{lowest['score'][0].lower() + lowest['score'][1:]} (the best of many, and therefore flattered). "
         f"Against the vote share of the same method, the combined score has a smaller area, with an interval "
-        f"that excludes zero, in {int(smaller.sum())} of {len(combined)} methods; it catches at least twice "
-        f"the errors at {RATE:.0%} referral in {int(twice.sum())}; both in {int(both)}. Its gain in "
-        f"errors caught is between {gain.min():+.0%} and {gain.max():+.0%} "
-        "of all errors."
+        f"that excludes zero, in {int(smaller.sum())} of {len(combined)} methods; twice the errors at "
+        f"{RATE:.0%} referral in {int(twice.sum())}.\n\n"
+        f"The smallest area of {len(table)} is "
+        f"{format_interval(*lowest[['aurc', 'aurc_low', 'aurc_high']])}: "
+        f"{lowest['method']}, {lowest['score'][0].lower() + lowest['score'][1:]} (the best of many, and "
+        "therefore flattered)."
     )
 
 
@@ -225,30 +190,21 @@ def calibration_table(calibrated: pd.DataFrame, resamples: int) -> pd.DataFrame:
 
 
 def describe_calibration(table: pd.DataFrame) -> str:
-    """Say in words whether calibration helped on the images that did not fit it, and whether order changed.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`calibration_table`.
-    """
+    """Say in words whether calibration helped on images that did not fit it, and whether order changed."""
     values = table.pivot(index="calibration", columns="title", values="value")
     values = values.loc[["before", *CALIBRATORS]]
-    ece, brier, auc = (values[CURVE_METRICS[metric][0]] for metric in ("ece", "brier", "roc_auc"))
+    brier, auc = (values[CURVE_METRICS[metric][0]] for metric in ("brier", "roc_auc"))
     best = brier.idxmin()
     verdict = (
         "No calibration lowers the Brier score here."
         if best == "before"
-        else f"The {best} calibration has the lowest Brier score."
+        else f"The {best} calibration has the lowest Brier score, {brier[best]:.3f} after "
+        f"{brier['before']:.3f}."
     )
-    told = "; ".join(
-        f"{name}: calibration error {ece[name]:.3f}, Brier score {brier[name]:.3f}" for name in brier.index
-    )
-    changed = ", ".join(f"{auc[name]:.3f} by {name}" for name in CALIBRATORS)
     order = (
-        f"The order of the images stays: the AUC of {auc['before']:.3f} becomes {changed}."
+        "The order of the images stays."
         if (auc - auc["before"]).abs().max() < SAME_AUC
-        else f"The order of the images changes, as each split or fold has a calibration of its own and ties "
-        f"arise: the AUC of {auc['before']:.3f} becomes {changed}."
+        else f"The order changes, as each split has a calibration of its own: the AUC of {auc['before']:.3f} "
+        f"becomes {', '.join(f'{auc[name]:.3f} by {name}' for name in CALIBRATORS)}."
     )
-    return f"On images that did not fit it, {told}. {verdict} {order}"
+    return f"On images that did not fit it: {verdict[0].lower()}{verdict[1:]} {order}"

@@ -75,15 +75,7 @@ class Panel:
         )
 
     def sample(self, method: str, condition: str, pages: Sequence[np.ndarray]) -> np.ndarray:
-        """Return answers to pages, shape (T, N), T as the method has it.
-
-        Parameters
-        ----------
-        method : str
-            One of ``METHODS``; ``bases`` asks the ensembles of both bases whatever the condition.
-        condition : str
-        pages : sequence of ndarray of uint8, shape (H, W)
-        """
+        """Return answers to pages, shape (T, N), T as the method has it."""
         if method == "bases":
             return np.concatenate([self.sample("ensemble", key, pages) for key in self.pair])
         if method == "augmentation":
@@ -226,18 +218,7 @@ def _train_panels(
 def train_members(
     run: Run, key: str, repeat: int, splits: pd.DataFrame, images: Mapping[str, np.ndarray]
 ) -> tuple[FitResult, ...]:
-    """Train the members of an ensemble (Lakshminarayanan et al. 2017); the first is the condition's own fit.
-
-    Parameters
-    ----------
-    run : Run
-    key : str
-        Condition.
-    repeat : int
-        Which of the run's splits by patient.
-    splits : pandas.DataFrame
-    images : mapping of image_id to ndarray of uint8, shape (H, W)
-    """
+    """Train the members of an ensemble (Lakshminarayanan et al. 2017); the first is its own fit."""
     condition = get_condition(key)
     settings = training_settings(run, condition, repeat)
     rows = select_split(splits, condition.data, PROTOCOL, repeat)

@@ -145,32 +145,21 @@ def promise_table(promises: Promises) -> pd.DataFrame:
     )
 
 
-def describe_promises(promises: Promises) -> str:
+def describe_promises(promises: Promises) -> list[str]:
     """Say in words what can be promised, on what it rests, and where it fails."""
     sentences = []
     for models, rests_on in promises.rests_on.items():
         promise = promises.strictest(models)
         if promise is None:
             refused = promises.promises[models, ALPHAS[-1]]
-            sentences.append(f"**{models}**, calibrated on {rests_on}: {refused.sentence}")
+            sentences.append(f"**{models}**, calibrated on {rests_on}: nothing. {refused.sentence}")
             continue
-        sentences.append(f"**{models}**, calibrated on {rests_on}: {promise.sentence}")
-        if promise.threshold == np.inf:
-            sentences.append("That clears every case: the promise says how rare abnormal cases are, no more.")
         rows = promises.checks[promises.checks["models"] == models]
-        told = [
-            f"{row.checked_on}: {row.misses} of {row.n_cleared} cleared are abnormal "
-            f"({row.rate:.0%} [{row.low:.0%}, {row.high:.0%}]), {row.verdict}"
-            if row.n_cleared
-            else f"{row.checked_on}: nothing is cleared"
-            for row in rows.itertuples()
-        ]
-        sentences.append("Checked on cases that did not choose it: " + "; ".join(told) + ".")
-        if (rows["verdict"] == "broken").any():
-            sentences.append(
-                "**Broken**, although the arithmetic is right: these cases do not come from where the "
-                "calibration cases came from."
-            )
-        elif (rows["verdict"] == "not decided").any():
-            sentences.append("Where it says not decided, too few cases are cleared to tell.")
-    return "\n\n".join(sentences)
+        broken = rows.loc[rows["verdict"] == "broken", "checked_on"]
+        verdict = (
+            f"**Broken** on {', '.join(broken)}, which do not come from where the calibration cases came from"
+            if len(broken)
+            else "kept, or too few are cleared to tell"
+        )
+        sentences.append(f"**{models}**, calibrated on {rests_on}: {verdict}. {promise.sentence}")
+    return sentences

@@ -7,17 +7,15 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from karyo_lib.judge import (
-    PREDICTION_COLUMNS,
-    CombinedScore,
-    compute_scores,
-    compute_uncertainties,
-)
-from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights
+from karyo_lib.judge import CombinedScore, compute_scores, compute_uncertainties
+from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights, wilson
+from karyo_lib.networks.conditions import TITLES, get_condition
 from karyo_lib.networks.features import FeatureCache, compute_features
 from karyo_lib.networks.sampling import sample_dropout
 from karyo_lib.networks.train import load_fit
+from karyo_lib.study.columns import SPLIT_TITLES
 from karyo_lib.study.networks.fits import (
+    PROTOCOLS,
     RUN_COLUMNS,
     fit_store,
     load_fits,
@@ -25,8 +23,12 @@ from karyo_lib.study.networks.fits import (
     resolve_run_weights,
 )
 from karyo_lib.study.runs import MissingInput, Run
-from karyo_lib.study.thesis import count_published_referrals, load_wrong_cases
+from karyo_lib.study.thesis import count_published_referrals, load_datasets, load_wrong_cases
 
+PREDICTION_COLUMNS = (
+    "condition", "protocol", "repeat", "image_id", "part", "y_true", "p_mean", "p_std", "votes",
+    "entropy", "mutual_information", "label", "confidence", "referred",
+)  # fmt: skip
 PRICED = 12  # karyograms on which passes and forward pass are timed
 
 
@@ -148,20 +150,22 @@ def _share(counted: np.ndarray, among: np.ndarray, weights: np.ndarray) -> tuple
     return counted.sum() / among.sum(), low, high
 
 
-def wrong_cases(passes: Passes, condition: str, protocol: str) -> pd.DataFrame:
-    """Return the wrongly predicted test images, as Tables 4.1 and 4.2 list them, with all scores."""
-    rows = passes.select(condition, protocol)
-    rows = rows[rows["label"] != rows["y_true"]].sort_values("confidence")
-    named = {1: "abnormal", 0: "normal"}
+def wrong_cases(passes: Passes, condition: str) -> pd.DataFrame:
+    """Return the wrongly predicted test images of the first split under each protocol, with all scores."""
+    parts = [
+        rows[rows["label"] != rows["y_true"]].sort_values("confidence")
+        for rows in (passes.select(condition, protocol) for protocol in PROTOCOLS)
+    ]
+    rows, named = pd.concat(parts), {1: "abnormal", 0: "normal"}
     table = pd.DataFrame(
         {
+            "split": rows["protocol"].map(SPLIT_TITLES),
             "image": rows["image_id"],
             "predicted": rows["label"].map(named),
             "actual": rows["y_true"].map(named),
             "mean_output": rows["p_mean"],
             "confidence_score": rows["confidence"],
             "entropy": rows["entropy"],
-            "expected_entropy": rows["expected_entropy"],
             "mutual_information": rows["mutual_information"],
             "standard_deviation": rows["p_std"],
             "combined_probability_of_error": rows["combined"],
@@ -169,6 +173,44 @@ def wrong_cases(passes: Passes, condition: str, protocol: str) -> pd.DataFrame:
         }
     )
     return table.reset_index(drop=True)
+
+
+def count_wrong(passes: Passes) -> pd.DataFrame:
+    """Count the errors of both frozen bases on augmented data that the thesis's rule refers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model, split`` (printed, or one of ours), ``images, errors, referred``, and ``share`` of the errors
+        that are referred, with 95 % Wilson limits.
+    """
+    cases, rows = published_wrong_cases(), []
+    for key in ("augmented-vgg16-frozen", "augmented-inceptionv3-frozen"):
+        if key not in set(passes.scores["condition"]):
+            continue
+        title, base = TITLES[key], get_condition(key).base
+        own = cases[cases["base"] == base]
+        rows.append(
+            (title, "printed", int(load_datasets().loc["augmented", "test"]), own["referred"] == "yes")
+        )
+        for protocol in PROTOCOLS:
+            test = passes.select(key, protocol)
+            wrong = test[test["label"] != test["y_true"]]
+            rows.append((title, SPLIT_TITLES[protocol], len(test), wrong["referred"].astype(bool)))
+    return pd.DataFrame(
+        [
+            {
+                "model": title,
+                "split": split,
+                "images": images,
+                "errors": len(referred),
+                "referred": int(referred.sum()),
+                "share": referred.mean() if len(referred) else np.nan,
+                **dict(zip(("low", "high"), wilson(int(referred.sum()), len(referred)), strict=True)),
+            }
+            for title, split, images, referred in rows
+        ]
+    )
 
 
 def published_wrong_cases() -> pd.DataFrame:

@@ -126,7 +126,7 @@ def _area(wrong: np.ndarray, part: pd.DataFrame, score: str) -> float:
     return compute_risk_coverage(wrong, uncertainties_of(part)[score].to_numpy()).aurc
 
 
-def describe_shifts(shifts: Shifts) -> str:
+def describe_shifts(shifts: Shifts) -> list[str]:
     """Say in words who is referred when pages are shifted or no karyograms, with intervals."""
     first = shifts.scores[shifts.scores["method"] == shifts.methods[0]]
 
@@ -136,13 +136,12 @@ def describe_shifts(shifts: Shifts) -> str:
         return f"{flags.mean():.0%} [{low:.0%}, {high:.0%}]"
 
     sentences = [
-        f"Pages as the models were trained on are {shifts.unseen.origin}. With "
-        f"{first['title'].iloc[0]}, of {int((first['shift'] == NO_KARYOGRAMS).sum())} pages that are no "
-        f"karyograms at all, which should all be referred, the thesis's rule refers "
-        f"{told(NO_KARYOGRAMS, 'votes')}, the combined score {told(NO_KARYOGRAMS, 'combined')}, and the "
-        f"distance to the training pages {told(NO_KARYOGRAMS, 'novelty')}; of karyograms as trained on these "
-        f"are {told(IN_DISTRIBUTION, 'votes')}, {told(IN_DISTRIBUTION, 'combined')} and "
-        f"{told(IN_DISTRIBUTION, 'novelty')}."
+        "Of pages that are no karyograms, all of which should be referred, the distance to the training "
+        "pages "
+        f"refers {told(NO_KARYOGRAMS, 'novelty')}, the combined score {told(NO_KARYOGRAMS, 'combined')}, the "
+        f"thesis's rule {told(NO_KARYOGRAMS, 'votes')}.",
+        f"Of karyograms as trained on, {shifts.unseen.origin}, the distance refers "
+        f"{told(IN_DISTRIBUTION, 'novelty')}.",
     ]
     unnoticed = []
     usual = first[first["shift"] == IN_DISTRIBUTION]
@@ -156,7 +155,7 @@ def describe_shifts(shifts: Shifts) -> str:
             unnoticed.append(name)
     if unnoticed:
         sentences.append(
-            f"Under {', '.join(unnoticed)} the answers are wrong more often and the combined score refers no "
-            "more of them: such a shift goes unnoticed by the models' own doubts."
+            f"Unnoticed by the models' own doubts, more answers are wrong and no more referred: "
+            f"{'; '.join(unnoticed)}."
         )
-    return " ".join(sentences)
+    return sentences

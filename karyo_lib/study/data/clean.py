@@ -51,18 +51,6 @@ def clean_page(image: np.ndarray, seed: int = 0) -> CleanPage:
 
     What lies across a chromosome, such as the side of a box, stays there: painting it over would paint over
     bands. A chromosome that is taken for print is lost, as any later reading would lose it.
-
-    Parameters
-    ----------
-    image : numpy.ndarray
-        uint8, shape (H, W); dark on light or bright on dark.
-    seed : int
-        Of the grain.
-
-    Raises
-    ------
-    ValueError
-        If the image is not 2-D uint8.
     """
     found = find_chromosomes(image)
     removed = found.rejected
@@ -86,14 +74,6 @@ def clean_pages(
     table: pd.DataFrame, root: str | os.PathLike, out_dir: str | os.PathLike, *, n_jobs: int = 1
 ) -> pd.DataFrame:
     """Write cleaned pages beside those of an index; what is finished is kept.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        With ``path``, relative to `root`, and ``sha256``.
-    root, out_dir : str or os.PathLike
-    n_jobs : int
-        Processes.
 
     Returns
     -------

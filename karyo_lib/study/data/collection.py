@@ -1,6 +1,6 @@
 """Notebook 01: the karyograms of a run, from whichever source, as one index and one folder of pages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.files.index import index_folder
 from karyo_lib.files.pages import load_pages, prepare_dataset
 from karyo_lib.study.data.clean import clean_pages
-from karyo_lib.study.data.recipe import AlphaRecipe, compose_dataset, draw_dataset
+from karyo_lib.study.data.recipe import AlphaRecipe, compose_dataset, draw_dataset, find_real_aneuploids
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_datasets
 
@@ -42,31 +42,42 @@ def prepare_collection(run: Run) -> Collection:
 
     With the setting ``clean`` what is not a chromosome is then painted over on every page.
     """
-    settings = run.settings
     pages = run.path("data", PAGES)
-    size = (settings.image_size, settings.image_size)
+    size = (run.settings.image_size,) * 2
     quarantine = pd.DataFrame(columns=QUARANTINE_COLUMNS)
     if run.source == "own":
         found, quarantine = index_folder(run.data)
         index = prepare_dataset(found, run.data, pages, size=size)
     else:
-        recipe = AlphaRecipe(
-            normal=settings.normal,
-            abnormal=settings.abnormal,
-            size=size,
-            seed=run.seed,
-            level=settings.level,
-            groups=settings.groups,
-        )
-        if run.source == "composed":
-            index = compose_dataset(recipe, ChromosomeBank(run.bank), pages, n_jobs=-1)
-        else:
-            index = draw_dataset(recipe, pages, n_jobs=-1)
-    if settings.clean:
+        index = make_dataset(run, make_recipe(run), pages)
+    if run.settings.clean:
         index = clean_pages(index, pages, _folder(run), n_jobs=-1)
     run.save_table(index, "index")
     run.save_table(quarantine, "quarantine")
     return Collection(index, quarantine, _folder(run))
+
+
+def make_recipe(run: Run, **changes) -> AlphaRecipe:
+    """Return the recipe of a run's karyograms, with fields of it replaced."""
+    settings = run.settings
+    recipe = AlphaRecipe(
+        normal=settings.normal,
+        abnormal=settings.abnormal,
+        size=(settings.image_size, settings.image_size),
+        seed=run.seed,
+        level=settings.level,
+        sources=settings.sources,
+        annotated=settings.annotated_share,
+        groups=settings.groups,
+    )
+    return replace(recipe, **changes)
+
+
+def make_dataset(run: Run, recipe: AlphaRecipe, folder: Path, only=None) -> pd.DataFrame:
+    """Draw or, in a run with a bank, compose the pages of a recipe, all or some of them."""
+    if run.source == "composed":
+        return compose_dataset(recipe, ChromosomeBank(run.bank), folder, only=only, n_jobs=-1)
+    return draw_dataset(recipe, folder, only=only, n_jobs=-1)
 
 
 def _folder(run: Run) -> Path:
@@ -74,13 +85,7 @@ def _folder(run: Run) -> Path:
 
 
 def load_collection(run: Run) -> Collection:
-    """Return the collection that notebook 01 prepared.
-
-    Raises
-    ------
-    karyo_lib.study.runs.MissingInput
-        If it was not.
-    """
+    """Return the collection that notebook 01 prepared."""
     return Collection(
         run.load_table("index", made_by="01_data"),
         run.load_table("quarantine", made_by="01_data"),
@@ -91,6 +96,12 @@ def load_collection(run: Run) -> Collection:
 def load_images(collection: Collection, table: pd.DataFrame | None = None) -> np.ndarray:
     """Return the pages of a table (the whole index without one), uint8, shape (N, H, W)."""
     return load_pages(collection.index if table is None else table, collection.pages)
+
+
+def first_abnormal(collection: Collection) -> Path:
+    """Return the path of the first abnormal karyogram."""
+    index = collection.index
+    return collection.pages / index.loc[index["label"] == "abnormal", "path"].iloc[0]
 
 
 def show_index(collection: Collection) -> pd.DataFrame:
@@ -139,32 +150,26 @@ def collection_headline(collection: Collection) -> list[tuple]:
     ]
 
 
-def describe_collection(collection: Collection) -> str:
+def describe_collection(collection: Collection) -> list[str]:
     """Say in words what the collection is, and what it is not."""
     index = collection.index
     abnormal = index[index["label"] == "abnormal"]
+    share = len(abnormal) / len(index)
     sentences = [
-        f"{len(index)} karyograms of {index['patient_id'].nunique()} patients; "
-        f"{len(abnormal) / len(index):.0%} are abnormal, far more than a laboratory sees: "
-        "accuracy and precision here say nothing about a laboratory's case mix."
+        f"{share:.0%} are abnormal, far more than a laboratory sees: accuracy and precision here say nothing "
+        "about a laboratory's case mix."
     ]
-    if "group" in index.columns:
-        groups = abnormal["group"].value_counts()
-        listed = ", ".join(f"{name} {count}" for name, count in groups.items())
-        sentences.append(f"The abnormal ones by group: {listed}.")
-    if (index["source"] == "drawn").all():
+    if index["source"].nunique() > 1:
+        by = pd.crosstab(index["source"], index["label"], normalize="index")["abnormal"]
+        shares = ", ".join(f"{source} {share:.0%}" for source, share in by.items())
+        sentences.append(f"Abnormal by source: {shares}. Where these differ, the source tells the label.")
+    if "origin" in index and (index["origin"] == "drawn").all():
         sentences.append(
-            "All are drawn: results on them say how a method deals with drawings whose truth is known, "
+            "All are drawn: results say how a method deals with drawings whose truth is known, "
             "not how it would do in a laboratory."
         )
-    elif run_has_real_aneuploids(index):
-        count = int((index["source"] == "real-aneuploid").sum())
+    elif count := int(find_real_aneuploids(index).sum()):
         sentences.append(f"{count} abnormal karyograms are real aneuploid cells as they are.")
     if len(collection.quarantine):
         sentences.append(f"{len(collection.quarantine)} images could not be used; the table below says why.")
-    return " ".join(sentences)
-
-
-def run_has_real_aneuploids(index: pd.DataFrame) -> bool:
-    """Whether real aneuploid cells are among the karyograms."""
-    return bool((index["source"] == "real-aneuploid").any())
+    return sentences

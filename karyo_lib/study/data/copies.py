@@ -10,6 +10,7 @@ from karyo_lib.files.augment import AugmentSettings, augment_dataset
 from karyo_lib.files.pages import load_pages
 from karyo_lib.files.split import check_no_leak, make_splits
 from karyo_lib.study.data.collection import load_collection
+from karyo_lib.study.data.recipe import find_real_aneuploids
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_datasets
 
@@ -59,7 +60,7 @@ def prepare_splits(run: Run) -> pd.DataFrame:
     Real aneuploid cells always stand in the test part of the grouped protocols.
     """
     index = load_collection(run).index
-    held_out = index.loc[index["source"] == "real-aneuploid", "image_id"]
+    held_out = index.loc[find_real_aneuploids(index), "image_id"]
     splits = make_splits(
         index, load_copies(run).table, run.seed, repeats=run.settings.repeats, test_only=tuple(held_out)
     )

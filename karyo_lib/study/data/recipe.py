@@ -3,9 +3,10 @@
 import functools
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -18,14 +19,48 @@ from karyo_lib.files.pages import make_pages, source_digest
 from karyo_lib.iscn import GROUPS, NORMAL_GROUPS, parse_karyotype, sample_formulae
 from karyo_lib.iscn.catalogue import NUMERICAL
 
-RECIPE_COLUMNS = (*INDEX_COLUMNS, "style", "group", "seed")
+RECIPE_COLUMNS = (*INDEX_COLUMNS, "origin", "style", "annotated", "group", "seed")
 NORMAL_FORMULAE = ("46,XX", "46,XY")
 G_BANDED = tuple(
     name for name, style in STYLES.items() if style.look.stain == "G" and not style.artefacts.negative
 )
-REAL_ANEUPLOID = "real-aneuploid"
+REAL_ANEUPLOID = "real-aneuploid"  # origin of a page
 # Real aneuploid cells serve as an external test: they may not use up the abnormal pages of a small set.
 REAL_ANEUPLOID_SHARE = 0.3
+
+
+# Section 3.1.2: 75 normal and 9 abnormal karyograms came first, 30 and 32 "from the Internet". The source of
+# the first is not named: one laboratory is assumed.
+LAB, INTERNET = "lab", "internet"
+LAB_SHARES = {"normal": 75 / 105, "abnormal": 9 / 41}
+LAB_STYLES = ("classic",)
+INTERNET_STYLES = ("digital", "mottled", "ruled", "photocopy", "textbook", "internet")
+_SHRUNK, _JPEG = (0.55, 1.0), (35, 85)  # side and quality of a picture on a web page
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a part of a data set comes from.
+
+    Attributes
+    ----------
+    name : str
+    normal, abnormal : int
+        Karyograms of each label.
+    styles : tuple of str
+        Lab styles, each equally likely on every page.
+    annotated : float
+        Share of the abnormal pages with arrow, box and title, 0 to 1.
+    published : bool
+        Made smaller and compressed, as pictures on web pages are.
+    """
+
+    name: str
+    normal: int
+    abnormal: int
+    styles: tuple[str, ...]
+    annotated: float = 0.0
+    published: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,14 +76,15 @@ class AlphaRecipe:
     seed : int
     level : int
         Bands of the drawn chromosomes: 400, 550 or 850.
+    sources : {'thesis', 'balanced'}
+        ``thesis``: 75 in 105 normal and 9 in 41 abnormal pages in one lab's style, the others in six other
+        styles with the habits of pictures on the internet, as section 3.1.2 tells. So the source tells the
+        label. ``balanced``: one source whose styles are equally likely on pages of both labels.
+    annotated : float
+        Share of the internet's abnormal pages that have arrow, box and title, 0 to 1. A page that has them at
+        one share has them at every larger one.
     styles : tuple of str
-        Lab styles, each equally likely on pages of both labels; empty for all with G bands on white.
-    abnormal_styles : tuple of str
-        Lab styles of abnormal pages where they shall differ: makes the style a shortcut to the label, to
-        measure what that does. Empty for the same as `styles`.
-    annotate_abnormal : bool
-        Print arrows, boxes and titles on abnormal pages, as on the internet: a shortcut too. Otherwise no
-        page has any.
+        Lab styles of the balanced source; empty for all with G bands on white.
     groups : {'all', 'numerical'} or tuple of str
         Which abnormalities of the catalogue occur, by their relative frequencies; a tuple names groups.
     """
@@ -58,16 +94,22 @@ class AlphaRecipe:
     size: tuple[int, int] = (416, 416)
     seed: int = 2020
     level: int = 550
+    sources: str = "thesis"
+    annotated: float = 0.5
     styles: tuple[str, ...] = ()
-    abnormal_styles: tuple[str, ...] = ()
-    annotate_abnormal: bool = False
     groups: str | tuple[str, ...] = "all"
 
     def __post_init__(self):
         for name in ("normal", "abnormal", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"Expected {name} to be 0 or more. Received {getattr(self, name)}.")
-        for style in (*self.styles, *self.abnormal_styles):
+        if self.sources not in ("thesis", "balanced"):
+            raise ValueError(f"Expected sources to be thesis or balanced. Received {self.sources!r}.")
+        if not 0 <= self.annotated <= 1:
+            raise ValueError(f"Expected annotated from 0 to 1. Received {self.annotated}.")
+        if self.styles and self.sources != "balanced":
+            raise ValueError("Expected styles with sources='balanced' alone: the thesis's have their own.")
+        for style in self.styles:
             if style not in STYLES:
                 raise ValueError(f"Expected styles among {', '.join(STYLES)}. Received {style!r}.")
         abnormal = tuple(group for group in GROUPS if group not in NORMAL_GROUPS)
@@ -76,46 +118,62 @@ class AlphaRecipe:
             if group not in known:
                 raise ValueError(f"Expected groups among {', '.join(known)}. Received {group!r}.")
 
-    def styles_of(self, label: str) -> tuple[str, ...]:
-        """Return the styles that pages of a label are drawn from."""
-        own = self.abnormal_styles if label == "abnormal" else ()
-        return own or self.styles or G_BANDED
+    def list_sources(self) -> tuple[Source, ...]:
+        """Return where the pages come from; a balanced set's one source has no name of its own."""
+        if self.sources == "balanced":
+            return (Source("", self.normal, self.abnormal, self.styles or G_BANDED),)
+        counts = {"normal": self.normal, "abnormal": self.abnormal}
+        lab = {label: round(LAB_SHARES[label] * count) for label, count in counts.items()}
+        rest = {label: count - lab[label] for label, count in counts.items()}
+        return (
+            Source(LAB, **lab, styles=LAB_STYLES),
+            Source(INTERNET, **rest, styles=INTERNET_STYLES, annotated=self.annotated, published=True),
+        )
 
     def catalogue_groups(self) -> tuple[str, ...] | None:
         """Return the groups of the catalogue that occur; None for all."""
         return {"all": None, "numerical": NUMERICAL}.get(self.groups, self.groups)
 
 
+def find_real_aneuploids(index: pd.DataFrame) -> pd.Series:
+    """Return which karyograms of an index are real aneuploid cells as they are."""
+    return index["origin"] == REAL_ANEUPLOID if "origin" in index else pd.Series(False, index.index)
+
+
+def plan_dataset(recipe: AlphaRecipe, bank: ChromosomeBank | None = None) -> pd.DataFrame:
+    """Return what the pages of a data set will be, one row a page; from real chromosomes with a bank.
+
+    Columns `RECIPE_COLUMNS` but for ``sha256``, and ``published``, whether the page is compressed as on the
+    internet.
+    """
+    if bank is not None:
+        return _plan(recipe, "composed", _choose_cells(recipe, bank))
+    plan = _plan(recipe, "drawn", _draw_formulae(recipe).assign(origin="drawn"))
+    return plan.assign(patient_id=plan["image_id"])
+
+
 def draw_dataset(
-    recipe: AlphaRecipe, out_dir: str | os.PathLike, *, progress: bool = True, n_jobs: int = 1
+    recipe: AlphaRecipe,
+    out_dir: str | os.PathLike,
+    *,
+    only: Collection[str] | None = None,
+    progress: bool = True,
+    n_jobs: int = 1,
 ) -> pd.DataFrame:
     """Draw a data set from the band tables.
 
     Finished pages are kept, so an interrupted call resumes; pages of another recipe or an older drawing code
     are made again.
 
-    Parameters
-    ----------
-    recipe : AlphaRecipe
-    out_dir : str or os.PathLike
-        PNG files are written here, whole or not at all.
-    progress : bool
-    n_jobs : int
-        Processes.
-
     Returns
     -------
     pandas.DataFrame
-        Columns `RECIPE_COLUMNS`, one row a page: the index columns, ``style``, ``group`` of the abnormality
-        and ``seed``, with which `karyo_lib.draw.draw_karyogram` gives the page again with its truth. Neither
-        id nor order tells the label.
+        Columns `RECIPE_COLUMNS`, one row a page: the index columns, among them ``source``; ``origin``, how
+        the page was made; ``style``; whether it is ``annotated``; ``group`` of the abnormality; and ``seed``,
+        with which `karyo_lib.draw.draw_karyogram` gives the page again with its truth, before it was
+        compressed. Neither id nor order tells the label.
     """
-    plan = _plan(recipe, "drawn", _draw_formulae(recipe))
-    plan["patient_id"], plan["source"] = plan["image_id"], "drawn"
-    jobs = [
-        _job(recipe, row, "", functools.partial(_draw_page, recipe, row.iscn)) for row in plan.itertuples()
-    ]
-    return _write(plan, jobs, out_dir, "Drawing karyograms", progress, n_jobs)
+    return _write(recipe, plan_dataset(recipe), None, only, out_dir, progress, n_jobs)
 
 
 def compose_dataset(
@@ -123,44 +181,24 @@ def compose_dataset(
     bank: ChromosomeBank,
     out_dir: str | os.PathLike,
     *,
+    only: Collection[str] | None = None,
     progress: bool = True,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
     """Compose a data set from real chromosomes.
 
     A normal page shows one normal cell. Abnormal pages show the bank's aneuploid cells as they are
-    (``source`` 'real-aneuploid', up to 30 % of the abnormal pages), and normal cells changed to a formula of
+    (``origin`` 'real-aneuploid', up to 30 % of the abnormal pages), and normal cells changed to a formula of
     the catalogue. No cell serves twice. What a change adds comes from a patient who appears nowhere else, so
     splitting by ``patient_id`` keeps every real chromosome in one part.
-
-    Parameters
-    ----------
-    recipe : AlphaRecipe
-    bank : ChromosomeBank
-    out_dir : str or os.PathLike
-    progress : bool
-    n_jobs : int
-        Processes.
 
     Returns
     -------
     pandas.DataFrame
-        As `draw_dataset`, with ``patient_id`` the bank's case, ``source`` 'composed' or 'real-aneuploid', and
+        As `draw_dataset`, with ``patient_id`` the bank's case, ``origin`` 'composed' or 'real-aneuploid', and
         ``cell`` and ``donor``, the cells that a page is made from (several donors with a space between).
-
-    Raises
-    ------
-    ValueError
-        If the bank has too few cells or patients.
     """
-    plan = _plan(recipe, "composed", _choose_cells(recipe, bank))
-    jobs = [
-        _job(recipe, row, f"{bank.digest} {row.cell} {row.donor}",
-             functools.partial(_compose_page, recipe, bank, row.iscn if row.source == "composed" else None,
-                               row.cell, row.donor))
-        for row in plan.itertuples()
-    ]  # fmt: skip
-    return _write(plan, jobs, out_dir, "Composing karyograms", progress, n_jobs)
+    return _write(recipe, plan_dataset(recipe, bank), bank, only, out_dir, progress, n_jobs)
 
 
 def _draw_formulae(recipe: AlphaRecipe) -> pd.DataFrame:
@@ -171,29 +209,57 @@ def _draw_formulae(recipe: AlphaRecipe) -> pd.DataFrame:
     return pd.DataFrame({"iscn": [*normal, *abnormal], "label": labels}, dtype=str)
 
 
-def _plan(recipe: AlphaRecipe, source: str, pages: pd.DataFrame) -> pd.DataFrame:
-    """Give pages their order, id, style and seed, none of which depends on the label."""
+def _plan(recipe: AlphaRecipe, prefix: str, pages: pd.DataFrame) -> pd.DataFrame:
+    """Give pages order, id and seed, none of which depends on the label; their source and its habits."""
     rng = np.random.default_rng([recipe.seed, 0])
     pages = pages.iloc[rng.permutation(len(pages))].reset_index(drop=True)
     width = max(4, len(str(len(pages))))
     numbers = range(1, len(pages) + 1)
-    ids = [f"{source}-{number:0{width}d}" for number in numbers]
-    draws = rng.random(len(pages))
-    choices = [recipe.styles_of(label) for label in pages["label"]]
+    ids = [f"{prefix}-{number:0{width}d}" for number in numbers]
+    choice, notes = rng.random(len(pages)), rng.random(len(pages))
+    sources = recipe.list_sources()
+    own = np.empty(len(pages), dtype=object)
+    for label in ("normal", "abnormal"):
+        dealt = np.repeat(np.arange(len(sources)), [getattr(source, label) for source in sources])
+        own[pages["label"] == label] = [sources[number] for number in rng.permutation(dealt)]
+    abnormal = pages["label"] == "abnormal"
     return pages.assign(
         image_id=ids,
         path=[f"{image_id}.png" for image_id in ids],
-        style=[names[int(draw * len(names))] for names, draw in zip(choices, draws, strict=True)],
+        source=[source.name or origin for source, origin in zip(own, pages["origin"], strict=True)],
+        style=[source.styles[int(u * len(source.styles))] for source, u in zip(own, choice, strict=True)],
+        annotated=abnormal & (notes < [source.annotated for source in own]),
+        published=[source.published for source in own],
         group=[parse_karyotype(formula, level=recipe.level).group for formula in pages["iscn"]],
         seed=[int(np.random.SeedSequence([recipe.seed, number]).generate_state(1)[0]) for number in numbers],
     )
 
 
-def _job(recipe: AlphaRecipe, row, made_from: str, make: Callable) -> tuple[str, str, Callable]:
-    annotate = recipe.annotate_abnormal and row.label == "abnormal"
-    look = {"style": row.style, "seed": row.seed, "size": recipe.size, "annotate": annotate}
-    key = f"{_code()} {recipe.level} {row.iscn} {look} {made_from}"
-    return row.path, key, functools.partial(make, look)
+def _job(recipe: AlphaRecipe, row, bank: ChromosomeBank | None) -> tuple[str, str, Callable]:
+    look = {"style": row.style, "seed": row.seed, "size": recipe.size, "annotate": bool(row.annotated)}
+    if bank is None:
+        make, made_from = functools.partial(_draw_page, recipe, row.iscn), ""
+    else:
+        formula = row.iscn if row.origin == "composed" else None
+        make = functools.partial(_compose_page, recipe, bank, formula, row.cell, row.donor)
+        made_from = f"{bank.digest} {row.cell} {row.donor}"
+    key = f"{_code()} {recipe.level} {row.iscn} {look} {row.published} {made_from}"
+    return row.path, key, functools.partial(_publish if row.published else _as_is, make, look)
+
+
+def _as_is(make: Callable, look: dict) -> np.ndarray:
+    return make(look)
+
+
+def _publish(make: Callable, look: dict) -> np.ndarray:
+    """Make a page as a web page would have it: smaller, compressed, and brought to size again."""
+    rng = np.random.default_rng([look["seed"], 1])
+    side, quality = rng.uniform(*_SHRUNK), int(rng.integers(*_JPEG, endpoint=True))
+    page = make(look)
+    small = cv2.resize(page, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
+    _, packed = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    small = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
+    return cv2.resize(small, page.shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 @functools.cache
@@ -213,11 +279,20 @@ def _compose_page(
 
 
 def _write(
-    plan: pd.DataFrame, jobs: list, out_dir: str | os.PathLike, title: str, progress: bool, n_jobs: int
+    recipe: AlphaRecipe,
+    plan: pd.DataFrame,
+    bank: ChromosomeBank | None,
+    only: Collection[str] | None,
+    out_dir: str | os.PathLike,
+    progress: bool,
+    n_jobs: int,
 ) -> pd.DataFrame:
+    if only is not None:
+        plan = plan[plan["image_id"].isin(only)].reset_index(drop=True)
+    jobs = [_job(recipe, row, bank) for row in plan.itertuples()]
+    title = "Drawing karyograms" if bank is None else "Composing karyograms"
     plan["sha256"] = make_pages(jobs, out_dir, title=title, progress=progress, n_jobs=n_jobs)
-    extra = [column for column in ("cell", "donor") if column in plan]
-    return plan[[*RECIPE_COLUMNS, *extra]]
+    return plan[[*RECIPE_COLUMNS, *(column for column in ("cell", "donor") if column in plan)]]
 
 
 def _choose_cells(recipe: AlphaRecipe, bank: ChromosomeBank) -> pd.DataFrame:
@@ -242,9 +317,9 @@ def _choose_cells(recipe: AlphaRecipe, bank: ChromosomeBank) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def _rows(cells: pd.DataFrame, label: str, source: str) -> pd.DataFrame:
+def _rows(cells: pd.DataFrame, label: str, origin: str) -> pd.DataFrame:
     columns = {"iscn": cells["count_formula"], "patient_id": cells["case"], "cell": cells["cell"]}
-    return pd.DataFrame(columns).assign(label=label, source=source, donor="")
+    return pd.DataFrame(columns).assign(label=label, origin=origin, donor="")
 
 
 def _change_cells(formulae: list[str], unused: pd.DataFrame, seen: set[str]) -> pd.DataFrame:
@@ -267,7 +342,7 @@ def _change_cells(formulae: list[str], unused: pd.DataFrame, seen: set[str]) -> 
             taken.append(donor["cell"])
         donors.append(" ".join(taken))
     table = pd.DataFrame(rows, columns=["iscn", "patient_id", "cell", "own"], dtype=str).drop(columns="own")
-    return table.assign(label="abnormal", source="composed", donor=donors)
+    return table.assign(label="abnormal", origin="composed", donor=donors)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from karyo_lib.draw import compose_karyogram, draw_karyogram, draw_metaphase
 from karyo_lib.files.augment import Alteration, alter_image
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.files.pages import fit_page, load_pages
-from karyo_lib.study.data.collection import load_collection, load_images
+from karyo_lib.study.data.collection import load_collection, load_images, make_recipe
 from karyo_lib.study.data.recipe import AlphaRecipe, compose_dataset, draw_dataset
 from karyo_lib.study.runs import Run
 
@@ -63,27 +63,14 @@ def load_unseen(run: Run, test: pd.DataFrame) -> Unseen:
     """Draw or compose as many new karyograms as the run has, from patients who are not in it.
 
     A run on karyograms of one's own has no others: its test part is halved instead.
-
-    Parameters
-    ----------
-    run : Run
-    test : pandas.DataFrame
-        Test part of a split by patient: ``image_id, patient_id, y_true``.
     """
     if run.source == "own":
         index = load_collection(run).index.set_index("image_id").loc[test["image_id"]].reset_index()
         images = load_images(load_collection(run), index)
         index["y_true"] = (index["label"] == "abnormal").astype(int)
         return Unseen(halve(index, run.seed), images, "the test part, halved by patient", fresh=False)
-    settings, folder = run.settings, run.path("data", "unseen")
-    recipe = AlphaRecipe(
-        normal=settings.normal,
-        abnormal=settings.abnormal,
-        size=(settings.image_size, settings.image_size),
-        seed=run.seed + FRESH_SEED,
-        level=settings.level,
-        groups=settings.groups,
-    )
+    folder = run.path("data", "unseen")
+    recipe = make_recipe(run, seed=run.seed + FRESH_SEED)
     if run.source == "drawn":
         index, origin = draw_dataset(recipe, folder), "drawn anew by the same recipe with another seed"
     else:
@@ -167,7 +154,7 @@ def _redraw(run: Run, rows: pd.DataFrame, style: str) -> np.ndarray:
             page = draw_karyogram(row.iscn, level=run.settings.level, **look)
         else:
             donors = [cutout for cell in row.donor.split() for cutout in bank.cutouts(cell)]
-            formula = row.iscn if row.source == "composed" else None
+            formula = row.iscn if row.origin == "composed" else None
             page = compose_karyogram(
                 formula, bank.cutouts(row.cell), donors, level=run.settings.level, **look
             )

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "diagrams": ["FlowChartDisplay", "StructureDisplay"],
         "dots": ["DotsDisplay", "LeakDisplay", "MetricsForestDisplay", "SizeCurvesDisplay"],
         "pages": ["ImageGridDisplay"],
+        "story": ["StoryDisplay"],
         "style": ["PALETTE", "PROTOCOL_TITLES", "style"],
         "training": [
             "ConvergenceDisplay", "PartialDependenceDisplay", "SearchDisplay", "TrainingCurvesDisplay",

@@ -29,7 +29,7 @@ def _label_rows(ax: Axes, rows: list[str], label: str) -> None:
     for i in range(1, len(rows), 2):
         ax.axhspan(i - 0.5, i + 0.5, color="#F5F5F5", zorder=0)
     ax.set_yticks(range(len(rows)), [wrap_title(name, ROW_TITLE_WIDTH) for name in rows])
-    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label, ylabel="")
+    ax.set(ylim=(max(len(rows), 1) - 0.5, -0.5), xlabel=label, ylabel="")
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)
 

@@ -35,17 +35,6 @@ def compute_newer(name: str, images: list[np.ndarray]) -> NewerFeatures:
 
     Weights come from Keras; where they cannot be reached, or ``KARYO_OFFLINE`` is set, the network starts
     from random ones and says so.
-
-    Parameters
-    ----------
-    name : {'ResNet50V2', 'EfficientNetV2B0', 'ConvNeXtTiny'}
-    images : list of numpy.ndarray
-        uint8, shape (H, W).
-
-    Raises
-    ------
-    ValueError
-        If there is no such base.
     """
     if name not in BASES:
         raise ValueError(f"Expected a base among {', '.join(BASES)}. Received {name!r}.")

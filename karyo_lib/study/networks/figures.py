@@ -12,17 +12,14 @@ from karyo_lib.study.displays.classification import (
     RocDisplay,
 )
 from karyo_lib.study.displays.diagrams import StructureDisplay
-from karyo_lib.study.displays.dots import LeakDisplay
 from karyo_lib.study.displays.style import PROTOCOL_TITLES, new_grid, style
 from karyo_lib.study.networks.fits import (
     PROTOCOLS,
     Fits,
-    compute_run_aucs,
-    name_conditions,
     resolve_run_weights,
 )
 from karyo_lib.study.runs import Run
-from karyo_lib.study.thesis import load_models
+from karyo_lib.study.thesis import load_conditions, load_models
 
 
 def training_curves(fits: Fits, condition: str):
@@ -37,8 +34,9 @@ def training_curves(fits: Fits, condition: str):
 
 
 def confusion_matrices(fits: Fits, condition: str) -> ConfusionMatricesDisplay:
-    """Return the confusion matrices of the test parts at a threshold of one half."""
-    matrices = {}
+    """Return the printed confusion matrix, and those of our test parts at a threshold of one half."""
+    printed = load_conditions().loc[condition]
+    matrices = {"printed": np.array([[printed["tn"], printed["fp"]], [printed["fn"], printed["tp"]]], int)}
     for protocol in PROTOCOLS:
         rows = fits.select(condition, protocol)
         matrices[PROTOCOL_TITLES[protocol]] = confusion_matrix(
@@ -58,20 +56,23 @@ def roc_curves(fits: Fits, condition: str):
 
 
 def roc_overlay(fits: Fits, frozen: Fits, condition: str):
-    """Return the ROC of a fine-tuned condition over the frozen one's of the same base, a panel a protocol."""
-    base = get_condition(condition).base
-    reference = next(
-        c.key for c in CONDITIONS if c.base == base and c.data == "augmented" and not c.fine_tuned
-    )
+    """Return the ROC of a fine-tuned condition over those of the same base that train less, by protocol."""
+    base, trained = get_condition(condition).base, set(fits.summary["condition"])
+    curves = {}
+    for one in CONDITIONS:  # in the order of what is trained
+        if one.base == base and one.data == "augmented" and (not one.fine_tuned or one.key in trained):
+            curves[one.trainable.replace("head", "frozen").replace("-", " ")] = one
+            if one.key == condition:
+                break
     return _roc_panels(
         {
             protocol: {
-                "frozen": frozen.select(reference, protocol),
-                "trained": fits.select(condition, protocol),
+                name: (fits if one.fine_tuned else frozen).select(one.key, protocol)
+                for name, one in curves.items()
             }
             for protocol in PROTOCOLS
         },
-        colours={"frozen": "#595959", "trained": "#009E73"},
+        colours=dict(zip(curves, ("#595959", "#009E73", "#AA4499"), strict=False)),
     )
 
 
@@ -83,12 +84,6 @@ def _roc_panels(panels: dict[str, dict[str, pd.DataFrame]], colours: dict[str, s
             RocDisplay.from_predictions(drawn, colours=colours, ax=ax)
             ax.set_title(PROTOCOL_TITLES[protocol])
     return figure
-
-
-def leak_display(fits: Fits, controls: Fits) -> LeakDisplay:
-    """Return the test AUC of every condition under every protocol, each single run a dot."""
-    runs = compute_run_aucs(fits, controls)
-    return LeakDisplay.from_runs(runs.assign(condition=name_conditions(runs["condition"])))
 
 
 def threshold_display(fits: Fits, condition: str, protocol: str, threshold: float) -> OperatingPointDisplay:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from karyo_lib.judge import compare_conditions, compute_metrics
+from karyo_lib.judge import compute_metrics
 from karyo_lib.machines.cluster import on_cluster
 from karyo_lib.networks.conditions import CONDITIONS, TITLES, Condition, get_condition
 from karyo_lib.networks.features import FeatureCache, compute_features
@@ -18,25 +18,22 @@ from karyo_lib.networks.fitting import TrainSettings
 from karyo_lib.networks.models import CUTS
 from karyo_lib.networks.train import fit_condition
 from karyo_lib.networks.weights import WeightsSource, resolve_weights
+from karyo_lib.study.columns import SPLIT_TITLES
 from karyo_lib.study.data.copies import load_copies, load_copy_images, load_splits
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_conditions
 
 PROTOCOLS = ("thesis", "grouped")
-CONTROLS = ("shuffled-thesis", "shuffled-grouped")
 TRANSFER = tuple(c.key for c in CONDITIONS if not c.fine_tuned)
 FINETUNED = tuple(c.key for c in CONDITIONS if c.fine_tuned)
-TABLES = {
-    "transfer": "04_transfer",
-    "controls": "04_transfer",
-    "finetuned": "05_finetune",
-    "finetuned_controls": "05_finetune",
-}
+PUBLISHED_EPOCHS = 30
+TABLES = {"transfer": "04_transfer", "finetuned": "05_finetune"}
 RUN_COLUMNS = ["condition", "protocol", "repeat"]
 SUMMARY_COLUMNS = [*RUN_COLUMNS, "best_epoch", "images", "seconds", "feature_seconds", "purity"]
 PREDICTION_COLUMNS = ["image_id", "part", "y_true", "p", "parent_id", "patient_id"]
 # The metrics that Table 5.1 prints.
 TABLE_METRICS = ("accuracy", "ppv", "sensitivity", "roc_auc")
+NAMES = {"ppv": "precision", "sensitivity": "recall", "roc_auc": "auc"}  # as the thesis calls them
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +88,14 @@ def _resolve(base: str, explicit: str) -> WeightsSource:
     return resolve_weights(base, explicit or None)
 
 
+def fit_heading(fits: Fits, key: str) -> str:
+    """Return a condition's heading, with the epochs that this run trained of those that the thesis did."""
+    if key not in set(fits.summary["condition"]):
+        return f"## {TITLES[key]}"
+    epochs = len(fits.curve(key, "thesis"))
+    return f"## {TITLES[key]}: {epochs} of the thesis's {PUBLISHED_EPOCHS} epochs"
+
+
 def weights_warning(run: Run, bases: Sequence[str] = ("VGG16", "InceptionV3")) -> str:
     """Return what every page touched by these bases' weights must say; empty for full ImageNet weights."""
     return " ".join(warning for base in bases if (warning := resolve_run_weights(run, base).warning))
@@ -124,45 +129,7 @@ def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer")
 
     Conditions with a frozen base are repeated on every split of the run; the fine-tuned ones are trained once
     a protocol, since each costs many times as much. What is finished is not trained again.
-
-    Parameters
-    ----------
-    run : Run
-    conditions : sequence of str
-        Keys; those that the profile leaves out are skipped.
-    table : str
-        Name under which the tables are kept: ``transfer`` or ``finetuned``.
     """
-    return _fit_all(run, conditions, PROTOCOLS, table)
-
-
-def fit_controls(run: Run, conditions: Sequence[str], table: str = "controls") -> Fits:
-    """Train the same conditions on labels drawn at random, under both ways of splitting.
-
-    Parameters
-    ----------
-    run : Run
-        Where its settings leave the controls of fine-tuned conditions out, those give empty tables.
-    conditions : sequence of str
-    table : str
-        Name under which the tables are kept: ``controls`` or ``finetuned_controls``.
-    """
-    if table == "finetuned_controls" and not run.settings.finetuned_controls:
-        return _keep(run, [], [], [], table)
-    return _fit_all(run, conditions, CONTROLS, table)
-
-
-def load_fits(run: Run, *tables: str) -> Fits:
-    """Return the fits that notebooks 04 and 05 made."""
-
-    def load(kind: str) -> pd.DataFrame:
-        parts = [run.load_table(f"{kind}_{name}", made_by=TABLES[name]) for name in tables]
-        return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-
-    return Fits(load("predictions"), load("history"), load("fits"))
-
-
-def _fit_all(run: Run, conditions: Sequence[str], protocols: Sequence[str], table: str) -> Fits:
     chosen = [key for key in conditions if not run.settings.conditions or key in run.settings.conditions]
     if not chosen:
         raise ValueError(
@@ -174,7 +141,7 @@ def _fit_all(run: Run, conditions: Sequence[str], protocols: Sequence[str], tabl
     jobs = [
         (get_condition(key), protocol, repeat)
         for key in chosen
-        for protocol in protocols
+        for protocol in PROTOCOLS
         for repeat in range(1 if get_condition(key).fine_tuned else run.settings.repeats)
     ]
     _compute_all_features(run, images, splits, {condition for condition, *_ in jobs})
@@ -185,6 +152,16 @@ def _fit_all(run: Run, conditions: Sequence[str], protocols: Sequence[str], tabl
         fits = list(tqdm(done, "Conditions", len(jobs), unit="fit"))
     predictions, histories, summary = ([fit[i] for fit in fits] for i in range(3))
     return _keep(run, predictions, histories, summary, table)
+
+
+def load_fits(run: Run, *tables: str) -> Fits:
+    """Return the fits that notebooks 04 and 05 made."""
+
+    def load(kind: str) -> pd.DataFrame:
+        parts = [run.load_table(f"{kind}_{name}", made_by=TABLES[name]) for name in tables]
+        return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+
+    return Fits(load("predictions"), load("history"), load("fits"))
 
 
 @lru_cache(maxsize=1)
@@ -287,60 +264,29 @@ def measure_test(fits: Fits, resamples: int, repeat: int | None = None) -> pd.Da
 
 
 def metrics_table(fits: Fits, resamples: int) -> pd.DataFrame:
-    """Return the metrics of Table 5.1 with intervals, one row a condition, protocol and metric."""
+    """Return the metrics of Table 5.1 with their limits, one row a condition and split."""
     table = measure_test(fits, resamples)
-    table = table[table["metric"].isin(TABLE_METRICS)]
-    shown = table.assign(condition=name_conditions(table["condition"]), metric=table["title"])
-    return shown[["condition", "protocol", "metric", "value", "low", "high", "n", "method"]]
+    table = table.assign(
+        condition=name_conditions(table["condition"]), split=table["protocol"].map(SPLIT_TITLES)
+    )
+    return widen(table[table["metric"].isin(TABLE_METRICS)], ["condition", "split"])
+
+
+def widen(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return one row for each of *by*: a column a metric, each followed by its limits."""
+    rows = []
+    for key, part in table.groupby(by, sort=False):
+        row = dict(zip(by, key, strict=True))
+        for metric in part.itertuples():
+            name = NAMES.get(metric.metric, metric.metric)
+            row |= {name: metric.value, f"{name}_low": metric.low, f"{name}_high": metric.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def name_conditions(keys: pd.Series) -> pd.Series:
     """Return the titles of condition keys, for tables that people read."""
     return keys.map(TITLES)
-
-
-def compute_run_aucs(*fits: Fits) -> pd.DataFrame:
-    """Return the test AUC of every single run: ``condition, protocol, repeat, value``."""
-    from sklearn.metrics import roc_auc_score
-
-    rows = []
-    for some in fits:
-        test = some.predictions[some.predictions["part"] == "test"]
-        for name, part in test.groupby(RUN_COLUMNS, sort=False):
-            both = part["y_true"].nunique() == 2
-            rows.append((*name, roc_auc_score(part["y_true"], part["p"]) if both else float("nan")))
-    return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "value"])
-
-
-def compare_with_frozen(run: Run, fits: Fits) -> pd.DataFrame:
-    """Compare each fine-tuned condition with the frozen one of its base, paired on the same test images."""
-    frozen = load_fits(run, "transfer")
-    rows = []
-    for key, protocol in fits.summary[["condition", "protocol"]].drop_duplicates().itertuples(index=False):
-        base = get_condition(key).base
-        reference = next(
-            c.key for c in CONDITIONS if c.base == base and c.data == "augmented" and not c.fine_tuned
-        )
-        pair = frozen.select(reference, protocol, 0).merge(
-            fits.select(key, protocol, 0),
-            on=["image_id", "y_true", "patient_id"],
-            suffixes=("_frozen", "_tuned"),
-        )
-        compared = compare_conditions(
-            pair["y_true"],
-            pair["p_frozen"],
-            pair["p_tuned"],
-            groups=pair["patient_id"].to_numpy(),
-            n_resamples=run.settings.bootstrap,
-        )
-        compared = compared[compared["metric"] == "roc_auc"]
-        rows.append(compared.assign(condition=key, protocol=protocol, reference=reference))
-    table = pd.concat(rows, ignore_index=True)
-    table = table.rename(columns={"a": "frozen", "b": "fine_tuned"})
-    table = table.assign(condition=name_conditions(table["condition"]))
-    return table[
-        ["condition", "protocol", "frozen", "fine_tuned", "difference", "low", "high", "excludes_zero"]
-    ]
 
 
 def fits_headline(fits: Fits, condition: str, resamples: int) -> list[tuple]:

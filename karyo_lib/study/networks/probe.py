@@ -36,15 +36,6 @@ def predict_probe(
 ) -> np.ndarray:
     """Fit the probe on training features and return the probability of abnormal of the test features.
 
-    Parameters
-    ----------
-    train, test : numpy.ndarray
-        Shapes (M, channels) and (N, channels).
-    y_train : numpy.ndarray
-        Shape (M,), 1 = abnormal.
-    balanced : bool
-        Weigh the classes inversely to their frequency.
-
     Returns
     -------
     numpy.ndarray

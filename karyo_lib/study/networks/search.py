@@ -17,9 +17,15 @@ from karyo_lib.networks.search import (
     run_search,
 )
 from karyo_lib.networks.train import LABELS
+from karyo_lib.study.columns import SPLIT_TITLES
 from karyo_lib.study.data.copies import load_splits
 from karyo_lib.study.displays.training import ConvergenceDisplay, PartialDependenceDisplay, SearchDisplay
-from karyo_lib.study.networks.fits import PROTOCOLS, load_image_map, resolve_run_weights, select_split
+from karyo_lib.study.networks.fits import (
+    PROTOCOLS,
+    load_image_map,
+    resolve_run_weights,
+    select_split,
+)
 from karyo_lib.study.runs import Run
 
 BASE, DATA = "VGG16", "augmented"
@@ -129,33 +135,34 @@ def chosen_hyperparameters(search: Search) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def describe_search(search: Search) -> str:
-    """Say in words what the search found, from its trials."""
-    sentences = []
+def describe_search(search: Search) -> list[str]:
+    """Say in words whether the search comes to the thesis's values, and how sharp its choice is."""
+    told = []
     for protocol in PROTOCOLS:
         trials = search.select(protocol)
         good = trials[trials["status"] == "ok"]
-        best = choose_best(trials)
-        near = good[good["val_loss"] <= good["val_loss"].min() * 1.05]
-        low, high = near["learning_rate"].min(), near["learning_rate"].max()
-        others = (
-            f"{len(near)} trials, itself among them, come within 5 % of it, with learning rates from "
-            f"{low:.1e} to {high:.1e}."
-            if len(near) > 1
-            else "No other trial comes within 5 % of it."
+        best, near = choose_best(trials), good[good["val_loss"] <= good["val_loss"].min() * 1.05]
+        own = near.iloc[
+            np.hypot(
+                np.log10(near["learning_rate"] / PUBLISHED["learning_rate"]),
+                np.log2(near["batch_size"] / PUBLISHED["batch_size"]),
+            ).argmin()
+        ]
+        found = all(own[name] / value < 2 and value / own[name] < 2 for name, value in PUBLISHED.items())
+        verdict = "come out" if found else "do not come out"
+        told.append(
+            f"Split {SPLIT_TITLES[protocol]}: the thesis's values {verdict}. The best of {len(good)} "
+            "trials has "
+            f"learning rate {best['learning_rate']:.1e} and batches of {int(best['batch_size'])}; "
+            f"{len(near)} "
+            f"lie within 5 % of it, one of them at {own['learning_rate']:.1e} and {int(own['batch_size'])}."
         )
-        sentences.append(
-            f"Under the {protocol} protocol the best of {len(good)} trials has a learning rate of "
-            f"{best['learning_rate']:.1e} and batches of {int(best['batch_size'])}, validation loss "
-            f"{best['val_loss']:.3f}. {others}"
-        )
-    trials = search.select("thesis")
-    good = trials[trials["status"] == "ok"]
+    good = search.select("thesis").query("status == 'ok'")
     correlation = (
         np.corrcoef(np.log(good["learning_rate"]), good["val_loss"])[0, 1] if len(good) > 2 else np.nan
     )
-    sentences.append(
+    told.append(
         "The thesis sees a negative correlation between learning rate and validation loss (section 3.2); on "
-        f"the logarithm of the rate ours is {correlation:+.2f} under its protocol."
+        f"the rate's logarithm ours is {correlation:+.2f}."
     )
-    return " ".join(sentences)
+    return told

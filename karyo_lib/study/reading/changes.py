@@ -48,40 +48,41 @@ def changes_display(table: pd.DataFrame) -> SizeCurvesDisplay:
     )
 
 
-def describe_changes(table: pd.DataFrame) -> str:
+def describe_changes(table: pd.DataFrame) -> list[str]:
     """Say in words from which size on changes are seen, and which kinds are not."""
     rows = table[table["kind"] == ANY].sort_values("megabases")
     normal = table[table["kind"] == NORMAL].iloc[0]
     told = "; ".join(
         f"{row.megabases:g} Mb {row.sensitivity:.0%} [{row.low:.0%}, {row.high:.0%}]"
-        for row in rows.itertuples()
+        for row in rows.iloc[[0, -1]].itertuples()
     )
     sentences = [
-        f"On {table['cells'].iloc[0]} chromosomes, one homologue of a pair cut and joined, at a threshold "
-        f"meant to leave {SPECIFICITY:.0%} of normal pairs alone ({normal['sensitivity']:.0%} of "
-        f"{normal['pairs']} are called changed all the same), a change is seen: {told}."
+        f"Of changes cut and joined in {table['cells'].iloc[0]} chromosomes are seen: {told}. Of normal "
+        "pairs "
+        f"{normal['sensitivity']:.0%} are called changed all the same."
     ]
-    unseen = [
-        f"{kind}s of {', '.join(f'{size:g}' for size in part['megabases'])} Mb"
-        for kind, part in table[(table["low"] <= normal["sensitivity"])].groupby("kind")
+    blind = rows[rows["sensitivity"] < 0.5]
+    if len(blind):
+        sentences.append(
+            f"At {blind['megabases'].max():g} Mb and below more are missed than seen: a pair that looks "
+            "alike "
+            "rules out no change of that size."
+        )
+    unseen = sorted({
+        kind for kind, part in table[table["low"] <= normal["sensitivity"]].groupby("kind")
         if kind not in (ANY, NORMAL)
-    ]
+    })  # fmt: skip
     if unseen:
         sentences.append(
-            f"Not shown to be seen more often than normal pairs are called changed: {'; '.join(unseen)}."
+            f"Not shown to be seen more often than normal pairs are called changed, at some size: "
+            f"{', '.join(f'{kind}s' for kind in unseen)}."
         )
     seen = rows[rows["located"].notna()]
     if len(seen):
         last = seen.iloc[-1]
         sentences.append(
-            f"Of the changes of {last['megabases']:g} Mb that are seen, the part that is named lies where "
-            f"the change is for {last['located']:.0%}, and its kind is right for {last['kind_right']:.0%}: "
-            "an exchange is always called something else, as none is among the changes that are tried."
+            f"Of the seen ones of {last['megabases']:g} Mb the named place is right for "
+            f"{last['located']:.0%}, "
+            f"the kind for {last['kind_right']:.0%}; an exchange is always called something else."
         )
-    blind = rows[rows["sensitivity"] < 0.5]
-    if len(blind):
-        sentences.append(
-            f"At {', '.join(f'{size:g}' for size in blind['megabases'])} Mb more are missed than seen: "
-            "a pair that looks alike rules out no change of that size."
-        )
-    return " ".join(sentences)
+    return sentences

@@ -10,10 +10,10 @@ from karyo_lib.judge import compute_metrics, compute_metrics_by_group, describe_
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.networks.conditions import READER, TITLES
 from karyo_lib.read.change import CHANGES
-from karyo_lib.study.data.recipe import REAL_ANEUPLOID
-from karyo_lib.study.networks.fits import TABLE_METRICS, Fits
+from karyo_lib.study.data.recipe import find_real_aneuploids
+from karyo_lib.study.networks.compare import compare_fits
+from karyo_lib.study.networks.fits import TABLE_METRICS, Fits, widen
 from karyo_lib.study.reading.tables import UNKNOWN, Readings, beside_networks
-from karyo_lib.study.results.paired import compare_fits
 from karyo_lib.study.runs import Run
 
 SHOWN_METRICS = ("sensitivity", "specificity", *(m for m in TABLE_METRICS if m != "sensitivity"))
@@ -26,7 +26,7 @@ def reading_metrics(run: Run, readings: Readings, fits: Fits) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``method, karyograms, metric, value, low, high, n, interval``.
+        ``method, karyograms``, then a column a metric, each followed by its limits.
     """
     resamples, table = run.settings.bootstrap, readings.table
     parts = [(READER.title, ALL_PAGES, table["y_true"], table["p_abnormal"], table["patient_id"])]
@@ -37,12 +37,10 @@ def reading_metrics(run: Run, readings: Readings, fits: Fits) -> pd.DataFrame:
     tables = []
     for title, pages, y, p, patients in parts:
         metrics = compute_metrics(y, p, groups=patients.to_numpy(), n_resamples=resamples)
-        metrics = metrics[metrics["metric"].isin(SHOWN_METRICS)]
+        metrics = metrics[metrics["metric"].isin(SHOWN_METRICS)].drop(columns="method")
         tables.append(metrics.assign(condition=title, karyograms=pages))
-    table = pd.concat(tables, ignore_index=True)
-    table = table.drop(columns="metric").rename(columns={"title": "metric", "method": "interval"})
-    table = table.rename(columns={"condition": "method"})
-    return table[["method", "karyograms", "metric", "value", "low", "high", "n", "interval"]]
+    table = pd.concat(tables, ignore_index=True).rename(columns={"condition": "method"}, errors="ignore")
+    return widen(table, ["method", "karyograms"])
 
 
 def reading_against_networks(run: Run, readings: Readings, fits: Fits) -> pd.DataFrame:
@@ -117,7 +115,7 @@ def reading_by_group(run: Run, readings: Readings) -> pd.DataFrame:
 
 def real_cells(readings: Readings) -> pd.DataFrame:
     """Return the real aneuploid cells one by one, or a note where the run has none."""
-    cells = readings.table[readings.table["source"] == REAL_ANEUPLOID]
+    cells = readings.table[find_real_aneuploids(readings.table)]
     if cells.empty:
         return pd.DataFrame({"note": ["This run has no real aneuploid cells: every abnormal page was made."]})
     return pd.DataFrame(
@@ -134,56 +132,37 @@ def real_cells(readings: Readings) -> pd.DataFrame:
     )
 
 
-def describe_reading(run: Run, readings: Readings, fits: Fits) -> str:
+def describe_reading(run: Run, readings: Readings, fits: Fits) -> list[str]:
     """Say in words what the reader finds and misses, and how it stands to the networks."""
-    table, metrics = readings.table, reading_metrics(run, readings, fits)
-    told = metrics[metrics["karyograms"] == ALL_PAGES].set_index("metric")
-    shown = [f"{name} {format_interval(*told.loc[name, ['value', 'low', 'high']])}" for name in told.index]
-    sentences = [
-        f"The reader was trained on drawn chromosomes alone, on no page of this run, so that all "
-        f"{len(table)} karyograms test it: {', '.join(shown)}."
-    ]
-    if run.source == "drawn":
-        sentences.append(
-            "The pages are drawn by the code that drew its training chromosomes: what it is worth on real "
-            "ones, only a run with a bank or your own pages tells."
-        )
-    formulae = formula_table(readings)
+    table, formulae = readings.table, formula_table(readings)
+    sentences = []
     if len(formulae) and formulae["karyograms"].iloc[0]:
-        row = formulae.iloc[0]
-        parts = [
-            f"{text} {row[name]:.0%} [{row[f'{name}_low']:.0%}, {row[f'{name}_high']:.0%}]"
-            for name, text in (
-                ("exact", "the count formula is exactly right on"),
-                ("sensitivity", "counting alone finds an abnormal number of chromosomes on"),
-                ("specificity", "it calls a normal number normal on"),
-                ("referred", "referred with a reason are"),
-            )
-            if np.isfinite(row[name])
-        ]
-        sentences.append(f"Of the pages whose karyotype is known, {'; '.join(parts)}.")
+        exact, found, right = (
+            format_interval(*(100 * formulae.iloc[0][[name, f"{name}_low", f"{name}_high"]]), digits=0)
+            for name in ("exact", "sensitivity", "specificity")
+        )
+        sentences.append(
+            f"The count formula is exactly right on {exact} % of {len(table)} karyograms; an abnormal number "
+            f"is found on {found} %, a normal one called normal on {right} %."
+        )
         if len(formulae) > 1:
             worst = formulae.iloc[1:].sort_values("exact").iloc[0]
             sentences.append(
                 f"Hardest is {worst['pages']!r}: {worst['exact']:.0%} of {worst['karyograms']} exact."
             )
+    if run.source == "drawn":
+        sentences.append(
+            "These pages are drawn by the code that drew its training chromosomes: what it is worth on real "
+            "ones, only a run with a bank or your own pages tells."
+        )
     if (table["group"] != UNKNOWN).any() and table["y_true"].any():
-        sentences += [
-            "The label goes by number and structure together, at a probability of one half.",
-            describe_groups(reading_by_group(run, readings)),
-        ]
+        sentences.append(describe_groups(reading_by_group(run, readings)))
         sentences += [text for text in (describe_by_structure(table), describe_unlike(table)) if text]
-    return "\n\n".join([" ".join(sentences), describe_against(reading_against_networks(run, readings, fits))])
+    return [*sentences, describe_against(reading_against_networks(run, readings, fits))]
 
 
 def describe_by_structure(table: pd.DataFrame) -> str:
-    """Say of how many pages the number is abnormal, but structure alone made them abnormal; '' of none.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``truth, p_count, p_abnormal`` of :class:`karyo_lib.study.reading.tables.Readings`.
-    """
+    """Say of how many pages the number is abnormal, but structure alone made them abnormal; '' of none."""
     numerical = (table["truth"] != "") & ~table["truth"].isin(NORMAL_FORMULAE)
     found, counted = table["p_abnormal"] >= 0.5, table["p_count"] > 0.5
     n, k = int((numerical & found).sum()), int((numerical & found & ~counted).sum())
@@ -196,13 +175,7 @@ def describe_by_structure(table: pd.DataFrame) -> str:
 
 
 def describe_unlike(table: pd.DataFrame) -> str:
-    """Say how often a pair marked unlike is a changed one; '' without structural changes.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``y_true, changed, changes`` of :class:`karyo_lib.study.reading.tables.Readings`.
-    """
+    """Say how often a pair marked unlike is a changed one; '' without structural changes."""
     structural, normal = table["changed"] != "", table["y_true"] == 0
     if not structural.any():
         return ""
@@ -218,13 +191,7 @@ def describe_unlike(table: pd.DataFrame) -> str:
 
 
 def describe_against(comparison: pd.DataFrame) -> str:
-    """Say in words which networks the reader is better than on the same images.
-
-    Parameters
-    ----------
-    comparison : pandas.DataFrame
-        From :func:`reading_against_networks`: differences are network less reader.
-    """
+    """Say in words which networks the reader is better than on the same images."""
     known = comparison.dropna(subset="difference")
     if known.empty:
         return "The test part does not hold both labels: reader and networks cannot be set side by side."
@@ -234,16 +201,12 @@ def describe_against(comparison: pd.DataFrame) -> str:
         f"On the {n} test images of the first split by patient the reader has AUC {reader:.2f}, the networks "
         f"{known['auc'].min():.2f} to {known['auc'].max():.2f}."
     ]
-    for rows, text in ((worse, "below"), (better, "above")):
+    for rows, text in ((worse, "worse"), (better, "better")):
         if len(rows):
-            listed = "; ".join(
-                f"{row.title} ({row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}])"
-                for row in rows.itertuples()
-            )
-            sentences.append(f"{text.capitalize()} it, with an interval that excludes zero: {listed}.")
+            sentences.append(f"{len(rows)} are {text}, with an interval that excludes zero.")
     rest = len(known) - len(worse) - len(better)
     if rest:
-        sentences.append(f"Of {rest} of {len(known)} networks the difference may be chance on so few images.")
+        sentences.append(f"Of {rest} the difference may be chance on so few images.")
     return " ".join(sentences)
 
 

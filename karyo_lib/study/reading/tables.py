@@ -107,13 +107,7 @@ def read_collection(run: Run) -> Readings:
 
 
 def load_readings(run: Run) -> Readings:
-    """Return what notebook 04 read.
-
-    Raises
-    ------
-    karyo_lib.study.runs.MissingInput
-        If it has not.
-    """
+    """Return what notebook 04 read."""
     table = run.load_table("readings", made_by="04_transfer")
     texts = [column for column in ("changes", "changed", "refer_reason", "truth", "group") if column in table]
     table = table.assign(**{column: table[column].astype(object).fillna("") for column in texts})
@@ -169,11 +163,12 @@ def _describe(index: pd.DataFrame, records: list[dict]) -> pd.DataFrame:
     """Set what was read beside what is true."""
     read = pd.DataFrame(records).drop(columns=["passes", "key"]).rename(columns={"group": "read_group"})
     true = pd.DataFrame([_truth(formula) for formula in index["iscn"]], columns=["group", "truth", "changed"])
-    known = index[["image_id", "patient_id", "source", "iscn"]].reset_index(drop=True)
-    if "style" in index:
-        known["style"] = index["style"].to_numpy()
+    known = index[[name for name in _KNOWN if name in index]].reset_index(drop=True)
     y = (index["label"] == "abnormal").astype(int).to_numpy()
     return pd.concat([known.assign(y_true=y), true, read], axis=1)
+
+
+_KNOWN = ("image_id", "patient_id", "source", "origin", "style", "iscn")
 
 
 @lru_cache(maxsize=1024)

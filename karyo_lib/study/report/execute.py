@@ -29,26 +29,10 @@ def run_study(
 ) -> dict[str, dict[str, Any]]:
     """Run the notebooks and write their reports and the index.
 
-    Parameters
-    ----------
-    run : Run
-        The run folder and the settings.
-    only : iterable of str
-        Notebooks to run, by name or number; all if empty. What they need must have run before.
-    fresh : bool
-        Run again even where no input has changed; without *only*, what earlier runs wrote here is removed.
-    folder : pathlib.Path, optional
-        Where the notebooks are, ``notebooks/`` of the checkout unless told otherwise.
-
     Returns
     -------
     records : dict
         Notebook name -> record; ``record['status']`` is ``'done'``, ``'failed'`` or ``'skipped'``.
-
-    Raises
-    ------
-    SettingsError
-        If a name is unknown, the folder is not a run's, or another run is at work in it.
     """
     notebooks = find_notebooks(folder or project_dir() / "notebooks")
     chosen = choose(notebooks, only)

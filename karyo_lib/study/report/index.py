@@ -13,7 +13,7 @@ import pandas as pd
 from nbformat import NotebookNode
 
 from karyo_lib.store import writing
-from karyo_lib.study.present import Table, thumbnail
+from karyo_lib.study.present import Table, data_uri, thumbnail
 from karyo_lib.study.report.content import Content, prepare
 from karyo_lib.study.report.order import Notebook
 from karyo_lib.study.report.page import TEMPLATES, assets
@@ -22,8 +22,14 @@ from karyo_lib.study.report.records import STATE, Records
 from karyo_lib.study.report.scrub import scrub, scrubber
 from karyo_lib.study.runs import Run
 
-_SUMMARY = "table_5_1"  # thesis beside ours, written by the last notebook
-_SUMMARY_METRICS = ("Accuracy", "AUC")
+# Written by the last notebook: thesis beside ours, three sentences, and the figure that tells them.
+SUMMARY, FRONT_PAGE, STORY = "table_5_1", "front_page", "story"
+# What of two runs is shown side by side.
+COMPARED = {
+    "From printed to what is left": STORY,
+    "Training, VGG16 frozen, augmented data": "fig-4-7",
+    "Training, VGG16, last two blocks": "fig-4-17",
+}
 _THUMBNAIL = (480, 288)  # px
 
 
@@ -67,6 +73,9 @@ def write_index(
         "headlines": headlines,
         "headlines_of": "" if headlines_of is notebooks[-1] else headlines_of.title,
         "summary": _summary(run),
+        "sentences": _sentences(run),
+        "story": _story(run),
+        "map": _map(run),
         "provenance": scrub(provenance, clean),
         "reports": [{"name": notebook.name, "title": notebook.title} for notebook in notebooks],
         "history": scrub(find_history(run.dir), clean),
@@ -75,6 +84,7 @@ def write_index(
         "command": clean(run.command()),
         "written": datetime.now(UTC).isoformat(timespec="minutes"),
     }
+    told["beside_json"] = json.dumps(_beside(run.dir.parent, told["history"])).replace("</", "<\\/")
     told["history_json"] = json.dumps(told["history"]).replace("</", "<\\/")
     with writing(run.dir / "index.html") as part:
         part.write_text(_template().render(**told), encoding="utf-8")
@@ -110,15 +120,51 @@ def _thumbnail(run: Run, content: Content) -> str | None:
 
 
 def _summary(run: Run) -> str | None:
-    path = run.path("tables", f"{_SUMMARY}.csv")
+    path = run.path("tables", f"{SUMMARY}.csv")
     if not path.exists():
         return None
     table = pd.read_csv(path)
-    caption = "The seven conditions: what the thesis prints, what its matrices give, and this run."
-    if "metric" in table:
-        table = table[table["metric"].isin(_SUMMARY_METRICS)]
-        caption += " Accuracy and AUC with 95 % intervals; the CSV has the other metrics."
-    return Table(_SUMMARY, caption, "Table 5.1", table, path.read_bytes(), rows=50, digits=2).to_html()
+    caption = "Each measure as the thesis prints it, and as this run finds it done the thesis's way."
+    return Table(SUMMARY, caption, "Table 5.1", table, path.read_bytes(), rows=50, digits=2).to_html()
+
+
+def _sentences(run: Run) -> list[str]:
+    path = run.path("tables", f"{FRONT_PAGE}.csv")
+    return pd.read_csv(path)["sentence"].to_list() if path.exists() else []
+
+
+def _story(run: Run) -> dict[str, str] | None:
+    """Return the figure of the front page: its picture as an address that needs no file, and its words."""
+    path = run.path("figures", f"{STORY}.svg")
+    if not path.exists():
+        return None
+    return {"picture": data_uri(path.read_bytes(), "image/svg+xml"), "alt": " ".join(_sentences(run))}
+
+
+def _map(run: Run) -> list[dict[str, str]]:
+    """Return every figure and table of the thesis: name, title, where ours is, and its picture."""
+    path = run.path("tables", "thesis_map.csv")
+    if not path.exists():
+        return []
+    items = pd.read_csv(path, keep_default_na=False).to_dict("records")
+    for item in items:
+        picture = run.path("figures", f"{item['thumbnail']}.png")
+        item["ours"] = ".html" in item["place"]
+        item["picture"] = thumbnail(picture, (200, 130)) if item["thumbnail"] and picture.exists() else ""
+    return items
+
+
+def _beside(place: Path, history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return Table 5.1 and pictures of each folder in the history, so that two runs stand side by side."""
+    found = {}
+    for folder in dict.fromkeys(entry["folder"] for entry in history):
+        table = place / folder / "tables" / f"{SUMMARY}.csv"
+        pictures = {name: place / folder / "figures" / f"{file}.png" for name, file in COMPARED.items()}
+        found[folder] = {
+            "table": pd.read_csv(table).astype(str).to_dict("records") if table.exists() else [],
+            "pictures": {n: thumbnail(path, (760, 620)) for n, path in pictures.items() if path.exists()},
+        }
+    return found
 
 
 def find_history(folder: Path) -> list[dict[str, Any]]:

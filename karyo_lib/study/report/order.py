@@ -39,13 +39,7 @@ class Notebook:
 
 
 def find_notebooks(folder: Path) -> tuple[Notebook, ...]:
-    """Return the notebooks of *folder* whose names begin with two digits, in that order.
-
-    Raises
-    ------
-    SettingsError
-        If there is none.
-    """
+    """Return the notebooks of *folder* whose names begin with two digits, in that order."""
     paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         raise SettingsError(
@@ -84,12 +78,7 @@ def parameters_of(content: nbformat.NotebookNode) -> tuple[str, ...]:
 
 
 def check_parameters(notebook: Notebook, given: dict[str, Any]) -> None:
-    """Raise unless the notebook declares every parameter given; papermill alone would only warn.
-
-    Raises
-    ------
-    SettingsError
-    """
+    """Raise unless the notebook declares every parameter given; papermill alone would only warn."""
     for name in given:
         if name not in notebook.parameters:
             raise SettingsError(
@@ -99,13 +88,7 @@ def check_parameters(notebook: Notebook, given: dict[str, Any]) -> None:
 
 
 def choose(notebooks: tuple[Notebook, ...], only: Iterable[str]) -> tuple[Notebook, ...]:
-    """Return the notebooks named in *only*, by full name or by number (``'04'``); all if it is empty.
-
-    Raises
-    ------
-    SettingsError
-        If a name fits none.
-    """
+    """Return the notebooks named in *only*, by full name or by number (``'04'``); all if it is empty."""
     names = tuple(notebook.name for notebook in notebooks)
     chosen = set()
     for wanted in only:

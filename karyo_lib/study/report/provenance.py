@@ -58,11 +58,6 @@ def inspect_engine(run: Run) -> dict[str, Any]:
     """Return what computes the networks and with which weights: ``{'engine': facts, 'weights': by base}``.
 
     Asked in a process of its own, so that this one neither loads Keras nor holds the graphics card.
-
-    Raises
-    ------
-    SettingsError
-        If weights that were named are missing or damaged.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         found = pool.submit(_inspect_engine, run.weights).result()
@@ -97,17 +92,7 @@ def digests(run: Run, found: dict[str, Any]) -> dict[str, str]:
 def fingerprint(
     notebook: Notebook, run: Run, shared: dict[str, str], upstream: dict[str, str], engine: dict[str, str]
 ) -> str:
-    """Return a digest of everything a notebook's outputs follow from.
-
-    Parameters
-    ----------
-    shared : dict
-        As of :func:`digests`.
-    upstream : dict
-        Path to digest of each file that the notebooks it needs have written.
-    engine : dict
-        As of :func:`inspect_engine`.
-    """
+    """Return a digest of everything a notebook's outputs follow from."""
     content = nbformat.read(notebook.path, as_version=4)
     cells = [(cell.cell_type, cell.source) for cell in content.cells]
     told = {

@@ -9,10 +9,10 @@ import pandas as pd
 from karyo_lib.judge.intervals import NO_INTERVAL
 from karyo_lib.networks.backend import backend_facts
 from karyo_lib.networks.weights import WeightsSource
-from karyo_lib.study.data.helps import helps_table
-from karyo_lib.study.data.shortcut import ACROSS, TITLES, UNSEEN_STYLES, shortcut_table
 from karyo_lib.study.data.unseen import NO_KARYOGRAMS
 from karyo_lib.study.networks.fits import RUN_COLUMNS, Fits
+from karyo_lib.study.networks.helps import helps_table
+from karyo_lib.study.networks.shortcut import ACROSS, TITLES, UNSEEN_STYLES, shortcut_table
 from karyo_lib.study.report.provenance import versions
 from karyo_lib.study.runs import Run
 
@@ -45,16 +45,7 @@ def describe_software() -> str:
 
 
 def describe_limits(run: Run, facts: Mapping[str, Any], weights: Mapping[str, WeightsSource]) -> str:
-    """Say what the run's numbers cannot carry.
-
-    Parameters
-    ----------
-    run : Run
-    facts : mapping
-        From :func:`karyo_lib.judge.compute_split_facts`.
-    weights : mapping of str to WeightsSource
-        By base.
-    """
+    """Say what the run's numbers cannot carry."""
     limits = [
         SOURCE_LIMITS[run.source],
         f"{facts['n_test']} test images, {facts['n_test_abnormal']} of them abnormal, make wide intervals",
@@ -67,17 +58,9 @@ def describe_limits(run: Run, facts: Mapping[str, Any], weights: Mapping[str, We
 
 
 def compute_honesty_facts(run: Run, fits: Fits) -> dict[str, Any]:
-    """Return the facts on test parts, search, external test, ensembles, class weights and foreign pages.
-
-    Parameters
-    ----------
-    run : Run
-        With the tables of notebooks 03 to 06.
-    fits : Fits
-        All fits of the run.
-    """
+    """Return the facts on test parts, search, external test, ensembles, class weights and foreign pages."""
     external = shortcut_table(run.load_table("shortcut_runs", made_by="04_transfer"))
-    external = external.set_index(["trained_on", "test"]).loc[(TITLES["neutral"], ACROSS)]
+    external = external.set_index(["trained_on", "test"]).loc[(TITLES["balanced"], ACROSS)]
     helps = helps_table(run.load_table("what_helps_runs", made_by="05_finetune"))
     helps = helps.set_index("title")
     ensemble, weighted = helps.loc["ensemble of both bases"], helps.loc["class weights"]

@@ -11,29 +11,25 @@ from karyo_lib.judge import (
     compute_split_facts,
     describe_best,
     describe_differences,
-    describe_groups,
-    describe_leak,
     fill_checklist,
-    summarise_runs,
+    format_interval,
 )
-from karyo_lib.judge import (
-    compute_sample_size_table as compute_sample_size_table,
-)
-from karyo_lib.networks.conditions import CONDITIONS, READER, TITLES
+from karyo_lib.networks.conditions import READER, TITLES
 from karyo_lib.networks.models import INPUT_SHAPE
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_splits
 from karyo_lib.study.networks.fits import (
+    PROTOCOLS,
     TABLE_METRICS,
     Fits,
-    auc_headline,
-    compute_run_aucs,
     load_fits,
     measure_test,
     name_conditions,
     resolve_run_weights,
 )
+from karyo_lib.study.networks.luck import HEADLINE, story_table, worth_table
 from karyo_lib.study.reading.tables import beside_networks
+from karyo_lib.study.report.index import FRONT_PAGE
 from karyo_lib.study.report.order import find_notebooks
 from karyo_lib.study.results.facts import (
     REFERENCES,
@@ -59,8 +55,8 @@ class Results:
 
     Attributes
     ----------
-    fits, controls : Fits
-        All networks under both protocols; the same on labels drawn at random.
+    fits : Fits
+        All networks under both protocols.
     judged : Fits
         The networks and, split by patient, the reader.
     scores : pandas.DataFrame
@@ -73,7 +69,6 @@ class Results:
     """
 
     fits: Fits
-    controls: Fits
     judged: Fits
     scores: pd.DataFrame
     index: pd.DataFrame
@@ -93,7 +88,6 @@ def collect_results(run: Run) -> Results:
     judged = beside_networks(fits, run.load_table("predictions_reading", made_by="04_transfer"))
     return Results(
         fits=fits,
-        controls=load_fits(run, "controls", "finetuned_controls"),
         judged=judged,
         scores=run.load_table("scores_by_image", made_by="06_mc_dropout"),
         index=load_collection(run).index,
@@ -102,63 +96,134 @@ def collect_results(run: Run) -> Results:
     )
 
 
-def table_5_1(results: Results) -> pd.DataFrame:
-    """Set the printed Table 5.1 beside what its matrices give and what this run finds.
+def compare_with_printed(results: Results) -> pd.DataFrame:
+    """Set every printed number of Table 5.1 beside what its matrix gives and what this run finds.
 
     Returns
     -------
     pandas.DataFrame
-        One row a condition and metric: ``condition, metric, printed, from_matrix, from_matrix_low,
-        from_matrix_high``, then value and 95 % interval under the ``thesis`` and ``grouped`` protocols. Below
-        the thesis's seven conditions stands the reader, which the thesis does not have.
+        One row a condition and metric: ``condition`` (title), ``metric, printed, from_matrix``, value
+        and 95 % interval of ours under the thesis's split and by patient, whether the thesis's number (that
+        of its matrix where one gives it) lies in our interval under its split (``inside``: yes, no, or empty
+        without an interval), and ``off_by``, its distance from the nearer limit. Below the thesis's seven
+        conditions stands the reader, which the thesis does not have.
     """
-    trained = set(results.fits.summary["condition"])
+    trained = set(results.judged.summary["condition"])
     rows = []
     for published in compare_with_matrices().itertuples():
+        truth = published.printed if np.isnan(published.recomputed) else published.recomputed
         row = {
             "condition": published.title,
             "metric": METRIC_TITLES[published.metric],
             "printed": published.printed,
             "from_matrix": published.recomputed,
-            "from_matrix_low": published.low,
-            "from_matrix_high": published.high,
         }
-        for protocol in ("thesis", "grouped"):
-            ours = {"value": np.nan, "low": np.nan, "high": np.nan}
-            if published.condition in trained:
-                ours = results.metric(published.condition, protocol, PRINTED[published.metric])
-            row |= {
-                f"{protocol}": ours["value"],
-                f"{protocol}_low": ours["low"],
-                f"{protocol}_high": ours["high"],
-            }
+        for protocol in PROTOCOLS if published.condition in trained else ():
+            ours = results.metric(published.condition, protocol, PRINTED[published.metric])
+            row |= dict(zip(_named(protocol), ours[["value", "low", "high"]], strict=True))
+        low, high = (row.get(name, np.nan) for name in _named("thesis")[1:])
+        if np.isfinite([low, high]).all():
+            row["off_by"] = max(low - truth, truth - high, 0.0)
+            row["inside"] = "yes" if row["off_by"] == 0 else "no"
         rows.append(row)
     for metric, ours in PRINTED.items():
         found = results.metric(READER.key, "grouped", ours)[["value", "low", "high"]]
-        row = dict(zip(("grouped", "grouped_low", "grouped_high"), found, strict=True))
+        row = dict(zip(_named("grouped"), found, strict=True))
         rows.append({"condition": READER.title, "metric": METRIC_TITLES[metric]} | row)
-    return pd.DataFrame(rows)
+    columns = [name for protocol in PROTOCOLS for name in _named(protocol)]
+    return pd.DataFrame(
+        rows, columns=["condition", "metric", "printed", "from_matrix", *columns, "inside", "off_by"]
+    )
 
 
-def mean_aucs(results: Results) -> pd.DataFrame:
-    """Return mean, spread and range of the test AUC over all runs by condition and protocol."""
-    runs = compute_run_aucs(results.fits, results.controls)
-    return summarise_runs(runs, ["condition", "protocol"], test_share=0.2)
+def _named(protocol: str) -> tuple[str, str, str]:
+    name = {"thesis": "ours_thesis_split", "grouped": "ours_by_patient"}[protocol]
+    return name, f"{name}_low", f"{name}_high"
 
 
-def report_headline(results: Results) -> list[tuple]:
-    """Return the opening numbers of notebook 07: the leak, the reader, and the published score."""
-    key = headline_condition(results)
-    aucs = results.metrics.query("condition == @key and metric == 'roc_auc'").set_index("protocol")
+def table_5_1(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Return Table 5.1: a row a condition, each measure as the thesis has it and as we find it its way.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``condition``, then for each of the four measures ``<measure>, thesis`` and ``<measure>, ours`` with
+        its 95 % interval, as text.
+    """
+    shown = comparison[comparison["printed"].notna()]
+    columns = {"condition": pd.unique(shown["condition"])}
+    for metric in METRIC_TITLES.values():
+        rows = shown[shown["metric"] == metric]
+        columns[f"{metric}, thesis"] = [f"{value:.2f}" for value in rows["printed"]]
+        ours = rows[list(_named("thesis"))].to_numpy()
+        columns[f"{metric}, ours"] = [format_interval(*row) for row in ours]
+    return pd.DataFrame(columns)
+
+
+def describe_printed(comparison: pd.DataFrame) -> str:
+    """Say in words which printed numbers lie in our intervals, and how far off the others are."""
+    known = comparison[comparison["inside"].notna()]
+    off = known[known["inside"] == "no"].sort_values("off_by", ascending=False)
+    told = (
+        f"Of {len(known)} numbers of the thesis with an interval of ours, {len(known) - len(off)} lie in it; "
+        "matrices are taken where they contradict the print."
+    )
+    if len(off):
+        worst = off.iloc[0]
+        told += f" The farthest off, by {worst['off_by']:.2f}: {worst['metric']}, {worst['condition']}."
+    return told
+
+
+def report_headline(results: Results, luck: pd.DataFrame, apart: pd.DataFrame) -> list[tuple]:
+    """Return the opening numbers of notebook 07: leak, source, truth, the reader, and the published score."""
+    worth = worth_table(luck, apart).pipe(lambda table: table[table["condition"] == HEADLINE])
     reader = results.metric(READER.key, "grouped", "roc_auc")[["value", "low", "high"]]
-    same = f"{READER.title}; test images of the split by patient"
+    notes = {
+        "leak": "AUC lost when copies of a karyogram are held together",
+        "source": "AUC lost when the test comes from another source",
+        "truth": "AUC above chance that is then left",
+    }
     referrals = count_published_referrals()
     caught = f"{referrals.referred} of {referrals.errors}"
     return [
-        *auc_headline(key, aucs),
-        ("test AUC, the reader", *map(float, reader), same),
+        *((row.part, row.value, row.low, row.high, notes[row.part]) for row in worth.itertuples()),
+        ("test AUC, the reader", *map(float, reader), f"{READER.title}; test images of the split by patient"),
         ("published errors caught", caught, None, None, "by the thesis's confidence score"),
     ]
+
+
+def describe_run(
+    run: Run, results: Results, luck: pd.DataFrame, apart: pd.DataFrame, formulae: pd.DataFrame
+) -> list[str]:
+    """Return three sentences: what the thesis printed, what is left of it, and what the reader does.
+
+    They are kept for the front page.
+    """
+    story = (
+        story_table(luck, apart).pipe(lambda table: table[table["condition"] == HEADLINE]).set_index("step")
+    )
+
+    def auc(step: str) -> str:
+        return format_interval(*story.loc[step, ["value", "low", "high"]])
+
+    last = "apart" if "apart" in story.index else "grouped"
+    taken = "leak and source" if last == "apart" else "the leak"
+    pages = {"drawn": "drawn pages", "composed": "pages of real chromosomes", "own": "your own pages"}
+    reader = results.metric(READER.key, "grouped", "roc_auc")
+    told = [
+        f"The thesis prints an AUC of {story.loc['printed', 'value']:.2f}; done its way, a linear probe "
+        f"on the same frozen network finds {auc('thesis')}.",
+        f"With {taken} taken away, {auc(last)} is left; guessing gives 0.50.",
+        f"The reader, which finds and counts chromosomes, has "
+        f"{format_interval(*reader[['value', 'low', 'high']])} on {pages[run.source]}",
+    ]
+    if len(formulae) and formulae["karyograms"].iloc[0]:
+        row = formulae.iloc[0]
+        exact = format_interval(*(100 * row[name] for name in ("exact", "exact_low", "exact_high")), digits=0)
+        told[-1] += f", and the count formula of {exact} % of them exactly right"
+    told[-1] += "."
+    run.save_table(pd.DataFrame({"sentence": told}), FRONT_PAGE)
+    return told
 
 
 def headline_condition(results: Results) -> str:
@@ -168,26 +233,10 @@ def headline_condition(results: Results) -> str:
 
 
 def describe_study(results: Results) -> str:
-    """Say in words what the run found, from its numbers: the leak, the best honest condition, the groups."""
-    sentences = [describe_protocols(results.fits, results.controls)]
+    """Say in words which condition is best once copies are held together."""
     aucs = results.metrics[results.metrics["metric"] == "roc_auc"]
     grouped = aucs[aucs["protocol"] == "grouped"]
-    sentences.append(
-        describe_best(grouped.assign(title=name_conditions(grouped["condition"])), "Split by patient")
-    )
-    if "group" in results.index.columns:
-        by_group = metrics_by_group(results)
-        shown = name_conditions(pd.Series([headline_condition(results)]))[0]
-        told = describe_groups(by_group[by_group["condition"] == shown])
-        sentences.append(f"{shown}, split by patient. {told}")
-    return "\n\n".join(sentences)
-
-
-def describe_protocols(fits: Fits, controls: Fits) -> str:
-    """Say in words what the leak is worth: test AUC by protocol, real and shuffled labels."""
-    runs = compute_run_aucs(fits, controls)
-    augmented = {c.key for c in CONDITIONS if c.data == "augmented"}
-    return describe_leak(runs[runs["condition"].isin(augmented)])
+    return describe_best(grouped.assign(title=name_conditions(grouped["condition"])), "Split by patient")
 
 
 def describe_finetuning(comparison: pd.DataFrame) -> str:
@@ -240,8 +289,10 @@ def _facts(run: Run, results: Results) -> dict[str, Any]:
             "image_size": settings.image_size,
             "input_size": INPUT_SHAPE[0],
             "referral_threshold": settings.referral_threshold,
-            # The recipes print no annotation unless told to; of a folder of one's own nothing is known.
-            "annotations_tell_label": None if run.source == "own" else False,
+            # Of a folder of one's own nothing is known.
+            "annotations_tell_label": None
+            if run.source == "own"
+            else settings.sources == "thesis" and settings.annotated_share > 0,
             "no_identifiers": True,
             "data_available": "Yes: the karyograms are drawn from the seed; each report's command does it."
             if run.source == "drawn"

@@ -1,8 +1,9 @@
 """Shortcuts: what a network reads when something beside the chromosomes tells the label.
 
-The same karyograms are laid out as several sets that differ in the shortcut and the lab styles. A linear
-probe is trained on each and tested on karyograms it has not seen, within the set and across, above all on
-pages in lab styles that no training set holds.
+The same karyotypes are laid out as sets that differ in their sources and lab styles. A linear probe is
+trained on each and tested on karyograms it has not seen, within the set and across, on pages in lab styles
+that no training set holds. Beside it, the run's own karyograms with more and fewer annotations: what arrows
+and titles are worth.
 """
 
 from dataclasses import dataclass
@@ -19,26 +20,34 @@ from karyo_lib.files.pages import load_pages
 from karyo_lib.judge import format_interval, summarise_runs
 from karyo_lib.judge.checklist import associate
 from karyo_lib.study.data.clean import clean_pages
-from karyo_lib.study.data.recipe import REAL_ANEUPLOID, AlphaRecipe, compose_dataset, draw_dataset
-from karyo_lib.study.displays.dots import DotsDisplay
+from karyo_lib.study.data.collection import load_collection, load_images, make_dataset, make_recipe
+from karyo_lib.study.data.recipe import (
+    INTERNET,
+    INTERNET_STYLES,
+    LAB_STYLES,
+    find_real_aneuploids,
+    plan_dataset,
+)
+from karyo_lib.study.displays.dots import DotsDisplay, MetricsForestDisplay
 from karyo_lib.study.displays.pages import ImageGridDisplay
+from karyo_lib.study.networks.luck import auc_within
 from karyo_lib.study.networks.probe import compute_pooled, predict_probe
 from karyo_lib.study.runs import Run
 
 BASE = "VGG16"
-STYLES = ("classic", "digital", "mottled", "ruled", "photocopy", "crowded")
-UNSEEN_STYLES = ("textbook", "internet", "prometaphase", "patched")
+STYLES = (*LAB_STYLES, *INTERNET_STYLES)
+UNSEEN_STYLES = ("prometaphase", "patched", "crowded")
 ABNORMAL_SHARE = 0.4
 FOLDS = 5
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the internet's abnormal pages that are annotated
 TITLES = {
-    "annotated": "annotations on abnormal pages only",
-    "annotated-clean": "the same, cleaned",
-    "by-lab": "normal from one lab, abnormal from others",
-    "neutral": "neither",
+    "thesis": "the thesis's two sources",
+    "thesis-clean": "the same, cleaned",
+    "balanced": "one source for both labels",
     "unseen": "unseen styles, no shortcut",
     "unseen-clean": "unseen styles, cleaned",
 }
-TRAINED = ("annotated", "annotated-clean", "by-lab", "neutral")
+TRAINED = ("thesis", "thesis-clean", "balanced")
 WITHIN, ACROSS = "within: same kind of pages", "across: unseen lab styles, no shortcut"
 
 
@@ -49,8 +58,8 @@ class Shortcuts:
     Attributes
     ----------
     index : pandas.DataFrame
-        ``set, image_id, path, label, patient_id, style, iscn, group, source``; the same
-        ``image_id`` is the same karyogram in every set, ``path`` is relative to `folder`.
+        ``set, image_id, path, label, patient_id, source, origin, style, iscn``; the same ``image_id`` is the
+        same karyogram in every set, ``path`` is relative to `folder`.
     folder : pathlib.Path
     """
 
@@ -67,34 +76,39 @@ def prepare_shortcuts(run: Run) -> Shortcuts:
     folder = run.path("data", "shortcuts")
     abnormal = round(ABNORMAL_SHARE * run.settings.shortcut_pages)
     recipe = partial(
-        AlphaRecipe,
+        make_recipe,
+        run,
         normal=run.settings.shortcut_pages - abnormal,
         abnormal=abnormal,
-        size=(run.settings.image_size,) * 2,
         seed=run.seed + 1,  # other karyograms than those of the main study
-        level=run.settings.level,
-        groups=run.settings.groups,
     )
     recipes = {
-        "annotated": recipe(styles=STYLES, annotate_abnormal=True),
-        "by-lab": recipe(styles=STYLES[:1], abnormal_styles=STYLES[1:]),
-        "neutral": recipe(styles=STYLES),
-        "unseen": recipe(styles=UNSEEN_STYLES),
+        "thesis": recipe(sources="thesis"),
+        "balanced": recipe(sources="balanced", styles=STYLES),
+        "unseen": recipe(sources="balanced", styles=UNSEEN_STYLES),
     }
     tables = []
     for name, chosen in recipes.items():
-        if run.source == "composed":
-            table = compose_dataset(chosen, ChromosomeBank(run.bank), folder / name, n_jobs=-1)
-        else:
-            table = draw_dataset(chosen, folder / name, n_jobs=-1)
+        table = make_dataset(run, chosen, folder / name)
         tables.append(table.assign(set=name, path=[f"{name}/{path}" for path in table["path"]]))
     made = {table["set"].iloc[0]: table for table in tables}
-    for name in ("annotated", "unseen"):
+    for name in ("thesis", "unseen"):
         cleaned = clean_pages(made[name], folder, folder / f"{name}-clean", n_jobs=-1)
         paths = [f"{name}-clean/{path}" for path in cleaned["path"]]
         tables.append(cleaned.assign(set=f"{name}-clean", path=paths))
     index = pd.concat(tables, ignore_index=True)
-    columns = ["set", "image_id", "path", "label", "patient_id", "style", "iscn", "group", "source", "sha256"]
+    columns = [
+        "set",
+        "image_id",
+        "path",
+        "label",
+        "patient_id",
+        "source",
+        "origin",
+        "style",
+        "iscn",
+        "sha256",
+    ]
     run.save_table(index[columns], "shortcut_pages")
     return Shortcuts(index[columns], folder)
 
@@ -108,7 +122,7 @@ def load_shortcuts(run: Run) -> Shortcuts:
 def shortcut_examples(shortcuts: Shortcuts) -> ImageGridDisplay:
     """Return one abnormal karyogram as it looks in every set."""
     index = shortcuts.index
-    first = index.loc[(index["label"] == "abnormal") & (index["set"] == "annotated"), "image_id"].iloc[0]
+    first = index.loc[(index["label"] == "abnormal") & (index["source"] == INTERNET), "image_id"].iloc[0]
     rows = index[index["image_id"] == first].set_index("set").loc[[*TITLES]].reset_index()
     return ImageGridDisplay.from_images(
         load_pages(rows, shortcuts.folder),
@@ -150,7 +164,7 @@ def measure_shortcuts(run: Run) -> pd.DataFrame:
     """
     shortcuts = load_shortcuts(run)
     features = {name: compute_pooled(run, BASE, list(shortcuts.images(name))) for name in TITLES}
-    karyograms = shortcuts.index[shortcuts.index["set"] == "neutral"]
+    karyograms = shortcuts.index[shortcuts.index["set"] == "balanced"]
     table = cross_validate(features, karyograms, run.settings.luck_repeats, run.seed)
     run.save_table(table, "shortcut_runs")
     return table
@@ -159,19 +173,10 @@ def measure_shortcuts(run: Run) -> pd.DataFrame:
 def cross_validate(
     features: dict[str, np.ndarray], karyograms: pd.DataFrame, repeats: int, seed: int
 ) -> pd.DataFrame:
-    """Return the AUC of every fold for each pair of training and test set.
-
-    Parameters
-    ----------
-    features : dict of str to numpy.ndarray
-        By set, shape (N, channels); the same row is the same karyogram in each.
-    karyograms : pandas.DataFrame
-        ``label, patient_id, source``, shape (N, ...).
-    repeats, seed : int
-    """
+    """Return the AUC of every fold for each pair of training and test set."""
     y = (karyograms["label"] == "abnormal").to_numpy().astype(int)
     groups = karyograms["patient_id"].to_numpy()
-    held = (karyograms["source"] == REAL_ANEUPLOID).to_numpy()
+    held = find_real_aneuploids(karyograms).to_numpy()
     rows = []
     for repeat in range(repeats):
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed + repeat)
@@ -235,38 +240,109 @@ def shortcut_display(table: pd.DataFrame) -> DotsDisplay:
 
 
 def describe_shortcuts(table: pd.DataFrame) -> str:
-    """Say in words what each shortcut is worth, what is left of it elsewhere, and what cleaning does."""
+    """Say in words what the sources are worth, what is left of it elsewhere, and what cleaning does."""
     rows = shortcut_table(table).set_index(["trained_on", "test"])
-    sentences = []
-    for name in ("annotated", "by-lab", "neutral"):
+    told = []
+    for name in ("thesis", "balanced"):
         inside, outside = (rows.loc[TITLES[name], kind] for kind in (WITHIN, ACROSS))
-        told = f"Trained with {TITLES[name]}" if name != "neutral" else "Trained without either shortcut"
-        sentences.append(
-            f"{told}, the probe has AUC {_told(inside)} on pages of the same kind and {_told(outside)} "
-            "on unseen lab styles without a shortcut."
+        told.append(
+            f"Trained on {TITLES[name]}: AUC {_told(inside)} on such pages, {_told(outside)} on unseen lab "
+            "styles."
         )
-    dirty, cleaned = (rows.loc[(TITLES[name], WITHIN)] for name in ("annotated", "annotated-clean"))
+    dirty, cleaned = (rows.loc[(TITLES[name], WITHIN)] for name in ("thesis", "thesis-clean"))
     if not dirty["low"] > 0.5:
-        sentences.append(
-            "The annotations are not shown to be used on so few pages: cleaning cannot be judged."
+        told.append("No shortcut is shown to be used on so few pages: cleaning cannot be judged.")
+    else:
+        left = (
+            "what is left cannot be told from chance"
+            if not cleaned["low"] > 0.5
+            else "what is left is above chance: print is not all that tells the source"
         )
-        return " ".join(sentences)
-    left = (
-        "cannot be told from chance"
-        if not cleaned["low"] > 0.5
-        else "is above chance: cleaning leaves traces, or the chromosomes themselves are read"
+        told.append(f"Print and arrows painted over, {_told(dirty)} becomes {_told(cleaned)}: {left}.")
+    return "\n\n".join(told)
+
+
+def measure_annotations(run: Run) -> pd.DataFrame:
+    """Measure the probe on the run's karyograms with more and fewer of them annotated, and keep the table.
+
+    Cross-validated by patient. Pages that are annotated at one share are so at every larger one; all else is
+    equal. Only the pages that differ from the run's are made.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``share, repeat, fold, test, value``: AUC over all pairs, and over those within the internet source.
+        Empty where the run does not have the thesis's sources.
+    """
+    columns = ["share", "repeat", "fold", "test", "value"]
+    if run.source == "own" or run.settings.sources != "thesis":
+        run.save_table(table := pd.DataFrame(columns=columns), "annotations")
+        return table
+    collection = load_collection(run)
+    index = collection.index
+    bank = ChromosomeBank(run.bank) if run.bank else None
+    features = {False: [], True: []}  # of pages without and with annotations
+    own = compute_pooled(run, BASE, list(load_images(collection)))
+    for annotated, share in ((False, 0.0), (True, 1.0)):
+        plan = plan_dataset(make_recipe(run, annotated=share), bank)
+        differs = (plan["annotated"] != index["annotated"]).to_numpy()
+        features[annotated] = own.copy()
+        if differs.any():
+            folder = run.path("data", "annotated" if annotated else "plain")
+            made = make_dataset(run, make_recipe(run, annotated=share), folder, plan.loc[differs, "image_id"])
+            features[annotated][differs] = compute_pooled(run, BASE, list(load_pages(made, folder)))
+    y, groups = (index["label"] == "abnormal").to_numpy().astype(int), index["patient_id"].to_numpy()
+    internet = (index["source"] == INTERNET).to_numpy()
+    rows = []
+    for share in SHARES:
+        plan = plan_dataset(make_recipe(run, annotated=share), bank)
+        x = np.where(plan["annotated"].to_numpy()[:, None], features[True], features[False])
+        for repeat in range(run.settings.luck_repeats):
+            folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=run.seed + repeat)
+            for fold, (train, test) in enumerate(folds.split(y, y, groups)):
+                p = predict_probe(x[train], y[train], x[test])
+                near = internet[test]
+                rows.append((share, repeat, fold, "all", roc_auc_score(y[test], p)))
+                within = auc_within(y[test][near], p[near], np.ones(near.sum()))[0]
+                rows.append((share, repeat, fold, "within the internet", within))
+    table = pd.DataFrame(rows, columns=columns)
+    run.save_table(table, "annotations")
+    return table
+
+
+def annotation_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean AUC with its interval by share of annotated pages."""
+    if table.empty:
+        return pd.DataFrame(
+            {"note": ["The karyograms of this run do not come from the thesis's two sources."]}
+        )
+    summary = summarise_runs(table, ["share", "test"], test_share=1 / FOLDS)
+    return summary[["share", "test", "mean", "low", "high", "runs"]]
+
+
+def annotation_display(table: pd.DataFrame) -> MetricsForestDisplay:
+    """Return AUC against the share of annotated pages; an empty figure without such pages."""
+    columns = ["share", "test", "mean", "low", "high"]
+    rows = annotation_table(table) if len(table) else pd.DataFrame(columns=columns)
+    titles = [f"{share:.0%} annotated" for share in rows["share"]]
+    return MetricsForestDisplay.from_table(
+        rows.assign(title=titles, series=rows["test"]).rename(columns={"mean": "value"}),
+        label="Test AUC",
+        reference=(0.5, "chance: 0.5"),
     )
-    sentences.append(
-        f"Once arrows, boxes, titles and labels are found and painted over, {_told(dirty)} becomes "
-        f"{_told(cleaned)} on pages of the same kind: what is left {left}."
+
+
+def describe_annotations(table: pd.DataFrame) -> str:
+    """Say in words what arrows and titles are worth within the internet source."""
+    if table.empty:
+        return ""
+    rows = annotation_table(table).set_index(["test", "share"]).loc["within the internet"]
+    none, every = rows.loc[SHARES[0]], rows.loc[SHARES[-1]]
+    verdict = "Arrows and titles tell" if every["low"] > none["mean"] else "Arrows and titles hardly tell"
+    return (
+        f"{verdict}: within the internet's karyograms the AUC is {_told(none)} when no abnormal one has "
+        f"them, {_told(every)} when all have."
     )
-    outside, clean = (rows.loc[(TITLES[name], ACROSS)] for name in ("annotated", "annotated-clean"))
-    back = "and gives" if clean["low"] > max(0.5, outside["mean"]) else "but gives no shown"
-    sentences.append(
-        f"On unseen styles cleaning changes the AUC by {clean['mean'] - outside['mean']:+.2f}: it takes the "
-        f"false score away, {back} performance back."
-    )
-    return " ".join(sentences)
 
 
 def _told(row: pd.Series) -> str:

@@ -24,11 +24,11 @@ from karyo_lib.networks.models import CUTS, INPUT_SHAPE
 from karyo_lib.read.find import FoundPage, find_chromosomes, finder_digest
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_copies, load_copy_images
-from karyo_lib.study.data.luck import compare_columns, make_repeated_splits
 from karyo_lib.study.displays.dots import MetricsForestDisplay
 from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.networks.bases import compute_newer
 from karyo_lib.study.networks.fits import resolve_run_weights
+from karyo_lib.study.networks.luck import compare_columns, make_repeated_splits
 from karyo_lib.study.networks.probe import compute_pooled, predict_probe
 from karyo_lib.study.runs import Run
 
@@ -104,16 +104,7 @@ def measure_what_helps(run: Run) -> pd.DataFrame:
 
 
 def score_variants(variants: Sequence[Variant], index: pd.DataFrame, grouped: pd.DataFrame) -> pd.DataFrame:
-    """Return the test AUC of each variant on each split.
-
-    Parameters
-    ----------
-    variants : sequence of Variant
-    index : pandas.DataFrame
-        ``image_id, label`` of the originals.
-    grouped : pandas.DataFrame
-        Splits of the originals by patient: ``repeat, image_id, part``.
-    """
+    """Return the test AUC of each variant on each split."""
     truth = (index["label"] == "abnormal").astype(int).set_axis(index["image_id"])
     rows = []
     for repeat, split in tqdm(grouped.groupby("repeat"), "What helps", unit="split"):

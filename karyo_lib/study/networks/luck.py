@@ -1,0 +1,336 @@
+"""Luck, leak and source: the same method on the same karyograms, split again and again, and apart by source.
+
+The thesis's result is taken apart in three steps. The *leak* is what copies in training and test are worth:
+its way of splitting less the split that holds copies together. The *source* is what is lost when the test
+karyograms come from a source that training did not see. What is then left above chance is the *truth*.
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+from tqdm.auto import tqdm
+
+from karyo_lib.files.split import TEST_SHARE, WITHOUT, check_no_leak, make_splits
+from karyo_lib.judge import describe_differences, format_interval, summarise_runs
+from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights
+from karyo_lib.judge.weighted import roc_auc
+from karyo_lib.networks.conditions import CONDITIONS, TITLES
+from karyo_lib.study.data.collection import load_collection
+from karyo_lib.study.data.copies import load_copies
+from karyo_lib.study.data.recipe import find_real_aneuploids
+from karyo_lib.study.displays.dots import LeakDisplay
+from karyo_lib.study.displays.story import StoryDisplay
+from karyo_lib.study.networks.fits import load_image_map
+from karyo_lib.study.networks.probe import compute_pooled, predict_probe
+from karyo_lib.study.runs import Run
+from karyo_lib.study.thesis import load_conditions
+
+REFERENCE = "original-vgg16-frozen"
+HEADLINE = "augmented-vgg16-frozen"
+FROZEN = tuple(condition for condition in CONDITIONS if not condition.fine_tuned)
+CHANCE = 0.5
+
+
+def make_repeated_splits(run: Run) -> pd.DataFrame:
+    """Split the collection `luck_repeats` times under every protocol."""
+    index = load_collection(run).index
+    held_out = tuple(index.loc[find_real_aneuploids(index), "image_id"])
+    splits = make_splits(
+        index, load_copies(run).table, run.seed, repeats=run.settings.luck_repeats, test_only=held_out
+    )
+    check_no_leak(splits)
+    return splits
+
+
+def measure_luck(run: Run) -> pd.DataFrame:
+    """Measure the linear probe on repeated splits under every protocol, and apart by source; keep the tables.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``condition`` (key), ``protocol, repeat, value, within``: test AUC of every single run, over all pairs
+        of a normal and an abnormal image and over those of one source.
+    """
+    images, splits, index = load_image_map(run), make_repeated_splits(run), load_collection(run).index
+    bases = sorted({condition.base for condition in FROZEN})
+    features = {base: compute_pooled(run, base, list(images.values())) for base in bases}
+    source = index.set_index("image_id")["source"]
+    table = measure_repeats(features, pd.Index(images), splits, source)
+    run.save_table(table, "luck")
+    run.save_table(measure_apart(features, pd.Index(images), splits, source, run.settings.bootstrap), "apart")
+    return table
+
+
+def measure_repeats(
+    features: dict[str, np.ndarray],
+    image_ids: pd.Index,
+    splits: pd.DataFrame,
+    source: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Return the test AUC of the probe for each frozen condition, protocol and repeat."""
+    rows = []
+    for condition, protocol, repeat, test, y, p in _predict_all(
+        features, image_ids, splits, "Repeated splits"
+    ):
+        away = test["parent_id"].map(source).to_numpy() if source is not None else None
+        within = np.nan if away is None else float(auc_within(y, p, away)[0])
+        value = roc_auc_score(y, p) if len(set(y)) == 2 else np.nan
+        rows.append((condition, protocol, repeat, value, within))
+    return pd.DataFrame(rows, columns=["condition", "protocol", "repeat", "value", "within"])
+
+
+def measure_apart(
+    features: dict[str, np.ndarray],
+    image_ids: pd.Index,
+    splits: pd.DataFrame,
+    source: pd.Series,
+    resamples: int,
+) -> pd.DataFrame:
+    """Return the AUC on sources that training did not see, with an interval by bootstrap of the test images.
+
+    Predictions are the mean over the repeats; every original is tested once, by probes that have seen its
+    source nowhere.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``condition, away, value, low, high, n``: ``away`` is the source held apart, or 'each' for the pairs
+        of all of them together. Empty where no source can be held apart.
+    """
+    chosen = splits[splits["protocol"].str.startswith(WITHOUT)]
+    tables = [
+        test.assign(condition=condition, y=y, p=p)
+        for condition, _, _, test, y, p in _predict_all(features, image_ids, chosen, "Sources apart")
+    ]
+    rows = []
+    for condition, part in pd.concat(tables).groupby("condition", sort=False) if tables else ():
+        mean = part.groupby(["image_id", "patient_id"], as_index=False)[["y", "p"]].mean()
+        where = mean["image_id"].map(source).to_numpy()
+        for name in (*sorted(set(where)), "each"):
+            mine = mean[(where == name) | (name == "each")]
+            y, p, of = mine["y"].to_numpy(int), mine["p"].to_numpy(), mine["image_id"].map(source).to_numpy()
+            weights = draw_bootstrap_weights(len(y), resamples, 0, mine["patient_id"].to_numpy())
+            low, high, _ = bootstrap_interval(
+                lambda w, y=y, p=p, of=of: auc_within(y, p, of, w), weights, 0.95
+            )
+            rows.append((condition, name, float(auc_within(y, p, of)[0]), low, high, len(y)))
+    return pd.DataFrame(rows, columns=["condition", "away", "value", "low", "high", "n"])
+
+
+def _predict_all(features: dict[str, np.ndarray], image_ids: pd.Index, splits: pd.DataFrame, title: str):
+    """Fit the probe on every split; yield condition, protocol, repeat, test rows, labels, probabilities."""
+    runs = splits.groupby(["data", "protocol", "repeat"], sort=False)
+    for (data, protocol, repeat), split in tqdm(runs, title, unit="split"):
+        where = image_ids.get_indexer(split["image_id"])
+        y = (split["label"] == "abnormal").to_numpy().astype(int)
+        train, test = ((split["part"] == part).to_numpy() for part in ("train", "test"))
+        for condition in FROZEN:
+            if condition.data == data and condition.base in features:
+                x = features[condition.base][where]
+                p = predict_probe(x[train], y[train], x[test])
+                yield condition.key, protocol, repeat, split[test], y[test], p
+
+
+def auc_within(
+    y: np.ndarray, p: np.ndarray, source: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the AUC over pairs of a normal and an abnormal image of one source.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (B,), or (1,) without weights; NaN where no source has both labels.
+    """
+    weights = np.ones((1, len(y))) if weights is None else weights
+    total = pairs = 0.0
+    for name in pd.unique(source):
+        mine = source == name
+        w, labels = weights[:, mine], y[mine]
+        n = w[:, labels == 1].sum(axis=1) * w[:, labels == 0].sum(axis=1)
+        if n.any():
+            total, pairs = total + n * np.nan_to_num(roc_auc(labels, p[mine], w)), pairs + n
+    pairs = np.broadcast_to(pairs, len(weights))
+    return np.divide(total, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+
+
+def luck_display(luck: pd.DataFrame) -> LeakDisplay:
+    """Return every single run as a dot, by condition and protocol."""
+    shown = luck[~luck["protocol"].str.startswith(WITHOUT)]
+    return LeakDisplay.from_runs(shown.assign(condition=shown["condition"].map(TITLES)))
+
+
+def luck_table(luck: pd.DataFrame, value: str = "value") -> pd.DataFrame:
+    """Return mean, spread, range and interval by condition and protocol.
+
+    The interval of the mean allows for the karyograms that the splits share (Nadeau and Bengio 2003).
+    """
+    shown = luck[~luck["protocol"].str.startswith(WITHOUT)]
+    table = summarise_runs(shown, ["condition", "protocol"], value, test_share=TEST_SHARE)
+    return table.assign(low=table["low"].clip(lower=0), high=table["high"].clip(upper=1))
+
+
+STEPS = {
+    "printed": "printed",
+    "thesis": "the thesis's way",
+    "grouped": "copies held together",
+    "within": "within one source",
+    "apart": "source held apart",
+    "random": "labels at random, the thesis's way",
+}
+
+
+def story_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
+    """Return the test AUC of each frozen condition, from what the thesis printed to what is left.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``condition, step, value, low, high``, steps as in `STEPS`: printed; the thesis's way; copies held
+        together (split by patient); the same, judged within one source; trained on the other sources, tested
+        on one; the thesis's way on labels drawn at random.
+    """
+    means, within = luck_table(luck), luck_table(luck, "within")
+    steps = [
+        means[means["protocol"] == "thesis"].assign(step="thesis"),
+        means[means["protocol"] == "grouped"].assign(step="grouped"),
+        means[means["protocol"] == "shuffled-thesis"].assign(step="random"),
+    ]
+    if len(apart):
+        steps.append(within[within["protocol"] == "grouped"].assign(step="within"))
+        steps.append(apart[apart["away"] == "each"].assign(step="apart"))
+    table = pd.concat([step.rename(columns={"mean": "value"}) for step in steps])
+    printed = load_conditions()["auc"].loc[pd.unique(table["condition"])]
+    table = pd.concat([printed.rename("value").reset_index().assign(step="printed"), table])
+    order = {step: i for i, step in enumerate(STEPS)}
+    table = table.sort_values("step", key=lambda steps: steps.map(order), kind="stable", ignore_index=True)
+    return table[["condition", "step", "value", "low", "high"]]
+
+
+def worth_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
+    """Return what leak, source and truth are worth in AUC, by condition.
+
+    The leak is paired by split. The source's interval joins those of the two AUCs it is the difference of,
+    taken as independent.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``condition, part`` (leak, source, truth), ``value, low, high``.
+    """
+    wide = luck.pivot(index=["condition", "repeat"], columns="protocol", values="value")
+    leaks = (wide["thesis"] - wide["grouped"]).rename("value").reset_index()
+    leak = summarise_runs(leaks, ["condition"], test_share=TEST_SHARE).rename(columns={"mean": "value"})
+    rows = [leak.assign(part="leak")]
+    if len(apart):
+        table = story_table(luck, apart).set_index(["step", "condition"])
+        held, away = table.loc["grouped"], table.loc["apart"]
+        value = held["value"] - away["value"]
+        below = np.hypot(held["value"] - held["low"], away["high"] - away["value"])
+        above = np.hypot(held["high"] - held["value"], away["value"] - away["low"])
+        source = pd.DataFrame({"value": value, "low": value - below, "high": value + above})
+        rows += [source.reset_index().assign(part="source")]
+        rows += [(away - CHANCE).reset_index().assign(part="truth")]
+    return pd.concat(rows, ignore_index=True)[["condition", "part", "value", "low", "high"]]
+
+
+def show_worth(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
+    """Return what leak, source and truth are worth, one row a condition, as it is shown."""
+    worth = worth_table(luck, apart)
+    told = [format_interval(*row) for row in worth[["value", "low", "high"]].to_numpy()]
+    wide = worth.assign(told=told).pivot(index="condition", columns="part", values="told")
+    wide = wide[[part for part in ("leak", "source", "truth") if part in wide]]
+    printed = load_conditions()["auc"].loc[wide.index]
+    return wide.assign(printed=printed, condition=wide.index.map(TITLES)).reset_index(drop=True)[
+        ["condition", "printed", *wide.columns]
+    ]
+
+
+def story_display(luck: pd.DataFrame, apart: pd.DataFrame) -> StoryDisplay:
+    """Return the figure from what the thesis printed to what is left."""
+    worth = worth_table(luck, apart)
+    return StoryDisplay.from_tables(
+        story_table(luck, apart), worth[worth["condition"] == HEADLINE], STEPS, TITLES
+    )
+
+
+def describe_story(luck: pd.DataFrame, apart: pd.DataFrame, condition: str = HEADLINE) -> list[str]:
+    """Say in words what leak, source and truth are worth: one sentence each, the verdict first."""
+    table = story_table(luck, apart).query("condition == @condition").set_index("step")
+    worth = worth_table(luck, apart).query("condition == @condition").set_index("part")
+
+    def auc(step: str) -> str:
+        return format_interval(*table.loc[step, ["value", "low", "high"]])
+
+    def amount(part: str) -> str:
+        return format_interval(*worth.loc[part, ["value", "low", "high"]])
+
+    def shown(part: str) -> str:
+        return "" if worth.loc[part, "low"] > 0 else " (an interval that holds zero)"
+
+    told = [
+        f"The leak is worth {amount('leak')}{shown('leak')}: the thesis's way gives AUC {auc('thesis')} "
+        f"(printed {table.loc['printed', 'value']:.2f}), copies held together {auc('grouped')}."
+    ]
+    if "random" in table.index:
+        memory = "it measures memory" if table.loc["random", "low"] > CHANCE else "no memory shows"
+        told.append(f"On labels drawn at random the thesis's way gives {auc('random')}: {memory}.")
+    if "apart" not in table.index:
+        return [*told, "All karyograms come from one source, so that none can be held apart."]
+    left = "Something true is left" if worth.loc["truth", "low"] > 0 else "Nothing true is shown to be left"
+    return [
+        *told,
+        f"The source is worth {amount('source')}{shown('source')}: trained on one source and tested on the "
+        f"other, the AUC is {auc('apart')}.",
+        f"{left}: {amount('truth')} above chance.",
+    ]
+
+
+def compare_on_splits(luck: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
+    """Compare conditions with a reference, paired: the same patients tested in each split.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``title, difference, low, high, better_in, splits``.
+    """
+    wide = luck[luck["protocol"] == "grouped"].pivot(index="repeat", columns="condition", values="value")
+    rest = [condition for condition in wide.columns if condition != reference]
+    return compare_columns(wide, {key: reference for key in rest}).assign(
+        title=lambda table: table["condition"].map(TITLES)
+    )[["title", "difference", "low", "high", "better_in", "splits"]]
+
+
+def compare_columns(wide: pd.DataFrame, references: dict[str, str]) -> pd.DataFrame:
+    """Return paired differences of columns of runs to their reference columns, with corrected intervals."""
+    differences = pd.concat(
+        [
+            pd.DataFrame({"condition": key, "value": wide[key] - wide[reference]})
+            for key, reference in references.items()
+        ]
+    )
+    table = summarise_runs(differences, ["condition"], test_share=TEST_SHARE)
+    better = differences.groupby("condition", sort=False)["value"].agg(lambda values: int((values > 0).sum()))
+    return pd.DataFrame(
+        {
+            "condition": table["condition"],
+            "difference": table["mean"],
+            "low": table["low"],
+            "high": table["high"],
+            "better_in": table["condition"].map(better),
+            "splits": table["runs"],
+        }
+    )
+
+
+def describe_luck(luck: pd.DataFrame) -> str:
+    """Say in words how far luck with the split alone carries, and whether conditions differ beyond it."""
+    table = luck_table(luck)
+    grouped = table[table["protocol"] == "grouped"].assign(width=lambda t: t["max"] - t["min"])
+    widest = grouped.loc[grouped["width"].idxmax()]
+    told = (
+        f"One split shows one number: on {int(widest['runs'])} splits by patient "
+        f"{TITLES[widest['condition']]} (linear probe) has a test AUC from {widest['min']:.2f} to "
+        f"{widest['max']:.2f}."
+    )
+    baseline = f"{TITLES[REFERENCE]}, paired by split"
+    return f"{told}\n\n{describe_differences(compare_on_splits(luck), baseline=baseline)}"
