@@ -12,7 +12,7 @@ from karyo_lib.draw.layout import chromosome_length, place_pieces
 from karyo_lib.draw.material import Cut, RealChromosome, join_cuts, straighten_ink, trace_chromosome
 from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import Piece, make_piece
-from karyo_lib.draw.sheet import make_sheet
+from karyo_lib.draw.sheet import Sheet, make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout
 from karyo_lib.iscn import (
@@ -94,10 +94,20 @@ def compose_karyogram(
     if not cutouts:
         raise ValueError("Expected the cut-outs of a cell. Received none.")
     if karyotype is None:
-        karyotype = _as_it_is(cutouts, level)
+        karyotype = counted_karyotype(cutouts, level)
     elif isinstance(karyotype, str):
         karyotype = parse_karyotype(karyotype, level=level)
-    sheet = make_sheet(style, seed, size, annotate, karyotype.counts)
+    sheet, pieces, width, rng = compose_pieces(
+        karyotype, cutouts, donors, make_sheet(style, seed, size, annotate, karyotype.counts), rework
+    )
+    placement = place_pieces(pieces, sheet.style.layout, sheet.canvas, sheet.scale, width, rng)
+    return assemble_page(sheet, pieces, placement, karyotype.formula, rng)
+
+
+def compose_pieces(
+    karyotype: Karyotype, cutouts: Sequence[Cutout], donors: Sequence[Cutout], sheet: Sheet, rework: float
+) -> tuple[Sheet, list[Piece], float, np.random.Generator]:
+    """The pieces of a cell made of real chromosomes, the sheet for them, their width, and a generator."""
     # Real cut-outs come sharpened already.
     blunt = replace(sheet.style, artefacts=replace(sheet.style.artefacts, sharpen=(0.0, 0.0)))
     sheet = replace(sheet, style=blunt)
@@ -112,12 +122,11 @@ def compose_karyogram(
         copy = copies[chromosome.slot]
         own = sheet.rng("compose", chromosome.name, str(copy))
         pieces.append(_compose_piece(chromosome, copy, stock, blunt, rework, table, own))
-    rng = sheet.rng("page")
-    placement = place_pieces(pieces, blunt.layout, sheet.canvas, sheet.scale, stock.width, rng)
-    return assemble_page(sheet, pieces, placement, karyotype.formula, rng)
+    return sheet, pieces, stock.width, sheet.rng("page")
 
 
-def _as_it_is(cutouts: Sequence[Cutout], level: int) -> Karyotype:
+def counted_karyotype(cutouts: Sequence[Cutout], level: int = 550) -> Karyotype:
+    """The karyotype of a cell as it is, aneuploid or not."""
     counts = {name: 0 for name in load_bands(level).chromosomes}
     for cutout in cutouts:
         counts[cutout.chromosome] += 1

@@ -1,17 +1,19 @@
 """Draw a metaphase: the chromosomes of a cell as the microscope shows them, before anyone orders them."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import cv2
 import numpy as np
 
+from karyo_lib.draw.compose import compose_pieces, counted_karyotype
 from karyo_lib.draw.karyogram import draw_piece, settle_manner
 from karyo_lib.draw.layout import Placement
 from karyo_lib.draw.page import Page, assemble_page
-from karyo_lib.draw.piece import Piece
-from karyo_lib.draw.sheet import make_sheet
+from karyo_lib.draw.piece import Piece, turn_piece
+from karyo_lib.draw.sheet import Sheet, make_sheet
 from karyo_lib.draw.styles import LabStyle
+from karyo_lib.files.bank import Cutout
 from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
 
 _TRIES = 60
@@ -20,8 +22,11 @@ _FREE, _CROSSING, _CROSSING_SHARE = 0.0, 0.3, 0.12
 
 
 def draw_metaphase(
-    karyotype: Karyotype | str,
+    karyotype: Karyotype | str | None,
     *,
+    cutouts: Sequence[Cutout] = (),
+    donors: Sequence[Cutout] = (),
+    crossing: float = _CROSSING_SHARE,
     style: str | LabStyle = "classic",
     seed: int = 0,
     size: tuple[int, int] | None = None,
@@ -35,7 +40,14 @@ def draw_metaphase(
 
     Parameters
     ----------
-    karyotype, style, seed, size, annotate, level
+    karyotype : Karyotype, str or None
+        None composes the cell of the cut-outs as it is.
+    cutouts, donors : sequence of Cutout
+        Real chromosomes that the spread is composed of, as in :func:`~karyo_lib.draw.compose_karyogram`;
+        without cut-outs it is drawn.
+    crossing : float
+        Share of the chromosomes that may cross others.
+    style, seed, size, annotate, level
         As in :func:`~karyo_lib.draw.draw_karyogram`; of the style, the layout does not apply.
 
     Returns
@@ -49,10 +61,30 @@ def draw_metaphase(
     >>> len(karyo.draw_metaphase("46,XY", seed=1).truth)
     46
     """
-    if isinstance(karyotype, str):
+    if karyotype is None:
+        if not cutouts:
+            raise ValueError("Expected a karyotype, or the cut-outs of a cell. Received neither.")
+        karyotype = counted_karyotype(cutouts, level)
+    elif isinstance(karyotype, str):
         karyotype = parse_karyotype(karyotype, level=level)
     sheet = make_sheet(style, seed, size, annotate, karyotype.counts)
     rng = sheet.rng("metaphase")
+    if cutouts:
+        sheet, upright, width, _ = compose_pieces(karyotype, cutouts, donors, sheet, 0.0)
+        pieces = [turn_piece(piece, rng.uniform(-np.pi, np.pi)) for piece in upright]
+    else:
+        pieces, width = _draw_pieces(sheet, karyotype, rng)
+    corners = _scatter(pieces, sheet.canvas, crossing, rng)
+    boxes = [corners[i][[0, 1, 0, 1]] + np.array(piece.ink_box) for i, piece in enumerate(pieces)]
+    # An annotation frames one chromosome: what is abnormal, or else the first of its slot.
+    order = sorted(range(len(pieces)), key=lambda i: pieces[i].abnormal)
+    slots = {pieces[i].slot: tuple(boxes[i].tolist()) for i in order}
+    ground = _nuclei(sheet.canvas, width, rng)
+    return assemble_page(sheet, pieces, Placement(corners, slots, (), ()), karyotype.formula, rng, ground)
+
+
+def _draw_pieces(sheet: Sheet, karyotype: Karyotype, rng: np.random.Generator) -> tuple[list[Piece], float]:
+    """Drawn chromosomes, turned at random, and their width."""
     manner = settle_manner(sheet, karyotype.level, rng)
     pieces, copies = [], Counter()
     for chromosome in karyotype.chromosomes:
@@ -60,16 +92,12 @@ def draw_metaphase(
         own = sheet.rng("metaphase", chromosome.name, str(copies[chromosome.slot]))
         turn = own.uniform(-np.pi, np.pi)
         pieces.append(draw_piece(chromosome, copies[chromosome.slot], manner, own, turn))
-    corners = _scatter(pieces, sheet.canvas, rng)
-    boxes = [corners[i][[0, 1, 0, 1]] + np.array(piece.ink_box) for i, piece in enumerate(pieces)]
-    # An annotation frames one chromosome: what is abnormal, or else the first of its slot.
-    order = sorted(range(len(pieces)), key=lambda i: pieces[i].abnormal)
-    slots = {pieces[i].slot: tuple(boxes[i].tolist()) for i in order}
-    ground = _nuclei(sheet.canvas, manner.width, rng)
-    return assemble_page(sheet, pieces, Placement(corners, slots, (), ()), karyotype.formula, rng, ground)
+    return pieces, manner.width
 
 
-def _scatter(pieces: list[Piece], canvas: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _scatter(
+    pieces: list[Piece], canvas: tuple[int, int], crossing: float, rng: np.random.Generator
+) -> np.ndarray:
     """Find a place for every patch, the largest first."""
     width, height = canvas
     occupied = np.zeros((height, width), bool)
@@ -77,7 +105,7 @@ def _scatter(pieces: list[Piece], canvas: tuple[int, int], rng: np.random.Genera
     for i in sorted(range(len(pieces)), key=lambda i: -pieces[i].length):
         x0, y0, x1, y1 = pieces[i].ink_box
         mask = pieces[i].ink[y0:y1, x0:x1] > 0
-        allowed = _CROSSING if rng.random() < _CROSSING_SHARE else _FREE
+        allowed = _CROSSING if rng.random() < crossing else _FREE
         best = None
         for _ in range(_TRIES):
             # Even over an ellipse that leaves the corners of the field free.

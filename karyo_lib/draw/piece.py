@@ -1,8 +1,9 @@
 """One chromosome ready to be laid on a page: its ink and the landmarks that the truth table needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from karyo_lib.draw.changes import changed_spans
@@ -149,4 +150,33 @@ def make_piece(
         (angle + 90) % 180 - 90,
         polarity,
         source,
+    )
+
+
+def turn_piece(piece: Piece, turn: float) -> Piece:
+    """The piece turned by ``turn`` radians, clockwise, its landmarks with it."""
+    high, wide = piece.ink.shape
+    cos, sin = np.cos(turn), np.sin(turn)
+    matrix = np.array([[cos, -sin], [sin, cos]])
+    size = np.ceil(np.abs(matrix) @ [wide, high]).astype(int) + 2
+    shift = size / 2 - matrix @ [wide / 2, high / 2]
+
+    def points(places: np.ndarray) -> np.ndarray:
+        return places.reshape(-1, 2) @ matrix.T + shift
+
+    corners = piece.changes[:, [0, 1, 2, 1, 2, 3, 0, 3]]
+    corners = points(corners).reshape(-1, 4, 2)
+    edges = points(piece.band_ends).reshape(-1, 4)
+    lean_x, lean_y = edges[0, :2] - edges[-1, 2:]
+    angle = float(np.degrees(np.arctan2(lean_x, -lean_y)))
+    # pixel i has its centre at i + 0.5
+    inner = np.c_[matrix, shift + matrix @ [0.5, 0.5] - 0.5]
+    return replace(
+        piece,
+        ink=cv2.warpAffine(piece.ink.astype(np.float32), inner, tuple(size.tolist()), flags=cv2.INTER_LINEAR),
+        centromeres=points(piece.centromeres),
+        band_ends=edges,
+        changes=np.concatenate([corners.min(1), corners.max(1)], axis=1),
+        angle=(angle + 90) % 180 - 90,
+        polarity=1 if lean_y < 0 else -1,
     )

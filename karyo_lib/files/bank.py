@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
+
+from karyo_lib.store import writing
 
 CHROMOSOME_CLASSES = (*(str(number) for number in range(1, 23)), "X", "Y")
 BANK_FILES = ("chromosomes.zip", "cells.csv")
@@ -226,3 +229,47 @@ def _read_cells(path: Path) -> pd.DataFrame:
             cell, value = wrong.iloc[0][["cell", column]]
             raise BankError(f"Expected {meaning} as {column!r} in cells.csv. Received {value!r} at {cell!r}.")
     return cells.astype({"chromosomes": int})
+
+
+def add_cell(folder: Path, cutouts: Sequence[Cutout], label: str, count_formula: str) -> None:
+    """Add a cell to a bank, which is made where there is none; both files are replaced at once.
+
+    Parameters
+    ----------
+    folder : Path
+    cutouts : sequence of Cutout
+        Of one cell, which the bank does not have yet.
+    label : {'normal', 'abnormal'}
+    count_formula : str
+
+    Raises
+    ------
+    BankError
+        If there is no cut-out, or the bank has the cell, or its name is not fit for a file.
+    """
+    if not cutouts:
+        raise BankError("Expected the chromosomes of a cell. Received none.")
+    cell, case = cutouts[0].cell, cutouts[0].case
+    known, old = pd.DataFrame(columns=list(CELL_COLUMNS)), []
+    if all((folder / name).is_file() for name in BANK_FILES):
+        bank = ChromosomeBank(folder)
+        known, old = (
+            bank.cells[list(CELL_COLUMNS)],
+            [c for name in bank.cells["cell"] for c in bank.cutouts(name)],
+        )
+    if cell in set(known["cell"]):
+        raise BankError(f"Expected a new cell. Received {cell!r}, which the bank has: give it another name.")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for one in (*old, *cutouts):
+            name = f"{one.cell}/{one.chromosome}_{one.copy}.png"
+            if _MEMBER.fullmatch(name) is None or ".." in one.cell or ":" in one.cell:
+                raise BankError(f"Expected a name without slashes and colons. Received {one.cell!r}.")
+            image = io.BytesIO()
+            Image.fromarray(one.image).save(image, "PNG")
+            archive.writestr(zipfile.ZipInfo(name), image.getvalue())
+    row = pd.DataFrame([[cell, case, label, count_formula, len(cutouts)]], columns=list(CELL_COLUMNS))
+    with writing(folder / "chromosomes.zip") as part:
+        part.write_bytes(content.getvalue())
+    with writing(folder / "cells.csv") as part:
+        pd.concat([known, row]).to_csv(part, index=False)

@@ -10,11 +10,23 @@ def read(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A karyogram, or a metaphase.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="Folder for reading.json and reading.png."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Folder for reading.json, reading.png and, of a metaphase, karyogram.png and karyogram.pdf.",
+        ),
     ] = None,
     reader: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Reader to use; karyo's own if not given.")
     ] = None,
+    style: Annotated[str, typer.Option(help="Lab style of the karyogram of a metaphase.")] = "digital",
+    bank: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Bank to which the chromosomes are added as a cell.")
+    ] = None,
+    patient: Annotated[
+        str, typer.Option(help="Of that cell; by default the cell's own name, that of the file.")
+    ] = "",
 ) -> None:
     """Read one image: which chromosomes it shows, what is abnormal, how sure, and when to refer.
 
@@ -26,8 +38,13 @@ def read(
     reading = read_image(image, Reader.load(reader) if reader else None)
     typer.echo(str(reading))
     if output:
-        write_reading(reading, output)
-        typer.echo(f"{output / 'reading.png'}")
+        write_reading(reading, output, style)
+        typer.echo(f"{output / ('karyogram.png' if reading.kind == 'metaphase' else 'reading.png')}")
+    if bank:
+        from karyo_lib.read.sorting import add_to_bank
+
+        add_to_bank(reading, bank, image.stem, patient or image.stem)
+        typer.echo(f"{bank}: {len(reading.chromosomes)} chromosomes of {image.stem}")
 
 
 COMMANDS = (read,)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from karyo_lib.read.cutouts import REJECTED, box_of, cut_objects, cut_out, label_page, reject_rest
@@ -34,6 +35,11 @@ _CUT_WIDTH = CHROMOSOME_WIDTH, 24.0
 _LEAST_AREA, _LEAST_CONTRAST = 0.35, 20
 #: A cell with fewer chromosomes is not whole, one with more is not one cell (92: tetraploid).
 _FEWEST, _MOST = 30, 100
+#: From so many on it may be two cells: if they lie in two heaps whose middles are further apart, in mean
+#: distances from the middle of a heap (one heap cut in two: 1.8; two round ones side by side: 3).
+_TWO_CELLS, _APART = 60, 2.4
+#: Share of the picture from which dark ground is told as a nucleus or a blot.
+_BLOT = 0.004
 #: Uprightness from which chromosomes are laid out: on real pages 0.75 and more, on spreads 0.22 and less.
 _UPRIGHT = 0.5
 _COLUMNS = ["x0", "y0", "x1", "y1", "row", "slot", "area", "width", "score", "hidden"]
@@ -217,7 +223,7 @@ def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> Fou
     light = 255 - image if np.median(image) < 110 else image
     seen, scale = _look(light, detector or shipped_detector())
     if len(seen.score) == 0:
-        return _nothing(image)
+        return _nothing(image, _what_else(light))
     width = _width(seen) / scale  # in pixels of the image
     working = float(np.clip(1.0, _CUT_WIDTH[0] / width, _CUT_WIDTH[1] / width))
     working = min(working, np.sqrt(6e6 / image.size), 2 * _MOST_SCALE)
@@ -239,9 +245,9 @@ def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> Fou
         kept.append((i, replace(cut, where=where, mask=cut.mask[tight])))
         rows.append((*box_of(where, working), cut.mask.sum() / working**2, width, seen.score[i]))
     if not kept:
-        return _nothing(image)
+        return _nothing(image, _what_else(light))
     boxes = pd.DataFrame(rows, columns=["x0", "y0", "x1", "y1", "area", "width", "score"])
-    kind, reason = judge(boxes, [cut.mask for _, cut in kept])
+    kind, reason = judge(boxes, [cut.mask for _, cut in kept], image.shape, light is not image)
     boxes = boxes.join(infer_slots(boxes, width)).sort_values(["row", "x0"])
     if kind == "metaphase":
         boxes[["row", "slot"]] = -1
@@ -270,15 +276,60 @@ def _width(seen: Detections) -> float:
     return float(np.median([mask_width(mask) for mask in masks if mask.any()] or [_SEEN_WIDTH]))
 
 
-def judge(boxes: pd.DataFrame, masks: list[np.ndarray]) -> tuple[str, str]:
+def judge(
+    boxes: pd.DataFrame, masks: list[np.ndarray], shape: tuple[int, int], negative: bool
+) -> tuple[str, str]:
     """Whether objects are laid out or lie about, and why they are no cell where they are none."""
     n = len(boxes)
     kind = "karyogram" if uprightness(masks) > _UPRIGHT else "metaphase"
     if n < _FEWEST:
-        return "unreadable", f"only {n} chromosomes found: no whole cell"
+        high, wide = shape
+        edge = (boxes["x0"] <= 1) | (boxes["y0"] <= 1) | (boxes["x1"] >= wide - 1) | (boxes["y1"] >= high - 1)
+        cut = f", {edge.sum()} of them cut by the picture's edge" if edge.any() else ""
+        return "unreadable", f"only {n} chromosome{'s' * (n != 1)} found{cut}: no whole cell"
+    if kind == "metaphase" and negative:
+        return "unreadable", "light chromosomes on dark ground: a fluorescence image, which has no G-bands"
+    centres = boxes[["x0", "y0"]].to_numpy() + boxes[["x1", "y1"]].to_numpy()
+    if kind == "metaphase" and n > _TWO_CELLS and (parts := _two_clusters(centres)):
+        return "unreadable", f"two cells in one picture, of {parts[0]} and {parts[1]} objects"
     if n > _MOST:
         return "unreadable", f"{n} objects found, more than one cell has chromosomes"
     return kind, ""
+
+
+def _two_clusters(points: np.ndarray) -> tuple[int, int] | None:
+    """Sizes of two heaps that lie apart; None where the points are one heap."""
+    axis = np.linalg.eigh(np.cov(points.T))[1][:, 1]
+    first = points @ axis > np.median(points @ axis)
+    for _ in range(20):
+        means = np.stack([points[~first].mean(0), points[first].mean(0)])
+        away = np.linalg.norm(points[:, None] - means, axis=2)
+        again = away[:, 1] < away[:, 0]
+        if (again == first).all() or again.all() or not again.any():
+            break
+        first = again
+    spread = away.min(1).mean()
+    apart = np.linalg.norm(means[1] - means[0]) > _APART * spread
+    return (
+        (int((~first).sum()), int(first.sum()))
+        if apart and min(first.mean(), 1 - first.mean()) > 0.25
+        else None
+    )
+
+
+def _what_else(light: np.ndarray) -> str:
+    """What a picture without chromosomes shows instead."""
+    small = resize(light, min(1.0, 600 / max(light.shape)))
+    dark = small < np.median(small) - _LEAST_CONTRAST
+    labels, n = ndimage.label(ndimage.binary_opening(dark))
+    blots = 0
+    for i, where in enumerate(ndimage.find_objects(labels)):
+        own = ndimage.binary_fill_holes(labels[where] == i + 1)
+        blots += own.sum() > _BLOT * small.size and own.mean() > 0.6
+    if blots:
+        what = "nucleus or blot" if blots == 1 else "nuclei or blots"
+        return f"no chromosomes found, but {blots} {what}"
+    return "no chromosomes found" + (", but print or noise" if n > 60 else "")
 
 
 def uprightness(masks: list[np.ndarray]) -> float:

@@ -7,12 +7,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 
 from karyo_lib.files import images
 from karyo_lib.read.evidence import picture_of
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import NOTICE, Reading, summary
 from karyo_lib.store import writing
+
+#: Share of a chromosome that crosses others from which this is said.
+_CROSSED = 0.1
 
 
 @lru_cache(maxsize=1)
@@ -52,8 +57,12 @@ def read_image(image: str | os.PathLike | np.ndarray, reader: Reader | None = No
     return replace((reader or _shipped()).read(page), page=page)
 
 
-def write_reading(reading: Reading, folder: Path) -> None:
-    """Write ``reading.json`` (what was read, an entry an object) and ``reading.png`` (boxes and names)."""
+def write_reading(reading: Reading, folder: Path, style: str = "digital") -> None:
+    """Write ``reading.json`` (what was read, an entry an object) and ``reading.png`` (boxes and names).
+
+    Of a metaphase also ``karyogram.png`` and ``karyogram.pdf``: its chromosomes cut out, set upright, and
+    laid out in a lab's ``style``.
+    """
     table = reading.chromosomes.drop(columns=["segments"])
     told = {
         "notice": NOTICE,
@@ -65,3 +74,36 @@ def write_reading(reading: Reading, folder: Path) -> None:
         part.write_text(json.dumps(told, indent=1, default=float) + "\n", encoding="utf-8")
     with writing(folder / "reading.png") as part:
         part.write_bytes(picture_of(reading))
+    if reading.kind == "metaphase":
+        _write_karyogram(reading, folder, style)
+
+
+def _write_karyogram(reading: Reading, folder: Path, style: str) -> None:
+    from karyo_lib.read.sorting import lay_out  # who reads a karyogram draws none
+
+    page = lay_out(reading, style).image
+    with writing(folder / "karyogram.png") as part:
+        Image.fromarray(page).save(part, "PNG")
+    doubtful = reading.chromosomes[reading.chromosomes["doubtful"]]
+    crossed = int((reading.chromosomes["hidden"] > _CROSSED).sum())
+    lines = [
+        f"{reading.formula} ({reading.formula_probability:.0%})",
+        *(
+            [f"Doubtful: {', '.join(sorted(doubtful['chromosome'].replace('', '?')))}."]
+            if len(doubtful)
+            else []
+        ),
+        *([f"{crossed} chromosomes cross others: part of their bands is hidden."] if crossed else []),
+        *([f"A specialist must look: {reading.refer_reason}."] if reading.refer_reason else []),
+        NOTICE,
+    ]
+    high, wide = page.shape
+    figure = Figure(figsize=(8.27, 8.27 * high / wide + 0.25 * len(lines) + 0.3))
+    tall = figure.get_figheight()
+    axes = figure.add_axes((0.03, 1 - 7.77 * high / wide / tall - 0.02, 0.94, 7.77 * high / wide / tall))
+    axes.imshow(page, cmap="gray", vmin=0, vmax=255)
+    axes.axis("off")
+    for number, line in enumerate(reversed(lines)):
+        figure.text(0.04, (0.15 + 0.22 * number) / tall, line, fontsize=8, wrap=True)
+    with writing(folder / "karyogram.pdf") as part:
+        figure.savefig(part, format="pdf", dpi=200)
