@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from karyo_lib.draw import STYLES, compose_karyogram
+from karyo_lib.draw import STYLES, compose_karyogram, draw_metaphase
 from karyo_lib.draw.material import Cut, join_cuts, straighten_ink, trace_chromosome, width_at
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import parse_karyotype
@@ -142,3 +142,18 @@ def test_real_cells_are_composed(bank_dir):
     )
     assert set(edited.truth["source"]) == {normal, other}
     assert edited.truth["abnormal"].sum() == 3
+
+
+def test_a_spread_is_composed_of_real_chromosomes(bank_dir):
+    bank = ChromosomeBank(bank_dir)
+    cell = bank.cells.loc[bank.cells["label"] == "normal", "cell"].iloc[0]
+    page = draw_metaphase(None, cutouts=bank.cutouts(cell), seed=4, size=(800, 640), crossing=0.3)
+    assert len(page.truth) == 46
+    assert set(page.truth["source"]) == {cell}
+    assert set(page.truth["polarity"]) == {-1, 1}
+    # a band's p end lies above its q end where the polarity says so
+    ends = page.bands.groupby("row").agg(top=("y_start", "first"), bottom=("y_stop", "last"))
+    up = (ends["bottom"] > ends["top"]).to_numpy()
+    assert (up == (page.truth["polarity"] > 0).to_numpy()).all()
+    with pytest.raises(ValueError, match="Received neither"):
+        draw_metaphase(None)
