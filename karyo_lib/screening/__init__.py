@@ -11,7 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "folder": ["ScreenOptions", "Screened", "screen_folder"],
         "package": ["Package", "PackageError", "load_package", "save_package"],
         "packing": ["PackSettings", "train_package"],
-        "screener": ["Result", "Screener"],
+        "result": ["Result"],
+        "screener": ["Screener"],
         "worklist": ["Worklist"],
     },
 )

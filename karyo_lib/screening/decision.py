@@ -12,7 +12,6 @@ import numpy as np
 
 from karyo_lib.judge import Promise, choose_threshold, compute_smallest_n
 
-DECISIONS = ("abnormal", "refer", "quarantined", "cleared")  # most urgent first
 EVERYTHING = 2.0  # a threshold above every probability
 
 

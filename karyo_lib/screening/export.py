@@ -20,8 +20,8 @@ from karyo_lib import __version__
 from karyo_lib.iscn import CHROMOSOMES, NORMAL_FORMULAE, count_formula
 from karyo_lib.screening.card import NOTICE
 from karyo_lib.screening.journal import Entry, Journal
+from karyo_lib.screening.result import Result
 from karyo_lib.screening.review import Review, ReviewedObject, format_reviews, read_reviews
-from karyo_lib.screening.screener import Result
 from karyo_lib.screening.worklist import safe_cell
 from karyo_lib.shape.ink import measure_ink
 from karyo_lib.store import writing

@@ -18,11 +18,12 @@ from karyo_lib import __version__
 from karyo_lib.judge import compute_smallest_n
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.cases import CaseFile, find_files
-from karyo_lib.screening.decision import DECISIONS, Rule
+from karyo_lib.screening.decision import Rule
 from karyo_lib.screening.journal import Journal
 from karyo_lib.screening.names import Names, group_files, read_patients, read_salt
 from karyo_lib.screening.package import Package, load_package, shipped_reader
-from karyo_lib.screening.screener import Result, Screener, model_name
+from karyo_lib.screening.result import DECISIONS, Result
+from karyo_lib.screening.screener import Screener, model_name
 from karyo_lib.screening.worklist import PICTURES, About, write_worklist
 from karyo_lib.store import writing
 

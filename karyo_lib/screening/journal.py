@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from karyo_lib import store
-from karyo_lib.screening.decision import DECISIONS
-from karyo_lib.screening.screener import Result
+from karyo_lib.screening.result import DECISIONS, Result
 
 NAME = "journal.jsonl"
 _FORMAT = 3

@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,70 +16,11 @@ from karyo_lib.screening.decision import Rule, decide
 from karyo_lib.screening.heatmap import crop_to_page, encode_heat
 from karyo_lib.screening.judges import Judge, Look, open_judge
 from karyo_lib.screening.package import Package, load_package, shipped_reader
+from karyo_lib.screening.result import Result
 
 _AHEAD = 4  # files read ahead per worker
 _AT_ONCE = 2  # pages of one file in memory: a file may hold a hundred
 _DIGITS = 4  # of probabilities: the last bits depend on the batch
-
-
-@dataclass(frozen=True)
-class Result:
-    """What screening says of one page.
-
-    Attributes
-    ----------
-    file, page : str, int
-        Name below the screened folder, and the page's number in the file from 1.
-    label : str
-        'normal', 'abnormal', or '' where the file could not be read.
-    probability : float
-        Calibrated probability of abnormal, 0 to 1; NaN where the file could not be read.
-    confidence : float
-        Percent of the Monte Carlo passes that agree with the label, without passes the label's probability;
-        NaN likewise.
-    decision, reason : str
-        'abnormal', 'refer', 'quarantined' or 'cleared', and why.
-    formula : str
-        Count formula (method reading).
-    formula_probability : float
-        Of that formula against all others, 0 to 1; NaN without one.
-    evidence : str
-        What differs (method reading).
-    notes : str
-        What a user should know of the file.
-    sha256 : str
-        Of the file; '' where it could not be read.
-    picture, thumbnail : bytes
-        WebP of the page, at its own resolution and small; may be empty.
-    heat : bytes
-        PNG of what a network's decision rested on, to be laid over the page; may be empty.
-    cell : str
-        What was read, as JSON (method reading), see :mod:`karyo_lib.screening.view`; may be empty.
-    digest : str
-        Of the page's pixels: what reviews are kept under; '' where the file could not be read.
-    cell_evidence : str
-        What the cell says of its chromosomes, as JSON (method reading), see
-        :func:`karyo_lib.read.case_reading.tell_evidence`; may be empty.
-    """
-
-    file: str
-    page: int
-    label: str
-    probability: float
-    confidence: float
-    decision: str
-    reason: str
-    formula: str = ""
-    formula_probability: float = float("nan")
-    evidence: str = ""
-    notes: str = ""
-    sha256: str = ""
-    picture: bytes = b""
-    thumbnail: bytes = b""
-    heat: bytes = b""
-    cell: str = ""
-    digest: str = ""
-    cell_evidence: str = ""
 
 
 class Screener:

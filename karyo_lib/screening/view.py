@@ -17,14 +17,16 @@ import hashlib
 import json
 import math
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from karyo_lib.iscn import LEVELS, load_bands
 from karyo_lib.iscn.bands import CHROMOSOMES
-from karyo_lib.read.reading import Reading
+
+if TYPE_CHECKING:  # what reads takes seconds to import
+    from karyo_lib.read.reading import Reading
 
 PICTURE_SIDE = 4096  # pixels of the longer side of a picture; larger pages are shrunk
 THUMBNAIL_SIDE = 240
@@ -63,7 +65,7 @@ def band_tables() -> dict[str, dict[str, list]]:
     }
 
 
-def describe_cell(reading: Reading, shape: tuple[int, int]) -> str:
+def describe_cell(reading: "Reading", shape: tuple[int, int]) -> str:
     """Return the JSON of a cell, see the module; '' where nothing was found.
 
     Parameters

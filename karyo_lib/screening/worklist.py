@@ -4,8 +4,8 @@ import base64
 import csv
 import html
 import itertools
-import json
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,10 +15,9 @@ from typing import Any
 import pandas as pd
 
 from karyo_lib.screening.card import NOTICE, environment
-from karyo_lib.screening.decision import DECISIONS
 from karyo_lib.screening.journal import Entry
 from karyo_lib.screening.names import Names
-from karyo_lib.screening.screener import Result
+from karyo_lib.screening.result import DECISIONS, Result
 from karyo_lib.screening.view import band_tables
 from karyo_lib.store import writing
 
@@ -108,23 +107,30 @@ def write_worklist(
                 part.write_bytes(content)
         return f"{PICTURE_FOLDER}/{path.name}"
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[tuple[dict[str, Any], Result]]:
         for rank, (entry, result) in enumerate(zip(ordered, results(ordered), strict=True), 1):
-            row = _describe(rank, entry, result, names)
-            key = result.digest
-            yield row | {
-                "thumbnail": place(result.thumbnail, f"{key}-small", "webp"),
-                "shown": {
-                    "cell": json.loads(result.cell) if result.cell else None,
-                    "picture": place(result.picture, key, "webp"),
-                    "heat": place(result.heat, f"{key}-heat", "png"),
-                    "facts": [fact for fact in _facts(row, about) if fact[1]],
-                },
+            yield _describe(rank, entry, result, names), result
+
+    def listed() -> Iterator[dict[str, Any]]:
+        for row, result in rows():
+            yield row | {"thumbnail": place(result.thumbnail, f"{result.digest}-small", "webp")}
+
+    def shown() -> Iterator[dict[str, Any]]:
+        """What opening a case takes; unpacked, thousands of cells would take a browser minutes to load."""
+        for row, result in rows():
+            yield {
+                "cell": base64.b64encode(zlib.compress(result.cell.encode(), 9)).decode()
+                if result.cell
+                else "",
+                "picture": place(result.picture, result.digest, "webp"),
+                "heat": place(result.heat, f"{result.digest}-heat", "png"),
+                "facts": [fact for fact in _facts(row, about) if fact[1]],
             }
 
     counts = Counter(entry.decision for entry in entries)
     page = environment().get_template("worklist.html.j2").generate(
-        rows=rows(),
+        rows=listed(),
+        shown=shown(),
         counts=[(d, TITLES[d], counts[d]) for d in DECISIONS],
         total=len(entries),
         pictures=pictures != "none",

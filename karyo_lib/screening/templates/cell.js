@@ -116,7 +116,7 @@ export function proposeCut(outline) {
       hits.sort((u, v) => u - v);
       let chord = 0;
       for (let i = 0; i + 1 < hits.length; i += 2) chord += hits[i + 1] - hits[i];
-      if (!chord || (best && chord >= best.chord)) continue;
+      if (best && chord >= best.chord) continue;
       const a = [at[0] - d[0] * reach, at[1] - d[1] * reach], b = [at[0] + d[0] * reach, at[1] + d[1] * reach];
       const parts = cutOutline(outline, a, b);
       if (parts && Math.min(...parts.map(measureArea)) > area / 4) best = { chord, a, b };

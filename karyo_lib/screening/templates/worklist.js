@@ -6,7 +6,7 @@
   const body = $(".list tbody"), rows = [...body.rows], dialog = $("dialog"), search = $("input[type=search]");
   const buttons = $$(".filter button"), empty = $(".empty"), served = location.protocol.startsWith("http"), STORE = "karyo-review:";
   const reviews = new Map(), unsaved = new Set(); // both by the digest of a case's pixels
-  let texts = null, current = null, shown = null;
+  let texts = null, current = null, shown = null; // texts: what is searched, a case
   rows.forEach((row, place) => { row.place = place; });
 
   /* -- filters and order, kept in the address: they survive a reload -- */
@@ -20,7 +20,7 @@
     history.replaceState(null, "", `#${state}`);
   }
   function filter() {
-    texts ||= rows.map(row => row.textContent.toLowerCase());
+    texts ||= rows.map(row => [...Object.values(row.dataset), row.title, $(".review", row).textContent].join(" ").toLowerCase());
     const pressed = buttons.filter(b => b.getAttribute("aria-pressed") === "true").map(b => b.value);
     const decisions = pressed.filter(v => v !== "open" && v !== "signed"), states = pressed.filter(v => v === "open" || v === "signed");
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -172,26 +172,49 @@
     box.setAttribute("aria-label", `Share of the last ${WINDOW} cells signed as read, over time: ${percent(recent[recent.length - 1][0])} at the end`);
   }
 
-  /* -- a case -- */
-  function open(row) {
+  /* -- a case: its cell is unpacked when it is opened, its neighbours' soon after -- */
+  let lines = null, opening = null;
+  const unpacked = new Map(), held = [];
+  async function unpack(row) {
+    lines ||= $("#cases").textContent.split("\n");
+    const case_ = JSON.parse(lines[row.dataset.rank - 1]);
+    if (case_.cell) {
+      const bytes = Uint8Array.from(atob(case_.cell), letter => letter.charCodeAt(0));
+      case_.cell = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+    } else case_.cell = null;
+    return case_;
+  }
+  async function open(row) {
+    opening = row;
+    const case_ = unpacked.get(row) || (await unpack(row));
+    if (opening !== row) return; // another one was asked for meanwhile
+    opening = null;
+    show(row, case_);
+    for (const event of held.splice(0)) document.activeElement.dispatchEvent(new KeyboardEvent(event.type, event));
+    for (const near of [...unpacked.keys()]) if (near !== next(1) && near !== next(-1)) unpacked.delete(near);
+    for (const near of [next(1), next(-1)]) if (near && !unpacked.has(near)) unpacked.set(near, await unpack(near));
+  }
+  dialog.addEventListener("keydown", event => { if (opening && event.isTrusted) { held.push(event); event.preventDefault(); event.stopPropagation(); } }, true);
+  function show(row, case_) {
     current = row;
-    const told_ = JSON.parse($("script", row).textContent), visible = rows.filter(r => !r.hidden).length;
+    const visible = rows.filter(r => !r.hidden).length;
     let place = 1;
     for (let before = row.previousElementSibling; before; before = before.previousElementSibling) place += !before.hidden;
     shown?.destroy();
     if (!dialog.open) dialog.showModal();
     shown = showCell($(".cell"), {
-      ...told_, title: row.dataset.file, decision: row.dataset.decision, reason: row.dataset.reason, key: row.dataset.key, bands: told.bands, notice: told.notice,
-      where: `${place} of ${visible}`, review: reviews.get(row.dataset.key), initials: localStorage.getItem("karyo-initials") || "",
+      ...case_, title: row.dataset.file, decision: row.dataset.decision, reason: row.dataset.reason, key: row.dataset.key, bands: told.bands, notice: told.notice,
+      where: `${place} of ${visible}`, review: reviews.get(row.dataset.key), initials: remembered(),
       sign: review => {
         if (!review.picture) return "This case has no picture that could be read: nothing is recorded.";
         try { localStorage.setItem("karyo-initials", review.initials); } catch { /* asked again */ }
         return keepReview(review);
       },
-      step: n => { const row_ = next(n); if (row_) open(row_); }, close: () => dialog.close(),
+      step: n => { const there = next(n); if (there) open(there); }, close: () => dialog.close(),
     });
     keep();
   }
+  function remembered() { try { return localStorage.getItem("karyo-initials") || ""; } catch { return ""; } }
   function next(step) {
     let row = current;
     do row = step > 0 ? row.nextElementSibling : row.previousElementSibling; while (row && row.hidden);
