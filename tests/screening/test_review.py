@@ -17,6 +17,7 @@ from signed_cells import draw_result, write_screening
 
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import CHROMOSOMES, count_formula
+from karyo_lib.read.train.training import strips_of_bank
 from karyo_lib.screening.export import cut_out, export_cells, open_cells
 from karyo_lib.screening.review import (
     Review,
@@ -198,6 +199,9 @@ def test_signed_cells_are_exported(screened, results, tmp_path):
     long, short = bank.cutout("case00001", "1").image, bank.cutout("case00001", "21").image
     assert long.shape[0] > 2 * short.shape[0]
     assert long[0, 0] == 255
+    strips = strips_of_bank(bank, bank.cells["cell"])  # what `karyo reader train --bank` learns from
+    assert len(strips) == 46 + 47
+    assert (strips.names == "21").sum() == 2 + 3
     first = (tmp_path / "bank" / "chromosomes.zip").read_bytes()
     export_cells(screened, tmp_path / "again", bank=tmp_path / "bank2")
     assert (tmp_path / "bank2" / "chromosomes.zip").read_bytes() == first

@@ -1,4 +1,4 @@
-"""The commands ``karyo reader train`` and ``karyo reader score``."""
+"""The commands ``karyo reader train``, ``score`` and ``compare``."""
 
 from functools import partial
 from pathlib import Path
@@ -102,4 +102,44 @@ def score(
     typer.echo(tables["summary"].round(3).to_string())
 
 
-COMMANDS = (train, score)
+def compare(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Reader's folder; `karyo` for karyo's own.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Reader's folder.")],
+    pages_dir: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Labelled pages: `index.csv` with file, truth, and case (patient)."),
+    ],
+    part: Annotated[
+        str,
+        typer.Option(
+            help="**test**: patients that `--bank` keeps aside; **all**, where none was trained on."
+        ),
+    ] = "test",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Table of the pages to write (CSV).")
+    ] = None,
+) -> None:
+    """Say on held-out reviewed cells whether a new reader is better than an old one.
+
+    Both read the same pages. The new one is called better only where the whole 95 % interval of the
+    difference, over patients, lies above zero. `karyo export` writes such pages.
+
+    Example: `karyo reader compare karyo my_reader --pages-dir signed`
+    """
+    from tqdm.auto import tqdm
+
+    from karyo_lib.read.reader import Reader
+    from karyo_lib.read.train.versus import compare_readers, list_held_out, open_pages
+    from karyo_lib.store import writing
+
+    pages = list_held_out(pages_dir, part)
+    first, second = (Reader.load(None if name == "karyo" else name) for name in (old, new))
+    images = tqdm(open_pages(pages_dir, pages), "Reading", len(pages), unit="page")
+    versus = compare_readers(first, second, pages, images)
+    if output:
+        with writing(output) as part_:
+            versus.pages.to_csv(part_, index=False)
+    typer.echo(str(versus))
+
+
+COMMANDS = (train, score, compare)
