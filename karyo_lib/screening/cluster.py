@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 from karyo_lib.machines.cluster import connect
 from karyo_lib.screening.cases import CaseFile
 from karyo_lib.screening.package import load_package, shipped_reader
-from karyo_lib.screening.screener import Result, Screener
+from karyo_lib.screening.result import Result
+from karyo_lib.screening.screener import Screener
 
 if TYPE_CHECKING:
     from distributed import Client
