@@ -5,7 +5,9 @@ import re
 import nbformat
 
 MOST_WORDS, MOST_NUMBERS = 60, 5
-_NUMBER = re.compile(r"(?<![\w.])[-+\N{MINUS SIGN}]?\d[\d.,]*(?:\s?%)?(?:\s*\[[^\]]*\](?:\s?%)?)?")
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+\N{MINUS SIGN}]?\d[\d.,]*(?:e[-+]?\d+)?(?:\s?%)?(?:\s*\[[^\]]*\](?:\s?%)?)?"
+)
 # Where something stands, or what it is called, is no result.
 _NAME = re.compile(
     r"(?:sections?|chapters?|figs?\.?|figures?|tables?|notebooks?|seed|ISCN)\s*\d[\d.]*"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from karyo_lib.judge import CombinedScore, compute_scores, compute_uncertainties
+from karyo_lib.judge import PREDICTION_COLUMNS, CombinedScore, compute_scores, compute_uncertainties
 from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights, wilson
 from karyo_lib.networks.conditions import TITLES, get_condition
 from karyo_lib.networks.features import FeatureCache, compute_features
@@ -25,10 +25,6 @@ from karyo_lib.study.networks.fits import (
 from karyo_lib.study.runs import MissingInput, Run
 from karyo_lib.study.thesis import count_published_referrals, load_datasets, load_wrong_cases
 
-PREDICTION_COLUMNS = (
-    "condition", "protocol", "repeat", "image_id", "part", "y_true", "p_mean", "p_std", "votes",
-    "entropy", "mutual_information", "label", "confidence", "referred",
-)  # fmt: skip
 PRICED = 12  # karyograms on which passes and forward pass are timed
 
 
