@@ -49,7 +49,7 @@ class StoryDisplay(Display):
 
     from_tables = made_and_plotted
 
-    def plot(self, *, ax: Axes | None = None) -> "StoryDisplay":
+    def plot(self, ax: Axes | None = None) -> "StoryDisplay":
         """Draw on ``ax`` or on a new figure."""
         steps = {step: name for step, name in self.steps.items() if step in set(self.table["step"])}
         self.figure_, self.ax_ = new_axes(ax, height=3.9)

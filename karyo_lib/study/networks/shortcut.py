@@ -317,6 +317,7 @@ def annotation_table(table: pd.DataFrame) -> pd.DataFrame:
             {"note": ["The karyograms of this run do not come from the thesis's two sources."]}
         )
     summary = summarise_runs(table, ["share", "test"], test_share=1 / FOLDS)
+    summary = summary.assign(low=summary["low"].clip(lower=0), high=summary["high"].clip(upper=1))
     return summary[["share", "test", "mean", "low", "high", "runs"]]
 
 

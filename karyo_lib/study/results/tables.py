@@ -214,7 +214,7 @@ def describe_run(
         f"The thesis prints an AUC of {story.loc['printed', 'value']:.2f}; done its way, a linear probe "
         f"on the same frozen network finds {auc('thesis')}.",
         f"With {taken} taken away, {auc(last)} is left; guessing gives 0.50.",
-        f"The reader, which finds and counts chromosomes, has "
+        f"The reader, which finds and counts chromosomes, has AUC "
         f"{format_interval(*reader[['value', 'low', 'high']])} on {pages[run.source]}",
     ]
     if len(formulae) and formulae["karyograms"].iloc[0]:
