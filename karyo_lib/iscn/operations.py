@@ -132,8 +132,10 @@ def read_change(text: str, before: Sequence[Part]) -> tuple[Part, list[str]]:
             "Expected a ')' for every '('; chromosomes and bands stand in parentheses, parted by ';', as in "
             "t(9;22)(q34;q11.2).",
         )
-    certain = _DOUBT.sub("", _ALTERNATIVE.sub("", text))
+    certain = _read_as(text)
     shown = text.replace("|", " or ")
+    if not certain.strip("+-"):
+        raise KaryotypeError(shown, _EXPECTED)
     notes = [f"{shown} is uncertain: read as {certain}"] if certain != text else []
     suffix = _SUFFIX.search(certain)
     body = certain[: suffix.start()] if suffix else certain
@@ -141,12 +143,19 @@ def read_change(text: str, before: Sequence[Part]) -> tuple[Part, list[str]]:
     body = body[: times.start()] if times else body
     part, said = _read_body(body, shown, before)
     if certain != text:  # kept as written, but for what stands around it
-        kept = shown.removesuffix(suffix[1] if suffix else "").removesuffix(times[0] if times else "")
-        part = replace(part, text=kept.removeprefix(part.sign))
+        kept = text.removesuffix(suffix[1] if suffix else "").removesuffix(times[0] if times else "")
+        kept = kept.removeprefix(part.sign)
+        if _read_as(part.sign + kept) == body:
+            part = replace(part, text=kept.replace("|", " or "))
     elif part.structural and body not in _typed(part):
         said = [*said, f"{body} is written {part.sign}{part.text}"]
     copies = part.copies * int(times[1] if times else 1)
     return replace(part, copies=copies, suffix=suffix[1] if suffix else ""), notes + said
+
+
+def _read_as(text: str) -> str:
+    """A part without its doubts: without question marks, and of several meanings the first."""
+    return _DOUBT.sub("", _ALTERNATIVE.sub("", text))
 
 
 def _typed(part: Part) -> tuple[str, str]:
@@ -269,10 +278,10 @@ def _read_operation(match: re.Match, text: str, before: Sequence[Part]) -> Part:
             p
             for part in before
             for p in (part, *part.operations)
-            if (p.kind, p.chromosomes) == (kind, chromosomes)
+            if (p.kind, p.chromosomes) == (kind, chromosomes) and not p.stretches
         ]
         if known:  # breakpoints are written once in a formula
-            return replace(known[0], sign="", suffix="", copies=1)
+            return _spell(kind, chromosomes, known[0].breakpoints)
         if kind != "r":
             rule = f"Expected the bands where it is broken behind the chromosomes. Received none. {_FORM}"
             raise KaryotypeError(text, rule)
@@ -319,16 +328,16 @@ def _checked(kind: str, chromosomes: tuple[str, ...], groups: list[list[str]], t
             raise KaryotypeError(text, f"{kind} names two bands of the same arm.")
         if kind == "r" and names and [name[0] for name in names] != ["p", "q"]:
             raise KaryotypeError(text, "A ring names a break in p, then one in q, as in r(20)(p13q13.3).")
-    separate = kind in (*_OF_SEVERAL, "der")
-    bands = (
-        ";".join(names)
-        if separate
-        else f"{names[0]};{''.join(names[1:])}"
-        if len(chromosomes) == 2
-        else "".join(names)
-    )
+    return _spell(kind, chromosomes, tuple(names))
+
+
+def _spell(kind: str, chromosomes: tuple[str, ...], names: tuple[str, ...]) -> Part:
+    if kind in (*_OF_SEVERAL, "der"):
+        bands = ";".join(names)
+    else:
+        bands = f"{names[0]};{''.join(names[1:])}" if len(chromosomes) == 2 else "".join(names)
     whole = f"{kind}({';'.join(chromosomes)}){f'({bands})' if bands else ''}".replace("??", UNKNOWN)
-    return Part(whole, "", kind, chromosomes, tuple(names))
+    return Part(whole, "", kind, chromosomes, names)
 
 
 def _detailed(kind: str, match: re.Match, text: str) -> Part:

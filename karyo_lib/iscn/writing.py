@@ -1,5 +1,6 @@
 """Parts of a formula -> text in the order and the short forms of ISCN: the inverse of `notation`."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
@@ -59,6 +60,9 @@ def _write_part(part: Part, seen: set[str]) -> str:
     if part.kind == "number":
         return ",".join([f"{part.sign}{part.text}{part.suffix}"] * part.copies)
     if part.chromosomes == (UNKNOWN,) and part.drawn:
+        if part.text[0].isdigit():  # an uncertain number: +1~4mar
+            times = part.copies // int(re.match(r"\d+", part.text)[0])
+            return ",".join([f"{part.sign}{part.text}{part.suffix}"] * times)
         return f"{part.sign}{part.copies if part.copies > 1 else ''}{part.text}{part.suffix}"
     text = part.text
     for operation in part.operations:

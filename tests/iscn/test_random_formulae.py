@@ -183,6 +183,7 @@ def test_garbled_formulae_raise_nothing_but_karyotype_errors(drawn, data):
         assert result.rule
     else:
         assert sum(result.counts.values()) == len(result.chromosomes)
+        assert parse_karyotype(write_karyotype(result)) == result
 
 
 @given(st.text(max_size=60))
