@@ -21,6 +21,8 @@ from karyo_lib.shape.scaled import ScaledStrips
 
 _AT_ONCE = 16  # strips that go through the network together
 _LENGTHS = (48, 80, 112, 160)  # to one of which they are padded
+_EDGES = [0, 1, 2, -3, -2, -1]  # columns at the edges of a strip
+_MOST_CLASSES = 2  # a path through more is hardly ever a chromosome's
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,18 @@ class DecoderSettings:
         Divides the log-probabilities, a row, of normal paths of the 24 classes.
     least_score : float
         Log-odds from which a chromosome is taken for changed.
-    most_none, least_fit : float
-        A chromosome is not readable if more of its rows show nothing, or if its best path's log-probability a
-        row is lower.
+    most_none, least_fit, most_beside : float
+        A chromosome is not readable if more of its rows show nothing, if its best path fits less well (see
+        `Paths`), or if more ink lies at its strip's edges, where it is bent, forked or crossed.
     """
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
     path: PathSettings = field(default_factory=PathSettings)
-    temperature: float = 0.5
-    least_score: float = 8.0
+    temperature: float = 0.75
+    least_score: float = 3.5
     most_none: float = 0.4
-    least_fit: float = -2.2
+    least_fit: float = 0.08
+    most_beside: float = 0.07
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Decoded:
     readable : ndarray of bool, shape (n,)
         False where nothing should be said about its structure.
     score : ndarray of float32, shape (n,)
-        Log-odds of the best path against the best normal one: the larger, the surer it is changed.
+        Log-odds of the best path against the best normal one, times how well that path fits: the larger, the
+        surer it is changed.
     segments : tuple of tuple of Segment
         What each is made of, p end first; one whole segment where it is taken to be normal.
     normal : ndarray of float32, shape (n, 24, 2)
@@ -142,11 +146,13 @@ class Decoder(TrainedNetwork):
             classes = np.zeros((0, 24), np.float32)
             return Decoded(classes, none, none, none > 0, none, (), np.zeros((0, 24, 2), np.float32))
         log_p = self.log_places(strips)
-        return self.interpret(log_p, find_paths(log_p, strips.rows, s.path), strips.rows, p_upside_down)
+        return self.interpret(log_p, find_paths(log_p, strips.rows, s.path), strips, p_upside_down)
 
-    def interpret(self, log_p: np.ndarray, paths: Paths, rows: np.ndarray, p_upside_down: float) -> Decoded:
+    def interpret(
+        self, log_p: np.ndarray, paths: Paths, strips: ScaledStrips, p_upside_down: float
+    ) -> Decoded:
         """What `decode` makes of the network's output and the paths through it."""
-        s, n = self.settings, len(rows)
+        s, n, rows = self.settings, len(strips), strips.rows
         inside = np.arange(log_p.shape[1]) < rows[:, None]
         nothing = (np.exp(log_p[..., NONE]) * inside).sum(1) / rows
         nothing = np.clip(nothing, 1e-6, 1 - 1e-6)
@@ -155,10 +161,16 @@ class Decoder(TrainedNetwork):
         either = log_softmax((each + prior).reshape(n, -1), axis=1).reshape(n, 24, 2)
         log_proba = logsumexp(either, axis=2) + np.log1p(-nothing)[:, None]
         turned = np.exp(logsumexp(either[..., 1], axis=1))
-        score = paths.best - paths.normal.max((1, 2))
-        fit = paths.best / rows
-        readable = (nothing < s.most_none) & (fit > s.least_fit)
-        segments = tuple(self._segments(paths, i, score[i], int(either[i].max(1).argmax())) for i in range(n))
+        score = (paths.best - paths.normal.max((1, 2))) * paths.fit
+        beside = strips.images[:, :, _EDGES].sum((1, 2)) / (255 * rows * len(_EDGES))
+        classes = np.array([len({*CLASS_OF_BIN[p[p >= 0] % BINS]}) for p in paths.places])
+        readable = (nothing < s.most_none) & (paths.fit > s.least_fit) & (beside < s.most_beside)
+        readable &= classes <= _MOST_CLASSES
+        label, changed = either.max(2).argmax(1), readable & (score >= s.least_score)
+        segments = tuple(
+            path_segments(paths.places[i], paths.jumps[i], s.path.tip) if changed[i] else _whole(label[i])
+            for i in range(n)
+        )
         return Decoded(
             log_proba.astype(np.float32),
             np.log(nothing).astype(np.float32),
@@ -168,12 +180,6 @@ class Decoder(TrainedNetwork):
             segments,
             paths.normal,
         )
-
-    def _segments(self, paths: Paths, i: int, score: float, label: int) -> Segments:
-        if score < self.settings.least_score:
-            name = CHROMOSOMES[label]
-            return (Segment(name, 0.0, load_bands(850).length(name)),)
-        return path_segments(paths.places[i], paths.jumps[i], self.settings.path.tip)
 
     def evidence(self, strips: ScaledStrips, hypotheses: Sequence[Segments]) -> np.ndarray:
         """Log-likelihood of each chromosome's being made of given segments, against the best normal one.
@@ -216,6 +222,12 @@ class Decoder(TrainedNetwork):
         decoder = cls(DecoderSettings(NetworkSettings(**network), PathSettings(**path), **values))
         decoder.model = read_weights(folder, "decoding", build_decoding_model(decoder.settings.network))
         return decoder
+
+
+def _whole(label: int) -> Segments:
+    """A normal chromosome of a class."""
+    name = CHROMOSOMES[label]
+    return (Segment(name, 0.0, load_bands(850).length(name)),)
 
 
 def path_segments(places: np.ndarray, jumps: np.ndarray, tip: int = 2) -> Segments:

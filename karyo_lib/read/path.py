@@ -13,6 +13,7 @@ from karyo_lib.iscn.bands import ACROCENTRICS, CHROMOSOMES
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place
 
 _IMPOSSIBLE = np.float32(-1e4)
+_UNSEEN = np.float32(-8)  # no row counts for less where a path's fit is measured
 _JUMP = 4
 
 
@@ -36,11 +37,11 @@ class PathSettings:
         Share of 'none' in a row that counts for every place alike.
     """
 
-    weight: float = 0.5
+    weight: float = 0.8
     jump: float = 5.0
     off_telomere: float = 6.0
     tip: int = 2
-    tip_slope: float = 2.0
+    tip_slope: float = 4.0
     moves: tuple[float, float, float, float] = (0.2, 0.58, 0.18, 0.04)
     unread: float = 0.02
 
@@ -59,12 +60,15 @@ class Paths:
         Its log-probability.
     normal : ndarray of float32, shape (n, 24, 2)
         Log-probability of the best normal path of each class, upright and upside down.
+    fit : ndarray of float32, shape (n,)
+        Geometric mean of the probability, by the network, of the places on the best path.
     """
 
     places: np.ndarray
     jumps: np.ndarray
     best: np.ndarray
     normal: np.ndarray
+    fit: np.ndarray
 
 
 def emissions(log_p: np.ndarray, settings: PathSettings) -> np.ndarray:
@@ -170,7 +174,12 @@ def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = Pat
             else:
                 at = at + move if back else at - move
     undo = np.argsort(order)
-    return Paths(places[undo], jumps[undo], best[undo].astype(np.float32), classes[undo].astype(np.float32))
+    places = places[undo]
+    shown = np.take_along_axis(log_p, np.maximum(places, 0)[..., None], axis=2)[..., 0]
+    inside = places >= 0
+    fit = np.exp((np.maximum(shown, _UNSEEN) * inside).sum(1) / np.maximum(inside.sum(1), 1))
+    best, classes, fit = (a.astype(np.float32) for a in (best[undo], classes[undo], fit))
+    return Paths(places, jumps[undo], best, classes, fit)
 
 
 def chain_score(

@@ -65,7 +65,7 @@ def read_all(decoder: Decoder, strips: ScaledStrips, at_once: int = 64) -> tuple
         part = strips.take(np.arange(start, min(start + at_once, len(strips))))
         log_p = decoder.log_places(part)
         paths = find_paths(log_p, part.rows, decoder.settings.path)
-        parts.append(decoder.interpret(log_p, paths, part.rows, p_upside_down=0.5))
+        parts.append(decoder.interpret(log_p, paths, part, p_upside_down=0.5))
         jumps += [_jumps(paths, i) for i in range(len(part))]
     arrays = {k: np.concatenate([getattr(p, k) for p in parts]) for k in vars(parts[0]) if k != "segments"}
     return Decoded(**arrays, segments=tuple(s for p in parts for s in p.segments)), jumps
