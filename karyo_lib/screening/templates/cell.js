@@ -34,7 +34,7 @@ export function countFormula(counts) {
     const more = (counts[name] || 0) - sets;
     for (let i = 0; i < Math.abs(more); i++) parts.push((more > 0 ? "+" : "-") + name);
   }
-  for (let i = 0; i < (counts.mar || 0); i++) parts.push("+mar");
+  if (counts.mar) parts.push(`+${counts.mar > 1 ? counts.mar : ""}mar`);
   const sex = "X".repeat(counts.X || 0) + "Y".repeat(counts.Y || 0);
   const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
   const usual = 1 + (total > 34) + (total > 57) + (total > 80);
@@ -222,7 +222,11 @@ function drawBands(context, bands, path, x, y, width, height, names = false) {
       const waist = stain === "acen" || stain === "stalk" ? width * 0.22 : 0;
       context.fillRect(x + waist, at, width - 2 * waist, high + 0.4);
       context.strokeStyle = "#555";
-      context.strokeRect(x + waist, at, width - 2 * waist, high);
+      if (names) context.strokeRect(x + waist, at, width - 2 * waist, high);
+      else { // small bands would be all frame
+        context.fillStyle = "#777";
+        for (const side of [x + waist, x + width - waist]) context.fillRect(side, at, 0.6, high + 0.4);
+      }
       if (names && high > 9) {
         context.fillStyle = "#333";
         context.fillText((name !== path[0][0] ? name : "") + band, x + width + 4, at + high / 2);
@@ -326,8 +330,8 @@ export function showCell(root, task) {
       build("div", { className: "kc-bottom" },
         ...(task.step ? [tool("Previous", "P", () => task.step(-1)), tool("Next", "N", () => task.step(1))] : []),
         build("details", { className: "kc-facts" }, build("summary", {}, "Keys and facts"),
-          build("dl", {}, ...(task.facts || []).flatMap(([name, value]) => [build("dt", {}, name), build("dd", {}, String(value))])),
-          build("dl", {}, ...KEYS.flatMap(([key, what]) => [build("dt", {}, key), build("dd", {}, what)]))),
+          build("dl", { tabIndex: 0 }, ...(task.facts || []).flatMap(([name, value]) => [build("dt", {}, name), build("dd", {}, String(value))])),
+          build("dl", { tabIndex: 0 }, ...KEYS.flatMap(([key, what]) => [build("dt", {}, key), build("dd", {}, what)]))),
         build("span", { className: "kc-notice" }, task.notice || ""),
         ...(task.close ? [tool("Close", "Esc", () => task.close())] : [])),
     ),
