@@ -50,6 +50,9 @@ figures:  ## Write the README's tables from data/figures.csv (ARGS="--run report
 lint: $(VENV)/.test  ## Check the style
 	@$(BIN)/ruff check .
 
+lines:  ## Count the lines of Python under karyo_lib
+	@find karyo_lib -name '*.py' -exec cat {} + | wc -l
+
 lab: $(VENV)/.runtime  ## Open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab notebooks
 
@@ -76,4 +79,4 @@ $(VENV)/.test: requirements-test.txt $(VENV)/.runtime
 	@$(PIP) install --require-hashes -r requirements-test.txt
 	@touch $@
 
-.PHONY: help setup reports bench bench-aucmedi test docs figures lint lab lock clean
+.PHONY: help setup reports bench bench-aucmedi test docs figures lint lines lab lock clean
