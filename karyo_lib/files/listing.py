@@ -48,6 +48,13 @@ def list_folder(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return listing, pd.DataFrame(refused + more, columns=["path", "reason"], dtype=str)
 
 
+def list_images(folder: Path) -> list[str]:
+    """Image files below a folder, relative and sorted; nothing is opened."""
+    if not folder.is_dir():
+        raise DatasetError(f"Expected a folder with images. Received {folder.name!r}, which is none.")
+    return [path for path in _walk(folder)[0] if PurePosixPath(path).suffix.lower() in _SUFFIXES]
+
+
 def _walk(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
     """Return the files that may be opened, sorted, and those that may not with the reason."""
     files, refused = [], []

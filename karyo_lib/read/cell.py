@@ -7,7 +7,7 @@ prior: gains and losses cost what their prevalence says.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -23,48 +23,50 @@ from karyo_lib.shape.strips import CLASSES
 #: the better normal one.
 THIRD_CHANGE, FURTHER_CHANGE = 1e-6, 0.03
 _MOST_CHANGES = 12
+#: Objects that have less than this share of the median width are thin.
+_THIN = 0.85
+_CELL = 46
+#: Share of each class among the chromosomes of normal cells, half of them male.
+_CLASS_SHARE = np.array([*([2 / _CELL] * 22), 1.5 / _CELL, 0.5 / _CELL])
 
 
 @dataclass(frozen=True)
 class CountSettings:
-    """What is believed before a page is seen.
+    """What is believed before an image is seen, and how far what is seen is believed.
 
     Attributes
     ----------
     p_abnormal : float
-        Share of pages with an abnormal number of chromosomes: a diagnostic laboratory's yield is 0.05 to 0.3,
+        Share of cells with an abnormal number of chromosomes: a diagnostic laboratory's yield is 0.05 to 0.3,
         that of tumours about a half.
     p_missed, p_missed_poor : float
-        Probability that one chromosome was not found, on most pages and on poor ones: chromosomes are missed
-        together, where a page is crowded or pale, and a single one that is missing is likely to be lost.
-    poor_pages : float
-        Share of poor pages.
-    p_hidden : float
-        The same for each of the two chromosomes that an unparted object may hold.
-    false_objects : float
-        Expected number of found objects on a page that are no chromosome.
+        Probability that one chromosome was not found, in most images and in poor ones: chromosomes are missed
+        together, where an image is crowded or pale, and a single one that is missing is likely to be lost.
+    poor : float
+        Share of poor images.
+    false_bias, false_by_none, false_by_score, false_by_overlap, false_by_thin : float
+        Log-odds that an object is no single chromosome: a constant, and the weights of the decoder's
+        log-odds that it is none, of the finder's that it is one, of the share of its box that a larger
+        object's covers, and of the share of the usual width that it lacks: the two last tell pieces of one
+        chromosome, such as chromatids that lie apart. Fitted on validation pages.
     strange : float
-        Share of chromosomes that look like none that the naming network was trained on: of another lab, bent,
+        Share of chromosomes that look like none that the decoder was trained on: of another lab, bent,
         overlapped. Their looks say nothing.
     sharpness : float
-        Exponent of the match's likelihood; below 1 where the class probabilities err together. Fitted on
-        validation patients.
-    class_share : tuple of float
-        Share of each class among the chromosomes that the naming network was trained on.
-    none_share : float
-        Share of other objects there.
+        Exponent of the looks' likelihood; below 1 where they err together. Fitted on validation patients.
     """
 
     p_abnormal: float = 0.3
-    p_missed: float = 0.0002
+    p_missed: float = 0.0005
     p_missed_poor: float = 0.08
-    poor_pages: float = 0.05
-    p_hidden: float = 0.3
-    false_objects: float = 0.2
-    strange: float = 0.02
-    sharpness: float = 1.0
-    class_share: tuple[float, ...] = field(default=(*([2 / 46] * 22), 1.5 / 46, 0.5 / 46))
-    none_share: float = 0.06
+    poor: float = 0.05
+    false_bias: float = -2.5
+    false_by_none: float = 0.3
+    false_by_score: float = 1.0
+    false_by_overlap: float = 5.0
+    false_by_thin: float = 12.0
+    strange: float = 0.01
+    sharpness: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -121,18 +123,40 @@ def _match(
     return float(full[rows, columns][:n].sum()), np.where(matched < m, matched, -1)
 
 
-def _log_missed(missed: int, present: int, unparted: int, settings: CountSettings) -> float:
-    """Log-probability that so many given chromosomes were not found: on a good page, or on a poor one."""
-    hidden = min(missed, 2 * unparted)
-    rest = missed - hidden
+def _log_missed(missed: int, present: int, settings: CountSettings) -> float:
+    """Log-probability that so many given chromosomes were not found: in a good image, or in a poor one."""
     either = [
-        np.log(share) + rest * np.log(p) + (present - rest) * np.log1p(-p)
-        for share, p in (
-            (1 - settings.poor_pages, settings.p_missed),
-            (settings.poor_pages, settings.p_missed_poor),
-        )
+        np.log(share) + missed * np.log(p) + (present - missed) * np.log1p(-p)
+        for share, p in ((1 - settings.poor, settings.p_missed), (settings.poor, settings.p_missed_poor))
     ]
-    return float(logsumexp(either)) + hidden * np.log(settings.p_hidden)
+    return float(logsumexp(either))
+
+
+def overlap_with_larger(boxes: pd.DataFrame) -> np.ndarray:
+    """Share of each box (``x0, y0, x1, y1, area`` of its object) that one of a larger object covers; (n,)."""
+    x0, y0, x1, y1, area = boxes[["x0", "y0", "x1", "y1", "area"]].to_numpy(float).T
+    wide = np.minimum.outer(x1, x1) - np.maximum.outer(x0, x0)
+    high = np.minimum.outer(y1, y1) - np.maximum.outer(y0, y0)
+    shared = np.maximum(wide, 0) * np.maximum(high, 0) * (area[:, None] < area)
+    return shared.max(1, initial=0.0) / np.maximum((x1 - x0) * (y1 - y0), 1e-9)
+
+
+def thinness(boxes: pd.DataFrame) -> np.ndarray:
+    """Share of the median width (``area`` by length, ``rows`` of its strip) that each object lacks; (n,)."""
+    width = boxes["area"].to_numpy(float) / np.maximum(boxes["rows"].to_numpy(float), 1)
+    return np.maximum(0.0, _THIN - width / np.median(width))
+
+
+def log_odds_false(log_none: np.ndarray, boxes: pd.DataFrame | None, settings: CountSettings) -> np.ndarray:
+    """Log-odds that each object is no single chromosome."""
+    p = np.clip(np.exp(log_none), 1e-6, 1 - 1e-6)
+    odds = settings.false_bias + settings.false_by_none * np.log(p / (1 - p))
+    if boxes is None:
+        return odds
+    p = np.clip(boxes["score"].to_numpy(float), 1e-6, 1 - 1e-6)
+    odds = odds - settings.false_by_score * np.log(p / (1 - p))
+    odds = odds + settings.false_by_overlap * overlap_with_larger(boxes)
+    return odds + settings.false_by_thin * thinness(boxes)
 
 
 def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -189,10 +213,10 @@ def count_chromosomes(
     log_none: np.ndarray | None = None,
     settings: CountSettings | None = None,
     keep: int = 150,
-    unparted: int = 0,
+    boxes: pd.DataFrame | None = None,
     log_prior: np.ndarray | None = None,
 ) -> CountPosterior:
-    """Posterior over count formulae.
+    """Posterior over complements.
 
     Parameters
     ----------
@@ -203,8 +227,8 @@ def count_chromosomes(
     settings : CountSettings, optional
     keep : int
         Number of complements that are matched exactly.
-    unparted : int
-        Number of objects that look like two chromosomes in one: what they hide is not missing.
+    boxes : pandas.DataFrame, optional
+        Of `FoundPage`, with the ``rows`` of each object's strip.
     log_prior : ndarray, shape (n, 24), optional
         What the place of each object says of its class, against even odds.
 
@@ -224,17 +248,17 @@ def count_chromosomes(
             f"Expected log-probabilities of shape (n > 0, {len(CLASSES)}). Received {log_proba.shape}."
         )
     n = len(log_proba)
-    sharp = settings.sharpness
-    looks = np.logaddexp(log_proba, np.log(settings.strange / len(CLASSES)))
-    likelihood = sharp * looks - np.log(settings.class_share)
+    looks = log_proba - logsumexp(log_proba, axis=1, keepdims=True)
+    looks = np.logaddexp(np.log1p(-settings.strange) + looks, np.log(settings.strange / len(CLASSES)))
+    likelihood = settings.sharpness * looks - np.log(_CLASS_SHARE)
     if log_prior is not None:
         likelihood = likelihood + log_prior
-    if log_none is None:
-        none = np.full(n, 100.0)
-    else:
-        none = -sharp * np.maximum(np.asarray(log_none, float), -14.0) - np.log(
-            settings.false_objects / settings.none_share
-        )
+    none = np.full(n, 100.0)
+    if log_none is not None:
+        odds = log_odds_false(np.asarray(log_none, float), boxes, settings)
+        likelihood = likelihood - np.logaddexp(0, odds)[:, None]
+        # in a cell of 46, of which so many are false on the average, one false object more
+        none = np.logaddexp(0, -odds) - np.log(_CELL)
     costs = [-np.log(p) for p in (settings.p_missed, settings.p_missed_poor)]
 
     def weigh(complement: Complement) -> tuple[float, np.ndarray]:
@@ -248,7 +272,7 @@ def count_chromosomes(
             counts = np.array(complement.counts)
             unmatched = counts - np.bincount(classes[classes >= 0], minlength=len(CLASSES))
             ways = (gammaln(counts + 1) - gammaln(unmatched + 1)).sum()
-            missed = _log_missed(len(slots) - found, len(slots), unparted, settings)
+            missed = _log_missed(len(slots) - found, len(slots), settings)
             best = max(best, (np.log(complement.prior) - cost + missed + ways, classes), key=lambda b: b[0])
             # where no object is better left out and its chromosome missed, a cheaper miss changes nothing
             if found == n and (-likelihood[np.arange(n), classes] <= none + costs[1]).all():

@@ -15,11 +15,8 @@ READER_FILES = (
     "reader.json",
     "detector.json",
     "detector.npz",
-    "naming.json",
-    "naming.npz",
-    "distance.json",
-    "distance.npz",
-    "comparison.npz",
+    "decoding.json",
+    "decoding.npz",
 )
 
 

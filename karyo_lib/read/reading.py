@@ -8,37 +8,9 @@ import numpy as np
 import pandas as pd
 
 from karyo_lib.iscn import Karyotype
-from karyo_lib.read.change import Change
 from karyo_lib.read.find import FoundPage
 
 NOTICE = "A research tool, not a medical device."
-
-
-@dataclass(frozen=True)
-class PairEvidence:
-    """The pair that differs most, ready to draw.
-
-    Attributes
-    ----------
-    chromosome : str
-    images : tuple of ndarray
-        Both strips, aligned to the reference; once where there is one copy.
-    lengths : tuple of float
-        Of each copy, relative to what is usual for its class in this cell.
-    profiles : ndarray, shape (1 or 2, STRIP_LENGTH)
-        Band profiles, p end first, each aligned to the reference; NaN where a deletion took a part.
-    reference : ndarray, shape (STRIP_LENGTH,)
-        The class's usual profile.
-    change : Change or None
-        What would explain best how they differ; None for a pair that is no more unlike than usual.
-    """
-
-    chromosome: str
-    images: tuple[np.ndarray, ...]
-    lengths: tuple[float, ...]
-    profiles: np.ndarray
-    reference: np.ndarray
-    change: Change | None
 
 
 @dataclass(frozen=True)
@@ -48,6 +20,8 @@ class Reading:
     Attributes
     ----------
     kind : {'karyogram', 'metaphase', 'unreadable'}
+    decision : {'cleared for number', 'abnormal', 'refer'}
+        Of the number of chromosomes; structure is told apart. 'abnormal': in number, and surely so.
     karyotype : Karyotype or None
         The most probable chromosomes of the cell; None where the image cannot be read.
     chromosomes : pandas.DataFrame
@@ -56,13 +30,13 @@ class Reading:
         cell, ``alone`` and ``alone_probability`` (best class from its looks alone), ``none_probability``,
         ``printed`` (the class that its slot is labelled as, or stands for by its order; '' where none is),
         ``upside_down``, ``doubtful`` and ``readable`` (bool), ``segments`` (tuple of
-        `karyo_lib.iscn.Segment`; empty where none was read), ``score`` (above 0: structurally changed).
+        `karyo_lib.iscn.Segment`; empty where none was read), ``certainty`` (how sure the finder is that it is
+        a chromosome), ``hidden`` (share that crosses others), ``score`` (log-odds that it is structurally
+        changed).
     structure : pandas.DataFrame
         One row a structural change that is marked, the surest first: ``chromosome`` (class), ``iscn`` (as in
         'del(5)(q13q33)'), ``kind`` (one of `karyo_lib.iscn.GROUPS`), ``score``, ``objects`` (tuple of the
         positions in ``chromosomes`` that it was seen in).
-    pairs : pandas.DataFrame
-        ``chromosome, first, second, score, change`` of homologues compared.
     arrangement : str
         Formula of the cell as it was laid out, by printed names or the order of slots; '' where neither says.
     formula_probability, p_abnormal, p_count, p_structural : float
@@ -71,7 +45,6 @@ class Reading:
         ``formula, probability, n``, the most probable first.
     refer_reason : str
         Why a specialist must look; '' where nothing speaks for it.
-    evidence : PairEvidence or None
     passes : ndarray of float32, shape (T,)
         ``p_abnormal`` under Monte Carlo dropout; empty where none was asked for.
     found : FoundPage
@@ -89,10 +62,10 @@ class Reading:
     """
 
     kind: str
+    decision: str
     karyotype: Karyotype | None
     chromosomes: pd.DataFrame
     structure: pd.DataFrame
-    pairs: pd.DataFrame
     arrangement: str
     formula_probability: float
     p_abnormal: float
@@ -100,7 +73,6 @@ class Reading:
     p_structural: float
     candidates: pd.DataFrame
     refer_reason: str
-    evidence: PairEvidence | None
     passes: np.ndarray
     found: FoundPage
     page: np.ndarray | None = field(default=None, repr=False)
@@ -143,6 +115,8 @@ class Reading:
         return tuple(self.structure["iscn"])
 
 
+#: Columns of `Reading.structure`.
+STRUCTURE_COLUMNS = ["chromosome", "iscn", "kind", "score", "objects"]
 #: Columns of `Reading.chromosomes` beside those of the finder, with what stands there where nothing is known.
 OBJECT_COLUMNS = {
     "chromosome": "",
@@ -155,6 +129,7 @@ OBJECT_COLUMNS = {
     "doubtful": True,
     "readable": False,
     "segments": (),
+    "certainty": 0.0,
     "score": np.nan,
 }
 
@@ -163,6 +138,7 @@ def summary(reading: Reading) -> dict:
     """One row of a worklist."""
     return {
         "kind": reading.kind,
+        "decision": reading.decision,
         "found": len(reading.found),
         "formula": reading.formula,
         "formula_probability": reading.formula_probability,
@@ -185,10 +161,10 @@ def unreadable(found: FoundPage, reason: str, passes: int = 0) -> Reading:
     }
     return Reading(
         kind="unreadable",
+        decision="refer",
         karyotype=None,
         chromosomes=found.boxes.assign(**columns),
-        structure=pd.DataFrame(columns=["chromosome", "iscn", "kind", "score", "objects"]),
-        pairs=pd.DataFrame(columns=["first", "second", "chromosome", "score", "change"]),
+        structure=pd.DataFrame(columns=STRUCTURE_COLUMNS),
         arrangement="",
         formula_probability=0.0,
         p_abnormal=0.5,
@@ -196,7 +172,6 @@ def unreadable(found: FoundPage, reason: str, passes: int = 0) -> Reading:
         p_structural=0.0,
         candidates=pd.DataFrame({"formula": [], "probability": [], "n": []}),
         refer_reason=reason,
-        evidence=None,
         passes=np.full(passes, 0.5, np.float32),
         found=found,
     )

@@ -166,8 +166,10 @@ class ReadingJudge:
         if reading.p_count > 0.5:
             normal = reading.formula in NORMAL_FORMULAE
             evidence = "number uncertain" if normal else f"counted {reading.formula}"
-        elif len(reading.pairs):
-            evidence = f"as if by {'; '.join(reading.changes)}" if reading.changes else "no pair unlike"
+        elif reading.karyotype:
+            readable = int(reading.chromosomes["readable"].sum())
+            none = f"no change seen in the {readable} of {len(reading.chromosomes)} that are readable"
+            evidence = f"as if by {'; '.join(reading.changes)}" if reading.changes else none
         passes = np.asarray(reading.passes, float)
         evidence_of_cell = tell_evidence(reading) | {"p_abnormal": self.reader.counting.p_abnormal}
         return Look(

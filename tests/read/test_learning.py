@@ -1,33 +1,22 @@
 """Training and measuring a whole reader: mechanics on tiny settings, the parts' truths on known pages."""
 
-import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from karyo_lib import cli
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.files.listing import DatasetError
+from karyo_lib.read.decode import Decoder, DecoderSettings
+from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.find import find_chromosomes
-from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.train.learn import LearningSettings, join, strips_found, train_on_bank
+from karyo_lib.read.train.learn import adapt, sorted_page, strips_of_bank
 from karyo_lib.read.train.score import score_finding
-from karyo_lib.read.train.training import draw_cells
-from karyo_lib.read.train.training_pages import draw_training_page
+from karyo_lib.read.train.score_folder import read_truths
 from karyo_lib.read.train.trials import aneuploid_trials, compose_trials, normal_cells, trial_formulae
-
-
-@pytest.fixture(scope="module")
-def page():
-    return draw_karyogram("46,XY", style="crowded", seed=3, size=None)
-
-
-def test_training_pages_differ_and_can_be_repeated():
-    first, second = (draw_training_page(np.random.default_rng(s)).image for s in (1, 2))
-    again = draw_training_page(np.random.default_rng(1)).image
-    assert first.shape != second.shape
-    assert np.array_equal(first, again)
 
 
 @pytest.mark.parametrize("size", [None, (416, 416)])
@@ -38,13 +27,6 @@ def test_the_shipped_finder_in_lab_styles_it_never_saw(style, size):
     least = 43 if style == "crowded" else 46  # where neighbours overlap by a fifth of their width
     assert score["found"] >= least
     assert score["false"] <= 1
-
-
-def test_strips_are_taken_as_the_finder_cuts_them_out(page):
-    strips, names = strips_found(page, Reader.load().detector)
-    assert len(strips) == len(names) > 40
-    whole = join(draw_cells(1, 4), draw_cells(1, 5))
-    assert len(set(whole.cells)) == 2
 
 
 def test_trials_are_half_abnormal():
@@ -61,12 +43,69 @@ def test_a_bank_trains_and_measures_a_reader(bank_dir, tmp_path):
     pages = list(compose_trials(bank, 2, styles=("digital",), size=(300, 240), part="val"))
     assert [len(p.truth) == 46 for p in pages] == [True, False]
     assert len(next(aneuploid_trials(bank, (300, 240))).truth) != 46
-    few = LearningSettings(clean=3, found=2, epochs=1, counted=2)
+    strips = strips_of_bank(bank, normal_cells(bank, "val")["cell"].iloc[:2])
+    assert len(strips) == 92
+    assert strips.weights.sum() == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def small_reader():
+    """A reader whose decoder is too small to know anything, and quick to train."""
+    reader = Reader.load()
+    reader.decoder = Decoder(DecoderSettings(NetworkSettings((4, 4, 4), 16, (1, 2), 1, 2)))
+    reader.decoder.model = build_decoding_model(reader.decoder.settings.network)
+    return reader
+
+
+def test_sorted_pages_teach_their_looks(small_reader, tmp_path):
+    formulae = ("46,XX", "46,XY", "47,XY,+21", "46,XX", "46,XY", "46,XX", "46,XY", "46,XX")
+    pages = [draw_karyogram(f, style="digital", seed=i, size=(500, 400)) for i, f in enumerate(formulae)]
+    first = sorted_page(small_reader, pages[2].image)
+    assert "21" not in first.names, "one of three may be another"
+    assert len(first.names) == len(first.log_proba) == len(first.teaches) == 44
     said = []
-    train_on_bank(bank, few, tell=said.append).save(tmp_path)
-    assert len(said) == 3
-    assert {f.name for f in tmp_path.iterdir()} == set(READER_FILES)
-    assert Reader.load(tmp_path).read(pages[0].image).formula
+    adapted = adapt(small_reader, [p.image for p in pages], minutes=0.02, tell=said.append)
+    assert (adapted.pages, adapted.kept_aside) == (6, 2)
+    assert adapted.n > 80
+    assert "kept aside" in adapted.sentence
+    assert said
+    adapted.reader.save(tmp_path)
+    assert Reader.load(tmp_path).settings.clear_below is None
+    with pytest.raises(ValueError, match="at least eight pages"):
+        adapt(small_reader, [pages[0].image], minutes=0.02, tell=said.append)
+
+
+def test_a_labelled_folder_is_scored(tmp_path):
+    folder, out = tmp_path / "pages", tmp_path / "out"
+    folder.mkdir()
+    for name, formula in (("a.png", "46,XY"), ("<b>.png", "47,XX,+18")):
+        Image.fromarray(draw_karyogram(formula, style="digital", seed=1, size=(500, 400)).image).save(
+            folder / name
+        )
+    (folder / "c.png").write_bytes(b"no image")
+    rows = [
+        'a.png,"46,XY,t(9;22)",sure',
+        '<b>.png,"47,XX,+21",sure',
+        'a.png,"45,X",unsure',
+        'c.png,"46,XX",sure',
+    ]
+    (folder / "index.csv").write_text("\n".join(["file,truth,confidence", *rows]))
+    result = CliRunner().invoke(cli.app, ["reader", "score", "--pages-dir", str(folder), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out / "pages.csv", keep_default_na=False)
+    assert table["exact"].astype(str).tolist() == ["True", "False", "False"]
+    assert table["truth"].tolist() == ["46,XY", "47,XX,+21", "46,XX"]
+    html = (out / "errors.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;.png" in html
+    assert "<b>.png" not in html
+    assert "http" not in html
+    assert "1 of 3" in html
+    (folder / "index.csv").write_text('file,truth\n../secret.png,"46,XX"')
+    with pytest.raises(DatasetError, match="files below"):
+        read_truths(folder)
+    (folder / "index.csv").write_text("file\na.png")
+    with pytest.raises(DatasetError, match="columns file, truth"):
+        read_truths(folder)
 
 
 def test_the_command_writes_tables(tmp_path):

@@ -4,17 +4,13 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from karyo_lib.iscn import GROUPS, Karyotype, parse_karyotype
 from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies, load_catalogue
-from karyo_lib.read.cell import CountSettings, count_chromosomes
-from karyo_lib.read.comparison import homologue_pairs
+from karyo_lib.read.cell import CountSettings, count_chromosomes, overlap_with_larger, thinness
 from karyo_lib.read.complements import candidate_complements
 from karyo_lib.read.find import find_chromosomes, infer_slots
 from karyo_lib.read.layout import align_slots, order_evidence
-from karyo_lib.read.profiles import align
 from karyo_lib.shape.centreline import chromosome_mask
 from karyo_lib.shape.straighten import STRIP_LENGTH, STRIP_WIDTH, straighten
 from karyo_lib.shape.strips import CLASSES, straighten_cell
@@ -166,7 +162,7 @@ class TestCount:
         names = [*_cell("XY"), "4", "6", "10", "14", "17", "18", "21"]
         count = count_chromosomes(_proba(names), np.full(len(names), np.log(0.001)))
         assert count.formula == "53,XY,+4,+6,+10,+14,+17,+18,+21"
-        assert count.probability > 0.9
+        assert count.probability > 0.7
 
     def test_wrong_names_alone_do_not_make_many_changes(self):
         names = _cell("XX")
@@ -208,15 +204,20 @@ class TestCount:
         poor = count_chromosomes(_proba(rest))
         assert (poor.formula, len(poor.missed)) == ("46,XX", 46 - len(rest))
 
-    def test_what_an_unparted_object_hides_is_not_missing(self):
-        names = _cell("XX")
-        hidden = [names.pop(names.index(name)) for name in ("4", "5")]
-        log_p = np.vstack([_proba(names), np.full(len(CLASSES), np.log(0.01 / len(CLASSES)))])
-        none = np.array([np.log(0.001)] * 44 + [np.log(0.99)])
-        count = count_chromosomes(log_p, none, unparted=1)
-        assert (count.formula, list(count.missed)) == ("46,XX", hidden)
-        assert count.p_abnormal < 0.1
-        assert count_chromosomes(log_p, none).p_abnormal > 0.1
+    def test_pieces_of_one_chromosome_are_not_two(self):
+        names = [*_cell("XX"), "5"]
+        x = 20.0 * np.arange(47)
+        boxes = pd.DataFrame({"x0": x, "x1": x + 14, "y0": 0.0, "y1": 80.0, "area": 900.0, "score": 0.75})
+        boxes["rows"] = 64
+        none = np.full(47, np.log(0.001))
+        whole = count_chromosomes(_proba(names), none, boxes=boxes)
+        piece = boxes.copy()
+        piece.loc[46] = piece.loc[8] + [4, 4, 5, -5, -450, 0, 0]
+        part = count_chromosomes(_proba(names), none, boxes=piece)
+        assert part.formula == "46,XX"
+        assert part.p_abnormal < 0.1 * whole.p_abnormal
+        assert overlap_with_larger(piece)[46] > 0.7 > overlap_with_larger(piece)[8]
+        assert thinness(piece).argmax() == 46
 
     def test_a_rarer_gain_needs_more_evidence(self):
         log_p = _proba([*_cell("XX"), "21"])
@@ -278,18 +279,3 @@ class TestPosition:
         assert evidence[20].argmax() == CLASSES.index(names[20])
         shuffled = np.random.default_rng(1).permutation(46)
         assert not order_evidence(boxes, log_p[shuffled])[1].any()
-
-
-class TestCompare:
-    @settings(max_examples=20, deadline=None)
-    @given(st.integers(0, 100), st.integers(-6, 6))
-    def test_alignment_undoes_a_shift(self, seed, shift):
-        wave = np.cumsum(np.random.default_rng(seed).normal(size=STRIP_LENGTH + 40))
-        wave = (wave - wave.mean()) / wave.std()
-        first, second = wave[20 : 20 + STRIP_LENGTH], wave[20 + shift : 20 + shift + STRIP_LENGTH]
-        _, residual = align(first[None], second[None])
-        assert np.abs(residual[0, 15:-15]).mean() < 0.6 * np.abs(first - second)[15:-15].mean() + 0.06
-
-    def test_pairs(self):
-        pairs = homologue_pairs(np.array([0, 0, 1, 20, 20, 20, -1]))
-        assert pairs.to_numpy().tolist() == [[0, 0, 1], [1, 2, 2], [20, 3, 4], [20, 3, 5]]

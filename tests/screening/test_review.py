@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from karyo_lib.read.train.training import strips_of_bank
 from PIL import Image
 from signed_cells import draw_result, write_screening
 
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import CHROMOSOMES, count_formula
-from karyo_lib.read.train.training import strips_of_bank
 from karyo_lib.screening.export import cut_out, export_cells, open_cells
 from karyo_lib.screening.review import (
     Review,

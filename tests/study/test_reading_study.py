@@ -61,7 +61,7 @@ class Clairvoyant:
         self.calls += 1
         p = float(image.mean() / 255)
         return SimpleNamespace(
-            kind="karyogram", arrangement="", found=[0] * 46,
+            kind="karyogram", decision="refer", arrangement="", found=[0] * 46,
             formula="47,XY,+21", formula_probability=0.9, group="trisomy", p_abnormal=p,
             p_count=p, p_structural=0.1, changes=(), refer_reason="",
             passes=np.full(passes, p, np.float32),
@@ -238,7 +238,7 @@ def test_the_words_on_changes_say_what_is_not_seen():
     ).assign(cells="drawn")
     told = " ".join(study.reading.describe_changes(table))
     assert "5 Mb 10% [6%, 17%]; 40 Mb 80% [71%, 87%]" in told
-    assert "than normal pairs are called changed, at some size: inversions." in told
+    assert "than unchanged ones are called changed, at some size: inversions." in told
     assert "At 5 Mb and below more are missed than seen" in told
     assert "Of the seen ones of 40 Mb the named place is right for 70%, the kind for 90%" in told
     display = study.reading.changes_display(table)
@@ -275,8 +275,8 @@ def test_pages_with_an_unlike_pair_are_counted():
         }
     )
     told = describe_unlike(table)
-    assert "marked unlike on 1 of 3 pages with a structural change, other pairs alone on 1;" in told
-    assert "some pair is marked on 1 of 2 normal pages" in told
+    assert "is marked on 1 of 3 pages with a structural change, others alone on 1;" in told
+    assert "one is marked on 1 of 2 normal pages" in told
     assert describe_unlike(table[3:]) == ""
 
 

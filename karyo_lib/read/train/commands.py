@@ -1,4 +1,4 @@
-"""The commands ``karyo reader train``, ``score`` and ``compare``."""
+"""The commands ``karyo reader train``, ``adapt``, ``score`` and ``compare``."""
 
 from functools import partial
 from pathlib import Path
@@ -10,34 +10,78 @@ Bank = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Real chromosomes: a folder with `chromosomes.zip` and `cells.csv`."),
 ]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write the reader into.")
+]
+Start = Annotated[
+    Path | None, typer.Option("--reader", metavar="DIR", help="Reader to use; karyo's own if not given.")
+]
 
 
 def train(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write the reader into.")
+    output: Output,
+    bank: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Real chromosomes: a folder with `chromosomes.zip`, `cells.csv`."),
     ],
-    bank: Bank = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every drawing and training.")] = 2,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of training, on this machine.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 2,
 ) -> None:
-    """Train a reader: on drawings alone, or from karyo's own on a bank of real chromosomes.
+    """Fine-tune karyo's reader on a bank of real chromosomes.
 
     Patients of the bank are split by their name: 68 % train, 12 % set temperature and scores, 20 % are left
-    for `karyo reader score`. About 20 minutes on 2 cores.
+    for `karyo reader score`.
 
     Example: `karyo reader train --bank chromosomes -o my_reader`
     """
     from karyo_lib.files.bank import ChromosomeBank
-    from karyo_lib.read.train.learn import BANK, DRAWN, train_on_bank, train_on_drawings
+    from karyo_lib.read.train.learn import train_on_bank
     from karyo_lib.store import locked
 
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"Expected a folder to write to. Received the file {output.name!r}.")
+    _check_output(output)
     with locked(output):
-        if bank is None:
-            reader = train_on_drawings(DRAWN.seeded(seed), tell=typer.echo)
-        else:
-            reader = train_on_bank(ChromosomeBank(bank), BANK.seeded(seed), tell=typer.echo)
-        reader.save(output)
+        train_on_bank(ChromosomeBank(bank), minutes, seed, tell=typer.echo).save(output)
+    typer.echo(f"{output}: use it with `karyo train --method reading --reader {output}`")
+
+
+def adapt(
+    output: Output,
+    pages: Annotated[
+        Path, typer.Option(metavar="DIR", help="Your own sorted karyograms, any number of folders deep.")
+    ],
+    reader: Start = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of training, on this machine.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the training, and of the pages kept aside.")] = 2,
+) -> None:
+    """Learn a lab's looks from its own sorted karyograms; no labels are needed, nothing leaves the machine.
+
+    Slots and printed names say what each chromosome is. A quarter of the pages is kept aside, to say whether
+    it helped. Thresholds with a promise do not outlive a change of the reader: the new one clears nothing.
+
+    Example: `karyo reader adapt --pages my_karyograms -o my_reader`
+    """
+    from tqdm.auto import tqdm
+
+    from karyo_lib.files.images import UnusableImage, read_image
+    from karyo_lib.files.listing import list_images
+    from karyo_lib.read.reader import Reader
+    from karyo_lib.read.train.learn import adapt as learn_looks
+    from karyo_lib.store import locked
+
+    _check_output(output)
+    files = list_images(pages)
+
+    def images():
+        for file in tqdm(files, "Reading sorted pages", unit="page"):
+            try:
+                yield read_image(pages / file)
+            except UnusableImage as error:
+                typer.echo(f"{file}: left out, {error}")
+
+    with locked(output):
+        adapted = learn_looks(Reader.load(reader), images(), minutes, seed, tell=typer.echo)
+        adapted.reader.save(output)
+    typer.echo(adapted.sentence)
     typer.echo(f"{output}: use it with `karyo train --method reading --reader {output}`")
 
 
@@ -45,8 +89,10 @@ def score(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write the tables into.")
     ],
-    reader: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Reader to measure; karyo's own if not given.")
+    reader: Start = None,
+    pages_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Images with a table index.csv: file, truth[, confidence]."),
     ] = None,
     bank: Bank = None,
     pages: Annotated[int, typer.Option(min=1, help="Pages of each lab style.")] = 10,
@@ -56,13 +102,14 @@ def score(
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the pages.")] = 1,
 ) -> None:
-    """Measure a reader on pages whose truth is known, half of them with a wrong number of chromosomes.
+    """Measure a reader on images whose truth is known.
 
-    Drawn pages without `--bank`; pages of real chromosomes with it, the bank's aneuploid cells one by one,
-    and the chromosomes of its normal cells as they were cut out, with no page around them. A page takes one
-    to two seconds.
+    With `--pages-dir` real images: rows whose confidence is 'unsure' do not count; errors.html shows what was
+    read wrongly or referred. With `--bank` pages composed of real chromosomes, half of them with a wrong
+    number, the bank's aneuploid cells one by one, and the chromosomes of its normal cells as they were cut
+    out. Without either, drawn pages.
 
-    Example: `karyo reader score --bank chromosomes --reader my_reader -o scores`
+    Example: `karyo reader score --pages-dir my_labelled_pages -o scores`
     """
     from tqdm.auto import tqdm
 
@@ -70,11 +117,15 @@ def score(
     from karyo_lib.files.bank import ChromosomeBank
     from karyo_lib.read.reader import Reader
     from karyo_lib.read.train.score import score_cells, score_pages, summarise_pages
-    from karyo_lib.read.train.training import strips_of_bank
     from karyo_lib.read.train.trials import aneuploid_trials, compose_trials, draw_trials, normal_cells
     from karyo_lib.store import writing
 
+    if bank and pages_dir:
+        raise ValueError("Expected --bank or --pages-dir. Received both: measure one after the other.")
     chosen, size = Reader.load(reader), (side, side) if side else None
+    if pages_dir:
+        _score_folder(chosen, pages_dir, output)
+        return
     tables = {}
     bar = partial(tqdm, unit="page")
     if bank is None:
@@ -87,7 +138,7 @@ def score(
         aneuploid = int((opened.cells["label"] == "abnormal").sum())
         real = bar(aneuploid_trials(opened, size), "Reading aneuploid cells", aneuploid)
         tables["aneuploid"] = score_pages(chosen, real)
-        cells, named = score_cells(chosen, strips_of_bank(opened, normal_cells(opened, part)["cell"]))
+        cells, named = score_cells(chosen, opened, normal_cells(opened, part)["cell"])
         tables["cells"] = cells
         typer.echo(
             f"{int(cells['n'].sum())} chromosomes of {len(cells)} cells as cut out: {named['alone']:.1%} "
@@ -142,4 +193,24 @@ def compare(
     typer.echo(str(versus))
 
 
-COMMANDS = (train, score, compare)
+def _score_folder(reader, folder: Path, output: Path) -> None:
+    from karyo_lib.read.train.score_folder import read_truths, score_folder, summarise_folder, write_errors
+    from karyo_lib.store import writing
+
+    table, pictures = score_folder(reader, read_truths(folder), folder)
+    measures = summarise_folder(table)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, each in (("pages", table), ("summary", measures)):
+        with writing(output / f"{name}.csv") as file:
+            each.to_csv(file, index=False)
+    with writing(output / "errors.html") as file:
+        write_errors(table, pictures, file)
+    typer.echo(measures[["measure", "shown"]].to_string(index=False, header=False))
+
+
+def _check_output(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"Expected a folder to write to. Received the file {output.name!r}.")
+
+
+COMMANDS = (train, adapt, score, compare)

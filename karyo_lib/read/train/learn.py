@@ -1,333 +1,209 @@
-"""How a whole reader is trained: on drawings alone, or on drawings and then a bank of real chromosomes."""
+"""Fine-tunes the reader on real chromosomes: of a bank, or of a lab's own pages, whose slots name them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
-import cv2
-import joblib
 import numpy as np
-import pandas as pd
 
-from karyo_lib.draw.compose import compose_karyogram
-from karyo_lib.draw.karyogram import draw_karyogram
-from karyo_lib.draw.page import Page
+from karyo_lib.draw import STYLES, draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
-from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
-from karyo_lib.machines.workers import count_processes, keep_worker
-from karyo_lib.read.cell import CountSettings
-from karyo_lib.read.detector import Detector
-from karyo_lib.read.find import FoundPage, find_chromosomes
-from karyo_lib.read.name import Names, NamingSettings
-from karyo_lib.read.perturb import StripVariety
-from karyo_lib.read.reader import Reader, ReaderSettings
-from karyo_lib.read.train.score import truth_counts
-from karyo_lib.read.train.training import draw_cells, strips_of_bank
-from karyo_lib.read.train.training_pages import draw_training_page, random_page_style
-from karyo_lib.read.train.trials import choose_donors, normal_cells
-from karyo_lib.shape.boxes import match_boxes
-from karyo_lib.shape.strips import CLASSES, NOT_SINGLE, LabelledStrips, Strips, join_cells, straighten_cell
+from karyo_lib.judge.intervals import wilson
+from karyo_lib.networks.backend import keras
+from karyo_lib.read.decode import Decoder
+from karyo_lib.read.decoding_network import build_aligning_model, build_decoding_model, place_loss
+from karyo_lib.read.find import find_chromosomes
+from karyo_lib.read.layout import arrange, read_labels
+from karyo_lib.read.reader import Reader
+from karyo_lib.read.train.fit_decoder import DecoderTraining, fit
+from karyo_lib.read.train.rearrange import StripSet, whole_places
+from karyo_lib.read.train.score_decoder import fit_settings
+from karyo_lib.read.train.trials import normal_cells, patient_part
+from karyo_lib.shape.scaled import ScaledStrips
+from karyo_lib.shape.scaling import scale_strips
+from karyo_lib.shape.strips import CLASSES
 
-Progress = Callable[[str], None]
+#: One page in so many of a lab's own is kept aside, to say whether adapting helped.
+_KEPT_ASIDE = 4
+#: A chromosome that surely looks like one of another slot was laid there by mistake: it teaches nothing.
+_SURELY_ANOTHER = 0.98
+#: A page on which slots name fewer is not sorted.
+_LEAST_NAMED = 20
 
 
 @dataclass(frozen=True)
-class LearningSettings:
-    """How much a reader is trained on.
+class Adapted:
+    """A reader that learned a lab's looks, and what that was worth on pages kept aside.
 
     Attributes
-    ----------
-    clean, found : int
-        Cells whose chromosomes are cut out by the truth, and cells that the finder cuts out of pages: a
-        reader must name what its own finder gives it.
-    epochs : int
-        Of the naming network.
-    counted : int
-        Pages of validation patients (or drawn ones) on which the settings of counting are chosen and the
-        comparison is calibrated.
-    seed : int
-    """
-
-    clean: int = 200
-    found: int = 200
-    epochs: int = 13
-    counted: int = 60
-    seed: int = 2
-
-    def seeded(self, seed: int) -> "LearningSettings":
-        """The same with another seed."""
-        return replace(self, seed=seed)
-
-
-_PAGES_A_PROCESS = 16  # fewer pages are not worth starting another process
-_SHARE_TOUCHING = 0.5  # share of the pages, from which names are learnt, on which homologues touch
-#: From drawings, and to fine-tune a reader on a bank.
-DRAWN = LearningSettings()
-BANK = LearningSettings(clean=10_000, found=480, epochs=14, counted=120)
-
-
-def find_not_single(found: FoundPage, page: Page) -> np.ndarray:
-    """Which objects, bool of shape (n,), are by a page's truth two chromosomes or more, or a piece of one."""
-    objects = cv2.resize(found.labels, page.labels.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    common = np.zeros((len(found) + 1, len(page.truth) + 1))
-    np.add.at(common, (objects.ravel(), page.labels.ravel()), 1)
-    share = common[1:, 1:] / np.maximum(common[:, 1:].sum(0), 1)
-    inside = common[1:, 1:].max(1, initial=0) / np.maximum(common[1:].sum(1), 1)
-    piece = (share.max(1, initial=0) < 0.6) & (inside > 0.7)
-    return ((share > 0.5).sum(1) > 1) | piece
-
-
-@dataclass(frozen=True)
-class MadePages:
-    """Pages that are made when they are asked for, each from random numbers of its own.
-
-    Attributes
-    ----------
-    make : callable
-        Makes a page from a generator.
-    n, seed : int
-        Number of pages; where their random numbers start.
-    """
-
-    make: Callable[[np.random.Generator], Page]
-    n: int
-    seed: int
-
-    def page(self, number: int) -> Page:
-        """One of the pages."""
-        return self.make(np.random.default_rng([self.seed, 41, number]))
-
-    def each(self, function: Callable[[Page], Any]) -> list:
-        """What a function, which is pickled, makes of each page: several processes share the work."""
-        jobs = count_processes(self.n, _PAGES_A_PROCESS)
-        shares = np.array_split(np.arange(self.n), 4 * jobs) if jobs > 1 else [np.arange(self.n)]
-        work = (joblib.delayed(_each)(self, function, share) for share in shares)
-        return [made for share in joblib.Parallel(n_jobs=jobs)(work) for made in share]
-
-
-def _each(pages: MadePages, function: Callable[[Page], Any], numbers: np.ndarray) -> list:
-    keep_worker()
-    return [function(pages.page(int(number))) for number in numbers]
-
-
-def strips_found(page: Page, detector: Detector | None) -> tuple[Strips, np.ndarray] | None:
-    """Strips and names of a page's objects as the finder cuts them out: normal, upright chromosomes, and
-    those that are `NOT_SINGLE`; None where it finds few."""
-    found = find_chromosomes(page.image, detector)
-    match = match_boxes(found.boxes, page.truth, 0.6).to_numpy()
-    if (match >= 0).sum() < 20:
-        return None
-    strips = straighten_cell(found.cutouts, found.masks)
-    not_single = find_not_single(found, page)
-    truth = page.truth.iloc[np.maximum(match, 0)]
-    usable = not_single | (
-        (match >= 0)
-        & ~truth["abnormal"].to_numpy(bool)
-        & (truth["polarity"] == 1).to_numpy()
-        & truth["chromosome"].isin(CLASSES).to_numpy()
-    )
-    names = np.where(not_single, NOT_SINGLE, truth["chromosome"].to_numpy(str))
-    return strips.take(np.flatnonzero(usable)), names[usable]
-
-
-def cells_found(pages: MadePages, detector: Detector | None, name: str) -> LabelledStrips:
-    """Strips of pages as the finder cuts them out; cells are called ``<name>-<number>``."""
-    cells = pages.each(partial(strips_found, detector=detector))
-    return join_cells((f"{name}-{number}", cell) for number, cell in enumerate(cells) if cell is not None)
-
-
-def join(*parts: LabelledStrips) -> LabelledStrips:
-    """Several sets of labelled strips as one."""
-    return join_cells(
-        (cell, (own.strips, own.names))
-        for part in parts
-        for cell in dict.fromkeys(part.cells.tolist())
-        for own in [part.take(np.flatnonzero(part.cells == cell))]
-    )
-
-
-def composer(
-    bank: ChromosomeBank, cells: pd.DataFrame, abnormal: float = 0.0, touching: float = 0.0
-) -> Callable[[np.random.Generator], Page]:
-    """Makes pages of real cells in random styles; a share of them with an abnormal number of chromosomes, and
-    a share whose homologues touch."""
-    names, male = cells["cell"].to_numpy(), (cells["count_formula"] == "46,XY").to_numpy()
-
-    def compose(rng: np.random.Generator) -> Page:
-        height = int(np.exp(rng.uniform(np.log(320), np.log(1000))))
-        cell, formula, donors = str(rng.choice(names)), None, []
-        if rng.random() < abnormal:
-            formula = sample_formulae(1, rng, NUMERICAL)[0]
-            donors = choose_donors(bank, names, male, cell, rng)
-        return compose_karyogram(
-            formula,
-            bank.cutouts(cell),
-            donors,
-            style=random_page_style(rng, touching),
-            seed=int(rng.integers(2**31)),
-            size=(int(height * rng.uniform(1.0, 1.35)), height),
-            annotate=[kind for kind in ("arrow", "box", "title") if rng.random() < 0.3],
-        )
-
-    return compose
-
-
-def draw_counted_page(rng: np.random.Generator) -> Page:
-    """Draw a page in a random style, half of them with an abnormal number of chromosomes."""
-    height = int(np.exp(rng.uniform(np.log(320), np.log(1000))))
-    normal = "46,XX" if rng.random() < 0.5 else "46,XY"
-    return draw_karyogram(
-        sample_formulae(1, rng, NUMERICAL)[0] if rng.random() < 0.5 else normal,
-        style=random_page_style(rng),
-        seed=int(rng.integers(2**31)),
-        size=(int(height * rng.uniform(1.0, 1.35)), height),
-    )
-
-
-#: Values that are tried for each setting of counting.
-_COUNTING = {
-    "sharpness": (0.55, 0.7, 0.85, 1.0),
-    "p_missed": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
-    "poor_pages": (0.02, 0.05, 0.1, 0.2),
-    "p_missed_poor": (0.03, 0.08, 0.15),
-    "p_hidden": (0.02, 0.1, 0.3),
-    "false_objects": (0.002, 0.006, 0.02, 0.05, 0.1, 0.2),
-}
-
-
-@dataclass(frozen=True)
-class NamedPage:
-    """A page whose chromosomes were found and named, and its true count formula."""
-
-    truth: str
-    boxes: pd.DataFrame
-    strips: Strips
-    names: Names
-
-
-def _name_page(page: Page, reader: Reader) -> NamedPage | None:
-    found = find_chromosomes(page.image, reader.detector)
-    if len(found) == 0:
-        return None
-    found, strips, names, _ = reader.name_page(page.image, found)
-    return NamedPage(truth_counts(page), found.boxes, strips, names)
-
-
-def fit_to_pages(reader: Reader, pages: MadePages) -> Reader:
-    """Fit to whole pages what cut-outs cannot tell: settings of counting, and how unlike a pair must be.
-
-    Parameters
     ----------
     reader : Reader
-        With a trained finder, network and comparison.
-    pages : MadePages
-        Of nobody who trained the reader; normal and abnormal in number, without structural changes.
+    pages, kept_aside : int
+        Pages that it learned from, and those that it did not see.
+    before, after, n : int
+        Of ``n`` chromosomes of pages kept aside, those that look most like what their slots say.
     """
-    named = [page for page in pages.each(partial(_name_page, reader=reader)) if page and len(page.boxes)]
-    reader.counting = fit_counting(reader, named)
-    return reader.calibrate_comparison(cells_read(reader, named))
+
+    reader: Reader
+    pages: int
+    kept_aside: int
+    before: int
+    after: int
+    n: int
+
+    @property
+    def sentence(self) -> str:
+        """What it was worth, in words."""
+        low, high = wilson(self.after, self.n)
+        return (
+            f"On {self.kept_aside} pages kept aside {self.after} of {self.n} chromosomes look most like what "
+            f"their slots say ({self.after / self.n:.1%}, {low:.1%} to {high:.1%}); before, {self.before} "
+            f"({self.before / self.n:.1%})."
+        )
 
 
-def cells_read(reader: Reader, pages: list[NamedPage]) -> LabelledStrips:
-    """The chromosomes of pages as the reader names them, upright, without objects that are none.
-
-    Pages whose number is read as abnormal are left out, unless all are: nobody asks for their pairs.
-    """
-    counts = [reader.count(page.names, page.boxes) for page in pages]
-    normal = [count.p_abnormal <= 0.5 for count in counts]
-
-    def one(page: NamedPage, assigned: np.ndarray) -> tuple[Strips, np.ndarray]:
-        named = np.flatnonzero(assigned >= 0)
-        strips = page.strips.turned(page.names.p_upside_down > 0.5)
-        return strips.take(named), np.array(CLASSES)[assigned[named]]
-
-    return join_cells(
-        (f"page-{number}", one(page, count.assigned))
-        for number, (page, count) in enumerate(zip(pages, counts, strict=True))
-        if normal[number] or not any(normal)
+def make_strip_set(parts: Iterable[tuple[ScaledStrips, Sequence[str]]]) -> StripSet:
+    """Strips of normal chromosomes of several cells, with their classes; classes are drawn about evenly."""
+    cells = [(strips, [CLASSES.index(name) for name in names]) for strips, names in parts]
+    strips = ScaledStrips.join([strips for strips, _ in cells])
+    classes = np.array([k for _, names in cells for k in names], np.int32)
+    number = np.repeat(np.arange(len(cells)), [len(names) for _, names in cells])
+    weights = 1 / np.maximum(np.bincount(classes, minlength=len(CLASSES))[classes], 1) ** 0.7
+    rows = strips.rows.astype(int)
+    return StripSet(
+        strips.images, rows, classes, number, whole_places(classes, rows), weights / weights.sum()
     )
 
 
-def fit_counting(reader: Reader, read: list[NamedPage], rounds: int = 2) -> CountSettings:
-    """Choose the settings of counting under which the true formulae of pages are most probable; ``rounds``
-    says how often they are gone through, one after the other."""
-    jobs = count_processes(len(read), _PAGES_A_PROCESS)
+def strips_of_bank(bank: ChromosomeBank, cells: Iterable[str]) -> StripSet:
+    """Strips of whole cells of a bank."""
 
-    def fit(tried: list[CountSettings]) -> dict[CountSettings, float]:
-        work = (joblib.delayed(_log_likelihood)(read, reader.settings, settings) for settings in tried)
-        return dict(zip(tried, joblib.Parallel(n_jobs=jobs)(work), strict=True))
+    def each() -> Iterable[tuple[ScaledStrips, list[str]]]:
+        for cell in cells:
+            cutouts = bank.cutouts(cell)
+            strips = scale_strips([cutout.image for cutout in cutouts])
+            yield strips, [cutout.chromosome for cutout in cutouts]
 
-    best = reader.counting
-    known = fit([best])
-    for _ in range(rounds):
-        for name, values in _COUNTING.items():
-            tried = [replace(best, **{name: value}) for value in values]
-            known |= fit([settings for settings in tried if settings not in known])
-            best = max(known, key=known.get)
-    return best
+    return make_strip_set(each())
 
 
-def _log_likelihood(read: list[NamedPage], settings: ReaderSettings, counting: CountSettings) -> float:
-    """Log-probability of the true formulae of pages that were read."""
-    keep_worker()
-    reader, total = Reader(settings, counting), 0.0
-    for page in read:
-        candidates = reader.count(page.names, page.boxes, keep=60).candidates.set_index("formula")
-        total += np.log(max(float(candidates["probability"].get(page.truth, 0.0)), 1e-4))
-    return total
+def strips_of_drawings(n: int, seed: int = 0) -> StripSet:
+    """Strips of drawn normal cells, the lab styles by turns."""
+
+    def each() -> Iterable[tuple[ScaledStrips, list[str]]]:
+        for i in range(n):
+            style = list(STYLES)[i % len(STYLES)]
+            page = draw_karyogram("46,XY", style=style, seed=seed * 1000 + i, annotate=False, size=None)
+            images, masks, names = [], [], []
+            for number, row in enumerate(page.truth.itertuples(), start=1):
+                where = slice(int(row.y0), int(row.y1) + 1), slice(int(row.x0), int(row.x1) + 1)
+                mask = page.labels[where] == number
+                if row.polarity == 1 and mask.any():
+                    images.append(np.where(mask, page.image[where], 255).astype(np.uint8))
+                    masks.append(mask)
+                    names.append(row.chromosome)
+            yield scale_strips(images, masks), names
+
+    return make_strip_set(each())
 
 
-def train_on_drawings(settings: LearningSettings = DRAWN, tell: Progress = print) -> Reader:
-    """Train the reader that comes with karyo: no image of a patient goes into it."""
-    s = settings
-    tell(f"names: {s.clean} cells cut out by the truth, {s.found} by the finder")
-    pages = MadePages(partial(draw_training_page, touching=_SHARE_TOUCHING), s.found, s.seed)
-    training = join(draw_cells(s.clean, s.seed), cells_found(pages, None, "page"))
-    validation = draw_cells(max(4, s.clean // 10), s.seed + 1)
-    reader = Reader()
-    reader.fit(training, validation, drawn_naming(s), seed=s.seed)
-    tell(f"counting and calibration: {s.counted} drawn pages")
-    return fit_to_pages(reader, MadePages(draw_counted_page, s.counted, s.seed))
-
-
-def drawn_naming(settings: LearningSettings) -> NamingSettings:
-    """Naming from drawings asks for more variety than drawings have."""
-    variety = StripVariety(
-        stretch=2.2, bend=1.0, contrast=0.25, noise=0.06, mottle=0.08, bands=0.15, patch=0.3, size=0.08
+def fine_tune(decoder: Decoder, strips: StripSet, minutes: float, seed: int = 2) -> Decoder:
+    """Go on training a decoder, on chromosomes of a lab, cut and joined as in its first training."""
+    s = DecoderTraining(
+        batch_size=64, learning_rate=3e-4, minutes=minutes, chunk=10, realign=(0.4,), processes=1, seed=seed
     )
-    return NamingSettings(epochs=settings.epochs, variety=variety)
+    s = replace(s, looks=replace(s.looks, strength=0.7))
+    keras.utils.set_random_seed(seed)
+    tuned = Decoder(decoder.settings)
+    tuned.model = build_decoding_model(decoder.settings.network)
+    tuned.model.set_weights(decoder._built().get_weights())
+    optimizer = keras.optimizers.AdamW(s.learning_rate, weight_decay=s.weight_decay, clipnorm=1.0)
+    tuned.model.compile(optimizer, place_loss)
+    fit(tuned.model, build_aligning_model(tuned.model), strips, s, align_first=True)
+    return tuned
 
 
 def train_on_bank(
-    bank: ChromosomeBank,
-    settings: LearningSettings = BANK,
-    start: Reader | None = None,
-    tell: Progress = print,
+    bank: ChromosomeBank, minutes: float, seed: int = 2, tell: Callable[[str], None] = print
 ) -> Reader:
-    """Fine-tune a reader on the training patients of a bank of real chromosomes.
+    """Fine-tune karyo's reader on a bank's training patients; temperature and scores are set on others."""
+    cells = {part: normal_cells(bank, part)["cell"] for part in ("train", "val")}
+    if any(len(own) == 0 for own in cells.values()):
+        raise ValueError(
+            "Expected normal cells of patients to train on and of others to set thresholds on. Received "
+            f"{bank.cells['case'].nunique()} patients, of parts "
+            f"{sorted(set(bank.cells['case'].map(patient_part)))}: ten or more patients have all parts."
+        )
+    reader = Reader.load()
+    tell(f"{len(cells['train'])} cells to train on, {len(cells['val'])} to set thresholds on")
+    tuned = fine_tune(reader.decoder, strips_of_bank(bank, cells["train"]), minutes, seed)
+    reader.decoder = fit_settings(tuned, strips_of_bank(bank, cells["val"]))
+    return reader
 
-    Parameters
-    ----------
-    bank : ChromosomeBank
-    settings : LearningSettings, optional
-    start : Reader, optional
-        By default the reader that comes with karyo.
-    tell : callable
-        Called with a line about each step.
+
+@dataclass(frozen=True)
+class SortedPage:
+    """Chromosomes of a page that its slots name: strips, names, the reader's log-probabilities (n, 24), and
+    which of them teach (bool, n): not those that surely look like one of another slot, or upside down."""
+
+    strips: ScaledStrips
+    names: list[str]
+    log_proba: np.ndarray
+    teaches: np.ndarray
+
+
+def sorted_page(reader: Reader, image: np.ndarray) -> SortedPage | None:
+    """What a sorted page says of its chromosomes; None where it has no slots that name them."""
+    found = find_chromosomes(image, reader.detector)
+    if found.kind != "karyogram":
+        return None
+    strips = scale_strips(found.cutouts, found.masks)
+    decoded = reader.decoder.decode(strips, reader.settings.upside_down)
+    slots = np.array(arrange(found.boxes, read_labels(found, image), decoded.log_proba).slots, object)
+    most = {name: 2 for name in CLASSES} | {"Y": 1}  # more, and one of them may be another, or a piece
+    named = [i for i, name in enumerate(slots) if name in CLASSES and (slots == name).sum() <= most[name]]
+    if len(named) < _LEAST_NAMED:
+        return None
+    names, log_p = slots[named].tolist(), decoded.log_proba[named]
+    looks = np.exp(log_p - np.logaddexp.reduce(log_p, axis=1, keepdims=True))
+    other = np.array([CLASSES[k] for k in looks.argmax(1)], object) != slots[named]
+    teaches = ~(other & (looks.max(1) > _SURELY_ANOTHER)) & (decoded.p_upside_down[named] < 0.5)
+    return SortedPage(strips.take(named), names, log_p, teaches)
+
+
+def adapt(
+    reader: Reader,
+    images: Iterable[np.ndarray],
+    minutes: float,
+    seed: int = 2,
+    tell: Callable[[str], None] = print,
+) -> Adapted:
+    """Learn a lab's looks from its own sorted pages, whose slots say what each chromosome is.
+
+    Raises
+    ------
+    ValueError
+        If fewer than eight pages have slots that name their chromosomes.
     """
-    s = settings
-    start = start or Reader.load()
-    cells = normal_cells(bank, "train")
-    chosen = cells["cell"].to_numpy()[: s.clean]
-    tell(f"names: {len(chosen)} cells as they were cut out, {s.found} cut out of pages by the finder")
-    pages = MadePages(composer(bank, cells, touching=_SHARE_TOUCHING), s.found, s.seed)
-    training = join(strips_of_bank(bank, chosen), cells_found(pages, start.detector, "page"))
-    others = normal_cells(bank, "val")
-    validation = strips_of_bank(bank, others["cell"].iloc[: max(2, s.clean // 4)])
-    reader = Reader(start.settings, start.counting)
-    reader.detector = start.detector
-    naming = replace(start.namer.settings, epochs=s.epochs, learning_rate=1e-3, variety=StripVariety())
-    reader.fit(training, validation, naming, start=start, seed=s.seed)
-    tell(f"counting and calibration: {s.counted} composed pages of validation patients")
-    return fit_to_pages(reader, MadePages(composer(bank, others, 0.5), s.counted, s.seed))
+    pages = [page for page in (sorted_page(reader, image) for image in images) if page is not None]
+    if len(pages) < 8:
+        raise ValueError(
+            f"Expected at least eight pages whose slots name their chromosomes. Received {len(pages)}."
+        )
+    aside = np.random.default_rng(seed).permutation(len(pages))[: max(2, len(pages) // _KEPT_ASIDE)].tolist()
+    own = [page for i, page in enumerate(pages) if i not in aside]
+    tell(f"{len(own)} pages to learn from, {len(aside)} kept aside")
+    taught = [
+        (page.strips.take(rows), page.names, rows) for page in own for rows in [page.teaches.nonzero()[0]]
+    ]
+    strips = make_strip_set((strips, [names[i] for i in rows]) for strips, names, rows in taught)
+    tuned = fine_tune(reader.decoder, strips, minutes, seed)
+    before = after = n = 0
+    for page in (pages[i] for i in aside):
+        truth = np.array([CLASSES.index(name) for name in page.names])
+        looks = tuned.decode(page.strips, reader.settings.upside_down).log_proba
+        before += int((page.log_proba.argmax(1) == truth).sum())
+        after += int((looks.argmax(1) == truth).sum())
+        n += len(truth)
+    adapted = Reader(replace(reader.settings, clear_below=None, promise=""), reader.counting)
+    adapted.detector, adapted.decoder = reader.detector, tuned
+    return Adapted(adapted, len(own), len(aside), before, after, n)

@@ -7,16 +7,12 @@ import numpy as np
 import pandas as pd
 
 from karyo_lib.draw.page import Page
+from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
 from karyo_lib.judge.intervals import wilson
-from karyo_lib.read.alter import AlteredCells, alter_cells
-from karyo_lib.read.change import explain_pair
-from karyo_lib.read.name import class_indices
 from karyo_lib.read.reader import Reader
 from karyo_lib.shape.boxes import match_boxes
-from karyo_lib.shape.strips import CLASSES, LabelledStrips
-
-_NEAR = 0.05  # of a chromosome's length: about what a band is long
+from karyo_lib.shape.strips import CLASSES
 
 
 def score_finding(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) -> dict[str, int]:
@@ -106,8 +102,10 @@ def summarise_pages(scores: pd.DataFrame, by: str | list[str] = "style") -> pd.D
     return pd.DataFrame({**groups, "all": one(scores)}).T
 
 
-def score_cells(reader: Reader, data: LabelledStrips) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Name and count cut-out chromosomes, with no page around them.
+def score_cells(
+    reader: Reader, bank: ChromosomeBank, cells: Iterable[str]
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Name and count the chromosomes of cells as they were cut out, with no page around them.
 
     Returns
     -------
@@ -116,89 +114,25 @@ def score_cells(reader: Reader, data: LabelledStrips) -> tuple[pd.DataFrame, dic
     accuracy : dict
         ``alone`` and ``assigned``: share of chromosomes named right.
     """
-    truth = class_indices(data.names)
     rows, alone = [], 0
-    for cell in dict.fromkeys(data.cells.tolist()):
-        own = np.flatnonzero(data.cells == cell)
-        strips = data.strips.take(own)
-        alone += int((reader.namer.predict(strips).log_proba.argmax(1) == truth[own]).sum())
-        count = reader.count_cell(strips)
+    for cell in cells:
+        cutouts = bank.cutouts(cell)
+        names = [cutout.chromosome for cutout in cutouts]
+        truth = np.array([CLASSES.index(name) for name in names])
+        decoded = reader.decode_cell([cutout.image for cutout in cutouts])
+        alone += int((decoded.log_proba.argmax(1) == truth).sum())
+        count = reader.count(decoded)
         rows.append(
             {
                 "cell": cell,
-                "truth": count_formula(Counter(data.names[own].tolist())),
+                "truth": count_formula(Counter(names)),
                 "formula": count.formula,
                 "probability": count.probability,
                 "p_count": count.p_abnormal,
-                "right": float((count.assigned == truth[own]).mean()),
-                "n": len(own),
+                "right": float((count.assigned == truth).mean()),
+                "n": len(truth),
             }
         )
-    cells = pd.DataFrame(rows)
-    assigned = float((cells["right"] * cells["n"]).sum() / cells["n"].sum())
-    return cells, {"alone": alone / len(data), "assigned": assigned}
-
-
-def score_comparison(
-    reader: Reader, data: LabelledStrips, seed: int = 1, specificity: float = 0.95
-) -> pd.DataFrame:
-    """Sensitivity to cut-and-joined changes by kind and size, at a pair-wise specificity.
-
-    Parameters
-    ----------
-    reader : Reader
-    data : LabelledStrips
-        Normal cells, at least two, of patients who did not train the reader.
-    seed : int
-        Of the changes.
-    specificity : float
-        Share of normal pairs to be left alone; the threshold for the pairs of one half of the cells is set on
-        the normal pairs of the other half.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``kind`` (one of `KINDS`, 'any change', or 'normal', whose ``sensitivity`` is the share called
-        changed), ``megabases`` (0 where normal), ``pairs, sensitivity`` with Wilson limits ``low, high``,
-        and of those seen the shares ``located`` (the middle of the part that `explain_pair` names lies in the
-        changed one, give or take a twentieth of the length) and ``kind_right``; NaN where there are none.
-    """
-    cells = alter_cells(data, seed)
-    score, measures = reader.comparison.score(cells, reader.namer)
-    half = pd.factorize(cells.cells)[0] % 2
-    normal, seen = cells.altered == 0, np.zeros(len(score), bool)
-    for own in (0, 1):
-        limit = np.quantile(score[normal & (half != own)], specificity)
-        seen[half == own] = score[half == own] > limit
-    table = pd.DataFrame({"kind": cells.kind, "megabases": cells.megabases, "seen": seen})
-    table = table.join(_check_changes(reader, cells, measures.odd, np.flatnonzero(seen & ~normal)))
-    changed = table[~normal]
-    table = pd.concat([table[normal], changed, changed.assign(kind="any change")])
-    out = (
-        table.groupby(["kind", "megabases"], sort=False)
-        .agg(
-            pairs=("seen", "size"),
-            found=("seen", "sum"),
-            located=("located", "mean"),
-            kind_right=("kind_right", "mean"),
-        )
-        .reset_index()
-        .sort_values(["kind", "megabases"], ignore_index=True)
-    )
-    limits = [wilson(k, n) for k, n in zip(out["found"], out["pairs"], strict=True)]
-    low, high = zip(*limits, strict=True)
-    out = out.assign(sensitivity=out["found"] / out["pairs"], low=low, high=high)
-    return out[["kind", "megabases", "pairs", "sensitivity", "low", "high", "located", "kind_right"]]
-
-
-def _check_changes(reader: Reader, cells: AlteredCells, odd: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
-    """Whether the changes that would explain some pairs are those that were made: ``located, kind_right``."""
-    out = []
-    for i in rows:
-        change = explain_pair(
-            cells.strips, tuple(cells.pairs[i]), cells.labels[i], reader.comparison.reference, int(odd[i])
-        )
-        middle = (change.start + change.stop) / 2
-        located = cells.start[i] - _NEAR <= middle <= cells.stop[i] + _NEAR
-        out.append((float(located), float(change.kind == cells.kind[i])))
-    return pd.DataFrame(out, index=rows, columns=["located", "kind_right"])
+    table = pd.DataFrame(rows)
+    assigned = float((table["right"] * table["n"]).sum() / table["n"].sum())
+    return table, {"alone": alone / int(table["n"].sum()), "assigned": assigned}

@@ -1,6 +1,7 @@
 """Pages whose truth is known, to measure a reader on: drawn, or composed from real chromosomes of patients
 that no reader was trained on."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,7 +12,21 @@ from karyo_lib.draw.compose import compose_karyogram
 from karyo_lib.draw.page import Page
 from karyo_lib.files.bank import ChromosomeBank, Cutout
 from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
-from karyo_lib.read.train.training import patient_part
+
+
+def patient_part(case: str, test: int = 20, validation: int = 12) -> str:
+    """'test', 'val' or 'train' for a patient, by a hash of the identifier: the same in every run and on
+    every machine.
+
+    Parameters
+    ----------
+    case : str
+        Identifier of the patient.
+    test, validation : int
+        Percent of patients.
+    """
+    bucket = int(hashlib.sha256(f"reading|{case}".encode()).hexdigest(), 16) % 100
+    return "test" if bucket < test else "val" if bucket < test + validation else "train"
 
 
 def normal_cells(bank: ChromosomeBank, part: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from sklearn.metrics import confusion_matrix
 
 from karyo_lib.files.images import read_image
 from karyo_lib.networks.conditions import READER, get_condition
-from karyo_lib.read.evidence import PairDisplay, ReadingDisplay
+from karyo_lib.read.evidence import ReadingDisplay
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
 from karyo_lib.study.data.collection import load_collection
@@ -76,11 +76,20 @@ def reading_page(run: Run, readings: Readings, which: str = "found"):
 
 
 def reading_pair(run: Run, readings: Readings, which: str = "found"):
-    """Return the pair of the same page that differs most, enlarged, with aligned profiles."""
+    """Return the chromosomes of the class that looks most changed on the same page, as they were cut out."""
     _, reading = _read_again(run, readings, which)
-    if reading is None or reading.evidence is None:
-        return _nothing(f"No pair to show: no abnormal karyogram was {which}.")
-    return PairDisplay.from_reading(reading)
+    if reading is None or not reading.chromosomes["readable"].any():
+        return _nothing(f"No chromosomes to show: no abnormal karyogram was {which}.")
+    table = reading.chromosomes
+    name = table.loc[table["score"].where(table["readable"]).idxmax(), "chromosome"]
+    own = table[table["chromosome"] == name]
+    with style():
+        figure, axes = new_grid(None, 1, len(own), height=2.2)
+    for ax, i in zip(axes[0], own.index, strict=True):
+        ax.imshow(reading.found.cutouts[i], cmap="gray", vmin=0, vmax=255)
+        ax.set_title(f"{name}: log-odds of a change {own.loc[i, 'score']:.0f}", fontsize=8)
+        ax.set_axis_off()
+    return figure
 
 
 def _read_again(run: Run, readings: Readings, which: str) -> tuple[np.ndarray | None, Reading | None]:

@@ -9,7 +9,6 @@ from karyo_lib.iscn import NORMAL_FORMULAE
 from karyo_lib.judge import compute_metrics, compute_metrics_by_group, describe_groups, format_interval
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.networks.conditions import READER, TITLES
-from karyo_lib.read.change import CHANGES
 from karyo_lib.study.data.recipe import find_real_aneuploids
 from karyo_lib.study.networks.compare import compare_fits
 from karyo_lib.study.networks.fits import TABLE_METRICS, Fits, widen
@@ -85,12 +84,12 @@ def _share(name: str, chosen: pd.Series, right: pd.Series) -> dict[str, float]:
 def group_counts(readings: Readings) -> pd.DataFrame:
     """Count karyograms by their group and the group that was read.
 
-    A numerical group counts where the page is called abnormal; a pair that is marked unlike counts as the
-    kind of change that would explain it, whatever the page is called.
+    A numerical group counts where the page is called abnormal; a chromosome that is marked as changed counts
+    as the kind of its change, whatever the page is called.
     """
     table = readings.table[readings.table["group"] != UNKNOWN]
     called = table["p_abnormal"] >= 0.5
-    read = table["read_group"].where(called | table["read_group"].isin(CHANGES), "normal")
+    read = table["read_group"].where(called | (table["changes"] != ""), "normal")
     # where no single abnormal formula is the best one, all of them may still add up to abnormal
     read = read.mask((read == "normal") & called, "number uncertain")
     counts = pd.crosstab(table["group"], read)
@@ -169,23 +168,23 @@ def describe_by_structure(table: pd.DataFrame) -> str:
     if not k:
         return ""
     return (
-        f"Of the {n} pages of an abnormal number that are found, counting alone does not find {k}: a pair "
-        "that looks unlike, or both doubts together, speak for abnormal there."
+        f"Of the {n} pages of an abnormal number that are found, counting alone does not find {k}: a "
+        "chromosome that looks changed, or both doubts together, speak for abnormal there."
     )
 
 
 def describe_unlike(table: pd.DataFrame) -> str:
-    """Say how often a pair marked unlike is a changed one; '' without structural changes."""
+    """Say how often a chromosome marked as changed is one; '' without structural changes."""
     structural, normal = table["changed"] != "", table["y_true"] == 0
     if not structural.any():
         return ""
-    marked = table["changes"].map(lambda told: set(re.findall(r"[a-z]\((\w+)\)", told)))
+    marked = table["changes"].map(lambda told: set(re.findall(r"\b(?:[1-9]|1\d|2[0-2]|X|Y)\b", told)))
     right = np.array([bool(m & set(c.split())) for m, c in zip(marked, table["changed"], strict=True)])
     some = marked.map(bool)
     return (
-        f"The pair of a changed chromosome is marked unlike on {(structural & right).sum()} of "
-        f"{structural.sum()} pages with a structural change, other pairs alone on "
-        f"{(structural & some & ~right).sum()}; some pair is marked on {(normal & some).sum()} of "
+        f"A changed chromosome is marked on {(structural & right).sum()} of {structural.sum()} pages with a "
+        f"structural change, others alone on {(structural & some & ~right).sum()}; one is marked on "
+        f"{(normal & some).sum()} of "
         f"{normal.sum()} normal pages."
     )
 
