@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from karyo_lib.read.train.training import patient_part
 
+from karyo_lib.read.train.trials import patient_part
 from karyo_lib.read.train.versus import compare_readers, list_held_out
 
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from karyo_lib.read.train.training import strips_of_bank
 from PIL import Image
 from signed_cells import draw_result, write_screening
 
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import CHROMOSOMES, count_formula
+from karyo_lib.read.train.learn import strips_of_bank
 from karyo_lib.screening.export import cut_out, export_cells, open_cells
 from karyo_lib.screening.review import (
     Review,
@@ -201,7 +201,7 @@ def test_signed_cells_are_exported(screened, results, tmp_path):
     assert long[0, 0] == 255
     strips = strips_of_bank(bank, bank.cells["cell"])  # what `karyo reader train --bank` learns from
     assert len(strips) == 46 + 47
-    assert (strips.names == "21").sum() == 2 + 3
+    assert (strips.classes == CHROMOSOMES.index("21")).sum() == 2 + 3
     first = (tmp_path / "bank" / "chromosomes.zip").read_bytes()
     export_cells(screened, tmp_path / "again", bank=tmp_path / "bank2")
     assert (tmp_path / "bank2" / "chromosomes.zip").read_bytes() == first

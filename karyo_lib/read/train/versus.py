@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from karyo_lib.files.images import read_image
 from karyo_lib.iscn import parse_karyotype
-from karyo_lib.read.train.training import patient_part
+from karyo_lib.read.train.trials import patient_part
 
 
 class _Reads(Protocol):
