@@ -59,8 +59,8 @@ class ReaderSettings:
     """
 
     p_structural: float = 0.05
-    least_score: float = 59.0
-    score_scale: float = 14.0
+    least_score: float = 16.0
+    score_scale: float = 4.0
     upside_down: float = 0.02
     most_unexplained: int = 12
     least_certain: float = 0.7
