@@ -4,7 +4,7 @@ sure it is, and when to refer."""
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,9 @@ class ReaderSettings:
     most_unexplained : int
         With more objects that are no chromosome, and chromosomes expected but not found, than this no
         karyotype is told.
+    detector_weight : float
+        Weight, in a metaphase, of the classes that the detector sees beside the decoder's: on 60 spreads of
+        validation cases 95.4 % instead of 94.8 % of the chromosomes are found and named right alone.
     least_certain : float
         Images whose best count formula is less probable are referred.
     least_agreeing : float
@@ -63,6 +66,7 @@ class ReaderSettings:
     score_scale: float = 4.0
     upside_down: float = 0.02
     most_unexplained: int = 12
+    detector_weight: float = 0.5
     least_certain: float = 0.7
     least_agreeing: float = 0.65
     doubtful: float = 0.8
@@ -115,7 +119,7 @@ class Reader:
         laid_out = found.kind == "karyogram"
         turned = self.settings.upside_down if laid_out else 0.5
         strips = scale_strips(found.cutouts, found.masks)
-        decoded = self.decoder.decode(strips, turned)
+        decoded = self._seen(self.decoder.decode(strips, turned), found)
         arrangement = arrange(found.boxes, read_labels(found, image), decoded.log_proba) if laid_out else None
         boxes = found.boxes.assign(rows=strips.rows)
         count = self.count(decoded, boxes, arrangement)
@@ -128,7 +132,7 @@ class Reader:
         p_structural = self._p_structural(table)
         sampled = np.zeros(0, np.float32)
         if passes:
-            each = list(self.decoder.sample(strips, passes, seed, turned))
+            each = [self._seen(d, found) for d in self.decoder.sample(strips, passes, seed, turned)]
             counted = np.array([self.count(d, boxes, arrangement, keep=40).p_abnormal for d in each])
             changed = np.array([self._p_structural(table.assign(score=d.score)) for d in each])
             sampled = (1 - (1 - counted) * (1 - changed)).astype(np.float32)
@@ -149,6 +153,13 @@ class Reader:
             passes=sampled,
             found=found,
         )
+
+    def _seen(self, decoded: Decoded, found: FoundPage) -> Decoded:
+        """The same with what the detector sees of a class: it is not taught them on sorted pages."""
+        if found.kind != "metaphase":
+            return decoded
+        both = decoded.log_proba + self.settings.detector_weight * found.log_proba
+        return replace(decoded, log_proba=both)
 
     def count(
         self,
