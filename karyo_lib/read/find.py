@@ -35,6 +35,8 @@ _CUT_WIDTH = CHROMOSOME_WIDTH, 24.0
 _LEAST_AREA, _LEAST_CONTRAST = 0.35, 20
 #: A cell with fewer chromosomes is not whole, one with more is not one cell (92: tetraploid).
 _FEWEST, _MOST = 30, 100
+#: Most cells have at least so many: of a scale at which fewer are seen the detector is less sure.
+_USUAL = 42
 #: From so many on it may be two cells: if they lie in two heaps whose middles are further apart, in mean
 #: distances from the middle of a heap (one heap cut in two: 1.8; two round ones side by side: 3).
 _TWO_CELLS, _APART = 60, 2.4
@@ -165,7 +167,7 @@ def shipped_detector() -> Detector:
 
 def _sureness(seen: Detections) -> float:
     """Mean score of what was seen, as if nothing were seen of the rest of a cell."""
-    return float(seen.score.sum() / max(len(seen.score), _FEWEST))
+    return float(seen.score.sum() / max(len(seen.score), _USUAL))
 
 
 def _look(light: np.ndarray, detector: Detector) -> tuple[Detections, float]:
