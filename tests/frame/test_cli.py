@@ -1,6 +1,9 @@
 """The command: help that reads well, errors in one message, the exit codes of a shell's habits."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -121,3 +124,10 @@ def test_draw_says_which_cell_line_of_a_mosaic_it_draws(tmp_path):
     assert "47,XY,+21, 47 chromosomes" in first.output
     assert "46,XY, 46 chromosomes" in told(*command, "--cell-line", "2").output
     assert "from 1 to 2" in told(*command, "--cell-line", "3").stderr
+
+
+def test_help_in_a_terminal_of_another_encoding():
+    words = [sys.executable, "-m", "karyo_lib.cli", "draw", "--help"]
+    told = subprocess.run(words, env=os.environ | {"PYTHONIOENCODING": "latin-1"}, capture_output=True)
+    assert told.returncode == 0, told.stderr.decode("latin-1")
+    assert b"Draw the karyogram" in told.stdout

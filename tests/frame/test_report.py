@@ -20,12 +20,13 @@ from karyo_lib.settings import SettingsError
 from karyo_lib.store import BusyError
 from karyo_lib.study.report import execute, page
 from karyo_lib.study.report.content import without_progress
+from karyo_lib.study.report.kernel import OwnKernelManager
 from karyo_lib.study.report.kernel import execute as execute_one
 from karyo_lib.study.report.order import check_parameters, choose, find_notebooks
 from karyo_lib.study.report.progress import Monitor, clock, duration, read_step
 from karyo_lib.study.report.records import Records
 from karyo_lib.study.report.scrub import scrubber
-from karyo_lib.study.runs import Run
+from karyo_lib.study.runs import Run, project_dir
 
 # -- order and parameters
 
@@ -213,6 +214,23 @@ def test_two_runs_cannot_share_a_folder(study):
     notebooks, run, _ = study
     with Records(run.dir).lock(), pytest.raises(BusyError, match=rf"at work \(process {os.getpid()}\)"):
         execute.run_study(run, folder=notebooks)
+
+
+def test_a_foreign_kernel_of_the_same_name_is_not_run(tmp_path, monkeypatch):
+    foreign = tmp_path / "kernels" / "python3"
+    foreign.mkdir(parents=True)
+    spec = {"argv": ["/absent/python"], "display_name": "another", "language": "python"}
+    (foreign / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    assert OwnKernelManager(kernel_name="python3").kernel_spec.argv[0] == sys.executable
+
+
+def test_the_karyo_of_another_checkout_does_not_write_into_it(tmp_path, monkeypatch):
+    for name in ("notebooks", "karyo_lib"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="cannot be copied"):
+        project_dir()
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path, monkeypatch):

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import zmq
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
-from traitlets import Instance
+from traitlets import Instance, default
 from traitlets.config import Config
 
 from karyo_lib.study.report.order import Notebook
@@ -46,8 +48,28 @@ class Watch:
     notebook: NotebookNode | None = field(default=None)
 
 
+class _OwnSpecs(KernelSpecManager):
+    """ipykernel's own kernel: one installed elsewhere is another interpreter's, also if named python3."""
+
+    @default("kernel_dirs")
+    def _no_folder(self) -> list[str]:
+        return []
+
+
+class OwnKernelManager(AsyncKernelManager):
+    """Starts kernels of this interpreter, whatever JUPYTER_PATH says."""
+
+    @default("kernel_spec_manager")
+    def _own_specs(self) -> KernelSpecManager:
+        return _OwnSpecs(parent=self)
+
+
 class _WatchedClient(PapermillNotebookClient):
     watch = Instance(Watch)
+
+    @default("kernel_manager_class")
+    def _own_kernels(self) -> type[AsyncKernelManager]:
+        return OwnKernelManager
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
@@ -91,14 +113,12 @@ papermill_engines.register(ENGINE, _WatchedEngine)
 def _connection() -> Iterator[Config]:
     """Let kernel and client talk through sockets in a private folder rather than through network ports."""
     folder = tempfile.mkdtemp(prefix="karyo-")
-    # A kernel installed elsewhere may be another interpreter's, also one named python3.
-    own = {"KernelSpecManager": {"kernel_dirs": []}}
     try:
         if len(folder) > _LONGEST_SOCKET_FOLDER:
-            yield Config(own)
+            yield Config()
         else:
             manager = {"transport": "ipc", "connection_file": str(Path(folder) / "kernel.json")}
-            yield Config(own, KernelManager=manager)
+            yield Config(KernelManager=manager)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
