@@ -29,6 +29,9 @@ _AS_SURE = 0.95
 _MOST_SCALE, _MOST_PIXELS = 4.0, 2.5e6
 #: Least score of an object; share of the smaller of two masks from which they are one object.
 _LEAST_SCORE, _SAME = 0.35, 0.75
+#: On a karyogram, what another scale is so sure of counts where the surest one sees nothing: a small Y alone
+#: in its slot is missed at one scale and plain at the next.
+_SURE_ELSEWHERE = 0.5
 #: Widths of chromosomes, in pixels, at which they are cut out: the page's own if it lies between.
 _CUT_WIDTH = CHROMOSOME_WIDTH, 24.0
 #: Objects smaller than this (squared chromosome widths) are none; least difference of grey values.
@@ -171,7 +174,8 @@ def _sureness(seen: Detections) -> float:
 
 
 def _look(light: np.ndarray, detector: Detector) -> tuple[Detections, float]:
-    """What the detector sees at the scale where it is surest, and that scale."""
+    """What the detector sees at the scale where it is surest, and that scale; of a karyogram, what only its
+    neighbours see, too."""
     usual = _SEEN_WIDTH / (_USUAL_WIDTH * np.sqrt(light.size))
     most = min(_MOST_SCALE, np.sqrt(_MOST_PIXELS / light.size))
     seen: dict[int, tuple[Detections, float]] = {}
@@ -192,7 +196,31 @@ def _look(light: np.ndarray, detector: Detector) -> tuple[Detections, float]:
         best = better
     if uprightness([mask > 0.5 for _, _, mask in seen[best][0].masks]) < _UPRIGHT:
         best = max(at for at in seen if sureness(at) >= _AS_SURE * sureness(best))
-    return seen[best]
+        return seen[best]
+    found, scale = seen[best]
+    for at in sorted(seen.keys() - {best}, key=lambda at: abs(at - best)):
+        found = _join_looks(found, *seen[at], scale)
+    return found, scale
+
+
+def _join_looks(found: Detections, other: Detections, other_scale: float, scale: float) -> Detections:
+    """Objects, and those of a look at another scale that it is sure of and that lie on none of them."""
+    ratio = scale / other_scale
+    boxes = other.boxes * ratio
+    x, y = ((boxes[:, None, k] + boxes[:, None, k + 2]) / 2 for k in (0, 1))
+    left, top, right, bottom = found.boxes.T
+    inside = (x > left) & (x < right) & (y > top) & (y < bottom)
+    new = np.flatnonzero((other.score >= _SURE_ELSEWHERE) & ~inside.any(1))
+    masks = [
+        (round(mx * ratio), round(my * ratio), resize(mask.astype(np.float32), ratio))
+        for mx, my, mask in (other.masks[i] for i in new)
+    ]
+    return Detections(
+        np.concatenate([found.boxes, boxes[new]]),
+        np.concatenate([found.score, other.score[new]]),
+        np.concatenate([found.log_proba, other.log_proba[new]]),
+        [*found.masks, *masks],
+    )
 
 
 def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> FoundPage:

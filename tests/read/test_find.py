@@ -9,7 +9,7 @@ import pytest
 from karyo_lib.draw import draw_karyogram, draw_metaphase
 from karyo_lib.read.cutouts import cut_objects, label_page
 from karyo_lib.read.detector import Detections
-from karyo_lib.read.find import find_chromosomes
+from karyo_lib.read.find import _join_looks, find_chromosomes
 from karyo_lib.shape.boxes import match_boxes
 
 
@@ -107,3 +107,20 @@ def test_what_is_no_cell_is_told_so_and_soon(spread):
         assert found.kind == "unreadable", reason
         assert reason in found.reason
         assert time.process_time() - start < 20
+
+
+def test_what_only_another_scale_is_sure_of_counts_once():
+    mask = np.ones((20, 8), np.float32)
+    flat = np.full((1, 24), -np.log(24))
+    found = Detections(np.array([[0.0, 0, 16, 40]]), np.array([0.8]), flat, [(0, 0, mask)])
+    other = Detections(
+        np.array([[0.0, 0, 32, 80], [100, 0, 132, 80], [200, 0, 232, 80]]),
+        np.array([0.9, 0.7, 0.4]),
+        np.repeat(flat, 3, 0),
+        [(0, 0, mask), (50, 0, mask), (100, 0, mask)],
+    )
+    joined = _join_looks(found, other, 1.0, 0.5)
+    assert joined.boxes.tolist() == [[0, 0, 16, 40], [50, 0, 66, 40]]  # not twice, and not what is unsure
+    assert joined.score.tolist() == [0.8, 0.7]
+    x, y, again = joined.masks[1]
+    assert (x, y, again.shape) == (25, 0, (10, 4))
