@@ -256,7 +256,10 @@ class Reader:
             if laid_out and laid_out != count.formula:
                 reasons.append(f"laid out as {laid_out}; looks like {count.formula}")
         if count.formula in NORMAL_FORMULAE:  # an abnormal number is reason enough
-            reasons += [f"chromosome {row.chromosome}: {row.iscn}" for row in structure.itertuples()]
+            reasons += [
+                f"chromosome {row.chromosome}: {row.iscn}{' (normal variant)' * (row.kind == 'variant')}"
+                for row in structure.itertuples()
+            ]
         return reasons
 
     def _decide(

@@ -114,6 +114,12 @@ class Reading:
         """The structural changes that are marked, in ISCN, the surest first."""
         return tuple(self.structure["iscn"])
 
+    @property
+    def told_changes(self) -> tuple[str, ...]:
+        """`changes` for people: what laboratories report as normal is named so."""
+        kinds = zip(self.structure["iscn"], self.structure["kind"], strict=True)
+        return tuple(f"{iscn} (normal variant)" if kind == "variant" else iscn for iscn, kind in kinds)
+
 
 #: Columns of `Reading.structure`.
 STRUCTURE_COLUMNS = ["chromosome", "iscn", "kind", "score", "objects"]

@@ -169,7 +169,7 @@ class ReadingJudge:
         elif reading.karyotype:
             readable = int(reading.chromosomes["readable"].sum())
             none = f"no change seen in the {readable} of {len(reading.chromosomes)} that are readable"
-            evidence = f"as if by {'; '.join(reading.changes)}" if reading.changes else none
+            evidence = f"as if by {'; '.join(reading.told_changes)}" if reading.changes else none
         passes = np.asarray(reading.passes, float)
         evidence_of_cell = tell_evidence(reading) | {"p_abnormal": self.reader.counting.p_abnormal}
         return Look(

@@ -1,5 +1,7 @@
 """Finding, straightening, naming, counting and comparing chromosomes, on things whose answer is known."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from karyo_lib.read.cell import CountSettings, count_chromosomes, overlap_with_l
 from karyo_lib.read.complements import candidate_complements
 from karyo_lib.read.find import find_chromosomes, infer_slots
 from karyo_lib.read.layout import align_slots, order_evidence
+from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading
 from karyo_lib.shape.centreline import chromosome_mask
 from karyo_lib.shape.straighten import STRIP_LENGTH, STRIP_WIDTH, straighten
 from karyo_lib.shape.strips import CLASSES, straighten_cell
@@ -279,3 +282,9 @@ class TestPosition:
         assert evidence[20].argmax() == CLASSES.index(names[20])
         shuffled = np.random.default_rng(1).permutation(46)
         assert not order_evidence(boxes, log_p[shuffled])[1].any()
+
+
+def test_a_normal_variant_is_named_as_one():
+    rows = [["9", "inv(9)(p12q13)", "variant", 2.0, ()], ["5", "del(5)(q13q33)", "deletion", 1.0, ()]]
+    read = SimpleNamespace(structure=pd.DataFrame(rows, columns=STRUCTURE_COLUMNS))
+    assert Reading.told_changes.fget(read) == ("inv(9)(p12q13) (normal variant)", "del(5)(q13q33)")
