@@ -12,6 +12,9 @@ TOLERANCE = 12.0
 #: Log-ratio of a change that was looked for where it can be read and not seen.
 NOT_SEEN = -20.0
 
+#: Share among the abnormal karyotypes of one origin from which on a change is looked for in every case.
+RECURRENT = 0.005
+
 Breaks = tuple[str, tuple[str, ...], tuple[float, ...]]
 
 
@@ -78,11 +81,16 @@ def known_share(text: str, practice: str) -> float:
     return sum(frequency for known, frequency in changes if _alike(find_breaks(known), breaks))
 
 
+def recurrent_changes(practice: str) -> tuple[str, ...]:
+    """Structural changes so frequent that every case is asked for them."""
+    return tuple(dict.fromkeys(text for text, share in _catalogued(practice) if share >= RECURRENT))
+
+
 @cache
 def _catalogued(practice: str) -> tuple[tuple[str, float], ...]:
     """Structural changes of one origin ('constitutional', 'acquired') with their relative frequency."""
     table = load_catalogue()
-    table = table[table["origin"] == practice]
+    table = table[(table["origin"] == practice) & table["visible"]]
     shares = table["relative_frequency"] / table["relative_frequency"].sum()
     return tuple(
         (part, share)

@@ -171,7 +171,7 @@ class ReadingJudge:
             none = f"no change seen in the {readable} of {len(reading.chromosomes)} that are readable"
             evidence = f"as if by {'; '.join(reading.told_changes)}" if reading.changes else none
         passes = np.asarray(reading.passes, float)
-        evidence_of_cell = tell_evidence(reading) | {"p_abnormal": self.reader.counting.p_abnormal}
+        evidence_of_cell = tell_evidence(reading, self.reader)
         return Look(
             p=float(passes.mean()) if passes.size else float(reading.p_abnormal),
             passes=passes,

@@ -69,9 +69,8 @@ def compose_patients(
     for number, (_, own) in enumerate(sorted(cells.items()), 1):
         rows = [(entry, _without_pictures(result)) for entry, result in zip(own, results(own), strict=True)]
         told = [json.loads(result.cell_evidence) if result.cell_evidence else None for _, result in rows]
-        prior = next((one["p_abnormal"] for one in told if one), 0.5)
         shown = [names.file(entry.file, entry.number) for entry, _ in rows]
-        case = compose_case(gather_cells(shown, told, prior), settings)
+        case = compose_case(gather_cells(shown, told), settings)
         patients.append(Patient(names.patient(own[0].file) or f"patient {number}", case, tuple(rows)))
     return sorted(patients, key=lambda p: (not p.case.formula, -(p.case.p_abnormal if p.case.formula else 0)))
 

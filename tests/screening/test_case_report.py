@@ -145,6 +145,7 @@ def test_the_page_prints_as_one_sheet(mosaic, browser, tmp_path):
 
 def test_what_is_read_of_a_cell_goes_through_json(mosaic):
     from karyo_lib.read.case_reading import gather_cells, tell_evidence
+    from karyo_lib.read.reader import Reader
 
     reading = replace(
         mosaic.sources[0].reading,
@@ -153,9 +154,9 @@ def test_what_is_read_of_a_cell_goes_through_json(mosaic):
             {"chromosome": ["5"], "iscn": ["del(5)(q13q33)"], "kind": ["deletion"], "score": [4.0]}
         ),
     )
-    told = json.loads(json.dumps(tell_evidence(reading)))
+    told = json.loads(json.dumps(tell_evidence(reading, Reader())))
     assert told["excluded"] == "not read"  # a reading without a karyotype
-    cells = gather_cells(["a", "b"], [told | {"excluded": ""}, None], 0.3)
+    cells = gather_cells(["a", "b"], [told | {"excluded": ""}, None])
     assert cells[0].changes == {"del(5)(q13q33)": 4.0}
     assert cells[1].excluded == "not read"
     assert compose_case(cells).formula == "47,XY,+21"

@@ -14,10 +14,11 @@ def _cells():
         for cell in range(5):
             best, other, p = (wrong, truth, 0.9) if cell == 3 else (truth, wrong, 0.9999)
             told = {
-                "candidates": [[best, p], [other, 1 - p]], "changes": {}, "readable": [], "excluded": "",
+                "candidates": [[best, p], [other, 1 - p]], "p_abnormal": 0.3, "changes": {},
+                "readable": [], "excluded": "",
             }  # fmt: skip
-            rows.append((patient, cell + 1, truth, json.dumps(told), 0.3))
-    return pd.DataFrame(rows, columns=["patient", "cell", "truth", "evidence", "prior"])
+            rows.append((patient, cell + 1, truth, json.dumps(told)))
+    return pd.DataFrame(rows, columns=["patient", "cell", "truth", "evidence"])
 
 
 def test_five_cells_are_surer_than_one():

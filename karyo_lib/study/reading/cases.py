@@ -33,7 +33,7 @@ def read_patients(run: Run) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row a cell: ``patient, cell, truth`` (formula), ``evidence`` (JSON, see
-        :func:`karyo_lib.read.case_reading.tell_evidence`) and ``prior`` (the reader's of an abnormal number).
+        :func:`karyo_lib.read.case_reading.tell_evidence`).
     """
     rng, n = np.random.default_rng([run.seed, 24]), PATIENTS[run.settings.name]
     normal = rng.choice(["46,XX", "46,XY"], n - n // 2).tolist()
@@ -43,10 +43,9 @@ def read_patients(run: Run) -> pd.DataFrame:
     rows = []
     for patient, cell, formula in tqdm(work, "Reading cells of patients", unit="cell"):
         page = _make_page(formula, bank, np.random.default_rng([run.seed, 24, patient, cell]))
-        told = tell_evidence(reader.read(page.image))
+        told = tell_evidence(reader.read(page.image), reader)
         rows.append((f"patient {patient + 1}", cell + 1, formula, json.dumps(told)))
     table = pd.DataFrame(rows, columns=["patient", "cell", "truth", "evidence"])
-    table = table.assign(prior=reader.counting.p_abnormal)
     run.save_table(table, "cells_of_patients")
     return table
 
@@ -79,13 +78,11 @@ def compose_cases(cells: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for patient, own in cells.groupby("patient", sort=False):
-        told, truth, prior = [json.loads(text) for text in own["evidence"]], *own[["truth", "prior"]].iloc[0]
+        told, truth = [json.loads(text) for text in own["evidence"]], own["truth"].iloc[0]
         for size in range(1, len(own) + 1):
             for first in range(len(own) if size < len(own) else 1):
                 chosen = [(first + k) % len(own) for k in range(size)]
-                case = compose_case(
-                    gather_cells([str(i) for i in chosen], [told[i] for i in chosen], float(prior))
-                )
+                case = compose_case(gather_cells([str(i) for i in chosen], [told[i] for i in chosen]))
                 lines = read_clones(case.formula) if case.formula else ()
                 exact = len(lines) == 1 and _same(lines[0].formula, truth)
                 p = 0.5 if np.isnan(case.p_abnormal) else min(1.0, case.p_abnormal)
