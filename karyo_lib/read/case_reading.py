@@ -229,7 +229,7 @@ def look_again(changes: Mapping[str, float], reading: Reading, reader: Reader) -
 
 
 def _derivatives(text: str) -> list[Segments]:
-    """The abnormal chromosomes that a change makes, at the finest level; empty for a normal variant, and where
+    """The abnormal chromosomes that a change makes, at the finest level; none for a normal variant, and where
     they hold material of unknown origin."""
     try:
         change = make_change(read_change(text, ())[0], load_bands(max(LEVELS)))
