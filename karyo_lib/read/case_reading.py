@@ -28,6 +28,8 @@ _SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if s
 #: Share of a cell's chromosomes whose bands must be readable for the cell to count as analysed.
 _ANALYSED = 0.9
 _MOST_CANDIDATES = 40
+#: Scores of a reading are weighed by how well the path fits, about a half of what a path is better by.
+_AS_SCORE = 0.5
 
 
 def read_case(
@@ -143,16 +145,14 @@ def join_cells(
     readings = [source.reading for source in sources]
     told = [None if reading is None else tell_evidence(reading, reader) for reading in readings]
     cells = gather_cells([source.name for source in sources], told)
-    if hasattr(reader, "decoder"):
-        practice = (settings or CaseSettings()).practice
-        asked = {text: NOT_SEEN for cell in cells for text in cell.changes}
-        asked |= dict.fromkeys(recurrent_changes(practice), NOT_SEEN)
-        cells = [
-            cell
-            if cell.excluded
-            else replace(cell, changes=look_again({**asked, **cell.changes}, source.reading, reader))
-            for cell, source in zip(cells, sources, strict=True)
-        ]
+    asked = {text: NOT_SEEN for cell in cells for text in cell.changes}
+    asked |= dict.fromkeys(recurrent_changes((settings or CaseSettings()).practice), NOT_SEEN)
+    cells = [
+        cell
+        if cell.excluded
+        else replace(cell, changes=look_again({**asked, **cell.changes}, source.reading, reader))
+        for cell, source in zip(cells, sources, strict=True)
+    ]
     cells = [
         replace(cell, excluded=source.reason) if source.reason else cell
         for cell, source in zip(cells, sources, strict=True)
@@ -174,7 +174,8 @@ def tell_evidence(reading: Reading, reader: Reader) -> dict[str, Any]:
     table, likely = reading.chromosomes, reading.candidates.head(_MOST_CANDIDATES)
     named = table[table["chromosome"] != ""]
     changes = reading.structure.drop_duplicates("iscn")
-    scores = changes["score"].astype(float) / _score_scale(reader)
+    # rows of a chromosome err together: what one in e of the marked normal pages exceeds is one unit
+    scores = changes["score"].astype(float) / reader.settings.score_scale
     return {
         "candidates": [[f, float(p)] for f, p in zip(likely["formula"], likely["probability"], strict=True)],
         "p_abnormal": reader.counting.p_abnormal,
@@ -183,11 +184,6 @@ def tell_evidence(reading: Reading, reader: Reader) -> dict[str, Any]:
         "analysed": bool(len(named)) and bool(named["readable"].astype(bool).mean() >= _ANALYSED),
         "excluded": "" if reading.karyotype else reading.refer_reason or "not read",
     }
-
-
-def _score_scale(reader: Reader) -> float:
-    """Score of a path through the bands that is worth one unit of log-likelihood: rows err together."""
-    return float(getattr(reader.settings, "score_scale", 1.0))
 
 
 def look_again(changes: Mapping[str, float], reading: Reading, reader: Reader) -> dict[str, float]:
@@ -214,7 +210,7 @@ def look_again(changes: Mapping[str, float], reading: Reading, reader: Reader) -
     rows = np.flatnonzero(table["chromosome"].isin(classes) & readable)
     # sizes are relative to the cell: all of its chromosomes are scaled, those concerned looked at
     strips = scale_strips(reading.found.cutouts, reading.found.masks).take(rows)
-    scores = reader.decoder.evidence(strips, every) / _score_scale(reader)
+    scores = reader.decoder.evidence(strips, every) * _AS_SCORE / reader.settings.score_scale
     found, first = {}, 0
     for text, derivatives in makes.items():
         own = table["chromosome"].iloc[rows].isin(find_breaks(text)[1]).to_numpy()

@@ -157,6 +157,6 @@ def test_what_is_read_of_a_cell_goes_through_json(mosaic):
     told = json.loads(json.dumps(tell_evidence(reading, Reader())))
     assert told["excluded"] == "not read"  # a reading without a karyotype
     cells = gather_cells(["a", "b"], [told | {"excluded": ""}, None])
-    assert cells[0].changes == {"del(5)(q13q33)": 4.0}
+    assert cells[0].changes == {"del(5)(q13q33)": 4.0 / Reader().settings.score_scale}
     assert cells[1].excluded == "not read"
     assert compose_case(cells).formula == "47,XY,+21"
