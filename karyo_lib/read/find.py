@@ -30,8 +30,8 @@ _MOST_SCALE, _MOST_PIXELS = 4.0, 2.5e6
 #: Least score of an object; share of the smaller of two masks from which they are one object.
 _LEAST_SCORE, _SAME = 0.35, 0.75
 #: On a karyogram, what another scale is so sure of counts where the surest one sees nothing: a small Y alone
-#: in its slot is missed at one scale and plain at the next.
-_SURE_ELSEWHERE = 0.5
+#: in its slot is missed at one scale and plain at the next. Share of its box that may lie in those of others.
+_SURE_ELSEWHERE, _LIES_ON = 0.5, 0.25
 #: Widths of chromosomes, in pixels, at which they are cut out: the page's own if it lies between.
 _CUT_WIDTH = CHROMOSOME_WIDTH, 24.0
 #: Objects smaller than this (squared chromosome widths) are none; least difference of grey values.
@@ -207,10 +207,10 @@ def _join_looks(found: Detections, other: Detections, other_scale: float, scale:
     """Objects, and those of a look at another scale that it is sure of and that lie on none of them."""
     ratio = scale / other_scale
     boxes = other.boxes * ratio
-    x, y = ((boxes[:, None, k] + boxes[:, None, k + 2]) / 2 for k in (0, 1))
-    left, top, right, bottom = found.boxes.T
-    inside = (x > left) & (x < right) & (y > top) & (y < bottom)
-    new = np.flatnonzero((other.score >= _SURE_ELSEWHERE) & ~inside.any(1))
+    low = np.maximum(boxes[:, None, :2], found.boxes[:, :2])
+    common = np.clip(np.minimum(boxes[:, None, 2:], found.boxes[:, 2:]) - low, 0, None).prod(2).sum(1)
+    apart = common < _LIES_ON * (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    new = np.flatnonzero((other.score >= _SURE_ELSEWHERE) & apart)
     masks = [
         (round(mx * ratio), round(my * ratio), resize(mask.astype(np.float32), ratio))
         for mx, my, mask in (other.masks[i] for i in new)
