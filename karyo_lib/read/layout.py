@@ -338,7 +338,7 @@ def order_evidence(
 _PLACES = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
-def misplaced(table: pd.DataFrame, sure: float = 0.95) -> list[str]:
+def misplaced(table: pd.DataFrame, sure: float = 0.99) -> list[str]:
     """What lies in a slot and looks, for sure, like a chromosome of another one: 'the second of slot 5 looks
     like a 4'; ``table`` is `Reading.chromosomes`."""
     out = []
@@ -349,4 +349,21 @@ def misplaced(table: pd.DataFrame, sure: float = 0.95) -> list[str]:
         for place, looks, known in zip(_PLACES, alone, certain, strict=False):
             if known and looks not in members:
                 out.append(f"the {place} of slot {name} looks like a {looks}")
+    return out
+
+
+def left_over(found: FoundPage, arrangement: Arrangement) -> list[str]:
+    """Slots with fewer chromosomes than usual where ink of a chromosome's size was taken for none."""
+    rest = found.rejected[~found.rejected["kind"].isin(["rule", "box", "dust"])]
+    high, wide = rest["y1"] - rest["y0"], rest["x1"] - rest["x0"]
+    rest = rest[(high > found.width) & (wide > 0.6 * found.width) & (high < 10 * found.width)]
+    middle, out = (rest["x0"] + rest["x1"]) / 2, []
+    for label in arrangement.labels.itertuples():
+        usual = 1 if label.name in ("X", "Y") else 2
+        if arrangement.slots.count(label.name) >= usual or label.name in GROUP_NAMES:
+            continue
+        beside = (middle - (label.x0 + label.x1) / 2).abs() < 1.5 * found.width
+        gap = np.minimum((label.y0 - rest["y1"]).abs(), (rest["y0"] - label.y1).abs())
+        if (beside & (gap < 2 * found.width)).any():
+            out.append(f"ink at slot {label.name} that was not taken for a chromosome")
     return out

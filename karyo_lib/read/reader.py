@@ -16,7 +16,7 @@ from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes
 from karyo_lib.read.decode import Decoded, Decoder
 from karyo_lib.read.detector import Detector
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
-from karyo_lib.read.layout import Arrangement, arrange, misplaced, read_labels
+from karyo_lib.read.layout import Arrangement, arrange, left_over, misplaced, read_labels
 from karyo_lib.read.network_files import READER_FILES, read_record
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, summary, unreadable
 from karyo_lib.resources import data_file
@@ -136,10 +136,11 @@ class Reader:
             counted = np.array([self.count(d, boxes, arrangement, keep=40).p_abnormal for d in each])
             changed = np.array([self._p_structural(table.assign(score=d.score)) for d in each])
             sampled = (1 - (1 - counted) * (1 - changed)).astype(np.float32)
-        reasons = self._refer(table, count, structure, arrangement)
+        missed = left_over(found, arrangement) if arrangement else []
+        reasons = [*missed, *self._refer(table, count, structure, arrangement)]
         return Reading(
             kind=found.kind,
-            decision=self._decide(found, table, count, reasons),
+            decision="refer" if missed else self._decide(found, table, count, reasons),
             karyotype=count.karyotype,
             chromosomes=table,
             structure=structure,

@@ -1,12 +1,14 @@
 """What was laid where: print that is read, slots that it names, and print that is no name."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.read.find import find_chromosomes
-from karyo_lib.read.layout import _rising, arrange, assign_slots, misplaced, read_labels
+from karyo_lib.read.layout import _rising, arrange, assign_slots, left_over, misplaced, read_labels
 from karyo_lib.read.printed import WORDS, find_words, shipped_print_reader
 from karyo_lib.shape.strips import CLASSES
 
@@ -85,10 +87,21 @@ def test_the_place_says_more_than_doubtful_looks():
 
 def test_a_chromosome_in_another_ones_slot_is_named():
     table = pd.DataFrame(
-        {"chromosome": "5", "printed": "5", "alone": ["5", "4"], "alone_probability": 0.99, "x0": [1.0, 9.0]}
+        {"chromosome": "5", "printed": "5", "alone": ["5", "4"], "alone_probability": 0.995, "x0": [1.0, 9.0]}
     )
     assert misplaced(table) == ["the second of slot 5 looks like a 4"]
     assert misplaced(table.assign(alone_probability=0.6)) == []
+
+
+def test_ink_at_an_empty_slot_is_pointed_at():
+    labels = _row(2).assign(row=0, name=["X", "Y"], probability=1.0)
+    boxes = pd.DataFrame({"x0": [50.0], "x1": [70.0], "y0": [40.0], "y1": [95.0], "width": [10.0]})
+    arrangement = arrange(boxes.assign(row=0, slot=0), labels, np.zeros((1, len(CLASSES))))
+    ink = pd.DataFrame([("print", 114.0, 70.0, 126.0, 95.0)], columns=["kind", "x0", "y0", "x1", "y1"])
+    page = SimpleNamespace(rejected=ink, width=10.0)
+    assert left_over(page, arrangement) == ["ink at slot Y that was not taken for a chromosome"]
+    assert left_over(SimpleNamespace(rejected=ink.assign(kind="dust"), width=10.0), arrangement) == []
+    assert left_over(SimpleNamespace(rejected=ink.assign(x0=54.0, x1=66.0), width=10.0), arrangement) == []
 
 
 def test_small_print_is_read():
