@@ -88,6 +88,13 @@ class Reader:
     detector : Detector or None
         Karyo's own if None.
     decoder : Decoder
+
+    Examples
+    --------
+    >>> from karyo_lib.draw import draw_karyogram
+    >>> page = draw_karyogram("46,XX", seed=1, size=(900, 700))
+    >>> Reader.load().read(page.image).formula
+    '46,XX'
     """
 
     def __init__(self, settings: ReaderSettings | None = None, counting: CountSettings | None = None):

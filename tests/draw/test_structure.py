@@ -21,7 +21,7 @@ TABLE = load_bands(550)
 
 
 def abnormal(formula):
-    return next(c for c in parse_karyotype(formula).chromosomes if c.abnormal)
+    return next(c for c in parse_karyotype(formula).chromosomes if c.abnormal or c.rearranged)
 
 
 def plain_look(**changes) -> SimpleNamespace:

@@ -233,7 +233,13 @@ def test_names_are_shown_as_text_and_nothing_else(stub, stub_model, tmp_path):
     screen_folder(stub_model, folder, out, QUIET)
     page = _Page()
     page.feed((out / "worklist.html").read_text(encoding="utf-8"))
-    assert page.tags.count("script") == 1
+    harmless = tmp_path / "harmless"
+    harmless.mkdir()
+    Image.fromarray(draw_bars(0)).save(harmless / "plain.png")
+    screen_folder(stub_model, harmless, tmp_path / "plain", QUIET)
+    plain = _Page()
+    plain.feed((tmp_path / "plain" / "worklist.html").read_text(encoding="utf-8"))
+    assert page.tags.count("script") == plain.tags.count("script")  # the page's own
     assert all(link.startswith("data:") for link in page.links)
     assert page.handlers == ["window.print()"]
     assert "<b>sentence</b>" not in (out / "worklist.html").read_text(encoding="utf-8")
