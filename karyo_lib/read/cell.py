@@ -26,6 +26,7 @@ _MOST_CHANGES = 12
 #: Objects that have less than this share of the median width are thin.
 _THIN = 0.85
 _CELL = 46
+_MATCHED = 150  # complements that are matched exactly
 #: Share of each class among the chromosomes of normal cells, half of them male.
 _CLASS_SHARE = np.array([*([2 / _CELL] * 22), 1.5 / _CELL, 0.5 / _CELL])
 
@@ -194,9 +195,7 @@ def _build_up(
             yield Complement(tuple(counts.tolist()), prior)
 
 
-def _screen(
-    n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...], keep: int
-) -> list[Complement]:
+def _screen(n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...]) -> list[Complement]:
     """The complements worth an exact match: near the number of objects, and near the expected class
     counts."""
     p = np.exp(log_likelihood - logsumexp(log_likelihood, axis=1, keepdims=True))
@@ -204,7 +203,7 @@ def _screen(
     counts = np.array([c.counts for c in complements])
     score = np.log([c.prior for c in complements])
     score = score - 3.0 * np.abs(counts - expected).sum(1) - 4.0 * np.abs(counts.sum(1) - n)
-    best = set(np.argsort(-score)[:keep].tolist()) | {0, 1}
+    best = set(np.argsort(-score)[:_MATCHED].tolist()) | {0, 1}
     return [complements[i] for i in sorted(best)]
 
 
@@ -212,7 +211,6 @@ def count_chromosomes(
     log_proba: np.ndarray,
     log_none: np.ndarray | None = None,
     settings: CountSettings | None = None,
-    keep: int = 150,
     boxes: pd.DataFrame | None = None,
     log_prior: np.ndarray | None = None,
 ) -> CountPosterior:
@@ -225,8 +223,6 @@ def count_chromosomes(
     log_none : ndarray, shape (n,), optional
         Log-probability that an object is no single chromosome; by default none of them can be discarded.
     settings : CountSettings, optional
-    keep : int
-        Number of complements that are matched exactly.
     boxes : pandas.DataFrame, optional
         Of `FoundPage`, with the ``rows`` of each object's strip.
     log_prior : ndarray, shape (n, 24), optional
@@ -279,7 +275,7 @@ def count_chromosomes(
                 break
         return best
 
-    complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal), keep)
+    complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal))
     weighed = [weigh(complement) for complement in complements]
     normal = max((i for i, c in enumerate(complements) if c.normal), key=lambda i: weighed[i][0])
     known = {complement.counts for complement in complements}

@@ -1,6 +1,6 @@
 """Strips become segments of the genome: class and direction, what is lost, doubled, turned or exchanged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,6 @@ from scipy.special import log_softmax, logsumexp
 from karyo_lib.iscn.bands import ACROCENTRICS, CHROMOSOMES, load_bands
 from karyo_lib.iscn.describe import Description, describe
 from karyo_lib.iscn.segments import Segment, Segments, turn
-from karyo_lib.networks.backend import keras
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.network import TrainedNetwork
 from karyo_lib.read.network_files import read_record, read_weights, write_network
@@ -112,7 +111,7 @@ class Decoder(TrainedNetwork):
     def __init__(self, settings: DecoderSettings | None = None):
         self.settings = settings or DecoderSettings()
 
-    def log_places(self, strips: ScaledStrips, dropout: bool = False) -> np.ndarray:
+    def log_places(self, strips: ScaledStrips) -> np.ndarray:
         """Log-probability of each place for every row: float32 (n, longest, NONE + 1)."""
         model, n = self._built(), len(strips)
         longest = int(strips.rows.max(initial=1))
@@ -123,9 +122,7 @@ class Decoder(TrainedNetwork):
             padded = np.resize(part, _AT_ONCE)
             length = next(k for k in _LENGTHS if k >= strips.rows[part].max())
             rows = strips.rows[padded, None].astype(np.float32)
-            batch = [strips.images[padded, :length], rows]
-            logits = model(batch, training=True) if dropout else model.predict_on_batch(batch)
-            logits = np.asarray(logits, np.float32)
+            logits = np.asarray(model.predict_on_batch([strips.images[padded, :length], rows]), np.float32)
             most = min(length, longest)
             out[part, :most] = log_softmax(logits[: len(part), :most], axis=-1)
         return out
@@ -150,21 +147,6 @@ class Decoder(TrainedNetwork):
             return Decoded(classes, none, none, none > 0, none, (), np.zeros((0, 24, 2), np.float32))
         log_p = self.log_places(strips)
         return self.interpret(log_p, find_paths(log_p, strips.rows, s.path), strips, p_upside_down)
-
-    def sample(
-        self, strips: ScaledStrips, passes: int, seed: int = 0, p_upside_down: float = 0.02
-    ) -> Iterator[Decoded]:
-        """Read chromosomes ``passes`` times with Monte Carlo dropout."""
-        model = self._built()
-        model.trainable = False  # batch normalisation as it is
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.Dropout):
-                layer.seed_generator.state.assign([seed, 0])
-        for _ in range(passes):
-            log_p = self.log_places(strips, dropout=True)
-            yield self.interpret(
-                log_p, find_paths(log_p, strips.rows, self.settings.path), strips, p_upside_down
-            )
 
     def interpret(
         self, log_p: np.ndarray, paths: Paths, strips: ScaledStrips, p_upside_down: float

@@ -3,7 +3,7 @@ sure it is, and when to refer."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from karyo_lib.read.detector import Detector
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
 from karyo_lib.read.layout import Arrangement, arrange, left_over, misplaced, read_labels
 from karyo_lib.read.network_files import READER_FILES, read_record
-from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, summary, unreadable
+from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, unreadable
 from karyo_lib.resources import data_file
 from karyo_lib.shape.scaling import scale_strips
 from karyo_lib.shape.strips import CLASSES
@@ -103,26 +103,20 @@ class Reader:
         self.detector: Detector | None = None
         self.decoder = Decoder()
 
-    def read(self, image: np.ndarray, passes: int = 0, seed: int = 0) -> Reading:
+    def read(self, image: np.ndarray) -> Reading:
         """Read a karyogram or a metaphase.
 
         Parameters
         ----------
         image : ndarray of uint8, shape (H, W)
-        passes : int, default 0
-            Monte Carlo dropout passes through the decoding network.
-        seed : int
-            For these passes.
 
         Returns
         -------
         Reading
         """
-        if passes < 0:
-            raise ValueError(f"Expected 0 or more Monte Carlo passes. Received {passes}.")
         found = find_chromosomes(image, self.detector)
         if found.kind == "unreadable":
-            return unreadable(found, found.reason, passes)
+            return unreadable(found, found.reason)
         laid_out = found.kind == "karyogram"
         turned = self.settings.upside_down if laid_out else 0.5
         strips = scale_strips(found.cutouts, found.masks)
@@ -133,16 +127,10 @@ class Reader:
         unexplained = int((count.assigned < 0).sum()) + len(count.missed)
         if unexplained > self.settings.most_unexplained:
             reason = f"{len(found)} objects found that no karyotype explains"
-            return unreadable(found, f"not a {found.kind} that can be read: {reason}", passes)
+            return unreadable(found, f"not a {found.kind} that can be read: {reason}")
         table = self._table(found, decoded, count, arrangement)
         structure = self._structure(table)
         p_structural = self._p_structural(table)
-        sampled = np.zeros(0, np.float32)
-        if passes:
-            each = [self._seen(d, found) for d in self.decoder.sample(strips, passes, seed, turned)]
-            counted = np.array([self.count(d, boxes, arrangement, keep=40).p_abnormal for d in each])
-            changed = np.array([self._p_structural(table.assign(score=d.score)) for d in each])
-            sampled = (1 - (1 - counted) * (1 - changed)).astype(np.float32)
         missed = left_over(found, arrangement) if arrangement else []
         reasons = [*missed, *self._refer(table, count, structure, arrangement)]
         return Reading(
@@ -158,7 +146,6 @@ class Reader:
             p_structural=p_structural,
             candidates=count.candidates,
             refer_reason="; ".join(reasons),
-            passes=sampled,
             found=found,
         )
 
@@ -174,14 +161,12 @@ class Reader:
         decoded: Decoded,
         boxes: pd.DataFrame | None = None,
         arrangement: Arrangement | None = None,
-        keep: int = 150,
     ) -> CountPosterior:
         """Count decoded chromosomes; ``boxes`` and ``arrangement`` are None for a cell that was cut out."""
         return count_chromosomes(
             decoded.log_proba,
             decoded.log_none,
             self.counting,
-            keep,
             boxes=boxes,
             log_prior=None if arrangement is None else arrangement.log_prior,
         )
@@ -280,27 +265,6 @@ class Reader:
         alike = _agreeing(table) >= s.least_alike
         return (
             "cleared for number" if sure and alike and found.kind == "karyogram" and not reasons else "refer"
-        )
-
-    def read_pages(
-        self, images: Iterable[np.ndarray], passes: int = 0, seed: int = 0
-    ) -> tuple[pd.DataFrame, np.ndarray]:
-        """Read pages into a table and an array of Monte Carlo passes.
-
-        Returns
-        -------
-        table : pandas.DataFrame
-            One row a page, as `karyo_lib.read.reading.summary` says it.
-        passes : ndarray of float32, shape (T, N)
-            At least one row: without Monte Carlo passes, ``p_abnormal`` itself.
-        """
-        rows, sampled = [], []
-        for image in images:
-            reading = self.read(image, passes, seed)
-            rows.append(summary(reading))
-            sampled.append(reading.passes if passes else np.array([reading.p_abnormal], np.float32))
-        return pd.DataFrame(rows), np.stack(sampled, 1) if sampled else np.zeros(
-            (max(passes, 1), 0), np.float32
         )
 
     def save(self, folder: Path) -> None:

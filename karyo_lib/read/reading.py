@@ -45,8 +45,6 @@ class Reading:
         ``formula, probability, n``, the most probable first.
     refer_reason : str
         Why a specialist must look; '' where nothing speaks for it.
-    passes : ndarray of float32, shape (T,)
-        ``p_abnormal`` under Monte Carlo dropout; empty where none was asked for.
     found : FoundPage
     page : ndarray of uint8, shape (H, W), or None
         What was read, where the reading is to be looked at.
@@ -73,7 +71,6 @@ class Reading:
     p_structural: float
     candidates: pd.DataFrame
     refer_reason: str
-    passes: np.ndarray
     found: FoundPage
     page: np.ndarray | None = field(default=None, repr=False)
 
@@ -158,7 +155,7 @@ def summary(reading: Reading) -> dict:
     }
 
 
-def unreadable(found: FoundPage, reason: str, passes: int = 0) -> Reading:
+def unreadable(found: FoundPage, reason: str) -> Reading:
     """The reading of an image from which no karyotype can be told: objects without names, even odds."""
     n = len(found)
     columns = {
@@ -178,6 +175,5 @@ def unreadable(found: FoundPage, reason: str, passes: int = 0) -> Reading:
         p_structural=0.0,
         candidates=pd.DataFrame({"formula": [], "probability": [], "n": []}),
         refer_reason=reason,
-        passes=np.full(passes, 0.5, np.float32),
         found=found,
     )

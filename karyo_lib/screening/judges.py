@@ -161,7 +161,7 @@ class ReadingJudge:
     def _look(self, page: Page) -> Look:
         from karyo_lib.read.case_reading import tell_evidence
 
-        reading = self.reader.read(page.native, self.recipe.passes, self.recipe.seed)
+        reading = self.reader.read(page.native)
         evidence = ""
         if reading.p_count > 0.5:
             normal = reading.formula in NORMAL_FORMULAE
@@ -170,11 +170,10 @@ class ReadingJudge:
             readable = int(reading.chromosomes["readable"].sum())
             none = f"no change seen in the {readable} of {len(reading.chromosomes)} that are readable"
             evidence = f"as if by {'; '.join(reading.told_changes)}" if reading.changes else none
-        passes = np.asarray(reading.passes, float)
         evidence_of_cell = tell_evidence(reading, self.reader)
         return Look(
-            p=float(passes.mean()) if passes.size else float(reading.p_abnormal),
-            passes=passes,
+            p=float(reading.p_abnormal),
+            passes=np.zeros(0),
             embedding=None,
             heat=np.zeros((1, 1), np.float32),
             doubts=(reading.refer_reason,) if reading.refer_reason else (),

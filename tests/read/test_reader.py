@@ -34,7 +34,7 @@ def page():
 
 @pytest.fixture(scope="module")
 def reading(shipped, page):
-    return shipped.read(page.image, passes=2)
+    return shipped.read(page.image)
 
 
 def test_a_sorted_page_is_read_and_said_to_be_laid_out_so(reading):
@@ -45,8 +45,6 @@ def test_a_sorted_page_is_read_and_said_to_be_laid_out_so(reading):
     assert (table["printed"] == table["chromosome"]).all()
     assert table["chromosome"].value_counts()["21"] == 3
     assert table["segments"].map(lambda s: s[0].chromosome in CLASSES).all()
-    assert reading.passes.shape == (2,)
-    assert ((reading.passes > 0) & (reading.passes <= 1)).all()
     assert find_odd(reading)[table["chromosome"] == "21"].all()
 
 
@@ -89,18 +87,15 @@ def test_a_reader_saved_and_loaded_is_the_same(shipped, tmp_path):
 
 
 def test_what_is_no_cell_is_unreadable(shipped, page):
-    blank = shipped.read(np.full((100, 100), 255, np.uint8), passes=4)
+    blank = shipped.read(np.full((100, 100), 255, np.uint8))
     assert (blank.kind, blank.formula, blank.group) == ("unreadable", "?", "unreadable")
     assert blank.refer_reason == "no chromosomes found"
-    assert blank.passes.tolist() == [0.5] * 4
     part = shipped.read(page.image[: page.image.shape[0] // 3])
     assert (part.kind, part.decision) == ("unreadable", "refer")
     assert "no whole cell" in part.refer_reason
     noise = np.random.default_rng(0).normal(128, 40, (60, 60)).clip(0, 255).astype(np.uint8)
     clouds = np.asarray(Image.fromarray(noise).resize((400, 400)))
     assert shipped.read(clouds).kind == "unreadable"
-    with pytest.raises(ValueError, match="0 or more Monte Carlo passes"):
-        shipped.read(page.image, passes=-1)
 
 
 def test_objects_that_no_karyotype_explains_get_no_formula(shipped, page):

@@ -22,7 +22,7 @@ METHOD = "reading"
 
 
 def score_readings(run: Run, readings: Readings) -> Passes:
-    """Score the passes of all readings; the combined score of a patient is fitted on the others."""
+    """Score all readings, one answer each; the combined score of a patient is fitted on the others."""
     scores = _scores(run, readings)
     combined = np.empty(len(scores))
     for train, test in _folds(scores, run.seed):
@@ -31,7 +31,7 @@ def score_readings(run: Run, readings: Readings) -> Passes:
     scores = scores.assign(combined=combined, part="test")
     run.save_table(scores, "scores_reading")
     notes = pd.DataFrame([{"condition": READER.key, "protocol": PROTOCOL, "repeat": 0, "note": ""}])
-    return Passes(scores, notes, len(readings.passes), float(readings.table["seconds"].sum()))
+    return Passes(scores, notes, 1, float(readings.table["seconds"].sum()))
 
 
 def add_reader(run: Run, comparison: Comparison, readings: Readings) -> Comparison:
@@ -45,7 +45,7 @@ def add_reader(run: Run, comparison: Comparison, readings: Readings) -> Comparis
     answers = {
         "method": METHOD,
         "condition": READER.key,
-        "answers": len(readings.passes),
+        "answers": 1,
         "seconds": readings.table["seconds"].sum(),
     }
     return Comparison(
@@ -95,7 +95,8 @@ def describe_referrals(readings: Readings) -> str:
 
 
 def _scores(run: Run, readings: Readings) -> pd.DataFrame:
-    scores = compute_scores(readings.passes, referral_threshold=run.settings.referral_threshold)
+    p = readings.table["p_abnormal"].to_numpy()[None]
+    scores = compute_scores(p, referral_threshold=run.settings.referral_threshold)
     known = readings.table[["image_id", "patient_id", "y_true"]]
     return pd.concat([known, scores], axis=1).assign(condition=READER.key, protocol=PROTOCOL, repeat=0)
 

@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import joblib
-import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -33,7 +32,6 @@ from karyo_lib.study.networks.fits import RUN_COLUMNS, Fits, select_split
 from karyo_lib.study.runs import Run
 
 FOLDER = "readings"
-MOST_PASSES = 20  # each weighs dozens of karyotypes anew; more of them say the same
 UNKNOWN = "unknown"
 _PAGES_A_WORKER = 4  # fewer are read sooner than a further process starts
 
@@ -50,12 +48,9 @@ class Readings:
         structural change, such as '9 22') and what
         :func:`karyo_lib.read.reading.summary` says: ``found, formula, formula_probability,
         read_group, p_abnormal, p_count, p_structural, changes, refer_reason``, and ``seconds``.
-    passes : numpy.ndarray
-        Float32, shape (T, N): ``p_abnormal`` under Monte Carlo dropout.
     """
 
     table: pd.DataFrame
-    passes: np.ndarray
 
     def predictions(self, run: Run) -> pd.DataFrame:
         """Return ``p_abnormal`` as the predictions of a condition on every split by patient of the run."""
@@ -71,37 +66,25 @@ class Readings:
         return pd.concat(tables, ignore_index=True)
 
 
-def count_passes(run: Run) -> int:
-    """Return how many Monte Carlo passes a reading has in this run."""
-    return min(run.settings.passes, MOST_PASSES)
-
-
 def read_collection(run: Run) -> Readings:
     """Read every karyogram of the run; what is finished stays, unless page, reader or code have changed."""
     collection = load_collection(run)
     index, folder = collection.index, run.path("data", FOLDER)
-    passes = count_passes(run)
-    made_from = f"{_reader_digest()} {passes} {run.seed}"
-    keys = [hashlib.sha256(f"{page} {made_from}".encode()).hexdigest() for page in index["sha256"]]
+    keys = [hashlib.sha256(f"{page} {_reader_digest()}".encode()).hexdigest() for page in index["sha256"]]
     files = [folder / f"{image_id}.json" for image_id in index["image_id"]]
     known = [_load(file, key) for file, key in zip(files, keys, strict=True)]
     missing = [i for i, record in enumerate(known) if record is None]
     jobs = count_processes(len(missing), _PAGES_A_WORKER)
     work = (
-        joblib.delayed(_read_page)(
-            collection.pages / index["path"].iloc[i], files[i], keys[i], passes, run.seed
-        )
+        joblib.delayed(_read_page)(collection.pages / index["path"].iloc[i], files[i], keys[i])
         for i in missing
     )
     done = joblib.Parallel(n_jobs=jobs, return_as="generator")(work)
     bar = tqdm(done, "Reading karyograms", len(index), initial=len(index) - len(missing), unit="page")
     for i, record in zip(missing, bar, strict=True):
         known[i] = record
-    readings = Readings(
-        _describe(index, known), np.array([record["passes"] for record in known], np.float32).T
-    )
+    readings = Readings(_describe(index, known))
     run.save_table(readings.table, "readings")
-    run.save_array(readings.passes, "reading_passes")
     run.save_table(readings.predictions(run), "predictions_reading")
     return readings
 
@@ -111,7 +94,7 @@ def load_readings(run: Run) -> Readings:
     table = run.load_table("readings", made_by="04_transfer")
     texts = [column for column in ("changes", "changed", "refer_reason", "truth", "group") if column in table]
     table = table.assign(**{column: table[column].astype(object).fillna("") for column in texts})
-    return Readings(table, run.load_array("reading_passes", made_by="04_transfer"))
+    return Readings(table)
 
 
 def beside_networks(fits: Fits, predictions: pd.DataFrame) -> Fits:
@@ -137,15 +120,11 @@ def _reader() -> Reader:
     return Reader.load()
 
 
-def _read_page(page: Path, file: Path, key: str, passes: int, seed: int) -> dict:
+def _read_page(page: Path, file: Path, key: str) -> dict:
     keep_worker()
     began = time.perf_counter()
-    reading = _reader().read(read_image(page), passes, seed)
-    record = summary(reading) | {
-        "passes": [round(float(p), 6) for p in reading.passes],
-        "seconds": time.perf_counter() - began,
-        "key": key,
-    }
+    reading = _reader().read(read_image(page))
+    record = summary(reading) | {"seconds": time.perf_counter() - began, "key": key}
     with writing(file) as part:
         part.write_text(json.dumps(record), encoding="utf-8")
     return record
@@ -161,7 +140,7 @@ def _load(file: Path, key: str) -> dict | None:
 
 def _describe(index: pd.DataFrame, records: list[dict]) -> pd.DataFrame:
     """Set what was read beside what is true."""
-    read = pd.DataFrame(records).drop(columns=["passes", "key"]).rename(columns={"group": "read_group"})
+    read = pd.DataFrame(records).drop(columns="key").rename(columns={"group": "read_group"})
     true = pd.DataFrame([_truth(formula) for formula in index["iscn"]], columns=["group", "truth", "changed"])
     known = index[[name for name in _KNOWN if name in index]].reset_index(drop=True)
     y = (index["label"] == "abnormal").astype(int).to_numpy()
