@@ -90,7 +90,7 @@ class Reading:
             return told
         picture = base64.b64encode(picture_of(self)).decode("ascii")
         alt = html.escape(f"Page read as {self.formula}, boxes and names over its chromosomes")
-        return f'<img alt="{alt}" src="data:image/png;base64,{picture}">{told}'
+        return f'<img alt="{alt}" style="max-width:100%" src="data:image/png;base64,{picture}">{told}'
 
     @property
     def formula(self) -> str:

@@ -168,7 +168,7 @@ def test_the_words_say_what_the_tables_say(run, readings, fits):
     told = " ".join(study.reading.describe_reading(run, readings, fits))
     assert "exactly right on 98 [" in told
     assert "Of 24 abnormal images 20 are found (83%)" in told
-    referrals = study.reading.describe_referrals(readings)
+    referrals = " ".join(study.reading.describe_referrals(readings))
     assert "of 2 of 40 pages" in referrals
     assert "1 of 5 (0.20" in referrals
     assert "4 of 38 (0.11" in referrals

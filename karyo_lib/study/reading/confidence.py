@@ -73,13 +73,13 @@ def calibrate_readings(run: Run, readings: Readings) -> pd.DataFrame:
     return table
 
 
-def describe_referrals(readings: Readings) -> str:
+def describe_referrals(readings: Readings) -> list[str]:
     """Say in words whom the reader refers of itself, and how often it is wrong on the rest."""
     table = readings.table
     wrong = ((table["p_abnormal"] >= 0.5).astype(int) != table["y_true"]).to_numpy()
     referred = (table["refer_reason"] != "").to_numpy()
     if not wrong.any():
-        return f"None of {len(table)} labels is wrong; {referred.mean():.0%} of the pages are referred."
+        return [f"None of {len(table)} labels is wrong; {referred.mean():.0%} of the pages are referred."]
 
     def told(chosen: np.ndarray, among: np.ndarray) -> str:
         n, k = int(among.sum()), int((chosen & among).sum())
@@ -87,11 +87,11 @@ def describe_referrals(readings: Readings) -> str:
             return "none of none"
         return f"{k} of {n} ({format_interval(k / n, *wilson(k, n))})"
 
-    return (
-        f"The reader itself says of {int(referred.sum())} of {len(table)} pages why a specialist must look. "
-        f"Among these are {told(referred, wrong)} of its wrong labels; of the labels on the other pages "
-        f"{told(wrong, ~referred)} are wrong."
-    )
+    return [
+        f"The reader itself says of {int(referred.sum())} of {len(table)} pages why a specialist must look.",
+        f"Of its wrong labels, {told(referred, wrong)} are on these pages.",
+        f"Of the labels on the other pages, {told(wrong, ~referred)} are wrong.",
+    ]
 
 
 def _scores(run: Run, readings: Readings) -> pd.DataFrame:
