@@ -9,19 +9,8 @@ _CANDIDATES = (Path(__file__).parent / "_data", Path(__file__).parent.parent / "
 def data_file(*parts: str) -> Path:
     """Return the path of an embedded data file.
 
-    Parameters
-    ----------
-    *parts : str
-        Path components below ``data/``, for example ``"cytobands", "iscn_550.tsv"``.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file is not part of this installation.
+    ``*parts``: Path components below ``data/``, for example ``"cytobands", "iscn_550.tsv"``. Raises
+    FileNotFoundError if the file is not part of this installation.
     """
     for root in _CANDIDATES:
         path = root.joinpath(*parts)

@@ -157,17 +157,9 @@ def suggest(received: str, valid: tuple[str, ...]) -> str:
 def load_settings(profile: str = "quick", **overrides: Any) -> Profile:
     """Return the settings of a profile, with single values replaced.
 
-    Parameters
-    ----------
-    profile : str
-        ``'smoke'``, ``'quick'`` or ``'thesis'``.
-    **overrides
-        Fields of :class:`Profile` by name.
-
-    Raises
-    ------
-    SettingsError
-        If the profile or a parameter does not exist, or a value is of the wrong type or out of range.
+    ``profile``: ``'smoke'``, ``'quick'`` or ``'thesis'``; ``**overrides``: fields of :class:`Profile` by
+    name. Raises SettingsError if the profile or a parameter does not exist, or a value is of the wrong type
+    or out of range.
     """
     if profile not in PROFILES:
         valid = tuple(PROFILES)
@@ -189,10 +181,8 @@ def load_settings(profile: str = "quick", **overrides: Any) -> Profile:
 def parse_settings(words: Iterable[str]) -> dict[str, Any]:
     """Return settings by name from words such as ``'passes=50'`` or ``'conditions=a,b'``.
 
-    Raises
-    ------
-    SettingsError
-        If a word is not ``NAME=VALUE``, the name does not exist, or the value is not of its kind.
+    Raises SettingsError if a word is not ``NAME=VALUE``, the name does not exist, or the value is not of its
+    kind.
     """
     found: dict[str, Any] = {}
     for word in words:

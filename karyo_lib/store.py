@@ -41,12 +41,8 @@ class OtherJournalError(ValueError):
 def writing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path that becomes *path* if the block succeeds and vanishes if it does not.
 
-    Raises
-    ------
-    CannotWriteError
-        If there is no permission to write there, or *path* is a folder.
-    NoSpace
-        If the disk is full.
+    Raises CannotWriteError if there is no permission to write there, or *path* is a folder, NoSpace if the
+    disk is full.
     """
     path, part = Path(path), None
     try:
@@ -82,17 +78,8 @@ def writing(path: str | Path) -> Iterator[Path]:
 def locked(folder: str | Path, work: str | Path | None = None) -> Iterator[None]:
     """Keep other processes out of a folder, until this one leaves the block or ends in whatever way.
 
-    Parameters
-    ----------
-    folder : path
-        Where the lock is kept.
-    work : path, optional
-        The folder or file that is worked on, if another, for the message.
-
-    Raises
-    ------
-    BusyError
-        If another process is at work there.
+    ``folder``: where the lock is kept; ``work``: the folder or file that is worked on, if another, for the
+    message. Raises BusyError if another process is at work there.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,20 +116,9 @@ class Journal:
     A stop at any moment loses nothing but a record half written, which is cut off when the journal is opened
     again.
 
-    Parameters
-    ----------
-    path : path
-    made_from : mapping
-        What the records depend on; stands in the first line.
-    fresh : bool
-        Begin anew whatever is there.
-
-    Raises
-    ------
-    BusyError
-        If another process writes to it.
-    OtherJournalError
-        If its records were made from something else.
+    ``made_from`` (mapping): what the records depend on; stands in the first line; ``fresh``: begin anew
+    whatever is there. Raises BusyError if another process writes to it, OtherJournalError if its records were
+    made from something else.
     """
 
     def __init__(self, path: str | Path, made_from: Mapping[str, Any], *, fresh: bool = False):

@@ -13,14 +13,8 @@ def add_dust(
 ) -> None:
     """Sprinkle specks and hairs on a page of ink, in place.
 
-    Parameters
-    ----------
-    ink : ndarray of float32, shape (H, W)
-        0 paper to 1 black.
-    amount, scratches : float
-        Mean numbers of specks and of hairs.
-    scale : float
-        Size relative to a page of 1200 x 950.
+    ``ink`` (float32, shape (H, W)): 0 paper to 1 black; ``amount``, ``scratches``: mean numbers of specks and
+    of hairs; ``scale``: size relative to a page of 1200 x 950.
     """
     height, width = ink.shape
     count = rng.poisson(amount)
@@ -64,20 +58,10 @@ def expose(
 ) -> np.ndarray:
     """Photograph, print and scan a drawing.
 
-    Parameters
-    ----------
-    ink : ndarray of float32, shape (H, W)
-        0 paper to 1 black.
-    settings : SimpleNamespace
-        :class:`~karyo_lib.draw.styles.Artefacts` whose ranges have been settled for the page.
-    scale : float
-        Size of the drawing relative to a page of 1200 x 950.
-    size : (int, int)
-        Width and height of the page that comes out, the drawing's or smaller.
-
-    Returns
-    -------
-    ndarray of uint8, shape (size[1], size[0])
+    ``ink`` (float32, shape (H, W)): 0 paper to 1 black; ``settings``:
+    :class:`~karyo_lib.draw.styles.Artefacts` whose ranges have been settled for the page; ``scale``: size of
+    the drawing relative to a page of 1200 x 950; ``size``: width and height of the page that comes out, the
+    drawing's or smaller. Returns uint8, shape (size[1], size[0]).
     """
     sigma = settings.blur * scale
     if sigma > 0.2:

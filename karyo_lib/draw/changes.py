@@ -13,10 +13,7 @@ def changed_spans(chromosome: Chromosome, table: BandTable) -> list[tuple[float,
     Foreign, reversed, repeated and unknown material is marked whole; lost material by a short span round
     the place where it is missing. A whole extra chromosome is marked from end to end.
 
-    Returns
-    -------
-    list of (float, float)
-        Within 0 and ``chromosome.length``; at least one span.
+    Returns list of (float, float); within 0 and ``chromosome.length``; at least one span.
     """
     home = chromosome.slot
     spans: list[tuple[float, float]] = []

@@ -21,27 +21,19 @@ _WIDEST_SPLIT = 0.54
 
 @dataclass(frozen=True)
 class BandPlan:
-    """The bands of one chromosome from pter to qter, in ISCN units along that chromosome.
+    """The bands of one chromosome from pter to qter, in ISCN units along that chromosome."""
 
-    Parameters
-    ----------
-    edges : ndarray of float64, shape (bands + 1,)
-        Where bands begin and end, from 0 to the chromosome's length.
-    stain, source, band : tuple of str
-        Stain class, chromosome that the material comes from ('?' unknown), band name with arm ('q34.1').
-    tone_edges, tone : ndarray of float64, shapes (tones + 1,) and (tones, 2)
-        How dark it stains by two band tables: constant between edges, 0 pale to 1 dark.
-    centromeres : tuple of float
-        Positions along the chromosome.
-    """
-
+    # Float64, shape (bands + 1,); where bands begin and end, from 0 to the chromosome's length.
     edges: np.ndarray
+    # Stain class, chromosome that the material comes from ('?' unknown), band name with arm ('q34.1').
     stain: tuple[str, ...]
     source: tuple[str, ...]
     band: tuple[str, ...]
+    # Float64, shapes (tones + 1,) and (tones, 2); how dark it stains by two band tables: constant between
+    # edges, 0 pale to 1 dark.
     tone_edges: np.ndarray
     tone: np.ndarray
-    centromeres: tuple[float, ...]
+    centromeres: tuple[float, ...]  # positions along the chromosome
 
     @property
     def length(self) -> float:
@@ -66,22 +58,13 @@ class BandPlan:
 
 @dataclass(frozen=True)
 class StraightChromosome:
-    """A chromosome painted straight, p arm up.
+    """A chromosome painted straight, p arm up."""
 
-    Parameters
-    ----------
-    ink : ndarray of float32, shape (length + 2 * pad, across)
-        0 paper to 1 black; the axis is the middle column.
-    length, pad : int
-        Rows of chromosome, and blank rows before and after it.
-    edges : ndarray, shape (bands + 1,)
-        Where the bands of the plan begin and end, in rows from the p end.
-    """
-
+    # Float32, shape (length + 2 * pad, across); 0 paper to 1 black; the axis is the middle column.
     ink: np.ndarray
-    length: int
+    length: int  # rows of chromosome, and blank rows before and after it
     pad: int
-    edges: np.ndarray
+    edges: np.ndarray  # shape (bands + 1,); where the bands of the plan begin and end, in rows from the p end
     plan: BandPlan
 
     def row_of(self, position: float | np.ndarray) -> np.ndarray:
@@ -93,11 +76,7 @@ class StraightChromosome:
 def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
     """List the bands along a chromosome, cutting them where its segments cut them.
 
-    Parameters
-    ----------
-    level : {400, 550, 850}
-    seed : int
-        Seeds the invented pattern of material of unknown origin.
+    ``level``: {400, 550, 850}; ``seed``: seeds the invented pattern of material of unknown origin.
     """
     bands: list[tuple[float, str, str, str]] = []
     tones: list[tuple[float, np.ndarray]] = []
@@ -157,16 +136,9 @@ def paint_straight(
 ) -> StraightChromosome:
     """Paint a chromosome straight and upright.
 
-    Parameters
-    ----------
-    look : SimpleNamespace
-        A :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled for the page.
-    units : float
-        Pixels per ISCN unit.
-    width : float
-        Full width in pixels.
-    ring : bool
-        Without telomeres, to be closed on itself.
+    ``look``: a :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled for the page; ``units``:
+    pixels per ISCN unit; ``width``: full width in pixels; ``ring``: without telomeres, to be closed on
+    itself.
     """
     edges = _band_edges(plan, look, units, rng)
     length = max(3, round(float(edges[-1])))

@@ -128,26 +128,13 @@ def draw_chromosome(
 
 @dataclass(frozen=True, eq=False)
 class Manner:
-    """How the chromosomes of one page are drawn.
+    """How the chromosomes of one page are drawn."""
 
-    Parameters
-    ----------
-    look : SimpleNamespace
-        A :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled.
-    level : {400, 550, 850}
-    units : float
-        Pixels per ISCN unit.
-    width : float
-        Width of a chromosome in pixels.
-    seed : int
-        Seeds the pattern of material of unknown origin.
-    """
-
-    look: SimpleNamespace
-    level: int
-    units: float
-    width: float
-    seed: int
+    look: SimpleNamespace  # a :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled
+    level: int  # {400, 550, 850}
+    units: float  # pixels per ISCN unit
+    width: float  # width of a chromosome in pixels
+    seed: int  # seeds the pattern of material of unknown origin
 
 
 def settle_manner(sheet: Sheet, level: int, rng: np.random.Generator) -> Manner:
@@ -162,12 +149,7 @@ def draw_piece(
 ) -> Piece:
     """Draw one chromosome, bent, on a patch of its own.
 
-    Parameters
-    ----------
-    copy : int
-        1 for the first of its slot.
-    turn : float
-        Radians by which it is turned from upright.
+    ``copy``: 1 for the first of its slot; ``turn``: radians by which it is turned from upright.
     """
     unknown = any(segment.chromosome == UNKNOWN for segment in chromosome.segments)
     plan = plan_bands(chromosome, manner.level, manner.seed if unknown else 0)

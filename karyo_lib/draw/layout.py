@@ -23,34 +23,20 @@ NATIVE_HEIGHT = 950
 
 @dataclass(frozen=True)
 class Placement:
-    """Places on a page, in pixels.
+    """Places on a page, in pixels."""
 
-    Parameters
-    ----------
-    corners : ndarray of int, shape (pieces, 2)
-        Left and top of each piece's patch.
-    slots : dict
-        Slot -> (x0, y0, x1, y1) round the ink of its chromosomes; for an empty slot, round its blank place.
-    labels : tuple of (str, float, float)
-        Text, x of its centre, y of its top.
-    rules : tuple of (float, float, float)
-        Printed lines: x0, x1, y.
-    """
-
-    corners: np.ndarray
+    corners: np.ndarray  # int, shape (pieces, 2); left and top of each piece's patch
+    # Slot -> (x0, y0, x1, y1) round the ink of its chromosomes; for an empty slot, round its blank place.
     slots: dict[str, tuple[float, float, float, float]]
-    labels: tuple[tuple[str, float, float], ...]
-    rules: tuple[tuple[float, float, float], ...]
+    labels: tuple[tuple[str, float, float], ...]  # text, x of its centre, y of its top
+    rules: tuple[tuple[float, float, float], ...]  # printed lines: x0, x1, y
 
 
 def page_scale(size: tuple[int, int], copies: int = 2) -> float:
     """Return the size of things on a page of `size` (width, height), relative to a page of 1200 x 950.
 
-    Parameters
-    ----------
-    size : (int, int)
-    copies : int
-        The largest number of chromosomes that one slot holds; pages of more than three draw them smaller.
+    ``copies``: the largest number of chromosomes that one slot holds; pages of more than three draw them
+    smaller.
     """
     width, height = size
     scale = min(np.sqrt(width * height / _NATIVE_AREA), width / 1000, height / 800)
@@ -72,14 +58,8 @@ def place_pieces(
 ) -> Placement:
     """Lay chromosomes out in the rows and slots of a layout.
 
-    Parameters
-    ----------
-    size : (int, int)
-        Width and height of the page in pixels.
-    scale : float
-        From :func:`page_scale`.
-    width : float
-        Width of a chromosome in pixels.
+    ``size``: width and height of the page in pixels; ``scale``: from :func:`page_scale`; ``width``: width of
+    a chromosome in pixels.
     """
     page_width, page_height = size
     rows = [list(row) for row in layout.rows]

@@ -16,20 +16,12 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A lifted chromosome.
+    """A lifted chromosome."""
 
-    Attributes
-    ----------
-    drop : ndarray of float32, shape (h, w)
-        Signed difference to the background, in grey levels; 0 outside the chromosome.
-    mask : ndarray of bool, shape (h, w)
-    x, y : int
-        Corner of both on the page, in pixels.
-    """
-
+    # Float32, shape (h, w); signed difference to the background, in grey levels; 0 outside the chromosome.
     drop: np.ndarray
-    mask: np.ndarray
-    x: int
+    mask: np.ndarray  # bool, shape (h, w)
+    x: int  # corner of both on the page, in pixels
     y: int
 
 
@@ -40,21 +32,10 @@ def lift_chromosomes(
 
     A mask brings its blurred rim with it, and ink that joins it where it is drawn too small.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-    labels : ndarray of int, shape (H, W)
-        0 background, i + 1 for chromosome i.
-    count : int
-        Number of chromosomes.
-    rng : numpy.random.Generator
-        For the grain laid where chromosomes stood.
-
-    Returns
-    -------
-    ground : ndarray of float32, shape (H, W)
-    patches : list of Patch or None
-        One a chromosome; None where it has no pixel.
+    ``image``: uint8, shape (H, W); ``labels`` (int, shape (H, W)): 0 background, i + 1 for chromosome i;
+    ``count``: number of chromosomes; ``rng`` (numpy.random.Generator): for the grain laid where chromosomes
+    stood. Returns ``ground``: float32, shape (H, W); ``patches``: list of Patch or None; one a chromosome;
+    None where it has no pixel.
     """
     page = image.astype(np.float32)
     reach = max(_RIM, round(_REACH * max(image.shape)))

@@ -24,24 +24,12 @@ _LARGEST_STRETCH = 1.4
 
 @dataclass(frozen=True, eq=False)
 class RealChromosome:
-    """A cut-out at the size that the page wants.
+    """A cut-out at the size that the page wants."""
 
-    Parameters
-    ----------
-    ink : ndarray of float32, shape (H, W)
-        0 background to 1 black.
-    axis : Axis
-        Centreline from the upper end to the lower, in pixels of `ink`.
-    centromere : float
-        Where its constriction lies along the axis, as a fraction of its length.
-    chromosome, source : str
-        Class, and the cell that it comes from.
-    """
-
-    ink: np.ndarray
-    axis: Axis
-    centromere: float
-    chromosome: str
+    ink: np.ndarray  # float32, shape (H, W); 0 background to 1 black
+    axis: Axis  # centreline from the upper end to the lower, in pixels of `ink`
+    centromere: float  # where its constriction lies along the axis, as a fraction of its length
+    chromosome: str  # class, and the cell that it comes from
     source: str
 
     @property
@@ -60,16 +48,9 @@ def trace_chromosome(
 ) -> RealChromosome:
     """Enlarge or reduce a cut-out, match its grey level, and find its axis.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-        White background, p arm up.
-    zoom, gain : float
-        Factors on size and on ink.
-    chromosome, source : str
-        Class, and the cell that it comes from.
-    centromere : float
-        Where the centromere ought to be, as a fraction of the length; the constriction is looked for near it.
+    ``image`` (uint8, shape (H, W)): white background, p arm up; ``zoom``, ``gain``: factors on size and on
+    ink; ``chromosome``, ``source``: class, and the cell that it comes from; ``centromere``: where the
+    centromere ought to be, as a fraction of the length; the constriction is looked for near it.
     """
     mask = chromosome_mask(image)
     line = find_centreline(mask)
@@ -106,15 +87,8 @@ def _find_constriction(ink: np.ndarray, axis: Axis, expected: float) -> float:
 def straighten_ink(real: RealChromosome, pad: int, across: int) -> np.ndarray:
     """Read a chromosome along its axis.
 
-    Parameters
-    ----------
-    pad, across : int
-        Rows before and after the chromosome, and columns.
-
-    Returns
-    -------
-    ndarray of float32, shape (axis.length + 2 * pad, across)
-        The axis is the middle column.
+    ``pad``, ``across``: rows before and after the chromosome, and columns. Returns float32, shape
+    (axis.length + 2 * pad, across); the axis is the middle column.
     """
     return _read_along(real.ink, real.axis, pad, across)
 
@@ -135,22 +109,14 @@ def _read_along(ink: np.ndarray, axis: Axis, pad: int, across: int) -> np.ndarra
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A stretch of a straight chromosome.
+    """A stretch of a straight chromosome."""
 
-    Parameters
-    ----------
-    ink : ndarray of float32, shape (rows, across)
-        The whole chromosome, with padding; turned upside down where the stretch is reversed.
-    start, stop : float
-        Rows of the stretch, start < stop.
-    natural_start, natural_stop : bool
-        True where the stretch begins or ends at a telomere of its own.
-    """
-
+    # Float32, shape (rows, across); the whole chromosome, with padding; turned upside down where the stretch
+    # is reversed.
     ink: np.ndarray
-    start: float
+    start: float  # rows of the stretch, start < stop
     stop: float
-    natural_start: bool
+    natural_start: bool  # True where the stretch begins or ends at a telomere of its own
     natural_stop: bool
 
 
@@ -162,22 +128,10 @@ def join_cuts(
     Widths are made equal at each seam and the two sides cross-faded; ends that are no telomeres are rounded
     off.
 
-    Parameters
-    ----------
-    cuts : list of Cut
-        All with the same number of columns.
-    width : float
-        Width of a chromosome in pixels.
-    pad : int
-        Blank rows before and after.
-    ring : bool
-        The last stretch meets the first.
-
-    Returns
-    -------
-    ink : ndarray of float32, shape (length + 2 * pad, across)
-    ends : ndarray of float64, shape (len(cuts) + 1,)
-        Rows, from the first stretch's start, where stretches begin and end; ``ends[-1]`` is the length.
+    ``cuts``: all with the same number of columns; ``width``: width of a chromosome in pixels; ``pad``: blank
+    rows before and after; ``ring``: the last stretch meets the first. Returns ``ink``: float32, shape (length
+    + 2 * pad, across); ``ends``: float64, shape (len(cuts) + 1,); rows, from the first stretch's start, where
+    stretches begin and end; ``ends[-1]`` is the length.
     """
     ends = np.concatenate([[0.0], np.cumsum([cut.stop - cut.start for cut in cuts])])
     length = max(3, round(float(ends[-1])))

@@ -92,14 +92,9 @@ def assemble_page(
 ) -> Page:
     """Lay pieces on a page, print what the style prints, expose it, and write the truth down.
 
-    Parameters
-    ----------
-    pieces : list of Piece
-        In the order of the truth table, at the size of the sheet's drawing.
-    rng : numpy.random.Generator
-        Annotations have another one, so that a page with and without them is otherwise the same.
-    ground : ndarray of float32, shape (H, W), optional
-        Ink that lies under the chromosomes.
+    ``pieces``: in the order of the truth table, at the size of the sheet's drawing; ``rng``
+    (numpy.random.Generator): annotations have another one, so that a page with and without them is otherwise
+    the same; ``ground`` (float32, shape (H, W)): ink that lies under the chromosomes.
     """
     style, scale, factor = sheet.style, sheet.scale, sheet.factor
     artefacts = settle(style.artefacts, rng)

@@ -22,44 +22,25 @@ _ROW_OF_SLOT = {name: number for number, row in enumerate(PLAIN_ROWS) for name i
 
 @dataclass(frozen=True)
 class PairSettings:
-    """How strongly homologues are changed within their slots.
+    """How strongly homologues are changed within their slots."""
 
-    Parameters
-    ----------
-    bend : float
-        Standard deviation of the bow, as a share of the chromosome's length.
-    rotate : float
-        Standard deviation of the rotation in degrees.
-    mirror : float
-        Share of chromosomes that are mirrored left to right.
-    overlap : float
-        Share of a chromosome that may come to lie on another one; a change that needs more is halved, then
-        dropped.
-    """
-
-    bend: float = 0.05
-    rotate: float = 6.0
-    mirror: float = 0.5
+    bend: float = 0.05  # standard deviation of the bow, as a share of the chromosome's length
+    rotate: float = 6.0  # standard deviation of the rotation in degrees
+    mirror: float = 0.5  # share of chromosomes that are mirrored left to right
+    # Share of a chromosome that may come to lie on another one; a change that needs more is halved, then
+    # dropped.
     overlap: float = 0.03
 
 
 @dataclass(frozen=True, eq=False)
 class PairPage:
-    """A page whose chromosomes were changed or moved.
+    """A page whose chromosomes were changed or moved."""
 
-    Attributes
-    ----------
-    image : ndarray of uint8, shape (H, W)
-    chromosomes : pandas.DataFrame
-        The table given, with boxes (and centromeres, changed regions and angles, where it has them) brought
-        up to date.
-    labels : ndarray of int16, shape (H, W)
-        0 background, i + 1 for row i of `chromosomes`.
-    """
-
-    image: np.ndarray
+    image: np.ndarray  # uint8, shape (H, W)
+    # The table given, with boxes (and centromeres, changed regions and angles, where it has them) brought up
+    # to date.
     chromosomes: pd.DataFrame
-    labels: np.ndarray
+    labels: np.ndarray  # int16, shape (H, W); 0 background, i + 1 for row i of `chromosomes`
 
 
 def augment_pairs(
@@ -71,18 +52,9 @@ def augment_pairs(
 ) -> PairPage:
     """Bend, rotate and mirror each chromosome where it stands; print and annotations stay.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-    chromosomes : pandas.DataFrame
-        One row a chromosome with `x0`, `y0`, `x1`, `y1` in pixels.
-    labels : ndarray of int, shape (H, W)
-        0 background, i + 1 for row i of `chromosomes`.
-
-    Returns
-    -------
-    PairPage
-        Of the same size.
+    ``image``: uint8, shape (H, W); ``chromosomes``: one row a chromosome with `x0`, `y0`, `x1`, `y1` in
+    pixels; ``labels`` (int, shape (H, W)): 0 background, i + 1 for row i of `chromosomes`. Returns of the
+    same size.
     """
     _check(image, chromosomes, labels)
     settings = settings or PairSettings()
@@ -121,17 +93,11 @@ def compact_page(
 ) -> PairPage:
     """Close the blank gaps between chromosomes and between rows; print and annotations are left out.
 
-    Parameters
-    ----------
-    image, chromosomes, labels
-        As in :func:`augment_pairs`. A `slot` column tells the rows; without it they are found from the
-        heights at which chromosomes stand.
-    rng : numpy.random.Generator
-        Only for the grain of the background.
-    gap : int
-        Pixels left between chromosomes and between rows; gaps that are smaller stay as they are.
-    size : (int, int), optional
-        Width and height to which the compact page is scaled, without distortion; its own size by default.
+    ``image``, ``chromosomes``, ``labels``: as in :func:`augment_pairs`. A `slot` column tells the rows;
+    without it they are found from the heights at which chromosomes stand. ``rng`` (numpy.random.Generator):
+    only for the grain of the background. ``gap``: pixels left between chromosomes and between rows; gaps that
+    are smaller stay as they are. ``size``: width and height to which the compact page is scaled, without
+    distortion; its own size by default.
     """
     _check(image, chromosomes, labels)
     ground, lifted = lift_chromosomes(image, labels, len(chromosomes), rng)

@@ -18,48 +18,23 @@ INK_THRESHOLD = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A chromosome on its own patch.
+    """A chromosome on its own patch."""
 
-    Parameters
-    ----------
-    ink : ndarray of float32, shape (H, W)
-        0 paper to 1 black.
-    chromosome, name, slot : str
-        Class, ISCN name, slot of the page.
-    copy : int
-        1 for the first chromosome of its slot, then 2 ...
-    centromeres : ndarray, shape (n, 2)
-        x, y in the patch.
-    bands : tuple of (source, band) pairs
-        Chromosome that the material comes from, band name.
-    band_ends : ndarray, shape (len(bands), 4)
-        x, y where each band begins and x, y where it ends, on the axis.
-    changes : ndarray, shape (n, 4)
-        Boxes x0, y0, x1, y1 of the changed regions, in the patch.
-    length : float
-        Length of the axis in pixels.
-    angle : float
-        Lean of the line from end to end in degrees, clockwise positive, modulo 180.
-    polarity : int
-        1 p arm up, -1 q arm up.
-    source : str
-        Cells that the chromosome comes from, joined by '+'; empty for drawn ones.
-    """
-
-    ink: np.ndarray
-    chromosome: str
+    ink: np.ndarray  # float32, shape (H, W); 0 paper to 1 black
+    chromosome: str  # class, ISCN name, slot of the page
     name: str
     slot: str
-    copy: int
+    copy: int  # 1 for the first chromosome of its slot, then 2
     abnormal: bool
-    centromeres: np.ndarray
-    bands: tuple[tuple[str, str], ...]
+    centromeres: np.ndarray  # shape (n, 2); x, y in the patch
+    bands: tuple[tuple[str, str], ...]  # chromosome that the material comes from, band name
+    # Shape (len(bands), 4); x, y where each band begins and x, y where it ends, on the axis.
     band_ends: np.ndarray
-    changes: np.ndarray
-    length: float
-    angle: float
-    polarity: int = 1
-    source: str = ""
+    changes: np.ndarray  # shape (n, 4); boxes x0, y0, x1, y1 of the changed regions, in the patch
+    length: float  # length of the axis in pixels
+    angle: float  # lean of the line from end to end in degrees, clockwise positive, modulo 180
+    polarity: int = 1  # 1 p arm up, -1 q arm up
+    source: str = ""  # cells that the chromosome comes from, joined by '+'; empty for drawn ones
 
     @cached_property
     def _mask(self) -> np.ndarray:
@@ -109,17 +84,9 @@ def make_piece(
 ) -> Piece:
     """Find the landmarks of a chromosome on its patch.
 
-    Parameters
-    ----------
-    ink : ndarray of float32, shape (H, W)
-    origin : (float, float)
-        Pixel of the patch at the axis's (0, 0), as x, y.
-    plan : BandPlan
-        Bands of the chromosome.
-    rows : ndarray, shape (bands + 1,)
-        Where the edges of `plan` lie along the axis, in pixels from its start.
-    width : float
-        Width of the chromosome in pixels.
+    ``ink``: float32, shape (H, W); ``origin``: pixel of the patch at the axis's (0, 0), as x, y; ``plan``:
+    bands of the chromosome; ``rows`` (shape (bands + 1,)): where the edges of `plan` lie along the axis, in
+    pixels from its start; ``width``: width of the chromosome in pixels.
     """
 
     def on_patch(along: np.ndarray) -> np.ndarray:

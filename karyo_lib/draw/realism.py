@@ -20,18 +20,9 @@ REALISM_COLUMNS = ("chromosome", "correlation", "correlation_whole", "real", "dr
 def band_profile(image: np.ndarray, chromosome: str, level: int = 550) -> np.ndarray:
     """Measure the band profile of a cut-out, bent or not.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-        White background, p arm up.
-    chromosome : str
-        Class; tells where to look for the centromere.
-    level : {400, 550, 850}
-
-    Returns
-    -------
-    ndarray of float64, shape (PROFILE_POINTS,)
-        Mean ink across the middle half of the chromosome, pter first, standardised to mean 0 and deviation 1.
+    ``image`` (uint8, shape (H, W)): white background, p arm up; ``chromosome``: class; tells where to look
+    for the centromere; ``level``: {400, 550, 850}. Returns float64, shape (PROFILE_POINTS,); mean ink across
+    the middle half of the chromosome, pter first, standardised to mean 0 and deviation 1.
     """
     table = load_bands(level)
     expected = table.centromere(chromosome) / table.length(chromosome)
@@ -67,22 +58,10 @@ def compute_realism(
     Drawn chromosomes pass the same way as real ones: an image about as large as a cut-out, found,
     straightened, measured.
 
-    Parameters
-    ----------
-    cells : sequence of str, optional
-        Cells whose chromosomes are averaged; one of each patient by default.
-    drawn : int
-        Drawn chromosomes of each class.
-    style : str
-        Lab style whose look is measured.
-    level : {400, 550, 850}
-        Band level of the drawing.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a class: `chromosome`; `correlation` of the mean profiles without their ends (3 % each);
-        `correlation_whole` with them; `real` and `drawn`, the numbers of chromosomes averaged.
+    ``cells``: cells whose chromosomes are averaged; one of each patient by default; ``drawn``: drawn
+    chromosomes of each class; ``style``: lab style whose look is measured; ``level`` ({400, 550, 850}): band
+    level of the drawing. One row a class: `chromosome`; `correlation` of the mean profiles without their ends
+    (3 % each); `correlation_whole` with them; `real` and `drawn`, the numbers of chromosomes averaged.
     """
     cells = bank.cells.drop_duplicates("case")["cell"].tolist() if cells is None else list(cells)
     images: dict[str, list[np.ndarray]] = {name: [] for name in load_bands(level).chromosomes}

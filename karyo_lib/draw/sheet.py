@@ -20,23 +20,13 @@ _SIDES = (100, 6000)
 
 @dataclass(frozen=True)
 class Sheet:
-    """An empty page.
-
-    Parameters
-    ----------
-    size : (int, int)
-        Width and height of the page that comes out.
-    annotate : tuple of str
-        Kinds of annotation to print.
-    copies : int
-        The largest number of chromosomes that one slot holds.
-    """
+    """An empty page."""
 
     style: LabStyle
     seed: int
-    size: tuple[int, int]
-    annotate: tuple[str, ...]
-    copies: int = 2
+    size: tuple[int, int]  # width and height of the page that comes out
+    annotate: tuple[str, ...]  # kinds of annotation to print
+    copies: int = 2  # the largest number of chromosomes that one slot holds
 
     @property
     def factor(self) -> int:
@@ -68,23 +58,11 @@ def make_sheet(
 ) -> Sheet:
     """Check the settings of a page.
 
-    Parameters
-    ----------
-    style : str or LabStyle
-        The name of one of :data:`~karyo_lib.draw.labs.STYLES`, or a style of one's own.
-    seed : int
-        At least 0.
-    size : (int, int) or None
-        Width and height, 100 to 6000 pixels; None for the style's own.
-    annotate : collection of str, bool or None
-        Kinds of annotation; None leaves it to the style, True stands for all, False for none.
-    counts : mapping of str to int
-        How many chromosomes each slot holds.
-
-    Raises
-    ------
-    ValueError
-        For an unknown style or annotation, or an impossible size or seed.
+    ``style`` (str or LabStyle): the name of one of :data:`~karyo_lib.draw.labs.STYLES`, or a style of one's
+    own; ``seed``: at least 0; ``size`` ((int, int) or None): width and height, 100 to 6000 pixels; None for
+    the style's own; ``annotate`` (collection of str, bool or None): kinds of annotation; None leaves it to
+    the style, True stands for all, False for none; ``counts`` (mapping of str to int): how many chromosomes
+    each slot holds. Raises ValueError for an unknown style or annotation, or an impossible size or seed.
     """
     if not isinstance(style, LabStyle):
         if style not in STYLES:

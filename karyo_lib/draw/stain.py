@@ -87,18 +87,9 @@ def darkness_of(band: Band) -> float:
 def stain_profile(chromosome: str, level: int) -> tuple[np.ndarray, np.ndarray]:
     """Return how dark a normal chromosome stains along its length.
 
-    Parameters
-    ----------
-    chromosome : str
-        '1' to '22', 'X', 'Y'.
-    level : {400, 550, 850}
-
-    Returns
-    -------
-    edges : ndarray of float64, shape (n + 1,)
-        ISCN units from pter.
-    darkness : ndarray of float64, shape (n, 2)
-        Constant between edges; by the level's own table, and by its neighbour's.
+    ``chromosome``: '1' to '22', 'X', 'Y'; ``level``: {400, 550, 850}. Returns ``edges``: float64, shape (n +
+    1,); ISCN units from pter; ``darkness``: float64, shape (n, 2); constant between edges; by the level's own
+    table, and by its neighbour's.
     """
     tables = [load_bands(level).bands(chromosome), load_bands(_PARTNER[level]).bands(chromosome)]
     edges = np.unique([0.0, *(band.iscn_stop for bands in tables for band in bands)])

@@ -34,153 +34,70 @@ GLUED_ROWS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the slots of a page stand.
+    """Where the slots of a page stand."""
 
-    Parameters
-    ----------
-    rows : tuple of tuples
-        Slots and blanks from left to right, one tuple a row.
-    native : (int, int)
-        Width and height in pixels of the page when no size is asked for.
-    margin : (float, float, float, float)
-        Left, top, right, bottom, as fractions of the page.
-    grid : int
-        Columns of a fixed grid that all rows share; 0 spreads each row over the page's width.
-    length : (float, float)
-        Length of chromosome 1 as a fraction of the page height of a 1200 x 950 page.
-    homologue_gap : (float, float)
-        Gap between the ink of homologues, in chromosome widths; below 0 they overlap.
-    align : {'middle', 'bottom', 'top', 'centromere'}
-        What stands on one line in a row.
-    labels : {'', 'number', 'group'}
-        Printed under the slots: nothing, numbers, or numbers and the letters of the Denver groups.
-    label_size : float
-        Height of the print as a fraction of the page height.
-    rule : {'', 'slot', 'row'}
-        Printed line under each slot or under each row.
-    jitter : float
-        Standard deviation of the places, as a fraction of the page height.
-    upside_down : float
-        Share of chromosomes laid with the q arm up by mistake.
-    """
-
+    # Slots and blanks from left to right, one tuple a row.
     rows: tuple[tuple[str | float, ...], ...] = STANDARD_ROWS
-    native: tuple[int, int] = (1200, 950)
+    native: tuple[int, int] = (1200, 950)  # width and height in pixels of the page when no size is asked for
+    # Left, top, right, bottom, as fractions of the page.
     margin: tuple[float, float, float, float] = (0.03, 0.05, 0.03, 0.06)
-    grid: int = 0
+    grid: int = 0  # columns of a fixed grid that all rows share; 0 spreads each row over the page's width
+    # Length of chromosome 1 as a fraction of the page height of a 1200 x 950 page.
     length: Range = (0.165, 0.19)
+    # Gap between the ink of homologues, in chromosome widths; below 0 they overlap.
     homologue_gap: Range = (0.1, 0.8)
-    align: str = "bottom"
+    align: str = "bottom"  # {'middle', 'bottom', 'top', 'centromere'}; what stands on one line in a row
+    # {'', 'number', 'group'}; printed under the slots: nothing, numbers, or numbers and the letters of the
+    # Denver groups.
     labels: str = "number"
-    label_size: float = 0.019
-    rule: str = ""
-    jitter: float = 0.003
-    upside_down: float = 0.0
+    label_size: float = 0.019  # height of the print as a fraction of the page height
+    rule: str = ""  # {'', 'slot', 'row'}; printed line under each slot or under each row
+    jitter: float = 0.003  # standard deviation of the places, as a fraction of the page height
+    upside_down: float = 0.0  # share of chromosomes laid with the q arm up by mistake
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the chromosomes of a page look.
+    """How the chromosomes of a page look."""
 
-    Parameters
-    ----------
-    width : (float, float)
-        Width of chromosome 1 as a fraction of its length.
-    light, dark : (float, float)
-        Ink of the palest and of the darkest bands, 0 (paper) to 1 (black).
-    contrast : (float, float)
-        Steepness of the stain between pale and dark.
-    stain : {'G', 'R'}
-        Giemsa bands, or reverse bands (light and dark exchanged).
-    softness : (float, float)
-        Standard deviation of the blur along a chromosome, in chromosome widths.
-    edge : (float, float)
-        Softness of the outline across, in chromosome widths.
-    split : (float, float)
-        Distance of the sister chromatids' axes, in chromosome widths: 0.3 is one body, 0.6 a wide cleft.
-    cleft : (float, float)
-        Share of ink that the cleft between sister chromatids loses.
-    mottle : (float, float)
-        Standard deviation of the grain of the stain within bands.
-    grain : (float, float)
-        Size of that grain, in chromosome widths.
-    relief : (float, float)
-        Share of ink that a chromatid loses from its middle to its rim.
-    constriction : (float, float)
-        Share of the width lost at the centromere.
-    bend : float
-        Standard deviation of a bend, in degrees; 0 for laboratories that straighten by software.
-    condensation : float
-        Standard deviation (of the logarithm) of the length from chromosome to chromosome in a page.
-    fade : (float, float)
-        Ink left in satellite stalks, as a share.
-    """
-
-    width: Range = (0.1, 0.13)
-    light: Range = (0.3, 0.4)
+    width: Range = (0.1, 0.13)  # width of chromosome 1 as a fraction of its length
+    light: Range = (0.3, 0.4)  # ink of the palest and of the darkest bands, 0 (paper) to 1 (black)
     dark: Range = (0.85, 0.97)
-    contrast: Range = (1.2, 1.5)
-    stain: str = "G"
-    softness: Range = (0.1, 0.16)
-    edge: Range = (0.1, 0.16)
+    contrast: Range = (1.2, 1.5)  # steepness of the stain between pale and dark
+    stain: str = "G"  # {'G', 'R'}; giemsa bands, or reverse bands (light and dark exchanged)
+    softness: Range = (0.1, 0.16)  # standard deviation of the blur along a chromosome, in chromosome widths
+    edge: Range = (0.1, 0.16)  # softness of the outline across, in chromosome widths
+    # Distance of the sister chromatids' axes, in chromosome widths: 0.3 is one body, 0.6 a wide cleft.
     split: Range = (0.4, 0.5)
-    cleft: Range = (0.0, 0.12)
-    mottle: Range = (0.05, 0.1)
-    grain: Range = (0.35, 0.45)
-    relief: Range = (0.1, 0.18)
-    constriction: Range = (0.12, 0.3)
+    cleft: Range = (0.0, 0.12)  # share of ink that the cleft between sister chromatids loses
+    mottle: Range = (0.05, 0.1)  # standard deviation of the grain of the stain within bands
+    grain: Range = (0.35, 0.45)  # size of that grain, in chromosome widths
+    relief: Range = (0.1, 0.18)  # share of ink that a chromatid loses from its middle to its rim
+    constriction: Range = (0.12, 0.3)  # share of the width lost at the centromere
+    # Standard deviation of a bend, in degrees; 0 for laboratories that straighten by software.
     bend: float = 22.0
+    # Standard deviation (of the logarithm) of the length from chromosome to chromosome in a page.
     condensation: float = 0.05
-    fade: Range = (0.15, 0.5)
+    fade: Range = (0.15, 0.5)  # ink left in satellite stalks, as a share
 
 
 @dataclass(frozen=True)
 class Artefacts:
-    """What printing, photography and scanning leave on a page.
+    """What printing, photography and scanning leave on a page."""
 
-    Parameters
-    ----------
-    paper : (float, float)
-        Grey level of the background, 0-255.
-    ink_black : (float, float)
-        Grey level of full ink, 0-255.
-    uneven : (float, float)
-        Amplitude of uneven light over the page, in grey levels.
-    grain : (float, float)
-        Amplitude of paper grain, in grey levels.
-    noise : (float, float)
-        Standard deviation of pixel noise, in grey levels.
-    blur : (float, float)
-        Standard deviation of the optics' blur, in pixels of a page 1200 wide.
-    sharpen : (float, float)
-        Amount of unsharp masking (camera or software).
-    dust : int
-        Mean number of dust specks on a page.
-    scratches : float
-        Mean number of hairs and scratches on a page.
-    jpeg : (int, int) or None
-        Quality of JPEG compression; None for none.
-    halftone : float
-        Period of a halftone screen in pixels of a page 1200 wide; 0 for none.
-    negative : bool
-        Bright chromosomes on a dark field (fluorescence).
-    patch : (float, float)
-        Ink of the rectangle that was cut out round each chromosome; 0 for clean masks.
-    """
-
-    paper: Range = (252, 255)
-    ink_black: Range = (0, 8)
-    uneven: Range = (0, 0)
-    grain: Range = (0, 0)
-    noise: Range = (0.5, 2)
-    blur: Range = (0.6, 1.0)
-    sharpen: Range = (0, 0)
-    dust: int = 25
-    scratches: float = 0.0
-    jpeg: tuple[int, int] | None = None
-    halftone: float = 0.0
-    negative: bool = False
-    patch: Range = (0, 0)
+    paper: Range = (252, 255)  # grey level of the background, 0-255
+    ink_black: Range = (0, 8)  # grey level of full ink, 0-255
+    uneven: Range = (0, 0)  # amplitude of uneven light over the page, in grey levels
+    grain: Range = (0, 0)  # amplitude of paper grain, in grey levels
+    noise: Range = (0.5, 2)  # standard deviation of pixel noise, in grey levels
+    blur: Range = (0.6, 1.0)  # standard deviation of the optics' blur, in pixels of a page 1200 wide
+    sharpen: Range = (0, 0)  # amount of unsharp masking (camera or software)
+    dust: int = 25  # mean number of dust specks on a page
+    scratches: float = 0.0  # mean number of hairs and scratches on a page
+    jpeg: tuple[int, int] | None = None  # quality of JPEG compression; None for none
+    halftone: float = 0.0  # period of a halftone screen in pixels of a page 1200 wide; 0 for none
+    negative: bool = False  # bright chromosomes on a dark field (fluorescence)
+    patch: Range = (0, 0)  # ink of the rectangle that was cut out round each chromosome; 0 for clean masks
 
 
 @dataclass(frozen=True)

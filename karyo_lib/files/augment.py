@@ -25,24 +25,14 @@ THESIS_GROWTH = {"normal": (376, 105), "abnormal": (316, 41)}
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """How far copies may differ from their parent, and how many images there should be.
+    """How far copies may differ from their parent, and how many images there should be."""
 
-    Attributes
-    ----------
-    brightness : float
-        Largest relative change, 0 to 1; the thesis has 0.25.
-    noise_fraction : float
-        Largest share of pixels turned black or white, 0 to 1; the thesis has 0.05.
-    blur_sigma : float
-        Largest standard deviation of the Gaussian blur, in pixels (the thesis names blur in its conclusions).
-    normal, abnormal : int or None
-        Images of each label, originals included. None grows each label as the thesis does, 105 to 376 and 41
-        to 316, and other numbers in proportion.
-    """
-
-    brightness: float = 0.25
-    noise_fraction: float = 0.05
+    brightness: float = 0.25  # largest relative change, 0 to 1; the thesis has 0.25
+    noise_fraction: float = 0.05  # largest share of pixels turned black or white, 0 to 1; the thesis has 0.05
+    # Largest standard deviation of the Gaussian blur, in pixels (the thesis names blur in its conclusions).
     blur_sigma: float = 0.8
+    # Images of each label, originals included. None grows each label as the thesis does, 105 to 376 and 41 to
+    # 316, and other numbers in proportion.
     normal: int | None = None
     abnormal: int | None = None
 
@@ -87,18 +77,8 @@ def draw_alteration(rng: np.random.Generator, settings: AugmentSettings) -> Alte
 def alter_image(image: np.ndarray, alteration: Alteration, rng: np.random.Generator) -> np.ndarray:
     """Apply an alteration: blur, then brightness, then salt-and-pepper noise.
 
-    Parameters
-    ----------
-    image : numpy.ndarray
-        uint8, shape (H, W).
-    alteration : Alteration
-    rng : numpy.random.Generator
-        Chooses the noisy pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, shape (H, W).
+    ``image``: uint8, shape (H, W); ``rng`` (numpy.random.Generator): chooses the noisy pixels. Returns uint8,
+    shape (H, W).
     """
     if image.dtype != np.uint8 or image.ndim != 2:
         raise ValueError(f"Expected a uint8 image (H, W). Received {image.dtype} of shape {image.shape}.")
@@ -133,32 +113,12 @@ def augment_dataset(
     Every copy depends on its parent's content, its number and the seed alone, so neither the order of the
     index nor other images change it. Finished pages are kept, so an interrupted call resumes.
 
-    Parameters
-    ----------
-    index : pandas.DataFrame
-        With the index columns ``image_id, path, label, patient_id, sha256``.
-    root : str or os.PathLike
-        The folder that ``path`` is relative to.
-    out_dir : str or os.PathLike
-    settings : AugmentSettings, optional
-    seed : int
-    progress : bool
-    n_jobs : int
-        Processes.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `AUGMENTED_COLUMNS`, one row an image, parents in the order of the index, each followed by its
-        copies; ``copy`` 0 is the original, ``path`` is relative to `out_dir`, ``brightness``, ``noise`` and
-        ``blur`` are what was done.
-
-    Raises
-    ------
-    ValueError
-        If fewer images are asked for than there are originals.
-    UnusableImage
-        If an original cannot be read.
+    ``index``: with the index columns ``image_id, path, label, patient_id, sha256``; ``root`` (str or
+    os.PathLike): the folder that ``path`` is relative to; ``out_dir``: str or os.PathLike; ``n_jobs``:
+    processes. Columns `AUGMENTED_COLUMNS`, one row an image, parents in the order of the index, each followed
+    by its copies; ``copy`` 0 is the original, ``path`` is relative to `out_dir`, ``brightness``, ``noise``
+    and ``blur`` are what was done. Raises ValueError if fewer images are asked for than there are originals,
+    UnusableImage if an original cannot be read.
     """
     settings = settings or AugmentSettings()
     extra = _count_copies(index, settings, seed)

@@ -34,24 +34,12 @@ class BankError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Cutout:
-    """One real chromosome.
+    """One real chromosome."""
 
-    Attributes
-    ----------
-    chromosome : str
-        ``'1'`` to ``'22'``, ``'X'`` or ``'Y'``.
-    copy : int
-        1 for the first homologue of its cell, 2 for the second, and so on.
-    image : numpy.ndarray
-        uint8, shape (height, width), background 255, p arm up.
-    cell, case : str
-        The cell it was cut from, and the patient that the cell came from.
-    """
-
-    chromosome: str
-    copy: int
-    image: np.ndarray
-    cell: str
+    chromosome: str  # ``'1'`` to ``'22'``, ``'X'`` or ``'Y'``
+    copy: int  # 1 for the first homologue of its cell, 2 for the second, and so on
+    image: np.ndarray  # uint8, shape (height, width), background 255, p arm up
+    cell: str  # the cell it was cut from, and the patient that the cell came from
     case: str
 
 
@@ -62,23 +50,10 @@ class ChromosomeBank:
     label, count_formula, chromosomes``) from one folder. Only the archive's directory is kept in memory;
     images are decoded when asked for. An instance can be pickled and used from several threads or processes.
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The folder with both files.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    cells : pandas.DataFrame
-        One row a cell: ``cell``, ``case`` (patient), ``label`` ('normal' or 'abnormal', by chromosome count),
-        ``count_formula`` such as ``'47,XXY'``, ``chromosomes`` (int).
-
-    Raises
-    ------
-    BankError
-        If a file is missing or damaged, a member's name is unsafe or names no chromosome, or the two files
-        disagree.
+    ``path`` (str or pathlib.Path): the folder with both files. ``cells``: one row a cell: ``cell``, ``case``
+    (patient), ``label`` ('normal' or 'abnormal', by chromosome count), ``count_formula`` such as
+    ``'47,XXY'``, ``chromosomes`` (int). Raises BankError if a file is missing or damaged, a member's name is
+    unsafe or names no chromosome, or the two files disagree.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -120,12 +95,7 @@ class ChromosomeBank:
     def cutouts(self, cell: str) -> list[Cutout]:
         """Return the chromosomes of one cell, 1 to 22, X, Y, first copies before second ones.
 
-        Raises
-        ------
-        KeyError
-            If the bank has no such cell.
-        BankError
-            If an image of the cell cannot be decoded.
+        Raises KeyError if the bank has no such cell, BankError if an image of the cell cannot be decoded.
         """
         if cell not in self._members:
             raise KeyError(f"Expected one of the bank's {len(self)} cells. Received {cell!r}.")
@@ -234,18 +204,9 @@ def _read_cells(path: Path) -> pd.DataFrame:
 def add_cell(folder: Path, cutouts: Sequence[Cutout], label: str, count_formula: str) -> None:
     """Add a cell to a bank, which is made where there is none; both files are replaced at once.
 
-    Parameters
-    ----------
-    folder : Path
-    cutouts : sequence of Cutout
-        Of one cell, which the bank does not have yet.
-    label : {'normal', 'abnormal'}
-    count_formula : str
-
-    Raises
-    ------
-    BankError
-        If there is no cut-out, or the bank has the cell, or its name is not fit for a file.
+    ``cutouts`` (sequence of Cutout): of one cell, which the bank does not have yet; ``label``: {'normal',
+    'abnormal'}. Raises BankError if there is no cut-out, or the bank has the cell, or its name is not fit for
+    a file.
     """
     if not cutouts:
         raise BankError("Expected the chromosomes of a cell. Received none.")

@@ -21,22 +21,8 @@ def to_8_bit(values: np.ndarray) -> tuple[np.ndarray, str]:
     Negative whole numbers are shifted to zero. Where a quarter of the range or less is in use, that part is
     stretched over all of it. What lies outside becomes black or white.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Whole numbers or floats, shape (H, W).
-
-    Returns
-    -------
-    pixels : numpy.ndarray
-        uint8, shape (H, W).
-    note : str
-        What the user should know; may be ''.
-
-    Raises
-    ------
-    ValueError
-        If there are values that are no finite numbers.
+    ``values``: whole numbers or floats, shape (H, W). Returns ``pixels``: uint8, shape (H, W); ``note``: what
+    the user should know; may be ''. Raises ValueError if there are values that are no finite numbers.
     """
     whole = np.issubdtype(values.dtype, np.integer)
     values = values.astype(np.float64)

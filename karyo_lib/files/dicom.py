@@ -41,27 +41,11 @@ def decode_frames(data: bytes, max_pixels: int) -> Iterator[tuple[np.ndarray, bo
     The modality and value-of-interest transforms are applied (DICOM PS3.3, C.11.1 and C.11.2), so the values
     are those that a viewer would show.
 
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
-    max_pixels : int
-        Largest allowed width times height, checked before anything is decoded.
-
-    Yields
-    ------
-    values : numpy.ndarray
-        Shape (H, W), integer or float of any range, or (H, W, 3) uint8 for colour.
-    inverted : bool
-        True for MONOCHROME1, where the smallest value is white.
-    frames : int
-        How many the file says it holds.
-
-    Raises
-    ------
-    UnreadableDicom
-        With the reason, where the file holds no image that can be read. Damaged files can raise nearly any
-        other exception.
+    ``data`` (bytes): the whole file; ``max_pixels``: largest allowed width times height, checked before
+    anything is decoded. Returns ``values``: shape (H, W), integer or float of any range, or (H, W, 3) uint8
+    for colour; ``inverted``: True for MONOCHROME1, where the smallest value is white; ``frames``: how many
+    the file says it holds. Raises UnreadableDicom with the reason, where the file holds no image that can be
+    read. Damaged files can raise nearly any other exception.
     """
     header = io.BytesIO(data)
     read_preamble(header, force=True)

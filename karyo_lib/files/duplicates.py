@@ -21,15 +21,7 @@ def compute_page_hash(pixels: np.ndarray) -> np.ndarray:
 
     The second finds copies with other margins. A median filter comes first, or speckle would decide.
 
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        uint8, shape (H, W).
-
-    Returns
-    -------
-    numpy.ndarray
-        uint64, shape (2, 16): 1024 bits each.
+    ``pixels``: uint8, shape (H, W). Returns uint64, shape (2, 16): 1024 bits each.
     """
     image = Image.fromarray(pixels)
     if max(image.size) > _WORKING_SIDE:
@@ -49,17 +41,9 @@ def compute_page_hash(pixels: np.ndarray) -> np.ndarray:
 def find_groups(hashes: np.ndarray, max_distance: float = MAX_DISTANCE) -> np.ndarray:
     """Number the groups of pages that are near duplicates of each other, directly or through others.
 
-    Parameters
-    ----------
-    hashes : numpy.ndarray
-        uint64, shape (N, 2, 16), from `compute_page_hash`.
-    max_distance : float
-        Largest share of differing bits, in either hash, between two near duplicates.
-
-    Returns
-    -------
-    numpy.ndarray
-        int, shape (N,): the group of each page; a page without near duplicates is a group of one.
+    ``hashes``: uint64, shape (N, 2, 16), from `compute_page_hash`; ``max_distance``: largest share of
+    differing bits, in either hash, between two near duplicates. Returns int, shape (N,): the group of each
+    page; a page without near duplicates is a group of one.
     """
     n_pages, _, words = hashes.shape
     limit = int(max_distance * words * 64)

@@ -41,12 +41,7 @@ _INK_SHARE = 0.001  # a page with less ink than this shows no karyogram
 class UnusableImage(ValueError):
     """An image file that cannot be used.
 
-    Attributes
-    ----------
-    name : str
-        File name, without its folder.
-    reason : str
-        What is wrong, in words for the user; never a path.
+    ``name``: file name, without its folder; ``reason``: what is wrong, in words for the user; never a path.
     """
 
     def __init__(self, name: str, reason: str):
@@ -59,24 +54,13 @@ class UnusableImage(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """A page of a file that was read.
+    """A page of a file that was read."""
 
-    Attributes
-    ----------
-    pixels : numpy.ndarray
-        uint8, shape (H, W), grey.
-    sha256 : str
-        Digest of the file's bytes.
-    notes : tuple of str
-        What a user should know, for example that only the first of several pages was read.
-    several : bool
-        Whether the file holds more pages than this one.
-    """
-
-    pixels: np.ndarray
-    sha256: str
+    pixels: np.ndarray  # uint8, shape (H, W), grey
+    sha256: str  # digest of the file's bytes
+    # What a user should know, for example that only the first of several pages was read.
     notes: tuple[str, ...]
-    several: bool = False
+    several: bool = False  # whether the file holds more pages than this one
 
 
 def read_image(
@@ -130,15 +114,8 @@ def load_pages(
     A page that cannot be used is yielded as the error that says why. Whatever stands behind a damaged page
     cannot be trusted and is not read; pages that are blank or of the wrong size keep nothing from the others.
 
-    Parameters
-    ----------
-    path, max_pixels, min_side
-        See `read_image`.
-
-    Yields
-    ------
-    LoadedImage or UnusableImage
-        At least one.
+    ``path``, ``max_pixels``, ``min_side``: see `read_image`. Returns loadedImage or UnusableImage; at least
+    one.
     """
     path = Path(path)
     try:

@@ -31,21 +31,9 @@ def read_metadata(folder: Path, *required: str) -> pd.DataFrame:
     in small letters ('File_Name' and 'file name' are ``file_name``). A formula may stand without quotes:
     what a row has more than the header belongs to ``iscn``. Empty fields behind a row are passed over.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    *required : str
-        Columns that there must be.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a line, all text, '' where nothing stands; ``file_name`` as `plain_name` spells it.
-
-    Raises
-    ------
-    DatasetError
-        If it is no such table; the message names line and field.
+    ``*required``: columns that there must be. One row a line, all text, '' where nothing stands;
+    ``file_name`` as `plain_name` spells it. Raises DatasetError if it is no such table; the message names
+    line and field.
     """
     expected = f"Expected {METADATA} as a table in UTF-8 with the columns {' and '.join(required)}."
     try:

@@ -24,21 +24,8 @@ from karyo_lib.store import Journal, writing
 def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
     """Write a page as PNG without any metadata: whole or not at all, and only where it is not there already.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-    pixels : numpy.ndarray
-        uint8, shape (H, W).
-
-    Returns
-    -------
-    str
-        SHA-256 of the file.
-
-    Raises
-    ------
-    karyo_lib.store.NoSpace
-        If the disk is full.
+    ``path``: str or os.PathLike; ``pixels``: uint8, shape (H, W). Returns SHA-256 of the file. Raises
+    karyo_lib.store.NoSpace if the disk is full.
     """
     path = Path(path)
     buffer = io.BytesIO()
@@ -56,12 +43,7 @@ def fit_page(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     The thesis resizes to 416 x 416 (section 3.2). Stretching would change the lengths of chromosomes against
     their widths by the shape of the scan, which differs between labs; so the page is padded instead.
 
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        uint8, shape (H, W).
-    size : (int, int)
-        Width and height wanted, in pixels.
+    ``pixels``: uint8, shape (H, W); ``size``: width and height wanted, in pixels.
     """
     height, width = pixels.shape
     scale = min(size[0] / width, size[1] / height)
@@ -87,26 +69,10 @@ def load_pages(
 ) -> np.ndarray:
     """Read the pages of an index or augmented table.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        With a column ``path``, relative to `root`.
-    root : str or os.PathLike
-    size : (int, int), optional
-        Width and height to fit every page to; without it all pages must have one size.
-    progress : bool
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, shape (N, H, W), in the order of the table.
-
-    Raises
-    ------
-    UnusableImage
-        If a page is missing or damaged.
-    ValueError
-        If the pages differ in size and no `size` is given.
+    ``table``: with a column ``path``, relative to `root`; ``root``: str or os.PathLike; ``size``: width and
+    height to fit every page to; without it all pages must have one size. Returns uint8, shape (N, H, W), in
+    the order of the table. Raises UnusableImage if a page is missing or damaged, ValueError if the pages
+    differ in size and no `size` is given.
     """
     pages = []
     for path in tqdm(table["path"], desc="Reading pages", unit="page", disable=not progress):
@@ -135,21 +101,9 @@ def prepare_dataset(
     What leaves the user's folder are pixels alone: no names, no EXIF, no DICOM header. Pages that are there
     already with the right content are kept, so an interrupted call resumes.
 
-    Parameters
-    ----------
-    index : pandas.DataFrame
-        From `karyo_lib.files.index.index_folder`.
-    root : str or os.PathLike
-        The indexed folder.
-    out_dir : str or os.PathLike
-    size : (int, int)
-        Width and height in pixels.
-    progress : bool
-
-    Returns
-    -------
-    pandas.DataFrame
-        The index with the new ``path`` (relative to `out_dir`) and ``sha256``.
+    ``index``: from `karyo_lib.files.index.index_folder`; ``root`` (str or os.PathLike): the indexed folder;
+    ``out_dir``: str or os.PathLike; ``size``: width and height in pixels. Returns the index with the new
+    ``path`` (relative to `out_dir`) and ``sha256``.
     """
     prepared = index.assign(path=index["image_id"] + ".png")
     digests = []
@@ -170,22 +124,10 @@ def make_pages(
 ) -> list[str]:
     """Make and write the pages of a folder that are not finished yet.
 
-    Parameters
-    ----------
-    jobs : list of (str, str, callable)
-        For each page its path below `folder`, a text that names all that it is made from, and a function
-        without arguments that makes it: uint8 (H, W). The function is pickled where `n_jobs` is not 1.
-    folder : str or os.PathLike
-    title : str
-        What the progress bar says.
-    progress : bool
-    n_jobs : int
-        Processes.
-
-    Returns
-    -------
-    list of str
-        SHA-256 of each page's file, in the order of the jobs.
+    ``jobs`` (list of (str, str, callable)): for each page its path below `folder`, a text that names all that
+    it is made from, and a function without arguments that makes it: uint8 (H, W). The function is pickled
+    where `n_jobs` is not 1. ``folder``: str or os.PathLike. ``title``: what the progress bar says.
+    ``n_jobs``: processes. Returns SHA-256 of each page's file, in the order of the jobs.
     """
     folder = Path(folder)
     keys = [hashlib.sha256(made_from.encode()).hexdigest() for _, made_from, _ in jobs]

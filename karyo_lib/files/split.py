@@ -49,30 +49,14 @@ def make_splits(
     grouped parts come as near to this as whole patients allow. One split of the patients serves original and
     augmented data.
 
-    Parameters
-    ----------
-    index : pandas.DataFrame
-        Originals: ``image_id, label, patient_id`` and, for splits that hold a source apart, ``source``.
-    augmented : pandas.DataFrame
-        From `karyo_lib.files.augment.augment_dataset`: ``image_id, parent_id, copy``.
-    seed : int
-    repeats : int
-        Independent random splits.
-    test_only : collection of str
-        ``image_id`` of karyograms that stand in the test part under the grouped protocols, with all others of
-        their patients: an external check. The thesis protocols know no such rule.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `SPLIT_COLUMNS`: ``data`` 'original' or 'augmented', ``label`` as trained with (permuted under
-        the shuffled protocols; copies have their parent's), ``part`` 'train', 'val' or 'test'.
-
-    Raises
-    ------
-    ValueError
-        If a label has too few patients to stand in each part, an id of `test_only` does not exist, or a
-        parent of an augmented image is not in the index.
+    ``index``: originals: ``image_id, label, patient_id`` and, for splits that hold a source apart,
+    ``source``. ``augmented``: from `karyo_lib.files.augment.augment_dataset`: ``image_id, parent_id, copy``.
+    ``repeats``: independent random splits. ``test_only`` (collection of str): ``image_id`` of karyograms that
+    stand in the test part under the grouped protocols, with all others of their patients: an external check.
+    The thesis protocols know no such rule. Columns `SPLIT_COLUMNS`: ``data`` 'original' or 'augmented',
+    ``label`` as trained with (permuted under the shuffled protocols; copies have their parent's), ``part``
+    'train', 'val' or 'test'. Raises ValueError if a label has too few patients to stand in each part, an id
+    of `test_only` does not exist, or a parent of an augmented image is not in the index.
     """
     parents = _check(index, augmented, test_only)
     held = frozenset(parents.loc[parents["image_id"].isin(test_only), "patient_id"])
@@ -95,12 +79,8 @@ def make_splits(
 def list_sources(index: pd.DataFrame, test_only: Collection[str] = ()) -> list[str]:
     """Return the sources that can be held apart: both labels there, and enough to train on elsewhere.
 
-    Parameters
-    ----------
-    index : pandas.DataFrame
-        ``image_id, label, patient_id, source``.
-    test_only : collection of str
-        ``image_id`` of karyograms that are not trained on.
+    ``index``: ``image_id, label, patient_id, source``; ``test_only`` (collection of str): ``image_id`` of
+    karyograms that are not trained on.
     """
     if "source" not in index or index["source"].nunique() < 2:
         return []
@@ -118,15 +98,8 @@ def list_sources(index: pd.DataFrame, test_only: Collection[str] = ()) -> list[s
 def check_no_leak(splits: pd.DataFrame) -> None:
     """Check that but for the thesis's protocols no patient and no karyogram stands in two parts.
 
-    Parameters
-    ----------
-    splits : pandas.DataFrame
-        Columns `SPLIT_COLUMNS`. Rows of the thesis protocols, which leak by design, are not looked at.
-
-    Raises
-    ------
-    LeakError
-        Naming the ids.
+    ``splits``: columns `SPLIT_COLUMNS`. Rows of the thesis protocols, which leak by design, are not looked
+    at. Raises LeakError naming the ids.
     """
     grouped = splits[~splits["protocol"].str.endswith("thesis")]
     for column in ("patient_id", "parent_id", "image_id"):

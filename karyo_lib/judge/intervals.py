@@ -12,27 +12,11 @@ NO_INTERVAL = "cannot be told from so few"
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a proportion.
 
-    Parameters
-    ----------
-    successes : float
-        Count of successes, ``0 <= successes <= n``. It may be fractional, for an effective sample size.
-    n : float
-        Number of trials, or the effective number where trials are correlated.
-    confidence : float
-        Two-sided level, in (0, 1).
+    ``successes``: count of successes, ``0 <= successes <= n``. It may be fractional, for an effective sample
+    size. ``n``: number of trials, or the effective number where trials are correlated. ``confidence``:
+    two-sided level, in (0, 1). Returns lower and upper limit in [0, 1]; ``(nan, nan)`` where ``n`` is 0.
+    Raises ValueError if the counts are negative or contradict each other.
 
-    Returns
-    -------
-    tuple of float
-        Lower and upper limit in [0, 1]; ``(nan, nan)`` where ``n`` is 0.
-
-    Raises
-    ------
-    ValueError
-        If the counts are negative or contradict each other.
-
-    Notes
-    -----
     Same limits as ``scipy.stats.binomtest(k, n).proportion_ci(method="wilson")``, which takes whole counts
     only. Wilson (1927), Journal of the American Statistical Association 22:209.
     """
@@ -53,20 +37,10 @@ def compute_effective_n(success: np.ndarray, groups: np.ndarray | None) -> float
     Several images of one patient tell less than as many patients. The sample size is divided by the design
     effect, the ratio of the between-patient variance of the proportion to the binomial one.
 
-    Parameters
-    ----------
-    success : ndarray of bool, shape (N,)
-    groups : ndarray, shape (N,), or None
-        Patient of each trial. None: every trial is its own patient.
+    ``success``: bool, shape (N,). ``groups`` (shape (N,), or None): patient of each trial. None: every trial
+    is its own patient. Returns at most N. Where all trials agree the variance says nothing, so the number of
+    patients is returned, the cautious end.
 
-    Returns
-    -------
-    float
-        At most N. Where all trials agree the variance says nothing, so the number of patients is returned,
-        the cautious end.
-
-    Notes
-    -----
     Rao and Scott (1992), Biometrics 48:577; Korn and Graubard (1998), Survey Methodology 24:193.
     """
     success = np.asarray(success, dtype=float)
@@ -92,17 +66,9 @@ def draw_bootstrap_weights(
 ) -> np.ndarray:
     """How often each image occurs in each bootstrap sample of patients.
 
-    Parameters
-    ----------
-    n : int
-        Number of images.
-    groups : ndarray, shape (n,), or None
-        Patient of each image; all images of a drawn patient come along. None: one image, one patient.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_resamples, n)
-        Non-negative whole counts.
+    ``n``: number of images. ``groups`` (shape (n,), or None): patient of each image; all images of a drawn
+    patient come along. None: one image, one patient. Returns float64, shape (n_resamples, n); non-negative
+    whole counts.
     """
     member = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     if member.shape != (n,):
@@ -120,21 +86,11 @@ def bootstrap_interval(
 ) -> tuple[float, float, np.ndarray]:
     """Percentile interval of a weighted statistic over bootstrap samples.
 
-    Parameters
-    ----------
-    statistic : callable
-        Maps weights of shape (B, N) to values of shape (B,); NaN where a sample does not define it (for
-        example a sample without an abnormal image).
-    weights : ndarray, shape (B, N)
-        From :func:`draw_bootstrap_weights`.
-
-    Returns
-    -------
-    low, high : float
-        NaN where fewer than half of the samples define the statistic, or all of them give one value: samples
-        of a perfect order are perfect, however few the images, and say nothing of its uncertainty.
-    values : ndarray, shape (B,)
-        All of them, NaN included.
+    ``statistic``: maps weights of shape (B, N) to values of shape (B,); NaN where a sample does not define it
+    (for example a sample without an abnormal image); ``weights`` (shape (B, N)): from
+    :func:`draw_bootstrap_weights`. Returns ``low, high``: naN where fewer than half of the samples define the
+    statistic, or all of them give one value: samples of a perfect order are perfect, however few the images,
+    and say nothing of its uncertainty; ``values``: shape (B,); all of them, NaN included.
     """
     values = np.asarray(statistic(weights), dtype=float)
     defined = values[np.isfinite(values)]

@@ -11,27 +11,11 @@ MOST_CELLS = 1000
 def excluded_share(cells: int, seen: int = 0, sensitivity: float = 1.0, confidence: float = 0.95) -> float:
     """Smallest share of cells with a change that is excluded.
 
-    Parameters
-    ----------
-    cells : int
-        Cells counted, those that could not be read left out.
-    seen : int
-        Of these, cells in which the change was seen.
-    sensitivity : float
-        Probability that the change is seen in a cell that has it.
-    confidence : float
-        One-sided.
-
-    Returns
-    -------
-    float
-        The exact upper limit (Clopper-Pearson) of the share in which it would be seen, divided by the
-        sensitivity; 1 where nothing is excluded.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer cells than those seen, or a probability is none.
+    ``cells``: cells counted, those that could not be read left out; ``seen``: of these, cells in which the
+    change was seen; ``sensitivity``: probability that the change is seen in a cell that has it;
+    ``confidence``: one-sided. Returns the exact upper limit (Clopper-Pearson) of the share in which it would
+    be seen, divided by the sensitivity; 1 where nothing is excluded. Raises ValueError if there are fewer
+    cells than those seen, or a probability is none.
 
     Examples
     --------
@@ -68,15 +52,7 @@ def cells_needed(
 def share_found(cells: int, needed: int, sensitivity: float = 1.0, confidence: float = 0.95) -> float:
     """Smallest share of cells with a change of which `needed` are seen: what ISCN's rule finds.
 
-    Parameters
-    ----------
-    needed : int
-        2 for a gain or a structural change, 3 for a loss.
-
-    Returns
-    -------
-    float
-        1 where the cells are too few.
+    ``needed``: 2 for a gain or a structural change, 3 for a loss. Returns 1 where the cells are too few.
 
     Examples
     --------

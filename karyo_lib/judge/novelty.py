@@ -10,17 +10,8 @@ class Novelty:
     A classifier is forced to answer, and may be sure of its answer to a page that is no karyogram at all;
     the distance knows nothing of classes (Sun, Ming, Zhu and Li 2022, ICML).
 
-    Parameters
-    ----------
-    neighbours : int
-        The distance to this many nearest training images is averaged.
-    false_alarms : float
-        Share of known images that may be called novel, in (0, 1).
-
-    Attributes
-    ----------
-    threshold_ : float
-        Distances above it are novel.
+    ``neighbours``: the distance to this many nearest training images is averaged; ``false_alarms``: share of
+    known images that may be called novel, in (0, 1). ``threshold_``: distances above it are novel.
     """
 
     def __init__(self, neighbours: int = 5, false_alarms: float = 0.05):
@@ -41,14 +32,10 @@ class Novelty:
     def fit(self, train: np.ndarray, validation: np.ndarray) -> "Novelty":
         """Remember the training images and set the threshold on others.
 
-        Parameters
-        ----------
-        train : ndarray of float, shape (N, ..., C)
-            Features of the training images; channels last.
-        validation : ndarray of float, shape (M, ..., C)
-            Of known images that did not train: the threshold is their conformal quantile, so that of new
-            images of the same kind at most ``false_alarms`` exceed it on average (Vovk et al. 2005). Where M
-            is too small for that, it is the largest distance seen.
+        ``train`` (float, shape (N, ..., C)): features of the training images; channels last. ``validation``
+        (float, shape (M, ..., C)): of known images that did not train: the threshold is their conformal
+        quantile, so that of new images of the same kind at most ``false_alarms`` exceed it on average (Vovk
+        et al. 2005). Where M is too small for that, it is the largest distance seen.
         """
         directions = self._directions(train)
         self.index_ = NearestNeighbors(n_neighbors=min(self.neighbours, len(directions))).fit(directions)

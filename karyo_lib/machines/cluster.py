@@ -23,15 +23,8 @@ _CONNECT_SECONDS = 20
 def connect(scheduler: str) -> "Client":
     """Return a client of a Dask scheduler; to be closed.
 
-    Parameters
-    ----------
-    scheduler : str
-        Address, 'tcp://host:port'.
-
-    Raises
-    ------
-    ValueError
-        If Dask is not installed or the scheduler does not answer within 20 seconds.
+    ``scheduler``: address, 'tcp://host:port'. Raises ValueError if Dask is not installed or the scheduler
+    does not answer within 20 seconds.
     """
     try:
         from distributed import Client

@@ -80,14 +80,9 @@ __all__ = [
 def compile_options(batches_at_once: int = 1) -> dict[str, Any]:
     """Return the keyword arguments that every ``model.compile`` of karyo passes on.
 
-    Parameters
-    ----------
-    batches_at_once : int
-        Training steps in one call of the engine, on TensorFlow. The results are the same; a small network
-        spends most of its time between calls.
+    ``batches_at_once``: training steps in one call of the engine, on TensorFlow. The results are the same; a
+    small network spends most of its time between calls.
 
-    Notes
-    -----
     XLA is left off on TensorFlow: it recompiles for every batch shape (the last batch of an epoch, every
     batch size of a search), which on a CPU costs far more than these small heads gain. The other backends
     choose for themselves.
@@ -143,10 +138,7 @@ def inference_engine() -> str:
     OpenVINO where it is installed, on a CPU, in float32: it computes the same features in less time. The
     environment variable ``KARYO_ENGINE`` decides otherwise.
 
-    Raises
-    ------
-    ValueError
-        If ``KARYO_ENGINE`` asks for something that does not exist or is not installed.
+    Raises ValueError if ``KARYO_ENGINE`` asks for something that does not exist or is not installed.
     """
     asked = os.environ.get("KARYO_ENGINE") or "auto"
     if asked not in ("auto", "openvino", "keras"):
@@ -189,9 +181,6 @@ def enable_determinism() -> None:
 def use_mixed_precision(enabled: bool = True) -> None:
     """Compute in 16 bits with 32-bit weights on models built from now on, where the device has them.
 
-    Parameters
-    ----------
-    enabled : bool
-        True for ``mixed_bfloat16`` (no loss scaling needed), False for ``float32``.
+    ``enabled``: True for ``mixed_bfloat16`` (no loss scaling needed), False for ``float32``.
     """
     keras.config.set_dtype_policy("mixed_bfloat16" if enabled else "float32")

@@ -5,26 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Condition:
-    """One experiment: which images, which base network, and how much of it is trained.
+    """One experiment: which images, which base network, and how much of it is trained."""
 
-    Attributes
-    ----------
-    key : str
-        Name in tables and file names.
-    title : str
-        Name in headings.
-    data : {"original", "augmented"}
-        Whether the karyograms are used as they are or with their altered copies.
-    base : {"VGG16", "InceptionV3"}
-        Base network.
-    trainable : {"head", "last-block", "last-two-blocks", "all"}
-        What is trained beside the head; see :data:`karyo_lib.networks.models.CUTS`.
-    """
-
-    key: str
-    title: str
+    key: str  # name in tables and file names
+    title: str  # name in headings
+    # {"original", "augmented"}; whether the karyograms are used as they are or with their altered copies.
     data: str
-    base: str
+    base: str  # {"VGG16", "InceptionV3"}; base network
+    # {"head", "last-block", "last-two-blocks", "all"}; what is trained beside the head; see
+    # :data:`karyo_lib.networks.models.CUTS`.
     trainable: str
 
     @property
@@ -72,15 +61,9 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class ReaderCondition:
-    """The method beside the thesis's seven: it finds, names, counts and compares chromosomes.
+    """The method beside the thesis's seven: it finds, names, counts and compares chromosomes."""
 
-    Attributes
-    ----------
-    key, title : str
-        As of :class:`Condition`.
-    """
-
-    key: str
+    key: str  # as of :class:`Condition`
     title: str
 
 
@@ -91,10 +74,7 @@ TITLES = {condition.key: condition.title for condition in (*CONDITIONS, READER)}
 def get_condition(key: str) -> Condition:
     """Return the condition of a key.
 
-    Raises
-    ------
-    ValueError
-        If there is none; the message lists the keys.
+    Raises ValueError if there is none; the message lists the keys.
     """
     for condition in CONDITIONS:
         if condition.key == key:

@@ -36,12 +36,8 @@ class FeatureCache:
     Files are written whole or not at all, so that runs may share the folder at the same time; entries that
     were not used for longest are dropped first. Deleting the folder loses nothing but time.
 
-    Parameters
-    ----------
-    folder : path, optional
-        Where to keep them; ``features`` in karyo's cache folder by default.
-    limit_bytes : int, optional
-        Upper limit, by default 4 GB or the number of gigabytes in ``KARYO_CACHE_GB``.
+    ``folder``: where to keep them; ``features`` in karyo's cache folder by default; ``limit_bytes``: upper
+    limit, by default 4 GB or the number of gigabytes in ``KARYO_CACHE_GB``.
     """
 
     def __init__(self, folder: str | Path | None = None, limit_bytes: int | None = None):
@@ -113,24 +109,11 @@ def preprocess(
 ) -> np.ndarray:
     """Turn karyograms into the input of a base network.
 
-    Parameters
-    ----------
-    base : {"VGG16", "InceptionV3"}
-        VGG16 takes BGR values minus the ImageNet means, InceptionV3 values in [-1, 1].
-    images : array of shape (N, H, W) or sequence of arrays of shape (H, W)
-        Greyscale, uint8; sizes may differ. Resized with anti-aliasing, the three channels equal.
-    input_shape : tuple of int
-        Height and width of the result in pixels, and 3.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (N, height, width, 3), float32.
-
-    Raises
-    ------
-    ValueError
-        If an image is not a two-dimensional uint8 array.
+    ``base`` ({"VGG16", "InceptionV3"}): VGG16 takes BGR values minus the ImageNet means, InceptionV3 values
+    in [-1, 1]. ``images`` (shape (N, H, W) or sequence of arrays of shape (H, W)): greyscale, uint8; sizes
+    may differ. Resized with anti-aliasing, the three channels equal. ``input_shape``: height and width of the
+    result in pixels, and 3. Returns shape (N, height, width, 3), float32. Raises ValueError if an image is
+    not a two-dimensional uint8 array.
     """
     height, width, channels = input_shape
     out = np.empty((len(images), height, width, channels), "float32")
@@ -153,37 +136,15 @@ def compute_features(
 ) -> np.ndarray:
     """Return the activations of a base at a cut, from the cache where it has them.
 
-    Parameters
-    ----------
-    base : {"VGG16", "InceptionV3"}
-        Base network.
-    weights : WeightsSource
-        Its weights.
-    images : array of shape (N, H, W) or sequence of arrays of shape (H, W)
-        Greyscale karyograms, uint8.
-    cut : str
-        Layer whose output is wanted (:func:`karyo_lib.networks.models.get_cut`); ``"input"`` gives the
-        preprocessed images, which are never cached.
-    cache : FeatureCache, optional
-        Where activations are kept; without one everything is computed. Images that are cached at an earlier
-        cut start from there.
-    progress : bool
-        Whether to show a progress bar.
-    keep_cuts : sequence of str
-        Earlier cuts to store on the way, for conditions that will train the last blocks.
-    input_shape : tuple of int
-        Input of the base.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (N, height, width, channels), float32, in the order of `images`. An image gives the same values
-        in any company to about 1e-6 (the last bits may depend on the batch it was computed in).
-
-    Raises
-    ------
-    ValueError
-        If an image or a cut is not what it should be.
+    ``base`` ({"VGG16", "InceptionV3"}): base network. ``weights``: its weights. ``images`` (shape (N, H, W)
+    or sequence of arrays of shape (H, W)): greyscale karyograms, uint8. ``cut``: layer whose output is wanted
+    (:func:`karyo_lib.networks.models.get_cut`); ``"input"`` gives the preprocessed images, which are never
+    cached. ``cache``: where activations are kept; without one everything is computed. Images that are cached
+    at an earlier cut start from there. ``progress``: whether to show a progress bar. ``keep_cuts``: earlier
+    cuts to store on the way, for conditions that will train the last blocks. ``input_shape``: input of the
+    base. Returns shape (N, height, width, channels), float32, in the order of `images`. An image gives the
+    same values in any company to about 1e-6 (the last bits may depend on the batch it was computed in).
+    Raises ValueError if an image or a cut is not what it should be.
     """
     stages = _stages(base, weights)
     for name in (cut, *keep_cuts):

@@ -32,42 +32,20 @@ class DivergenceError(ArithmeticError):
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How a network is trained. The defaults are the thesis's (section 3.2); its optimiser is not stated.
+    """How a network is trained. The defaults are the thesis's (section 3.2); its optimiser is not stated."""
 
-    Attributes
-    ----------
-    epochs : int
-        Passes over the training images; the best one by validation AUC is kept.
-    learning_rate : float
-        Of Adam. The thesis uses 1e-3 for frozen and fine-tuned networks alike.
-    batch_size : int
-        Images a step.
-    seed : int
-        Seeds the head's initial weights, the order of the images and the dropout.
-    dropout : float
-        Rate of both dropout layers.
-    momentum : float
-        Of the moving averages of BatchNormalization; see :data:`karyo_lib.networks.models.MOMENTUM`.
-    patience : int or None
-        Stop after so many epochs without a better validation AUC; None trains all epochs, as the thesis does.
-    balanced : bool
-        Weigh the classes inversely to their frequency; the thesis does not.
-    optimizer : str
-        Name of a Keras optimiser.
-    input_shape : tuple of int
-        Height, width, channels of the base's input.
-    """
-
-    epochs: int = 30
-    learning_rate: float = 1e-3
-    batch_size: int = 16
-    seed: int = 0
-    dropout: float = DROPOUT
+    epochs: int = 30  # passes over the training images; the best one by validation AUC is kept
+    learning_rate: float = 1e-3  # of Adam. The thesis uses 1e-3 for frozen and fine-tuned networks alike
+    batch_size: int = 16  # images a step
+    seed: int = 0  # seeds the head's initial weights, the order of the images and the dropout
+    dropout: float = DROPOUT  # rate of both dropout layers
+    # Of the moving averages of BatchNormalization; see :data:`karyo_lib.networks.models.MOMENTUM`.
     momentum: float = MOMENTUM
+    # Stop after so many epochs without a better validation AUC; None trains all epochs, as the thesis does.
     patience: int | None = None
-    balanced: bool = False
-    optimizer: str = "adam"
-    input_shape: tuple[int, int, int] = INPUT_SHAPE
+    balanced: bool = False  # weigh the classes inversely to their frequency; the thesis does not
+    optimizer: str = "adam"  # name of a Keras optimiser
+    input_shape: tuple[int, int, int] = INPUT_SHAPE  # height, width, channels of the base's input
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -109,13 +87,9 @@ class Fit:
 class Trainer:
     """A network compiled once and trained any number of times, each time from its start.
 
-    Parameters
-    ----------
-    model : keras.Model
-        From :func:`~karyo_lib.networks.models.build_model` or the tail of one; its weights are the start.
-        The head is initialised anew from the seed of each training.
-    optimizer : str
-        Name of a Keras optimiser.
+    ``model``: from :func:`~karyo_lib.networks.models.build_model` or the tail of one; its weights are the
+    start. The head is initialised anew from the seed of each training. ``optimizer``: name of a Keras
+    optimiser.
     """
 
     def __init__(self, model: keras.Model, optimizer: str = "adam"):
@@ -145,22 +119,11 @@ class Trainer:
     ) -> Fit:
         """Train from the start and leave the weights of the best epoch in the model.
 
-        Parameters
-        ----------
-        train, validation : Examples
-            Inputs of the model and labels.
-        settings : TrainSettings
-            `optimizer`, `dropout`, `momentum` and `input_shape` are fixed by the model already.
-        checkpoint : path, optional
-            ``.npz`` file written after every epoch; if it exists, training goes on from it. The caller
-            vouches that it belongs to the same data and settings, and deletes it.
-        title : str, optional
-            Shows a progress bar under this name.
-
-        Raises
-        ------
-        DivergenceError
-            If no epoch had a finite loss.
+        ``train``, ``validation``: inputs of the model and labels. ``settings``: `optimizer`, `dropout`,
+        `momentum` and `input_shape` are fixed by the model already. ``checkpoint``: ``.npz`` file written
+        after every epoch; if it exists, training goes on from it. The caller vouches that it belongs to the
+        same data and settings, and deletes it. ``title``: shows a progress bar under this name. Raises
+        DivergenceError if no epoch had a finite loss.
         """
         began = time.perf_counter()
         self._reset(settings)

@@ -24,21 +24,10 @@ class Forward(Protocol):
 def prepare_forward(model: keras.Model) -> Forward:
     """Make a network ready to run forward on the engine in use.
 
-    Parameters
-    ----------
-    model : keras.Model
-        A functional graph with one input and its outputs in a dict.
-
-    Returns
-    -------
-    Forward
-        With OpenVINO every image is computed on its own, so that it has the same values to the bit in any
-        company. The two engines agree within 1e-4 of the largest value of an output (tested).
-
-    Raises
-    ------
-    ValueError
-        If OpenVINO is to run a layer that bases of karyo do not have.
+    ``model``: a functional graph with one input and its outputs in a dict. Returns with OpenVINO every image
+    is computed on its own, so that it has the same values to the bit in any company. The two engines agree
+    within 1e-4 of the largest value of an output (tested). Raises ValueError if OpenVINO is to run a layer
+    that bases of karyo do not have.
     """
     if inference_engine() == "openvino":
         from karyo_lib.networks.openvino_forward import OpenVINOForward

@@ -60,17 +60,9 @@ FEATURES_DROPOUT, POOLING, HIDDEN, HIDDEN_NORMALIZATION, HIDDEN_DROPOUT, OUTPUT 
 def get_cut(base: str, trainable: str) -> str:
     """Return the name of the last frozen layer.
 
-    Parameters
-    ----------
-    base : {"VGG16", "InceptionV3"}
-        Base network.
-    trainable : {"head", "last-block", "last-two-blocks", "all"}
-        What is trained; the blocks exist for VGG16 only, as InceptionV3 is not sequential (section 4.3.4).
-
-    Raises
-    ------
-    ValueError
-        If the base or the choice does not exist.
+    ``base`` ({"VGG16", "InceptionV3"}): base network; ``trainable`` ({"head", "last-block",
+    "last-two-blocks", "all"}): what is trained; the blocks exist for VGG16 only, as InceptionV3 is not
+    sequential (section 4.3.4). Raises ValueError if the base or the choice does not exist.
     """
     if base not in CUTS:
         raise ValueError(f"Expected base to be one of {', '.join(CUTS)}. Received {base!r}.")
@@ -91,35 +83,15 @@ def build_model(
 ) -> keras.Model:
     """Build the whole network of a condition: pretrained base, fresh head.
 
-    Parameters
-    ----------
-    base : {"VGG16", "InceptionV3"}
-        Base network.
-    weights : WeightsSource
-        What the base starts from; see :func:`karyo_lib.networks.weights.resolve_weights`.
-    trainable : {"head", "last-block", "last-two-blocks", "all"}
-        What is trained.
-    dropout : float
-        Rate of both dropout layers, in [0, 1).
-    momentum : float
-        Of the moving averages of the BatchNormalization layers that are trained, in [0, 1).
-    input_shape : tuple of int
-        Height, width, channels in pixels. The thesis uses (150, 150, 3).
-    seed : int
-        Seeds the head's initial weights and its dropout.
+    ``base`` ({"VGG16", "InceptionV3"}): base network. ``weights``: what the base starts from; see
+    :func:`karyo_lib.networks.weights.resolve_weights`. ``trainable`` ({"head", "last-block",
+    "last-two-blocks", "all"}): what is trained. ``dropout``: rate of both dropout layers, in [0, 1).
+    ``momentum``: of the moving averages of the BatchNormalization layers that are trained, in [0, 1).
+    ``input_shape``: height, width, channels in pixels. The thesis uses (150, 150, 3). ``seed``: seeds the
+    head's initial weights and its dropout. Returns preprocessed images (N, height, width, 3) float32 ->
+    probability of *abnormal* (N, 1). Raises ValueError if an argument does not exist or `weights` belong to
+    another base.
 
-    Returns
-    -------
-    keras.Model
-        Preprocessed images (N, height, width, 3) float32 -> probability of *abnormal* (N, 1).
-
-    Raises
-    ------
-    ValueError
-        If an argument does not exist or `weights` belong to another base.
-
-    Notes
-    -----
     BatchNormalization layers of a frozen base stay in inference mode even while the head trains: Keras ties
     that to ``trainable=False``. Where InceptionV3 is trained in full they are trained too, as the thesis's
     count of 22,293,665 trainable parameters says: batch statistics while training, moving averages at
@@ -164,19 +136,9 @@ def _set_trainable(model: keras.Model, cut: str, momentum: float) -> None:
 def split_model(model: keras.Model, cut: str) -> tuple[keras.Model | None, keras.Model]:
     """Return the trunk and the tail of a network.
 
-    Parameters
-    ----------
-    model : keras.Model
-        From :func:`build_model`.
-    cut : str
-        From :func:`get_cut`.
-
-    Returns
-    -------
-    trunk : keras.Model or None
-        Input -> features at the cut, with the layers of `model`; None when everything is trained.
-    tail : keras.Model
-        Features -> probability, with layers of its own; `model` itself when everything is trained.
+    ``model``: from :func:`build_model`; ``cut``: from :func:`get_cut`. Returns ``trunk``: keras.Model or
+    None; input -> features at the cut, with the layers of `model`; None when everything is trained; ``tail``:
+    features -> probability, with layers of its own; `model` itself when everything is trained.
     """
     if cut == INPUT:
         return None, model
@@ -232,18 +194,9 @@ def count_parameters(model: keras.Model) -> dict[str, int]:
 def summarize_layers(model: keras.Model, start: str | None = None) -> pd.DataFrame:
     """Return what Figures 3.5 and 3.6 print: one row a layer.
 
-    Parameters
-    ----------
-    model : keras.Model
-        A network.
-    start : str, optional
-        Name of the first layer shown; Figure 3.6 shows the top layers of InceptionV3 only.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``layer``, ``type``, ``output_shape`` ("4 x 4 x 512"), ``parameters``, ``trainable`` (whether
-        the layer holds weights that are trained), ``block``.
+    ``model``: a network; ``start``: name of the first layer shown; Figure 3.6 shows the top layers of
+    InceptionV3 only. Columns ``layer``, ``type``, ``output_shape`` ("4 x 4 x 512"), ``parameters``,
+    ``trainable`` (whether the layer holds weights that are trained), ``block``.
     """
     rows = [
         {
@@ -267,12 +220,9 @@ def summarize_layers(model: keras.Model, start: str | None = None) -> pd.DataFra
 def describe_structure(model: keras.Model) -> pd.DataFrame:
     """Return the boxes of the structure diagrams (Figures 3.7 and 4.13): one row a block of the network.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``block`` ("block5", "mixed3", a head layer's name ...), ``part`` ("input", "base" or "head"),
-        ``layers``, ``layer_types`` ("3 x Conv2D, MaxPooling2D"), ``output_shape``, ``parameters`` and
-        ``trainable`` ("yes", "no", or "" for a block without weights), in the order data flows.
+    Columns ``block`` ("block5", "mixed3", a head layer's name ...), ``part`` ("input", "base" or "head"),
+    ``layers``, ``layer_types`` ("3 x Conv2D, MaxPooling2D"), ``output_shape``, ``parameters`` and
+    ``trainable`` ("yes", "no", or "" for a block without weights), in the order data flows.
     """
     table = summarize_layers(model)
     rows = []

@@ -10,20 +10,9 @@ _FLOAT32 = 1
 def read_onnx_arrays(contents: bytes) -> dict[str, np.ndarray]:
     """Return the named float32 arrays (initialisers) of an ONNX model.
 
-    Parameters
-    ----------
-    contents : bytes
-        The whole file.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        Read-only float32 arrays; convolution kernels are laid out OIHW.
-
-    Raises
-    ------
-    ValueError
-        If the bytes are no protobuf message of this layout.
+    ``contents`` (bytes): the whole file. Returns dict of str to numpy.ndarray; read-only float32 arrays;
+    convolution kernels are laid out OIHW. Raises ValueError if the bytes are no protobuf message of this
+    layout.
     """
     from google.protobuf.message import DecodeError
 

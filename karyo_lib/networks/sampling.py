@@ -23,29 +23,12 @@ _BLOCK_BYTES = 128 * 2**20  # pooled feature maps held at a time
 def sample_dropout(model: keras.Model, features: np.ndarray, passes: int = 100, seed: int = 0) -> np.ndarray:
     """Return the probability of *abnormal* in a number of stochastic passes.
 
-    Parameters
-    ----------
-    model : keras.Model
-        A trained tail (``FitResult.model``) or a whole network of :func:`karyo_lib.networks.build_model`.
-    features : array of shape (N, ...)
-        Inputs of `model`, float32.
-    passes : int
-        Number T of passes.
-    seed : int
-        Seeds the dropout masks. More passes with the same seed begin with the same ones.
+    ``model``: a trained tail (``FitResult.model``) or a whole network of
+    :func:`karyo_lib.networks.build_model`. ``features`` (shape (N, ...)): inputs of `model`, float32.
+    ``passes``: number T of passes. ``seed``: seeds the dropout masks. More passes with the same seed begin
+    with the same ones. Returns shape (T, N), float32, values in [0, 1]. Raises ValueError if `passes` or the
+    shape of `features` is not what it should be.
 
-    Returns
-    -------
-    numpy.ndarray
-        Shape (T, N), float32, values in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If `passes` or the shape of `features` is not what it should be.
-
-    Notes
-    -----
     BatchNormalization stays in inference mode. Calling ``model(x, training=True)`` instead would normalise
     with the statistics of the batch at hand, so that a karyogram's score depended on its neighbours, and
     overwrite the learned averages.
@@ -77,10 +60,7 @@ def sample_dropout(model: keras.Model, features: np.ndarray, passes: int = 100, 
 def draw_masks(model: keras.Model, passes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw the masks of both dropout layers: 0, or 1 / (1 - rate) for what is kept.
 
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Shapes (T, height, width, channels) and (T, hidden units), float32.
+    Returns tuple of numpy.ndarray; shapes (T, height, width, channels) and (T, hidden units), float32.
     """
     layers = [model.get_layer(name) for name in (FEATURES_DROPOUT, HIDDEN_DROPOUT)]
     shapes = tuple(tuple(layer.input.shape[1:]) for layer in layers)

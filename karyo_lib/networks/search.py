@@ -47,34 +47,18 @@ Objective = Callable[[float, int], dict[str, float]]
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What is searched, and for how long.
+    """What is searched, and for how long."""
 
-    Attributes
-    ----------
-    trials : int
-        Number of points tried.
-    learning_rate : tuple of float
-        Range, searched on a logarithmic scale.
-    batch_size : tuple of int
-        Range, searched on a logarithmic scale.
-    initial_points : int
-        Trials spread evenly (Latin hypercube) before the surrogate has a say.
-    points_at_once : int
-        Points proposed in one go, which may run in parallel; decides which points are tried.
-    jobs : int
-        Processes that run them (joblib); decides only how soon, as does a cluster. More than one pays when a
-        trial takes longer than starting a process does.
-    seed : int
-        Of the proposals.
-    """
-
-    trials: int = 40
-    learning_rate: tuple[float, float] = (1e-5, 1e-1)
-    batch_size: tuple[int, int] = (8, 512)
-    initial_points: int = 6
+    trials: int = 40  # number of points tried
+    learning_rate: tuple[float, float] = (1e-5, 1e-1)  # range, searched on a logarithmic scale
+    batch_size: tuple[int, int] = (8, 512)  # range, searched on a logarithmic scale
+    initial_points: int = 6  # trials spread evenly (Latin hypercube) before the surrogate has a say
+    # Points proposed in one go, which may run in parallel; decides which points are tried.
     points_at_once: int = 1
+    # Processes that run them (joblib); decides only how soon, as does a cluster. More than one pays when a
+    # trial takes longer than starting a process does.
     jobs: int = 1
-    seed: int = 0
+    seed: int = 0  # of the proposals
 
     def __post_init__(self) -> None:
         for name in ("trials", "initial_points", "points_at_once"):
@@ -88,25 +72,13 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class HeadObjective:
-    """Trains the head on cached features and reports the validation loss of the best epoch (lowest loss).
+    """Trains the head on cached features and reports the validation loss of the best epoch (lowest loss)."""
 
-    Attributes
-    ----------
-    base : str
-        Base network.
-    weights : WeightsSource
-        Its weights.
-    train, validation : Examples
-        Features at the base's end, and labels.
-    settings : TrainSettings
-        Everything but the two values searched for.
-    """
-
-    base: str
-    weights: WeightsSource
-    train: Examples
+    base: str  # base network
+    weights: WeightsSource  # its weights
+    train: Examples  # features at the base's end, and labels
     validation: Examples
-    settings: TrainSettings
+    settings: TrainSettings  # everything but the two values searched for
 
     def __call__(self, learning_rate: float, batch_size: int) -> dict[str, float]:
         """Train once."""
@@ -128,30 +100,15 @@ def run_search(
 ) -> pd.DataFrame:
     """Search by ask and tell, recording every trial.
 
-    Parameters
-    ----------
-    objective : callable
-        Takes a learning rate and a batch size, returns ``val_loss`` and ``val_accuracy``; may raise. A batch
-        size above the number of training images means one step an epoch, and is recorded as proposed.
-    settings : SearchSettings
-        What is searched.
-    store : path, optional
-        JSON file written after every trial. If it exists and belongs to the same search, its trials are taken
-        over, and the search goes on as it would have; more trials than before may be asked for.
-    key : str
-        Identifies what the objective depends on (data, weights, epochs), for `store`.
-    progress : bool
-        Whether to show a progress bar.
+    ``objective``: takes a learning rate and a batch size, returns ``val_loss`` and ``val_accuracy``; may
+    raise. A batch size above the number of training images means one step an epoch, and is recorded as
+    proposed. ``settings``: what is searched. ``store``: JSON file written after every trial. If it exists and
+    belongs to the same search, its trials are taken over, and the search goes on as it would have; more
+    trials than before may be asked for. ``key``: identifies what the objective depends on (data, weights,
+    epochs), for `store`. ``progress``: whether to show a progress bar. Columns ``trial`` (from 1),
+    ``learning_rate``, ``batch_size``, ``val_loss``, ``val_accuracy``, ``status`` ("ok", "diverged", "out of
+    memory", "failed"), ``seconds``, ``message``. A failed trial's loss and accuracy are NaN.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``trial`` (from 1), ``learning_rate``, ``batch_size``, ``val_loss``, ``val_accuracy``,
-        ``status`` ("ok", "diverged", "out of memory", "failed"), ``seconds``, ``message``. A failed trial's
-        loss and accuracy are NaN.
-
-    Notes
-    -----
     A failed trial has no loss and stands in no figure and no partial dependence. While the search runs, the
     surrogate is told the worst loss so far (at least that of guessing) in its place, so that it moves away
     instead of proposing the point again.
@@ -179,10 +136,7 @@ def run_search(
 def choose_best(trials: pd.DataFrame) -> pd.Series:
     """Return the successful trial with the lowest validation loss.
 
-    Raises
-    ------
-    ValueError
-        If no trial succeeded; the message lists why.
+    Raises ValueError if no trial succeeded; the message lists why.
     """
     good = trials[trials["status"] == OK]
     if good.empty:
@@ -196,26 +150,10 @@ def compute_partial_dependence(
 ) -> pd.DataFrame:
     """Return what the surrogate says about each parameter, averaged over the other.
 
-    Parameters
-    ----------
-    trials : pandas.DataFrame
-        Of :func:`run_search`; only successful ones enter the surrogate.
-    settings : SearchSettings
-        Of the same search.
-    points : int
-        Values of each parameter, evenly spaced on its logarithmic scale.
-    samples : int
-        Random values of the other parameter that are averaged over.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``parameter``, ``value``, ``val_loss``, ``std`` (of the surrogate, averaged).
-
-    Raises
-    ------
-    ValueError
-        If fewer than three trials succeeded.
+    ``trials``: of :func:`run_search`; only successful ones enter the surrogate; ``settings``: of the same
+    search; ``points``: values of each parameter, evenly spaced on its logarithmic scale; ``samples``: random
+    values of the other parameter that are averaged over. Columns ``parameter``, ``value``, ``val_loss``,
+    ``std`` (of the surrogate, averaged). Raises ValueError if fewer than three trials succeeded.
     """
     good = trials[trials["status"] == OK]
     if len(good) < 3:

@@ -33,43 +33,22 @@ _FORMAT = 2  # raise it when the same settings no longer give the same result
 
 @dataclass(frozen=True)
 class FitResult:
-    """A trained condition.
+    """A trained condition."""
 
-    Attributes
-    ----------
-    condition : Condition
-        What was trained.
-    settings : TrainSettings
-        How.
-    cut : str
-        Last frozen layer: `model` starts from the features there.
-    model : keras.Model
-        The trained tail: features at `cut` -> probability of *abnormal*, shape (N, 1).
-    history : pandas.DataFrame
-        One row an epoch: ``epoch`` (from 1), ``loss``, ``auc``, ``precision``, ``recall``, ``accuracy``, the
-        same with ``val_``, ``seconds``.
-    best_epoch : int
-        Epoch with the highest validation AUC (ties: lowest validation loss); its weights are the model's.
-    predictions : pandas.DataFrame
-        ``image_id``, ``part``, ``y_true`` (1 = abnormal), ``p`` (dropout off), one row an image of the split.
-    seconds : float
-        Training time.
-    feature_seconds : float
-        Time for the features, near zero when they were cached.
-    weights_digest, purity : str
-        Of the base's starting weights.
-    """
-
-    condition: Condition
-    settings: TrainSettings
-    cut: str
-    model: keras.Model
+    condition: Condition  # what was trained
+    settings: TrainSettings  # how
+    cut: str  # last frozen layer: `model` starts from the features there
+    model: keras.Model  # the trained tail: features at `cut` -> probability of *abnormal*, shape (N, 1)
+    # One row an epoch: ``epoch`` (from 1), ``loss``, ``auc``, ``precision``, ``recall``, ``accuracy``, the
+    # same with ``val_``, ``seconds``.
     history: pd.DataFrame
+    # Epoch with the highest validation AUC (ties: lowest validation loss); its weights are the model's.
     best_epoch: int
+    # ``image_id``, ``part``, ``y_true`` (1 = abnormal), ``p`` (dropout off), one row an image of the split.
     predictions: pd.DataFrame
-    seconds: float
-    feature_seconds: float
-    weights_digest: str
+    seconds: float  # training time
+    feature_seconds: float  # time for the features, near zero when they were cached
+    weights_digest: str  # of the base's starting weights
     purity: str
 
     def compute_features(
@@ -81,21 +60,9 @@ class FitResult:
     ) -> np.ndarray:
         """Return the inputs of `model` for further karyograms.
 
-        Parameters
-        ----------
-        images : array of shape (N, H, W) or sequence of arrays of shape (H, W)
-            Greyscale karyograms, uint8.
-        weights : WeightsSource
-            The ones the base had in training.
-        cache : FeatureCache, optional
-            Where activations are kept.
-        progress : bool
-            Whether to show a progress bar.
-
-        Raises
-        ------
-        ValueError
-            If `weights` are not those of the training.
+        ``images`` (shape (N, H, W) or sequence of arrays of shape (H, W)): greyscale karyograms, uint8;
+        ``weights``: the ones the base had in training; ``cache``: where activations are kept; ``progress``:
+        whether to show a progress bar. Raises ValueError if `weights` are not those of the training.
         """
         if weights.digest != self.weights_digest:
             raise ValueError(
@@ -125,36 +92,16 @@ def fit_condition(
 ) -> FitResult:
     """Train one condition on one split and predict all of its images.
 
-    Parameters
-    ----------
-    condition : Condition
-        Base network and what is trained.
-    images : mapping of image_id to array of shape (H, W)
-        Greyscale karyograms, uint8.
-    split_rows : pandas.DataFrame
-        One row an image: ``image_id``, ``label`` ("normal" or "abnormal"), ``part`` ("train", "val", "test");
-        one protocol and repeat of the splits table.
-    settings : TrainSettings
-        Give each repeat a seed of its own.
-    weights : WeightsSource
-        What the base starts from.
-    cache : FeatureCache, optional
-        Where activations are kept between runs.
-    store : path, optional
-        Folder for the result. If it holds the same condition on the same images, split, settings and weights,
-        that result is returned; if it holds the start of it, training goes on.
-    progress : bool
-        Whether to show progress bars.
+    ``condition``: base network and what is trained. ``images`` (mapping of image_id to array of shape (H,
+    W)): greyscale karyograms, uint8. ``split_rows``: one row an image: ``image_id``, ``label`` ("normal" or
+    "abnormal"), ``part`` ("train", "val", "test"); one protocol and repeat of the splits table. ``settings``:
+    give each repeat a seed of its own. ``weights``: what the base starts from. ``cache``: where activations
+    are kept between runs. ``store``: folder for the result. If it holds the same condition on the same
+    images, split, settings and weights, that result is returned; if it holds the start of it, training goes
+    on. ``progress``: whether to show progress bars. Raises ValueError if the split names unknown images,
+    labels or parts, or a part lacks a class, karyo_lib.networks.fitting.DivergenceError if the loss was never
+    finite.
 
-    Raises
-    ------
-    ValueError
-        If the split names unknown images, labels or parts, or a part lacks a class.
-    karyo_lib.networks.fitting.DivergenceError
-        If the loss was never finite.
-
-    Notes
-    -----
     Results are equal to the bit between runs on one machine when the base is frozen. Fine-tuning agrees
     within the rounding of multi-threaded sums, which Adam amplifies.
     """
@@ -209,17 +156,8 @@ def fit_condition(
 def load_fit(folder: str | Path, key: str | None = None) -> FitResult | None:
     """Load a stored result.
 
-    Parameters
-    ----------
-    folder : path
-        The `store` of :func:`fit_condition`.
-    key : str, optional
-        Load it only if it belongs to this key.
-
-    Returns
-    -------
-    FitResult or None
-        None if the folder holds no finished, undamaged result (of that key).
+    ``folder``: the `store` of :func:`fit_condition`; ``key``: load it only if it belongs to this key. Returns
+    None if the folder holds no finished, undamaged result (of that key).
     """
     folder = Path(folder)
     try:

@@ -47,50 +47,29 @@ class _Unreachable(Exception):
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Which weights a base network starts from.
+    """Which weights a base network starts from."""
 
-    Attributes
-    ----------
-    base : str
-        ``"VGG16"`` or ``"InceptionV3"``.
-    path : pathlib.Path or None
-        The file to load; None for a random initialisation. Machine-specific: never shown in a report.
-    purity : {"imagenet", "imagenet-partial", "custom", "random"}
-        What the arrays are known to be. ``"custom"`` is a file given by the user that karyo cannot identify.
-    digest : str
-        SHA-256 over all arrays (float32, little-endian, in Keras's order), or ``"random-<seed>"``.
-    origin : str
-        Where they came from, in words that are fit for a report.
-    warning : str
-        What every page touched by these weights must say; empty for the full ImageNet weights.
-    """
-
-    base: str
+    base: str  # ``"VGG16"`` or ``"InceptionV3"``
+    # The file to load; None for a random initialisation. Machine-specific: never shown in a report.
     path: Path | None
+    # {"imagenet", "imagenet-partial", "custom", "random"}; what the arrays are known to be. ``"custom"`` is a
+    # file given by the user that karyo cannot identify.
     purity: str
-    digest: str
-    origin: str
+    digest: str  # SHA-256 over all arrays (float32, little-endian, in Keras's order), or ``"random-<seed>"``
+    origin: str  # where they came from, in words that are fit for a report
+    # What every page touched by these weights must say; empty for the full ImageNet weights.
     warning: str = ""
 
 
 def resolve_weights(base: str, explicit: str | Path | None = None) -> WeightsSource:
     """Find the best weights that this machine can offer for a base network.
 
-    Parameters
-    ----------
-    base : {"VGG16", "InceptionV3"}
-        The architecture, without its classification top.
-    explicit : str or path, optional
-        A weights file (``.h5``), a folder with a ``manifest.json``, or the word ``"random"``. When given, no
-        other source stands in for it, except that a folder without an entry for this base is passed over.
+    ``base`` ({"VGG16", "InceptionV3"}): the architecture, without its classification top. ``explicit``: a
+    weights file (``.h5``), a folder with a ``manifest.json``, or the word ``"random"``. When given, no other
+    source stands in for it, except that a folder without an entry for this base is passed over. Raises
+    WeightsError if weights that were named (by `explicit` or ``KARYO_WEIGHTS``) are missing, altered or do
+    not fit.
 
-    Raises
-    ------
-    WeightsError
-        If weights that were named (by `explicit` or ``KARYO_WEIGHTS``) are missing, altered or do not fit.
-
-    Notes
-    -----
     Environment: ``KARYO_WEIGHTS`` names a folder with a manifest; ``KARYO_OFFLINE`` (any value but 0) forbids
     downloads; ``KARYO_CACHE`` moves karyo's cache folder.
     """
@@ -110,22 +89,9 @@ def resolve_weights(base: str, explicit: str | Path | None = None) -> WeightsSou
 def load_base(source: WeightsSource, input_shape: tuple[int, int, int] = (150, 150, 3)) -> keras.Model:
     """Build the base network without its top and fill it with the weights of `source`.
 
-    Parameters
-    ----------
-    source : WeightsSource
-        What :func:`resolve_weights` returned.
-    input_shape : tuple of int
-        Height, width and channels of the input, in pixels.
-
-    Returns
-    -------
-    keras.Model
-        The convolutional base; its layers are those of ``keras.applications``.
-
-    Raises
-    ------
-    WeightsError
-        If the file does not fit the architecture.
+    ``source``: what :func:`resolve_weights` returned; ``input_shape``: height, width and channels of the
+    input, in pixels. Returns the convolutional base; its layers are those of ``keras.applications``. Raises
+    WeightsError if the file does not fit the architecture.
     """
     model = ARCHITECTURES[source.base](include_top=False, weights=None, input_shape=input_shape)
     if source.path is None:

@@ -13,22 +13,13 @@ _LARGEST_TURN = 2.1
 
 @dataclass(frozen=True)
 class Axis:
-    """Medial axis of a chromosome, one point a pixel of length.
+    """Medial axis of a chromosome, one point a pixel of length."""
 
-    Parameters
-    ----------
-    x, y : ndarray of float32, shape (length + 1,)
-        Points from the p end to the q end, in pixels.
-    heading : ndarray of float32, shape (length + 1,)
-        Direction of travel in radians; 0 points down the page.
-    closed : bool
-        True for the axis of a ring.
-    """
-
-    x: np.ndarray
+    x: np.ndarray  # float32, shape (length + 1,); points from the p end to the q end, in pixels
     y: np.ndarray
+    # Float32, shape (length + 1,); direction of travel in radians; 0 points down the page.
     heading: np.ndarray
-    closed: bool = False
+    closed: bool = False  # True for the axis of a ring
 
     @property
     def length(self) -> int:
@@ -43,21 +34,10 @@ class Axis:
 def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: np.random.Generator) -> Axis:
     """Draw a random axis.
 
-    Parameters
-    ----------
-    length : int
-        Length in pixels.
-    width : float
-        Width of the chromosome in pixels; curvature stays below what this width allows.
-    bend : float
-        Standard deviation of a bend in degrees.
-    hinges : ndarray
-        Positions where bends are likelier (centromeres), in pixels.
-
-    Returns
-    -------
-    Axis
-        Upright on the whole: the line from end to end leans by a small random angle.
+    ``length``: length in pixels; ``width``: width of the chromosome in pixels; curvature stays below what
+    this width allows; ``bend``: standard deviation of a bend in degrees; ``hinges``: positions where bends
+    are likelier (centromeres), in pixels. Returns upright on the whole: the line from end to end leans by a
+    small random angle.
     """
     steps = np.arange(length + 1, dtype=np.float32)
     heading = np.zeros(length + 1, np.float32)
@@ -125,19 +105,9 @@ def turn_axis(axis: Axis, angle: float) -> Axis:
 def bend_image(straight: np.ndarray, axis: Axis, pad: int) -> tuple[np.ndarray, tuple[float, float]]:
     """Lay a straight chromosome along an axis.
 
-    Parameters
-    ----------
-    straight : ndarray of float32, shape (axis.length + 2 * pad, across)
-        Ink; rows run along the chromosome, the axis is the middle column.
-    pad : int
-        Blank rows before the p end and after the q end.
-
-    Returns
-    -------
-    patch : ndarray of float32
-        Ink on the page.
-    origin : (float, float)
-        Where the axis's (0, 0) lies in the patch, as x, y.
+    ``straight`` (float32, shape (axis.length + 2 * pad, across)): ink; rows run along the chromosome, the
+    axis is the middle column; ``pad``: blank rows before the p end and after the q end. Returns ``patch``:
+    float32; ink on the page; ``origin``: where the axis's (0, 0) lies in the patch, as x, y.
     """
     half = straight.shape[1] / 2
     reach = half + 2

@@ -19,12 +19,8 @@ def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def match_boxes(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) -> pd.Series:
     """Row of the truth table for each object found, -1 where there is none.
 
-    Parameters
-    ----------
-    found, truth : pandas.DataFrame
-        ``x0, y0, x1, y1`` in pixels of the page.
-    least : float
-        Least intersection over union of a match; each row is matched at most once.
+    ``found``, ``truth``: ``x0, y0, x1, y1`` in pixels of the page; ``least``: least intersection over union
+    of a match; each row is matched at most once.
     """
     if len(found) == 0 or len(truth) == 0:
         return pd.Series(-1, index=found.index, dtype=int)

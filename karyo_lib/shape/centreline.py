@@ -17,20 +17,8 @@ _SHORT = 2.4
 def chromosome_mask(image: np.ndarray) -> np.ndarray:
     """Find the chromosome on a cut-out.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-        White background.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-        The largest inked object, its holes filled.
-
-    Raises
-    ------
-    ValueError
-        If there is no ink.
+    ``image`` (uint8, shape (H, W)): white background. Returns bool, shape (H, W); the largest inked object,
+    its holes filled. Raises ValueError if there is no ink.
     """
     labels, n = ndimage.label(image < 250, structure=np.ones((3, 3)))
     if n == 0:
@@ -43,15 +31,8 @@ def chromosome_mask(image: np.ndarray) -> np.ndarray:
 def find_centreline(mask: np.ndarray) -> np.ndarray:
     """Find the smooth centreline of an elongated mask from its upper to its lower end.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (H, W)
-        One object.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, 2)
-        (row, column), about two points a pixel.
+    ``mask`` (bool, shape (H, W)): one object. Returns float64, shape (n, 2); (row, column), about two points
+    a pixel.
     """
     padded = np.pad(mask, 2)
     distance = ndimage.distance_transform_edt(padded)

@@ -15,19 +15,12 @@ MOST_ROWS, COLUMNS, WIDTH_COLUMNS = 160, 24, 14.0
 
 @dataclass(frozen=True)
 class ScaledStrips:
-    """Straightened chromosomes of one cell, or of several.
+    """Straightened chromosomes of one cell, or of several."""
 
-    Attributes
-    ----------
-    images : ndarray of uint8, shape (n, MOST_ROWS, COLUMNS)
-        Ink, 128 on average inside the chromosomes of a cell, upper end in the first row; rows beyond a
-        chromosome's end are 0.
-    rows : ndarray of int, shape (n,)
-        How many rows each chromosome has.
-    """
-
+    # Uint8, shape (n, MOST_ROWS, COLUMNS); ink, 128 on average inside the chromosomes of a cell, upper end in
+    # the first row; rows beyond a chromosome's end are 0.
     images: np.ndarray
-    rows: np.ndarray
+    rows: np.ndarray  # int, shape (n,); how many rows each chromosome has
 
     def __len__(self) -> int:
         return len(self.images)

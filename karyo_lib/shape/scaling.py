@@ -69,17 +69,11 @@ def scale_strips(
 ) -> ScaledStrips:
     """Straighten the chromosomes of one cell at one scale.
 
-    Parameters
-    ----------
-    images : sequence of ndarray of uint8, each of shape (H, W)
-        Cut-outs on white, all of one scale.
-    masks : sequence of ndarray of bool, optional
-        Where each chromosome is; by default the largest inked object of each cut-out.
-    reference : sequence of int, optional
-        Positions of the objects that set the cell's scale and mean ink; all by default.
-    expected_rows : ndarray, shape (n,), optional
-        Rows that each chromosome has in an average cell, where classes are known (an incomplete cell): they
-        set the scale, instead of the cell's median chromosome.
+    ``images`` (sequence of ndarray of uint8, each of shape (H, W)): cut-outs on white, all of one scale;
+    ``masks`` (sequence of ndarray of bool): where each chromosome is; by default the largest inked object of
+    each cut-out; ``reference`` (sequence of int): positions of the objects that set the cell's scale and mean
+    ink; all by default; ``expected_rows`` (shape (n,)): rows that each chromosome has in an average cell,
+    where classes are known (an incomplete cell): they set the scale, instead of the cell's median chromosome.
     """
     if len(images) == 0:
         return ScaledStrips(np.zeros((0, MOST_ROWS, COLUMNS), np.uint8), np.zeros(0, int))

@@ -20,22 +20,15 @@ COLUMN_SPACING = 1.1
 
 @dataclass(frozen=True)
 class Strip:
-    """A straightened chromosome.
+    """A straightened chromosome."""
 
-    Attributes
-    ----------
-    image : ndarray of float32, shape (STRIP_LENGTH, STRIP_WIDTH)
-        Ink: 0 where there is background, growing with darkness up to 1; first row is the upper end.
-    length, width, area : float
-        Length of the centreline, mean width, and mask area in pixels of the cut-out given.
-    centreline : ndarray of float32, shape (n, 2)
-        (row, column) in the cut-out, from the upper end to the lower end.
-    """
-
+    # Float32, shape (STRIP_LENGTH, STRIP_WIDTH); ink: 0 where there is background, growing with darkness up
+    # to 1; first row is the upper end.
     image: np.ndarray
-    length: float
+    length: float  # length of the centreline, mean width, and mask area in pixels of the cut-out given
     width: float
     area: float
+    # Float32, shape (n, 2); (row, column) in the cut-out, from the upper end to the lower end.
     centreline: np.ndarray
 
     @property
@@ -54,16 +47,10 @@ def mask_width(mask: np.ndarray) -> float:
 def straighten(image: np.ndarray, mask: np.ndarray | None = None, scale: float = 1.0) -> Strip:
     """Straighten a chromosome along its centreline.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-        Cut-out on a white background (255).
-    mask : ndarray of bool, shape (H, W), optional
-        Where the chromosome is; the largest inked object by default.
-    scale : float, default 1
-        Pixels of the cut-out that make a pixel of a cell with chromosomes ``CHROMOSOME_WIDTH`` wide: the
-        strip
-        keeps thickness relative to the cell, while length is normalised (and returned).
+    ``image`` (uint8, shape (H, W)): cut-out on a white background (255); ``mask`` (bool, shape (H, W)): where
+    the chromosome is; the largest inked object by default; ``scale``: pixels of the cut-out that make a pixel
+    of a cell with chromosomes ``CHROMOSOME_WIDTH`` wide: the strip keeps thickness relative to the cell,
+    while length is normalised (and returned).
     """
     mask = chromosome_mask(image) if mask is None else np.asarray(mask, bool)
     zoom = float(np.clip(3.0 / scale, 1.0, 4.0)) if scale < 0.8 else 1.0

@@ -25,23 +25,14 @@ _MEAN_INK = 0.5
 
 @dataclass(frozen=True)
 class Strips:
-    """Straightened chromosomes, usually of one cell.
+    """Straightened chromosomes, usually of one cell."""
 
-    Attributes
-    ----------
-    images : ndarray of float32, shape (n, STRIP_LENGTH, STRIP_WIDTH)
-        Ink, on average 0.5 inside the chromosomes of a cell; upper end first.
-    sizes : ndarray of float32, shape (n, len(SIZE_COLUMNS))
-        Relative to the cell's median chromosome.
-    lengths : ndarray of float32, shape (n,)
-        In pixels of the page.
-    centrelines : tuple of ndarray, each of shape (k, 2)
-        (row, column) in each cut-out.
-    """
-
+    # Float32, shape (n, STRIP_LENGTH, STRIP_WIDTH); ink, on average 0.5 inside the chromosomes of a cell;
+    # upper end first.
     images: np.ndarray
-    sizes: np.ndarray
-    lengths: np.ndarray
+    sizes: np.ndarray  # float32, shape (n, len(SIZE_COLUMNS)); relative to the cell's median chromosome
+    lengths: np.ndarray  # float32, shape (n,); in pixels of the page
+    # Tuple of ndarray, each of shape (k, 2); (row, column) in each cut-out.
     centrelines: tuple[np.ndarray, ...]
 
     def __len__(self) -> int:
@@ -67,14 +58,10 @@ def straighten_cell(
 ) -> Strips:
     """Straighten the chromosomes of one cell and relate their sizes to each other.
 
-    Parameters
-    ----------
-    images : sequence of ndarray of uint8, each of shape (H, W)
-        Cut-outs on white, all at the same scale.
-    masks : sequence of ndarray of bool, optional
-        Where each chromosome is; by default the largest inked object of each cut-out.
-    reference : sequence of int, optional
-        Positions of the objects that define the cell's medians; all by default.
+    ``images`` (sequence of ndarray of uint8, each of shape (H, W)): cut-outs on white, all at the same scale;
+    ``masks`` (sequence of ndarray of bool): where each chromosome is; by default the largest inked object of
+    each cut-out; ``reference`` (sequence of int): positions of the objects that define the cell's medians;
+    all by default.
     """
     if len(images) == 0:
         return Strips(
@@ -104,18 +91,11 @@ def straighten_cell(
 
 @dataclass(frozen=True)
 class LabelledStrips:
-    """Chromosomes of known class.
-
-    Attributes
-    ----------
-    names : ndarray of str, shape (n,)
-    cells : ndarray, shape (n,)
-        Which cell each is from.
-    """
+    """Chromosomes of known class."""
 
     strips: Strips
-    names: np.ndarray
-    cells: np.ndarray
+    names: np.ndarray  # str, shape (n,)
+    cells: np.ndarray  # shape (n,); which cell each is from
 
     def __len__(self) -> int:
         return len(self.names)

@@ -10,12 +10,8 @@ _LONGEST = 1500  # characters
 def describe_figure(shown: Any, figure: Any) -> str:
     """Return the alternative text of a figure.
 
-    Parameters
-    ----------
-    shown : object
-        A Display that tells its numbers itself (``alt_``), or anything else.
-    figure : matplotlib.figure.Figure
-        Its panels are described by titles, axes and legends otherwise.
+    ``shown``: a Display that tells its numbers itself (``alt_``), or anything else; ``figure``
+    (matplotlib.figure.Figure): its panels are described by titles, axes and legends otherwise.
     """
     text = getattr(shown, "alt_", "") or " ".join(filter(None, map(_describe_axes, figure.axes)))
     if not text or not figure.legends:

@@ -332,10 +332,7 @@ class Text:
 def headline_items(items: Sequence[Sequence[Any]]) -> tuple[tuple[str, Any, Any, Any, str], ...]:
     """Fill up ``(label, value[, low, high[, note]])`` to five fields each.
 
-    Raises
-    ------
-    ValueError
-        If an item has fewer than two or more than five fields.
+    Raises ValueError if an item has fewer than two or more than five fields.
     """
     filled = []
     for item in items:

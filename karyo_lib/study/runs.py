@@ -57,22 +57,13 @@ def project_dir() -> Path:
 
 @dataclass(frozen=True)
 class Run(Shown):
-    """One run of the study. Open it with :meth:`Run.open`; as the last line of a cell it shows what it is.
+    """One run of the study. Open it with :meth:`Run.open`; as the last line of a cell it shows what it is."""
 
-    Attributes
-    ----------
-    settings : Profile
-        Sizes, epochs, passes and the like.
-    dir : pathlib.Path
-        ``reports/<profile>`` unless told otherwise; holds ``tables``, ``figures``, ``models`` and ``data``.
-    seed : int
-    data, bank, weights : str
-        Folder of own karyograms, folder of real chromosomes, file or folder of pretrained weights; or ``''``.
-    """
-
-    settings: Profile
+    settings: Profile  # sizes, epochs, passes and the like
+    # ``reports/<profile>`` unless told otherwise; holds ``tables``, ``figures``, ``models`` and ``data``.
     dir: Path
     seed: int
+    # Folder of own karyograms, folder of real chromosomes, file or folder of pretrained weights; or ``''``.
     data: str
     bank: str
     weights: str
@@ -90,10 +81,8 @@ class Run(Shown):
     ) -> Run:
         """Open a run's folder, and make it if it is not there.
 
-        Raises
-        ------
-        SettingsError
-            If the profile, a parameter or a value does not exist, or a folder named is not there.
+        Raises SettingsError if the profile, a parameter or a value does not exist, or a folder named is not
+        there.
         """
         settings = load_settings(profile, **overrides)
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
@@ -188,17 +177,9 @@ class Run(Shown):
     def require(self, name: str, made_by: str) -> Path:
         """Return the path of a table, array or other file that an earlier notebook makes.
 
-        Parameters
-        ----------
-        name : str
-            ``'splits'`` for ``tables/splits.csv`` or ``data/splits.npz``; or a path, ``'models/head.keras'``.
-        made_by : str
-            The notebook that makes it, ``'02_augment'``.
-
-        Raises
-        ------
-        MissingInput
-            Naming the command to run.
+        ``name``: ``'splits'`` for ``tables/splits.csv`` or ``data/splits.npz``; or a path,
+        ``'models/head.keras'``; ``made_by``: the notebook that makes it, ``'02_augment'``. Raises
+        MissingInput naming the command to run.
         """
         places = (self.dir / name,) if "/" in name else (self._table(name), self._array(name))
         for place in places:
@@ -266,18 +247,11 @@ class Run(Shown):
     ) -> Figure:
         """Save a figure as ``figures/<name>.svg`` and ``.png`` (2x) and return it for display.
 
-        Parameters
-        ----------
-        shown : matplotlib Figure, Axes, or a karyo or scikit-learn Display that keeps ``figure_``
-            Closed afterwards, so that it does not appear twice.
-        name : str
-            Of the files: letters, digits, ``_``, ``-`` and ``.``.
-        caption : str
-            One or two sentences; the number of the thesis's item is put before it.
-        thesis : str, optional
-            The item that this one stands for, ``'Fig 4.8'``; becomes the anchor ``#fig-4-8``.
-        alt : str, optional
-            What a reader who cannot see the figure should know; told from the figure if not given.
+        ``shown`` (matplotlib Figure, Axes, or a karyo or scikit-learn Display that keeps ``figure_``): closed
+        afterwards, so that it does not appear twice; ``name``: of the files: letters, digits, ``_``, ``-``
+        and ``.``; ``caption``: one or two sentences; the number of the thesis's item is put before it;
+        ``thesis``: the item that this one stands for, ``'Fig 4.8'``; becomes the anchor ``#fig-4-8``;
+        ``alt``: what a reader who cannot see the figure should know; told from the figure if not given.
         """
         made = Figure.render(shown, _checked(name), caption, thesis, alt)
         for suffix, content in {"svg": made.svg, "png": made.png}.items():
@@ -296,12 +270,7 @@ class Run(Shown):
     ) -> Table:
         """Save ``tables/<name>.csv`` in full precision and return a sortable table for display.
 
-        Parameters
-        ----------
-        rows : int
-            How many rows the page shows.
-        digits : int
-            Significant digits shown.
+        ``rows``: how many rows the page shows; ``digits``: significant digits shown.
         """
         path = self.save_table(table, name)
         return Table(
@@ -328,10 +297,7 @@ class Run(Shown):
     def banner(self, text: str | None, kind: str = "warning") -> Banner:
         """Return a notice for the top of the report; without text it shows nothing.
 
-        Parameters
-        ----------
-        kind : str
-            ``'warning'``, ``'error'`` or ``'info'``.
+        ``kind``: ``'warning'``, ``'error'`` or ``'info'``.
         """
         if kind not in BANNER_KINDS:
             raise ValueError(

@@ -23,13 +23,10 @@ _COUNTS = ("tp", "fp", "tn", "fn")
 def load_conditions() -> pd.DataFrame:
     """Return Table 5.1 and the confusion matrices of chapter 4, one row a condition, as printed.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by condition key (``'augmented-vgg16-frozen'``): ``title, data, base, trainable`` of
-        :data:`karyo_lib.networks.conditions.CONDITIONS`; ``printed_title``; ``tp, fp, tn, fn`` as drawn and
-        ``text_tp`` ... as told in the text (NaN where it tells none); ``accuracy, precision, recall, auc`` as
-        printed; ``section`` and the figures ``curves, matrix, roc``.
+    Returns indexed by condition key (``'augmented-vgg16-frozen'``): ``title, data, base, trainable`` of
+    :data:`karyo_lib.networks.conditions.CONDITIONS`; ``printed_title``; ``tp, fp, tn, fn`` as drawn and
+    ``text_tp`` ... as told in the text (NaN where it tells none); ``accuracy, precision, recall, auc`` as
+    printed; ``section`` and the figures ``curves, matrix, roc``.
     """
     printed = pd.read_csv(
         data_file("published", "conditions.csv"), index_col="condition", dtype={"section": str}
@@ -58,29 +55,14 @@ def load_models() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class ThesisItem:
-    """A figure or table of the thesis.
+    """A figure or table of the thesis."""
 
-    Attributes
-    ----------
-    item : str
-        ``'Fig 4.8'`` or ``'Table 5.1'``.
-    title : str
-    report : str
-        Notebook whose report holds ours, ``'04_transfer'``.
-    anchor : str
-        Element of that report, ``'fig-4-8'``.
-    ours : bool
-        False where the figure summarises other people's work: described in the map, not drawn.
-    condition : str or None
-        Key of the condition that the figure shows.
-    """
-
-    item: str
+    item: str  # ``'Fig 4.8'`` or ``'Table 5.1'``
     title: str
-    report: str
-    anchor: str
-    ours: bool
-    condition: str | None
+    report: str  # notebook whose report holds ours, ``'04_transfer'``
+    anchor: str  # element of that report, ``'fig-4-8'``
+    ours: bool  # False where the figure summarises other people's work: described in the map, not drawn
+    condition: str | None  # key of the condition that the figure shows
 
 
 def load_items() -> tuple[ThesisItem, ...]:
@@ -102,10 +84,7 @@ def load_items() -> tuple[ThesisItem, ...]:
 def recompute_from_matrix(tp: int, fp: int, tn: int, fn: int) -> dict[str, tuple[int, int]]:
     """Return numerator and denominator of each metric that a confusion matrix determines.
 
-    Returns
-    -------
-    dict
-        ``accuracy, precision, recall, specificity`` -> (right, out of). Positive is abnormal.
+    Returns ``accuracy, precision, recall, specificity`` -> (right, out of). Positive is abnormal.
     """
     return {
         "accuracy": (tp + tn, tp + fp + tn + fn),
@@ -129,13 +108,10 @@ def _agreement(printed: float, exact: float) -> str:
 def compare_with_matrices() -> pd.DataFrame:
     """Set every printed metric of Table 5.1 beside the value that its own confusion matrix gives.
 
-    Returns
-    -------
-    DataFrame
-        One row a condition and metric: ``condition, title, metric, printed, recomputed, low, high,
-        arithmetic, agreement``. ``low, high`` are 95 % Wilson limits; ``agreement`` is ``rounded``,
-        ``truncated`` (cut off, not rounded, after two decimals) or ``does not follow``. The AUC cannot be
-        recomputed from a matrix: NaN, and ``agreement`` says so.
+    One row a condition and metric: ``condition, title, metric, printed, recomputed, low, high, arithmetic,
+    agreement``. ``low, high`` are 95 % Wilson limits; ``agreement`` is ``rounded``, ``truncated`` (cut off,
+    not rounded, after two decimals) or ``does not follow``. The AUC cannot be recomputed from a matrix: NaN,
+    and ``agreement`` says so.
     """
     rows = []
     for key, condition in load_conditions().iterrows():
@@ -175,23 +151,12 @@ def published_recalls() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class PublishedReferrals:
-    """What the published confidence score would have done with the published errors.
+    """What the published confidence score would have done with the published errors."""
 
-    Attributes
-    ----------
-    errors, referred : int
-        Wrongly predicted test images of Tables 4.1 and 4.2, and those of them below the threshold.
-    threshold : float
-        Percent.
-    low, high : float
-        95 % Wilson limits of the share that is caught.
-    sentence : str
-    """
-
-    errors: int
+    errors: int  # wrongly predicted test images of Tables 4.1 and 4.2, and those of them below the threshold
     referred: int
-    threshold: float
-    low: float
+    threshold: float  # percent
+    low: float  # 95 % Wilson limits of the share that is caught
     high: float
     sentence: str
 
@@ -337,12 +302,9 @@ _CHECKS = {
 def find_inconsistencies() -> pd.DataFrame:
     """List what the thesis prints and what does not follow from its own numbers, with the arithmetic.
 
-    Returns
-    -------
-    DataFrame
-        Columns ``kind, section, printed, arithmetic``. ``kind`` is ``figure`` (a number of Table 5.1 that its
-        matrix does not give), ``rounding`` (cut off rather than rounded) or ``statement`` (a sentence or a
-        listing). Whatever agrees is not listed.
+    Columns ``kind, section, printed, arithmetic``. ``kind`` is ``figure`` (a number of Table 5.1 that its
+    matrix does not give), ``rounding`` (cut off rather than rounded) or ``statement`` (a sentence or a
+    listing). Whatever agrees is not listed.
     """
     conditions, rows = load_conditions(), []
     table = compare_with_matrices()

@@ -47,13 +47,10 @@ def score_table(passes: Passes, resamples: int) -> pd.DataFrame:
 def method_table(comparison: Comparison, resamples: int) -> pd.DataFrame:
     """Set methods and scores beside each other: one row a method and score, test images split by patient.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``method, answers, score, images, errors, auc``; area under the risk-coverage curve with interval and
-        paired difference to the vote share of the same method; ``caught_5, caught_10, caught_20``, shares of
-        the errors; ``sensitivity_before``, and at 20 % referral ``sensitivity_kept`` (of the images kept) and
-        ``sensitivity_with_specialist`` (referred abnormal ones count as found).
+    Columns ``method, answers, score, images, errors, auc``; area under the risk-coverage curve with interval
+    and paired difference to the vote share of the same method; ``caught_5, caught_10, caught_20``, shares of
+    the errors; ``sensitivity_before``, and at 20 % referral ``sensitivity_kept`` (of the images kept) and
+    ``sensitivity_with_specialist`` (referred abnormal ones count as found).
     """
     tables = []
     sizes = comparison.answers.set_index(["method", "condition"])["answers"]
@@ -153,10 +150,8 @@ def describe_methods(table: pd.DataFrame) -> str:
 def calibrate(comparison: Comparison, method: str = "bases", condition: str = PAIR[0]) -> pd.DataFrame:
     """Calibrate the mean probability on the validation part of each split, and apply it to the test part.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``image_id, patient_id, repeat, y_true, before, temperature, isotonic``, test images of all repeats.
+    Columns ``image_id, patient_id, repeat, y_true, before, temperature, isotonic``, test images of all
+    repeats.
     """
     scores = comparison.scores
     rows = scores[(scores["method"] == method) & (scores["condition"] == condition)]

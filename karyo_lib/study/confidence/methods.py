@@ -47,18 +47,11 @@ def count_members(run: Run, condition: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """The trained members of one split: what answers when a page is put to them.
-
-    Attributes
-    ----------
-    run : Run
-    repeat : int
-    members : dict of str to tuple of FitResult
-        By condition; they differ in the seed of the head and of the order of images.
-    """
+    """The trained members of one split: what answers when a page is put to them."""
 
     run: Run
     repeat: int
+    # By condition; they differ in the seed of the head and of the order of images.
     members: Mapping[str, tuple[FitResult, ...]]
 
     @property
@@ -109,22 +102,14 @@ def _predict(model: keras.Model, features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All methods on the same images of the same splits by patient.
+    """All methods on the same images of the same splits by patient."""
 
-    Attributes
-    ----------
-    scores : pandas.DataFrame
-        ``method, condition, title, repeat, part, image_id, patient_id, y_true``, the columns of
-        :func:`karyo_lib.judge.compute_scores` and ``combined``, fitted on validation as everywhere.
-    answers : pandas.DataFrame
-        ``method, condition, answers, seconds``: T, and what it took beyond the first model.
-    panel : Panel
-        Of the first repeat.
-    """
-
+    # ``method, condition, title, repeat, part, image_id, patient_id, y_true``, the columns of
+    # :func:`karyo_lib.judge.compute_scores` and ``combined``, fitted on validation as everywhere.
     scores: pd.DataFrame
+    # ``method, condition, answers, seconds``: T, and what it took beyond the first model.
     answers: pd.DataFrame
-    panel: Panel
+    panel: Panel  # of the first repeat
 
     def pool(self, method: str, condition: str) -> pd.DataFrame:
         """Return the test scores of a method and condition over all repeats."""

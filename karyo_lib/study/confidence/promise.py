@@ -24,22 +24,14 @@ FROZEN_ONE = "augmented-vgg16-frozen"
 
 @dataclass(frozen=True, eq=False)
 class Promises:
-    """What could be promised, and what became of it.
+    """What could be promised, and what became of it."""
 
-    Attributes
-    ----------
-    promises : dict of (str, float) to karyo_lib.judge.Promise
-        By models (``split by patient`` or the thesis's protocol) and alpha.
-    checks : pandas.DataFrame
-        ``models, alpha, checked_on, n_cleared, misses, out_of, rate, low, high, verdict``, of the strictest
-        promise that each could give.
-    rests_on : dict of str to str
-        The calibration part in words.
-    """
-
+    # By models (``split by patient`` or the thesis's protocol) and alpha.
     promises: dict[tuple[str, float], Promise]
+    # ``models, alpha, checked_on, n_cleared, misses, out_of, rate, low, high, verdict``, of the strictest
+    # promise that each could give.
     checks: pd.DataFrame
-    rests_on: dict[str, str]
+    rests_on: dict[str, str]  # the calibration part in words
 
     def strictest(self, models: str) -> Promise | None:
         """Return the promise with the lowest alpha that has a threshold, if any."""

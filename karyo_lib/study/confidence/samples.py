@@ -30,25 +30,16 @@ PRICED = 12  # karyograms on which passes and forward pass are timed
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """Scores of every validation and test image of every fit.
+    """Scores of every validation and test image of every fit."""
 
-    Attributes
-    ----------
-    scores : pandas.DataFrame
-        ``condition, protocol, repeat, part, image_id, patient_id, y_true`` and the columns of
-        :func:`karyo_lib.judge.compute_scores`, with ``combined``: the probability of error of a model
-        fitted on the validation part of the same fit.
-    notes : pandas.DataFrame
-        One row a fit: what the combined score was fitted on, and the seconds of its sampling.
-    passes : int
-    seconds : float
-        Time that all sampling took.
-    """
-
+    # ``condition, protocol, repeat, part, image_id, patient_id, y_true`` and the columns of
+    # :func:`karyo_lib.judge.compute_scores`, with ``combined``: the probability of error of a model fitted on
+    # the validation part of the same fit.
     scores: pd.DataFrame
+    # One row a fit: what the combined score was fitted on, and the seconds of its sampling.
     notes: pd.DataFrame
     passes: int
-    seconds: float
+    seconds: float  # time that all sampling took
 
     def select(self, condition: str, protocol: str, part: str = "test") -> pd.DataFrame:
         """Return the scores of the first repeat of a condition under a protocol."""
@@ -174,11 +165,8 @@ def wrong_cases(passes: Passes, condition: str) -> pd.DataFrame:
 def count_wrong(passes: Passes) -> pd.DataFrame:
     """Count the errors of both frozen bases on augmented data that the thesis's rule refers.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``model, split`` (printed, or one of ours), ``images, errors, referred``, and ``share`` of the errors
-        that are referred, with 95 % Wilson limits.
+    Columns ``model, split`` (printed, or one of ours), ``images, errors, referred``, and ``share`` of the
+    errors that are referred, with 95 % Wilson limits.
     """
     cases, rows = published_wrong_cases(), []
     for key in ("augmented-vgg16-frozen", "augmented-inceptionv3-frozen"):
@@ -225,11 +213,8 @@ def uncertainties_of(scores: pd.DataFrame) -> pd.DataFrame:
 def price_passes(run: Run) -> pd.DataFrame:
     """Measure what all passes cost beside one forward pass of the frozen base on the same karyograms.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row a base: ``base, karyograms, passes, forward_seconds, passes_seconds, times_forward``, the last
-        being both together over the forward pass alone: the aim is at most 1.3.
+    One row a base: ``base, karyograms, passes, forward_seconds, passes_seconds, times_forward``, the last
+    being both together over the forward pass alone: the aim is at most 1.3.
     """
     images = list(load_image_map(run).values())[:PRICED]
     rows = []

@@ -25,21 +25,13 @@ RULES = {
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
-    """Answers to the shifted pages.
+    """Answers to the shifted pages."""
 
-    Attributes
-    ----------
-    scores : pandas.DataFrame
-        ``method, title, shift, page, y_true`` (NaN where a page has no label), the columns of
-        :func:`karyo_lib.judge.compute_scores`, ``combined``, and whether each of ``RULES`` refers it:
-        ``by_votes, by_combined, by_novelty``.
-    pages : dict of str to ndarray
-        By shift, uint8 (N, H, W).
-    unseen : Unseen
-    """
-
+    # ``method, title, shift, page, y_true`` (NaN where a page has no label), the columns of
+    # :func:`karyo_lib.judge.compute_scores`, ``combined``, and whether each of ``RULES`` refers it:
+    # ``by_votes, by_combined, by_novelty``.
     scores: pd.DataFrame
-    pages: dict[str, np.ndarray]
+    pages: dict[str, np.ndarray]  # by shift, uint8 (N, H, W)
     unseen: Unseen
 
     @property

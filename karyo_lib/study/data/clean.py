@@ -26,23 +26,12 @@ _ARROW_AREA, _ARROW_CONTRAST = 2.5, 0.36
 
 @dataclass(frozen=True, eq=False)
 class CleanPage:
-    """A page without print.
+    """A page without print."""
 
-    Attributes
-    ----------
-    image : numpy.ndarray
-        uint8, shape (H, W).
-    painted : numpy.ndarray
-        bool, shape (H, W): pixels that were painted over.
-    removed : pandas.DataFrame
-        What stood there: ``kind, x0, y0, x1, y1``, as far as it was told apart.
-    n_chromosomes : int
-        Chromosomes that were found and kept. Below 20 the page is returned as it is, `painted` all False.
-    """
-
-    image: np.ndarray
-    painted: np.ndarray
-    removed: pd.DataFrame
+    image: np.ndarray  # uint8, shape (H, W)
+    painted: np.ndarray  # bool, shape (H, W): pixels that were painted over
+    removed: pd.DataFrame  # what stood there: ``kind, x0, y0, x1, y1``, as far as it was told apart
+    # Chromosomes that were found and kept. Below 20 the page is returned as it is, `painted` all False.
     n_chromosomes: int
 
 
@@ -75,10 +64,7 @@ def clean_pages(
 ) -> pd.DataFrame:
     """Write cleaned pages beside those of an index; what is finished is kept.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The table with the new ``path``, relative to `out_dir`, and ``sha256``.
+    Returns the table with the new ``path``, relative to `out_dir`, and ``sha256``.
     """
     code = source_digest(sys.modules[__name__]) + finder_digest()
     paths = [Path(path).name for path in table["path"]]

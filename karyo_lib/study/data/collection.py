@@ -20,21 +20,12 @@ QUARANTINE_COLUMNS = ["path", "reason"]
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """The karyograms of a run.
+    """The karyograms of a run."""
 
-    Attributes
-    ----------
-    index : pandas.DataFrame
-        One row a karyogram: ``image_id, path, label, iscn, patient_id, source, sha256`` and more where known.
-    quarantine : pandas.DataFrame
-        ``path, reason`` of images that cannot be used.
-    pages : pathlib.Path
-        Folder that ``path`` is relative to.
-    """
-
+    # One row a karyogram: ``image_id, path, label, iscn, patient_id, source, sha256`` and more where known.
     index: pd.DataFrame
-    quarantine: pd.DataFrame
-    pages: Path
+    quarantine: pd.DataFrame  # ``path, reason`` of images that cannot be used
+    pages: Path  # folder that ``path`` is relative to
 
 
 def prepare_collection(run: Run) -> Collection:

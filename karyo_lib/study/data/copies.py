@@ -20,18 +20,11 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """The augmented collection: every original as copy 0, and its altered copies.
+    """The augmented collection: every original as copy 0, and its altered copies."""
 
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        ``image_id, parent_id, path, label, patient_id, copy, brightness, noise, blur, sha256``.
-    folder : pathlib.Path
-        What ``path`` is relative to.
-    """
-
+    # ``image_id, parent_id, path, label, patient_id, copy, brightness, noise, blur, sha256``.
     table: pd.DataFrame
-    folder: Path
+    folder: Path  # what ``path`` is relative to
 
 
 def prepare_copies(run: Run) -> Copies:
@@ -117,11 +110,8 @@ def count_splits(splits: pd.DataFrame) -> pd.DataFrame:
 def count_siblings(splits: pd.DataFrame) -> pd.DataFrame:
     """Count, per split, the test images that training has already seen in another form.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``data, protocol, test_images, same_karyogram, same_patient, share``: test images with a copy of the
-        same karyogram in training, with a karyogram of the same patient there, and the share of either.
+    Columns ``data, protocol, test_images, same_karyogram, same_patient, share``: test images with a copy of
+    the same karyogram in training, with a karyogram of the same patient there, and the share of either.
     """
     first = splits[splits["repeat"] == splits["repeat"].min()]
     rows = []

@@ -14,17 +14,10 @@ from karyo_lib.read.sorting import lay_out
 
 @dataclass(frozen=True)
 class MetaphaseDisplay:
-    """A spread as it is under the microscope, and its chromosomes in order.
+    """A spread as it is under the microscope, and its chromosomes in order."""
 
-    Attributes
-    ----------
-    image : ndarray of uint8, shape (H, W)
-    karyogram : ndarray of uint8, shape (h, w)
-    reading : Reading
-    """
-
-    image: np.ndarray
-    karyogram: np.ndarray
+    image: np.ndarray  # uint8, shape (H, W)
+    karyogram: np.ndarray  # uint8, shape (h, w)
     reading: Reading
 
     @classmethod
@@ -37,16 +30,8 @@ class MetaphaseDisplay:
     ) -> "MetaphaseDisplay":
         """Read a spread and lay it out.
 
-        Parameters
-        ----------
-        image : ndarray of uint8, shape (H, W), optional
-            A real spread; one of 46,XY is drawn without.
-        reader : Reader, optional
-            The one that comes with karyo by default.
-        style : str
-            Lab style of the karyogram.
-        seed : int
-            Of the drawing.
+        ``image`` (uint8, shape (H, W)): a real spread; one of 46,XY is drawn without; ``reader``: the one
+        that comes with karyo by default; ``style``: lab style of the karyogram; ``seed``: of the drawing.
         """
         if image is None:
             image = draw_metaphase("46,XY", seed=seed, size=(900, 720)).image

@@ -40,63 +40,36 @@ _SHRUNK, _JPEG = (0.55, 1.0), (35, 85)  # side and quality of a picture on a web
 
 @dataclass(frozen=True)
 class Source:
-    """Where a part of a data set comes from.
-
-    Attributes
-    ----------
-    name : str
-    normal, abnormal : int
-        Karyograms of each label.
-    styles : tuple of str
-        Lab styles, each equally likely on every page.
-    annotated : float
-        Share of the abnormal pages with arrow, box and title, 0 to 1.
-    published : bool
-        Made smaller and compressed, as pictures on web pages are.
-    """
+    """Where a part of a data set comes from."""
 
     name: str
-    normal: int
+    normal: int  # karyograms of each label
     abnormal: int
-    styles: tuple[str, ...]
-    annotated: float = 0.0
-    published: bool = False
+    styles: tuple[str, ...]  # lab styles, each equally likely on every page
+    annotated: float = 0.0  # share of the abnormal pages with arrow, box and title, 0 to 1
+    published: bool = False  # made smaller and compressed, as pictures on web pages are
 
 
 @dataclass(frozen=True)
 class AlphaRecipe:
-    """What a data set holds; the default is the thesis's alpha-dataset (section 3.1).
+    """What a data set holds; the default is the thesis's alpha-dataset (section 3.1)."""
 
-    Attributes
-    ----------
-    normal, abnormal : int
-        Karyograms of each label.
-    size : (int, int)
-        Width and height in pixels.
-    seed : int
-    level : int
-        Bands of the drawn chromosomes: 400, 550 or 850.
-    sources : {'thesis', 'balanced'}
-        ``thesis``: 75 in 105 normal and 9 in 41 abnormal pages in one lab's style, the others in six other
-        styles with the habits of pictures on the internet, as section 3.1.2 tells. So the source tells the
-        label. ``balanced``: one source whose styles are equally likely on pages of both labels.
-    annotated : float
-        Share of the internet's abnormal pages that have arrow, box and title, 0 to 1. A page that has them at
-        one share has them at every larger one.
-    styles : tuple of str
-        Lab styles of the balanced source; empty for all with G bands on white.
-    groups : {'all', 'numerical'} or tuple of str
-        Which abnormalities of the catalogue occur, by their relative frequencies; a tuple names groups.
-    """
-
-    normal: int = 105
+    normal: int = 105  # karyograms of each label
     abnormal: int = 41
-    size: tuple[int, int] = (416, 416)
+    size: tuple[int, int] = (416, 416)  # width and height in pixels
     seed: int = 2020
-    level: int = 550
+    level: int = 550  # bands of the drawn chromosomes: 400, 550 or 850
+    # {'thesis', 'balanced'}; ``thesis``: 75 in 105 normal and 9 in 41 abnormal pages in one lab's style, the
+    # others in six other styles with the habits of pictures on the internet, as section 3.1.2 tells. So the
+    # source tells the label. ``balanced``: one source whose styles are equally likely on pages of both
+    # labels.
     sources: str = "thesis"
+    # Share of the internet's abnormal pages that have arrow, box and title, 0 to 1. A page that has them at
+    # one share has them at every larger one.
     annotated: float = 0.5
-    styles: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()  # lab styles of the balanced source; empty for all with G bands on white
+    # {'all', 'numerical'} or tuple of str; which abnormalities of the catalogue occur, by their relative
+    # frequencies; a tuple names groups.
     groups: str | tuple[str, ...] = "all"
 
     def __post_init__(self):
@@ -165,13 +138,10 @@ def draw_dataset(
     Finished pages are kept, so an interrupted call resumes; pages of another recipe or an older drawing code
     are made again.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `RECIPE_COLUMNS`, one row a page: the index columns, among them ``source``; ``origin``, how
-        the page was made; ``style``; whether it is ``annotated``; ``group`` of the abnormality; and ``seed``,
-        with which `karyo_lib.draw.draw_karyogram` gives the page again with its truth, before it was
-        compressed. Neither id nor order tells the label.
+    Columns `RECIPE_COLUMNS`, one row a page: the index columns, among them ``source``; ``origin``, how the
+    page was made; ``style``; whether it is ``annotated``; ``group`` of the abnormality; and ``seed``, with
+    which `karyo_lib.draw.draw_karyogram` gives the page again with its truth, before it was compressed.
+    Neither id nor order tells the label.
     """
     return _write(recipe, plan_dataset(recipe), None, only, out_dir, progress, n_jobs)
 
@@ -192,11 +162,8 @@ def compose_dataset(
     the catalogue. No cell serves twice. What a change adds comes from a patient who appears nowhere else, so
     splitting by ``patient_id`` keeps every real chromosome in one part.
 
-    Returns
-    -------
-    pandas.DataFrame
-        As `draw_dataset`, with ``patient_id`` the bank's case, ``origin`` 'composed' or 'real-aneuploid', and
-        ``cell`` and ``donor``, the cells that a page is made from (several donors with a space between).
+    As `draw_dataset`, with ``patient_id`` the bank's case, ``origin`` 'composed' or 'real-aneuploid', and
+    ``cell`` and ``donor``, the cells that a page is made from (several donors with a space between).
     """
     return _write(recipe, plan_dataset(recipe, bank), bank, only, out_dir, progress, n_jobs)
 

@@ -34,24 +34,13 @@ _WORDS = (
 
 @dataclass(frozen=True, eq=False)
 class Unseen:
-    """Karyograms of patients that no model trained, validated or was tested on.
+    """Karyograms of patients that no model trained, validated or was tested on."""
 
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        ``image_id, patient_id, y_true, iscn, half``: one half calibrates, the other checks.
-    images : numpy.ndarray
-        uint8, shape (N, H, W).
-    origin : str
-        Where they come from, in words.
-    fresh : bool
-        Whether no part of the run holds them; otherwise they are its test part, which only models split by
-        patient have not seen.
-    """
-
-    table: pd.DataFrame
-    images: np.ndarray
-    origin: str
+    table: pd.DataFrame  # ``image_id, patient_id, y_true, iscn, half``: one half calibrates, the other checks
+    images: np.ndarray  # uint8, shape (N, H, W)
+    origin: str  # where they come from, in words
+    # Whether no part of the run holds them; otherwise they are its test part, which only models split by
+    # patient have not seen.
     fresh: bool
 
     def rows(self, half: str) -> np.ndarray:
@@ -116,11 +105,8 @@ def halve(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 def make_shifts(run: Run, unseen: Unseen) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
     """Shift pages of the checking half, and draw pages that are no karyograms.
 
-    Returns
-    -------
-    dict of str to (ndarray, ndarray or None)
-        Name of the shift -> pages, uint8 (N, H, W), and their labels (N,), 1 = abnormal; None for pages that
-        have none. ``as trained`` is all of the checking half.
+    Returns dict of str to (ndarray, ndarray or None); name of the shift -> pages, uint8 (N, H, W), and their
+    labels (N,), 1 = abnormal; None for pages that have none. ``as trained`` is all of the checking half.
     """
     check = unseen.rows("check")
     y = unseen.table["y_true"].to_numpy()
@@ -165,10 +151,7 @@ def _redraw(run: Run, rows: pd.DataFrame, style: str) -> np.ndarray:
 def draw_strangers(side: int, seed: int, of_a_kind: int = STRANGERS_OF_A_KIND) -> np.ndarray:
     """Draw pages that are no karyograms: blank, text, like a photograph, and uncut metaphase spreads.
 
-    Returns
-    -------
-    numpy.ndarray
-        uint8, shape (4 * of_a_kind, side, side), kind after kind.
+    Returns uint8, shape (4 * of_a_kind, side, side), kind after kind.
     """
     rng = np.random.default_rng([seed, 8])
     kinds = (_blank, _text, _photograph, _metaphase)

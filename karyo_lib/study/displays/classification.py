@@ -41,16 +41,10 @@ def _shade(ax: Axes, counts: np.ndarray, texts: np.ndarray, **settings) -> np.nd
 class ConfusionMatricesDisplay(Display):
     """Confusion matrices side by side, in counts and shares of each row; rows are the truth.
 
-    Parameters
-    ----------
-    matrices : dict of str to ndarray of int, shape (2, 2)
-        Title -> ``[[TN, FP], [FN, TP]]``, as ``sklearn.metrics.confusion_matrix`` gives it.
-
-    Attributes
-    ----------
-    texts_ : dict of str to ndarray of Text, shape (2, 2)
+    ``texts_``: dict of str to ndarray of Text, shape (2, 2).
     """
 
+    # Title -> ``[[TN, FP], [FN, TP]]``, as ``sklearn.metrics.confusion_matrix`` gives it.
     matrices: dict[str, np.ndarray]
 
     from_matrices = made_and_plotted
@@ -87,12 +81,7 @@ class ConfusionMatricesDisplay(Display):
 
 @dataclass(eq=False)
 class CountsDisplay(Display):
-    """A table of counts, ``rows`` against ``columns``, shaded by row: a confusion matrix by group.
-
-    Attributes
-    ----------
-    texts_ : ndarray of Text
-    """
+    """A table of counts, ``rows`` against ``columns``, shaded by row: a confusion matrix by group."""
 
     counts: pd.DataFrame
     rows: str
@@ -120,26 +109,12 @@ class CountsDisplay(Display):
 class RocDisplay(Display):
     """ROC curves over each other: train and test (Fig 4.3 ...), or fine-tuned and frozen (Fig 4.16 ...).
 
-    Parameters
-    ----------
-    curves : dict of str to (y_true, p)
-    threshold : float, optional
-        Marks the operating point on each curve.
-
-    Attributes
-    ----------
-    displays_ : dict of str to sklearn.metrics.RocCurveDisplay
-    points_ : dict of str to Line2D
-        Operating points.
-
-    Raises
-    ------
-    ValueError
-        If one of the curves holds a single class, for which there is none.
+    ``displays_``: dict of str to sklearn.metrics.RocCurveDisplay; ``points_`` (dict of str to Line2D):
+    operating points. Raises ValueError if one of the curves holds a single class, for which there is none.
     """
 
     curves: Curves
-    threshold: float | None = None
+    threshold: float | None = None  # marks the operating point on each curve
     colours: dict[str, str] | None = None
 
     def __post_init__(self) -> None:
@@ -176,13 +151,7 @@ class RocDisplay(Display):
 
 @dataclass(eq=False)
 class OperatingPointDisplay(Display):
-    """A threshold's confusion matrix and its point on the ROC curve, for trying thresholds.
-
-    Attributes
-    ----------
-    matrix_ : ConfusionMatricesDisplay
-    roc_ : RocDisplay
-    """
+    """A threshold's confusion matrix and its point on the ROC curve, for trying thresholds."""
 
     y_true: np.ndarray
     p: np.ndarray
@@ -212,12 +181,8 @@ class OperatingPointDisplay(Display):
 class CalibrationCurvesDisplay(Display):
     """Predicted against observed share of abnormal: scikit-learn's display, with Wilson intervals.
 
-    Attributes
-    ----------
-    displays_ : dict of str to sklearn.calibration.CalibrationDisplay
-    bars_ : dict of str to ErrorbarContainer
-    counts_ : dict of str to ndarray of int
-        Images in each bin drawn.
+    ``displays_``: dict of str to sklearn.calibration.CalibrationDisplay; ``bars_``: dict of str to
+    ErrorbarContainer; ``counts_`` (dict of str to ndarray of int): images in each bin drawn.
     """
 
     curves: Curves

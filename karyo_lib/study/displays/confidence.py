@@ -26,23 +26,12 @@ from karyo_lib.study.displays.style import (
 class RiskCoverageDisplay(Display):
     """Error rate among the images kept, while the least sure are referred first.
 
-    Parameters
-    ----------
-    curves : dict of str to karyo_lib.judge.RiskCoverage
-        Name of the score -> its curve.
-    referral : float, optional
-        Share of images referred, marked on each curve.
-
-    Attributes
-    ----------
-    lines_ : dict of str to Line2D
-        Coverage against risk.
-    points_ : dict of str to Line2D
-        At ``referral``.
+    ``lines_`` (dict of str to Line2D): coverage against risk; ``points_`` (dict of str to Line2D): at
+    ``referral``.
     """
 
-    curves: dict[str, RiskCoverage]
-    referral: float | None = None
+    curves: dict[str, RiskCoverage]  # name of the score -> its curve
+    referral: float | None = None  # share of images referred, marked on each curve
 
     from_curves = made_and_plotted
 
@@ -52,11 +41,8 @@ class RiskCoverageDisplay(Display):
     ) -> "RiskCoverageDisplay":
         """Draw the curves of several scores on the same images.
 
-        Parameters
-        ----------
-        wrong : array_like of bool, shape (N,)
-        uncertainties : DataFrame or dict of str to ndarray (N,)
-            One score a column, larger is less sure; known names get their titles.
+        ``wrong``: bool, shape (N,); ``uncertainties`` (DataFrame or dict of str to ndarray (N,)): one score a
+        column, larger is less sure; known names get their titles.
         """
         curves = {
             UNCERTAINTIES.get(name, name): compute_risk_coverage(wrong, np.asarray(uncertainties[name]))
@@ -101,20 +87,12 @@ class ScoreHistogramDisplay(Display):
     """The thesis's confidence, in percent, of right answers above, of wrong ones below: a good score keeps
     them apart.
 
-    Parameters
-    ----------
-    score : array_like of float, shape (N,)
-        From 50 to 100, larger is surer; below ``REFERRAL_THRESHOLD`` an image is referred.
-    wrong : array_like of bool, shape (N,)
-
-    Attributes
-    ----------
-    caught_text_ : Text
-        How many wrong answers are below the threshold.
+    ``caught_text_``: how many wrong answers are below the threshold.
     """
 
+    # Float, shape (N,); from 50 to 100, larger is surer; below ``REFERRAL_THRESHOLD`` an image is referred.
     score: np.ndarray
-    wrong: np.ndarray
+    wrong: np.ndarray  # bool, shape (N,)
 
     def __post_init__(self) -> None:
         self.score, self.wrong = np.asarray(self.score, dtype=float), np.asarray(self.wrong, dtype=bool)
@@ -148,32 +126,16 @@ class ScoreHistogramDisplay(Display):
 class ReferralDisplay(Display):
     """A share of images is referred: its point on the risk-coverage curve, and the errors it meets.
 
-    Parameters
-    ----------
-    wrong : array_like of bool, shape (N,)
-    uncertainty : array_like of float, shape (N,)
-        Larger is less sure; those are referred first.
-    errors : sequence of (image, caption)
-        Every wrongly read image, uint8 (H, W), in the order of ``np.flatnonzero(wrong)``.
-    referral : float
-        Share of images referred, from 0 to below 1.
-    name : str
-        Of the score.
-
-    Attributes
-    ----------
-    curve_ : RiskCoverageDisplay
-    chances_ : ndarray of float, shape (number of errors,)
-        Chance of each error to be referred: 1 or 0, and between them for images tied at the cut.
-    gallery_ : ImageGridDisplay or None
-        None without errors.
+    ``chances_`` (float, shape (number of errors,)): chance of each error to be referred: 1 or 0, and between
+    them for images tied at the cut; ``gallery_``: None without errors.
     """
 
-    wrong: np.ndarray
-    uncertainty: np.ndarray
+    wrong: np.ndarray  # bool, shape (N,)
+    uncertainty: np.ndarray  # float, shape (N,); larger is less sure; those are referred first
+    # Every wrongly read image, uint8 (H, W), in the order of ``np.flatnonzero(wrong)``.
     errors: list[tuple[np.ndarray, str]]
-    referral: float
-    name: str
+    referral: float  # share of images referred, from 0 to below 1
+    name: str  # of the score
 
     MOST = 8  # errors shown: those nearest to the cut, the least sure first
 

@@ -56,11 +56,7 @@ _FACES = {
 class FlowChartDisplay(Display):
     """From the cell to the decision: the laboratory's work today, and with automation (Fig 1.1).
 
-    Attributes
-    ----------
-    texts_ : dict of str to Text
-        By key of ``STEPS``.
-    arrows_ : dict of (str, str) to FancyArrowPatch
+    ``texts_`` (dict of str to Text): by key of ``STEPS``; ``arrows_``: dict of (str, str) to FancyArrowPatch.
     """
 
     def plot(self, ax: Axes | None = None) -> "FlowChartDisplay":
@@ -117,22 +113,14 @@ def _shorten(layer_types: str) -> str:
 class StructureDisplay(Display):
     """Blocks of a network as boxes in the order data flows; what is trained is green (Figs 3.7, 4.13).
 
-    Parameters
-    ----------
-    structures : dict of str to DataFrame
-        Title -> blocks with the columns ``block, layer_types, output_shape, parameters, trainable`` ('yes',
-        'no' or '' for a block without weights), as of ``networks.models.describe_structure``. Several
-        differ in what is trained alone: the blocks are drawn once, with a column of marks for each.
-
-    Attributes
-    ----------
-    boxes_ : dict of str to FancyBboxPatch
-        By block.
-    marks_ : dict of (title, block) to FancyBboxPatch
-        Coloured by what is trained; the boxes themselves where there is one structure.
-    texts_ : dict of (block, 'name' | 'size' | 'layers') to Text
+    ``boxes_`` (dict of str to FancyBboxPatch): by block; ``marks_`` (dict of (title, block) to
+    FancyBboxPatch): coloured by what is trained; the boxes themselves where there is one structure;
+    ``texts_``: dict of (block, 'name' | 'size' | 'layers') to Text.
     """
 
+    # Title -> blocks with the columns ``block, layer_types, output_shape, parameters, trainable`` ('yes',
+    # 'no' or '' for a block without weights), as of ``networks.models.describe_structure``. Several differ in
+    # what is trained alone: the blocks are drawn once, with a column of marks for each.
     structures: dict[str, pd.DataFrame]
 
     def __post_init__(self) -> None:

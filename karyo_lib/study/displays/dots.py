@@ -36,35 +36,17 @@ def _label_rows(ax: Axes, rows: list[str], label: str) -> None:
 
 @dataclass(eq=False)
 class DotsDisplay(Display):
-    """Every value as a dot, rows by one column and colours by another, with the mean as a bar.
+    """Every value as a dot, rows by one column and colours by another, with the mean as a bar."""
 
-    Parameters
-    ----------
-    table : DataFrame
-        One row a value.
-    row, series, value : str
-        Columns: of the row, of the colour within the row, and of the number.
-    label : str
-        Of the value axis.
-    titles : dict of str to str, optional
-        Names of series to show in the legend.
-    hollow : tuple of str
-        Series drawn as open dots.
-    reference : (float, str), optional
-        Dashed line and its label: chance, for example.
-    log : bool
-        Logarithmic value axis.
-    """
-
-    table: pd.DataFrame
-    row: str
+    table: pd.DataFrame  # one row a value
+    row: str  # columns: of the row, of the colour within the row, and of the number
     series: str
     value: str
-    label: str
-    titles: dict[str, str] = field(default_factory=dict)
-    hollow: tuple[str, ...] = ()
-    reference: tuple[float, str] | None = None
-    log: bool = False
+    label: str  # of the value axis
+    titles: dict[str, str] = field(default_factory=dict)  # names of series to show in the legend
+    hollow: tuple[str, ...] = ()  # series drawn as open dots
+    reference: tuple[float, str] | None = None  # dashed line and its label: chance, for example
+    log: bool = False  # logarithmic value axis
 
     from_table = made_and_plotted
 
@@ -140,24 +122,13 @@ class LeakDisplay(DotsDisplay):
 class MetricsForestDisplay(Display):
     """Values with their intervals, one below the other; several series may share a row.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Columns ``title, value, low, high`` and, optionally, ``series``. NaN values leave an empty row.
-    label : str
-        Of the value axis.
-    reference : (float, str), optional
-        Dashed line and its label.
-
-    Attributes
-    ----------
-    bars_ : dict of str to ErrorbarContainer
-        By series; ``''`` without one.
+    ``bars_`` (dict of str to ErrorbarContainer): by series; ``''`` without one.
     """
 
+    # Columns ``title, value, low, high`` and, optionally, ``series``. NaN values leave an empty row.
     table: pd.DataFrame
-    label: str = "Value"
-    reference: tuple[float, str] | None = None
+    label: str = "Value"  # of the value axis
+    reference: tuple[float, str] | None = None  # dashed line and its label
 
     from_table = made_and_plotted
 
@@ -197,23 +168,12 @@ class MetricsForestDisplay(Display):
 class SizeCurvesDisplay(Display):
     """Sensitivity against the size of what is to be seen, a line a series, with intervals.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Columns ``size, series, value, low, high``.
-    label : str
-        Of the size axis.
-    reference : (float, str)
-        Dotted line and its label: what is found where there is nothing.
-
-    Attributes
-    ----------
-    bars_ : dict of str to ErrorbarContainer
+    ``bars_``: dict of str to ErrorbarContainer.
     """
 
-    table: pd.DataFrame
-    label: str
-    reference: tuple[float, str]
+    table: pd.DataFrame  # columns ``size, series, value, low, high``
+    label: str  # of the size axis
+    reference: tuple[float, str]  # dotted line and its label: what is found where there is nothing
 
     from_table = made_and_plotted
 

@@ -19,23 +19,11 @@ _LETTERS = 16  # to an inch, at 8 pt
 
 @dataclass(eq=False)
 class ImageGridDisplay(Display):
-    """Grey images in a grid, each with a caption and a frame in the colour of its label.
+    """Grey images in a grid, each with a caption and a frame in the colour of its label."""
 
-    Parameters
-    ----------
-    images : sequence of ndarray of uint8, shape (H, W) or (H, W, 3)
-    captions : sequence of str
-        Below each image, broken into lines where they are wider than it.
-    labels : sequence of str, optional
-        ``normal``, ``abnormal`` or ``referred``: the colour of the frame; anything else is neutral.
-
-    Attributes
-    ----------
-    captions_ : list of Text
-    """
-
-    images: Sequence[np.ndarray]
-    captions: Sequence[str]
+    images: Sequence[np.ndarray]  # sequence of ndarray of uint8, shape (H, W) or (H, W, 3)
+    captions: Sequence[str]  # below each image, broken into lines where they are wider than it
+    # ``normal``, ``abnormal`` or ``referred``: the colour of the frame; anything else is neutral.
     labels: Sequence[str] | None = None
     n_columns: int = 3
 

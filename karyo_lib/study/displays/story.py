@@ -25,26 +25,13 @@ _BETWEEN = {"leak": ("thesis", "grouped"), "source": ("grouped", "apart"), "trut
 class StoryDisplay(Display):
     """Test AUC of several conditions from step to step, and what each loss is worth.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``condition, step, value, low, high``; intervals may be missing.
-    worth : DataFrame
-        ``part`` (leak, source, truth), ``value, low, high`` of the condition that is told in words.
-    steps, titles : dict of str to str
-        Step and condition -> name, in the order they are drawn in.
-
-    Attributes
-    ----------
-    bars_ : dict of str to ErrorbarContainer
-        By condition.
-    texts_ : dict of str to Text
-        By part.
+    ``bars_`` (dict of str to ErrorbarContainer): by condition; ``texts_`` (dict of str to Text): by part.
     """
 
-    table: pd.DataFrame
+    table: pd.DataFrame  # ``condition, step, value, low, high``; intervals may be missing
+    # ``part`` (leak, source, truth), ``value, low, high`` of the condition that is told in words.
     worth: pd.DataFrame
-    steps: dict[str, str]
+    steps: dict[str, str]  # step and condition -> name, in the order they are drawn in
     titles: dict[str, str]
 
     from_tables = made_and_plotted

@@ -20,22 +20,13 @@ _FEW = 6  # epochs: fewer are marked one by one
 class TrainingCurvesDisplay(Display):
     """Loss, AUC, precision and recall by epoch, training and validation, with the epoch that is kept.
 
-    Parameters
-    ----------
-    histories : dict of str to DataFrame
-        Title (a protocol) -> one row an epoch, with the columns ``epoch, loss, auc, precision, recall`` and
-        those of the validation part with the prefix ``val_``.
-    best_epochs : dict of str to int
-        The epoch kept of each history.
-
-    Attributes
-    ----------
-    lines_ : dict
-        ``(title, metric, 'train' | 'val')`` -> Line2D.
+    ``lines_``: ``(title, metric, 'train' | 'val')`` -> Line2D.
     """
 
+    # Title (a protocol) -> one row an epoch, with the columns ``epoch, loss, auc, precision, recall`` and
+    # those of the validation part with the prefix ``val_``.
     histories: dict[str, pd.DataFrame]
-    best_epochs: dict[str, int]
+    best_epochs: dict[str, int]  # the epoch kept of each history
 
     def __post_init__(self) -> None:
         wanted = ["epoch", *(prefix + metric for metric in CURVES for prefix in PARTS)]
@@ -97,26 +88,14 @@ def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:
 class SearchDisplay(Display):
     """Trials of the search: validation loss against one parameter, accuracy as colour (Figs 3.3, 3.4).
 
-    Parameters
-    ----------
-    trials : DataFrame
-        Columns ``learning_rate, batch_size, val_loss, val_accuracy, status``; a trial whose status is not
-        ``ok`` failed and is marked at the upper edge.
-    parameter : {'learning_rate', 'batch_size'}
-    chosen, published : float
-        The value this run settles on, and the thesis's.
-
-    Attributes
-    ----------
-    points_ : PathCollection
-        The trials that succeeded.
-    failed_ : Line2D
-        The others.
+    ``points_``: the trials that succeeded; ``failed_``: the others.
     """
 
+    # Columns ``learning_rate, batch_size, val_loss, val_accuracy, status``; a trial whose status is not
+    # ``ok`` failed and is marked at the upper edge.
     trials: pd.DataFrame
-    parameter: str
-    chosen: float
+    parameter: str  # {'learning_rate', 'batch_size'}
+    chosen: float  # the value this run settles on, and the thesis's
     published: float
 
     def __post_init__(self) -> None:
@@ -153,10 +132,7 @@ class SearchDisplay(Display):
 class ConvergenceDisplay(Display):
     """Lowest validation loss after each trial that succeeded, from ``trial, val_loss, status``.
 
-    Attributes
-    ----------
-    line_, points_ : Line2D
-        Best so far; each trial.
+    ``line_``, ``points_``: best so far; each trial.
     """
 
     trials: pd.DataFrame
@@ -183,18 +159,10 @@ class ConvergenceDisplay(Display):
 class PartialDependenceDisplay(Display):
     """What the search's model of the validation loss believes about each parameter, the other averaged out.
 
-    Parameters
-    ----------
-    curves : DataFrame
-        Columns ``parameter, value, mean, low, high``.
-
-    Attributes
-    ----------
-    lines_ : dict of str to Line2D
-    bands_ : dict of str to PolyCollection
+    ``lines_``: dict of str to Line2D; ``bands_``: dict of str to PolyCollection.
     """
 
-    curves: pd.DataFrame
+    curves: pd.DataFrame  # columns ``parameter, value, mean, low, high``
 
     from_curves = made_and_plotted
 

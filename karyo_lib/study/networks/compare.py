@@ -42,11 +42,8 @@ def compare_with_frozen(run: Run, fits: Fits) -> pd.DataFrame:
 def compare_fits(fits: Fits, reference: str, resamples: int) -> pd.DataFrame:
     """Compare every condition with one of them, split by patient, on the test images of the first split.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``title, images, reference_auc, auc, difference, low, high`` (paired bootstrap by patient) and
-        ``mcnemar``, the exact test of their labels.
+    Columns ``title, images, reference_auc, auc, difference, low, high`` (paired bootstrap by patient) and
+    ``mcnemar``, the exact test of their labels.
     """
     base = fits.select(reference, "grouped")
     rows = []

@@ -38,20 +38,13 @@ NAMES = {"ppv": "precision", "sensitivity": "recall", "roc_auc": "auc"}  # as th
 
 @dataclass(frozen=True, eq=False)
 class Fits:
-    """What was trained, as tables.
+    """What was trained, as tables."""
 
-    Attributes
-    ----------
-    predictions : pandas.DataFrame
-        ``condition, protocol, repeat, image_id, part, y_true, p``, with ``parent_id`` and ``patient_id``.
-    history : pandas.DataFrame
-        One row an epoch: ``condition, protocol, repeat, epoch, loss, val_loss, auc, val_auc, ...``.
-    summary : pandas.DataFrame
-        One row a fit: ``condition, protocol, repeat, best_epoch, images, seconds, feature_seconds, purity``.
-    """
-
+    # ``condition, protocol, repeat, image_id, part, y_true, p``, with ``parent_id`` and ``patient_id``.
     predictions: pd.DataFrame
+    # One row an epoch: ``condition, protocol, repeat, epoch, loss, val_loss, auc, val_auc, ...``.
     history: pd.DataFrame
+    # One row a fit: ``condition, protocol, repeat, best_epoch, images, seconds, feature_seconds, purity``.
     summary: pd.DataFrame
 
     def select(

@@ -40,47 +40,23 @@ CHANGES = ("compact", "pairs", "together")  # altered pages: closed up, homologu
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Features of one base on one kind of pages.
+    """Features of one base on one kind of pages."""
 
-    Attributes
-    ----------
-    train : numpy.ndarray
-        Shape (M, channels), copies included.
-    parent : numpy.ndarray of str
-        Shape (M,): the karyogram that each training row shows.
-    test : numpy.ndarray
-        Shape (N, channels), in the order of the index.
-    """
-
-    train: np.ndarray
-    parent: np.ndarray
-    test: np.ndarray
+    train: np.ndarray  # shape (M, channels), copies included
+    parent: np.ndarray  # shape (M,): the karyogram that each training row shows
+    test: np.ndarray  # shape (N, channels), in the order of the index
 
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """One way to do it: the mean over its views' probes.
-
-    Attributes
-    ----------
-    title : str
-    views : tuple of View
-    reference : str
-        Title of the variant that it is compared with; empty for a baseline.
-    balanced : bool
-        Whether classes are weighed inversely to their frequency.
-    seconds : float
-        To bring one page to its features, measured on a few pages without a cache.
-    purity : str
-        What the weights are known to be.
-    """
+    """One way to do it: the mean over its views' probes."""
 
     title: str
     views: tuple[View, ...]
-    reference: str
-    balanced: bool
-    seconds: float
-    purity: str
+    reference: str  # title of the variant that it is compared with; empty for a baseline
+    balanced: bool  # whether classes are weighed inversely to their frequency
+    seconds: float  # to bring one page to its features, measured on a few pages without a cache
+    purity: str  # what the weights are known to be
 
 
 def measure_what_helps(run: Run) -> pd.DataFrame:
@@ -90,10 +66,7 @@ def measure_what_helps(run: Run) -> pd.DataFrame:
     same patients are tested. Pages are closed up and homologues moved with the chromosomes that are found on
     the page, as it would have to be done in use, not with known ones.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``title, reference, repeat, value, seconds, purity``: test AUC of every split.
+    Columns ``title, reference, repeat, value, seconds, purity``: test AUC of every split.
     """
     index = load_collection(run).index
     splits = make_repeated_splits(run)

@@ -45,11 +45,8 @@ def make_repeated_splits(run: Run) -> pd.DataFrame:
 def measure_luck(run: Run) -> pd.DataFrame:
     """Measure the linear probe on repeated splits under every protocol, and apart by source; keep the tables.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``condition`` (key), ``protocol, repeat, value, within``: test AUC of every single run, over all pairs
-        of a normal and an abnormal image and over those of one source.
+    Columns ``condition`` (key), ``protocol, repeat, value, within``: test AUC of every single run, over all
+    pairs of a normal and an abnormal image and over those of one source.
     """
     images, splits, index = load_image_map(run), make_repeated_splits(run), load_collection(run).index
     bases = sorted({condition.base for condition in FROZEN})
@@ -91,11 +88,8 @@ def measure_apart(
     Predictions are the mean over the repeats; every original is tested once, by probes that have seen its
     source nowhere.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``condition, away, value, low, high, n``: ``away`` is the source held apart, or 'each' for the pairs
-        of all of them together. Empty where no source can be held apart.
+    Columns ``condition, away, value, low, high, n``: ``away`` is the source held apart, or 'each' for the
+    pairs of all of them together. Empty where no source can be held apart.
     """
     chosen = splits[splits["protocol"].str.startswith(WITHOUT)]
     tables = [
@@ -136,10 +130,7 @@ def auc_within(
 ) -> np.ndarray:
     """Return the AUC over pairs of a normal and an abnormal image of one source.
 
-    Returns
-    -------
-    numpy.ndarray
-        Shape (B,), or (1,) without weights; NaN where no source has both labels.
+    Returns shape (B,), or (1,) without weights; NaN where no source has both labels.
     """
     weights = np.ones((1, len(y))) if weights is None else weights
     total = pairs = 0.0
@@ -182,12 +173,9 @@ STEPS = {
 def story_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
     """Return the test AUC of each frozen condition, from what the thesis printed to what is left.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``condition, step, value, low, high``, steps as in `STEPS`: printed; the thesis's way; copies held
-        together (split by patient); the same, judged within one source; trained on the other sources, tested
-        on one; the thesis's way on labels drawn at random.
+    Columns ``condition, step, value, low, high``, steps as in `STEPS`: printed; the thesis's way; copies held
+    together (split by patient); the same, judged within one source; trained on the other sources, tested on
+    one; the thesis's way on labels drawn at random.
     """
     means, within = luck_table(luck), luck_table(luck, "within")
     steps = [
@@ -212,10 +200,7 @@ def worth_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
     The leak is paired by split. The source's interval joins those of the two AUCs it is the difference of,
     taken as independent.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``condition, part`` (leak, source, truth), ``value, low, high``.
+    Columns ``condition, part`` (leak, source, truth), ``value, low, high``.
     """
     wide = luck.pivot(index=["condition", "repeat"], columns="protocol", values="value")
     leaks = (wide["thesis"] - wide["grouped"]).rename("value").reset_index()
@@ -288,10 +273,7 @@ def describe_story(luck: pd.DataFrame, apart: pd.DataFrame, condition: str = HEA
 def compare_on_splits(luck: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
     """Compare conditions with a reference, paired: the same patients tested in each split.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``title, difference, low, high, better_in, splits``.
+    Columns ``title, difference, low, high, better_in, splits``.
     """
     wide = luck[luck["protocol"] == "grouped"].pivot(index="repeat", columns="condition", values="value")
     rest = [condition for condition in wide.columns if condition != reference]

@@ -36,10 +36,7 @@ def predict_probe(
 ) -> np.ndarray:
     """Fit the probe on training features and return the probability of abnormal of the test features.
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (N,).
+    Returns float64, shape (N,).
     """
     model = make_pipeline(
         StandardScaler(),

@@ -35,15 +35,9 @@ PUBLISHED_RANGE = {"learning_rate": "7e-4 to 3e-2", "batch_size": "16 or 32; not
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """The search under both protocols.
+    """The search under both protocols."""
 
-    Attributes
-    ----------
-    trials : pandas.DataFrame
-        ``protocol, trial, learning_rate, batch_size, val_loss, val_accuracy, status, seconds, message``.
-    settings : SearchSettings
-    """
-
+    # ``protocol, trial, learning_rate, batch_size, val_loss, val_accuracy, status, seconds, message``.
     trials: pd.DataFrame
     settings: SearchSettings
 

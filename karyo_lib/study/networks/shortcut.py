@@ -53,16 +53,10 @@ WITHIN, ACROSS = "within: same kind of pages", "across: unseen lab styles, no sh
 
 @dataclass(frozen=True, eq=False)
 class Shortcuts:
-    """The sets.
+    """The sets."""
 
-    Attributes
-    ----------
-    index : pandas.DataFrame
-        ``set, image_id, path, label, patient_id, source, origin, style, iscn``; the same ``image_id`` is the
-        same karyogram in every set, ``path`` is relative to `folder`.
-    folder : pathlib.Path
-    """
-
+    # ``set, image_id, path, label, patient_id, source, origin, style, iscn``; the same ``image_id`` is the
+    # same karyogram in every set, ``path`` is relative to `folder`.
     index: pd.DataFrame
     folder: Path
 
@@ -157,10 +151,7 @@ def measure_shortcuts(run: Run) -> pd.DataFrame:
     Cross-validated by patient and stratified by label, `luck_repeats` times: whoever is tested was in
     training in no set. Real aneuploid cells are tested and never trained on.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``trained_on, tested_on, repeat, fold, value``: test AUC of every fold.
+    Columns ``trained_on, tested_on, repeat, fold, value``: test AUC of every fold.
     """
     shortcuts = load_shortcuts(run)
     features = {name: compute_pooled(run, BASE, list(shortcuts.images(name))) for name in TITLES}
@@ -268,11 +259,8 @@ def measure_annotations(run: Run) -> pd.DataFrame:
     Cross-validated by patient. Pages that are annotated at one share are so at every larger one; all else is
     equal. Only the pages that differ from the run's are made.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``share, repeat, fold, test, value``: AUC over all pairs, and over those within the internet source.
-        Empty where the run does not have the thesis's sources.
+    Columns ``share, repeat, fold, test, value``: AUC over all pairs, and over those within the internet
+    source. Empty where the run does not have the thesis's sources.
     """
     columns = ["share", "repeat", "fold", "test", "value"]
     if run.source == "own" or run.settings.sources != "thesis":

@@ -22,29 +22,16 @@ _WARNING = re.compile(r"\b\w*Warning: .+")
 
 @dataclass(frozen=True)
 class Content:
-    """A notebook as its report shows it.
-
-    Attributes
-    ----------
-    notebook : NotebookNode
-        Without its first heading, its progress bars and what was lifted to the top.
-    banners : list of dict
-        ``text`` and ``kind``.
-    headlines : list of dict
-        ``label``, ``value``, ``interval`` and ``note``, all as text.
-    figures : list of dict
-        ``name``, ``thesis``, ``anchor`` and ``caption`` of each figure, in order, and whether its cell is
-        tagged ``cover``: it stands for the report on the index.
-    failed : str
-        Anchor of the failing cell, empty if none failed.
-    """
+    """A notebook as its report shows it."""
 
     title: str
-    notebook: NotebookNode
-    banners: list[dict[str, str]]
-    headlines: list[dict[str, str]]
+    notebook: NotebookNode  # without its first heading, its progress bars and what was lifted to the top
+    banners: list[dict[str, str]]  # ``text`` and ``kind``
+    headlines: list[dict[str, str]]  # ``label``, ``value``, ``interval`` and ``note``, all as text
+    # ``name``, ``thesis``, ``anchor`` and ``caption`` of each figure, in order, and whether its cell is
+    # tagged ``cover``: it stands for the report on the index.
     figures: list[dict[str, Any]]
-    failed: str
+    failed: str  # anchor of the failing cell, empty if none failed
 
 
 def prepare(executed: NotebookNode, title: str, clean: Callable[[str], str]) -> Content:

@@ -29,10 +29,8 @@ def run_study(
 ) -> dict[str, dict[str, Any]]:
     """Run the notebooks and write their reports and the index.
 
-    Returns
-    -------
-    records : dict
-        Notebook name -> record; ``record['status']`` is ``'done'``, ``'failed'`` or ``'skipped'``.
+    Returns ``records``: notebook name -> record; ``record['status']`` is ``'done'``, ``'failed'`` or
+    ``'skipped'``.
     """
     notebooks = find_notebooks(folder or project_dir() / "notebooks")
     chosen = choose(notebooks, only)

@@ -128,12 +128,8 @@ def execute(
 ) -> tuple[NotebookNode, str]:
     """Run a notebook in a fresh kernel, in its own folder.
 
-    Returns
-    -------
-    executed : NotebookNode
-        With outputs, up to the failing cell if one failed.
-    error : str
-        What went wrong, in one line; empty if nothing did.
+    Returns ``executed``: with outputs, up to the failing cell if one failed; ``error``: what went wrong, in
+    one line; empty if nothing did.
     """
     error = ""
     with _connection() as config, log.open("wb") as stream:

@@ -15,26 +15,15 @@ from karyo_lib.settings import SettingsError, suggest
 
 @dataclass(frozen=True)
 class Notebook:
-    """One notebook of the study.
+    """One notebook of the study."""
 
-    Attributes
-    ----------
-    name : str
-        File name without suffix, ``'04_transfer'``.
-    title : str
-        Its first heading.
-    needs : tuple of str
-        Earlier notebooks whose files it reads, directly or through others. It names them in its code, as in
-        ``run.require("tables/splits.csv", made_by="02_augment")``.
-    parameters : tuple of str
-        Names assigned in its parameters cell.
-    """
-
-    name: str
+    name: str  # file name without suffix, ``'04_transfer'``
     path: Path
-    title: str
+    title: str  # its first heading
+    # Earlier notebooks whose files it reads, directly or through others. It names them in its code, as in
+    # ``run.require("tables/splits.csv", made_by="02_augment")``.
     needs: tuple[str, ...]
-    parameters: tuple[str, ...]
+    parameters: tuple[str, ...]  # names assigned in its parameters cell
     cells: int
 
 

@@ -64,12 +64,8 @@ def duration(seconds: float) -> str:
 class Monitor:
     """Follows a run and shows it.
 
-    Parameters
-    ----------
-    expected : dict
-        Seconds, or any shares of the time, that each notebook is expected to take.
-    stream : file, optional
-        Where to; a terminal gets a live display, anything else a line now and then.
+    ``expected``: seconds, or any shares of the time, that each notebook is expected to take; ``stream``
+    (file): where to; a terminal gets a live display, anything else a line now and then.
     """
 
     def __init__(self, expected: Mapping[str, float], stream: TextIO | None = None) -> None:

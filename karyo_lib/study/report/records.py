@@ -24,15 +24,8 @@ _CLOCK = 20_000_000  # ns: a file's time may lag the clock by a tick
 class Records:
     """The memory of a run folder.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The run folder.
-
-    Raises
-    ------
-    SettingsError
-        If the folder holds other things and was never a run folder: it must not be filled or emptied.
+    ``folder``: the run folder. Raises SettingsError if the folder holds other things and was never a run
+    folder: it must not be filled or emptied.
     """
 
     def __init__(self, folder: Path) -> None:

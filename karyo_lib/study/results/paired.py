@@ -12,10 +12,7 @@ from karyo_lib.study.results.tables import Results, headline_condition
 def compare_networks(results: Results, resamples: int) -> pd.DataFrame:
     """Compare every method with the headline's network, split by patient, on the first split's test part.
 
-    Returns
-    -------
-    pandas.DataFrame
-        As of :func:`karyo_lib.study.networks.compare.compare_fits`.
+    As of :func:`karyo_lib.study.networks.compare.compare_fits`.
     """
     return compare_fits(results.judged, headline_condition(results), resamples)
 

@@ -51,29 +51,14 @@ PRINTED = dict(zip(("accuracy", "precision", "recall", "auc"), TABLE_METRICS, st
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Everything that notebook 07 looks at.
+    """Everything that notebook 07 looks at."""
 
-    Attributes
-    ----------
-    fits : Fits
-        All networks under both protocols.
-    judged : Fits
-        The networks and, split by patient, the reader.
-    scores : pandas.DataFrame
-        Monte Carlo scores by image.
-    index : pandas.DataFrame
-    siblings : pandas.DataFrame
-        How much of each test part training has seen.
-    metrics : pandas.DataFrame
-        Every metric with its interval by condition and protocol, test part, first repeat.
-    """
-
-    fits: Fits
-    judged: Fits
-    scores: pd.DataFrame
+    fits: Fits  # all networks under both protocols
+    judged: Fits  # the networks and, split by patient, the reader
+    scores: pd.DataFrame  # Monte Carlo scores by image
     index: pd.DataFrame
-    siblings: pd.DataFrame
-    metrics: pd.DataFrame
+    siblings: pd.DataFrame  # how much of each test part training has seen
+    metrics: pd.DataFrame  # every metric with its interval by condition and protocol, test part, first repeat
 
     def metric(self, condition: str, protocol: str, metric: str) -> pd.Series:
         """Return value and interval of one metric."""
@@ -99,14 +84,11 @@ def collect_results(run: Run) -> Results:
 def compare_with_printed(results: Results) -> pd.DataFrame:
     """Set every printed number of Table 5.1 beside what its matrix gives and what this run finds.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row a condition and metric: ``condition`` (title), ``metric, printed, from_matrix``, value
-        and 95 % interval of ours under the thesis's split and by patient, whether the thesis's number (that
-        of its matrix where one gives it) lies in our interval under its split (``inside``: yes, no, or empty
-        without an interval), and ``off_by``, its distance from the nearer limit. Below the thesis's seven
-        conditions stands the reader, which the thesis does not have.
+    One row a condition and metric: ``condition`` (title), ``metric, printed, from_matrix``, value and 95 %
+    interval of ours under the thesis's split and by patient, whether the thesis's number (that of its matrix
+    where one gives it) lies in our interval under its split (``inside``: yes, no, or empty without an
+    interval), and ``off_by``, its distance from the nearer limit. Below the thesis's seven conditions stands
+    the reader, which the thesis does not have.
     """
     trained = set(results.judged.summary["condition"])
     rows = []
@@ -144,11 +126,8 @@ def _named(protocol: str) -> tuple[str, str, str]:
 def table_5_1(comparison: pd.DataFrame) -> pd.DataFrame:
     """Return Table 5.1: a row a condition, each measure as the thesis has it and as we find it its way.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``condition``, then for each of the four measures ``<measure>, thesis`` and ``<measure>, ours`` with
-        its 95 % interval, as text.
+    Columns ``condition``, then for each of the four measures ``<measure>, thesis`` and ``<measure>, ours``
+    with its 95 % interval, as text.
     """
     shown = comparison[comparison["printed"].notna()]
     columns = {"condition": pd.unique(shown["condition"])}

@@ -28,23 +28,11 @@ _WIDE = {"layout": widgets.Layout(width="32rem"), "style": {"description_width":
 class TryIt:
     """Controls above a figure that is drawn again whenever one of them changes.
 
-    Parameters
-    ----------
-    run : Run
-        Keeps the first figure; later ones are only shown, so that trying changes nothing of the run.
-    name, caption : str
-        As of :meth:`karyo_lib.study.runs.Run.figure`.
-    draw : callable
-        Takes the value of each control by its name and returns a Display.
-    controls : mapping of str to widget
-
-    Attributes
-    ----------
-    controls : dict of str to ipywidgets.Widget
-    display_ : Display
-        What was drawn last.
-    complaint_ : str
-        Why the last values could not be drawn; empty if they could.
+    ``run``: keeps the first figure; later ones are only shown, so that trying changes nothing of the run;
+    ``name``, ``caption``: as of :meth:`karyo_lib.study.runs.Run.figure`; ``draw``: takes the value of each
+    control by its name and returns a Display; ``controls``: mapping of str to widget. ``controls``: dict of
+    str to ipywidgets.Widget; ``display_``: what was drawn last; ``complaint_``: why the last values could not
+    be drawn; empty if they could.
     """
 
     def __init__(
