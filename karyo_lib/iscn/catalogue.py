@@ -72,18 +72,10 @@ def load_catalogue() -> pd.DataFrame:
 def describe_change(formula: str, level: int = 550) -> dict[str, object]:
     """Compute the columns of the catalogue that follow from a formula.
 
-    Parameters
-    ----------
-    formula : str
-        ISCN; of a mosaic, the first cell line.
-    level : {400, 550, 850}
-
-    Returns
-    -------
-    dict
-        Keys `COMPUTED_COLUMNS`. Sizes are those of the whole karyotype against the normal one: what was lost
-        and gained together or, where that is more, what was moved; in ISCN units, megabases, and pixels where
-        chromosome 1 is as long as `CHROMOSOME_1_PIXELS` says.
+    ``formula``: ISCN; of a mosaic, the first cell line; ``level``: {400, 550, 850}. Returns keys
+    `COMPUTED_COLUMNS`. Sizes are those of the whole karyotype against the normal one: what was lost and
+    gained together or, where that is more, what was moved; in ISCN units, megabases, and pixels where
+    chromosome 1 is as long as `CHROMOSOME_1_PIXELS` says.
     """
     karyotype = parse_karyotype(formula, level)
     size = karyotype.size()
@@ -155,10 +147,7 @@ def formula_frequencies(groups: Collection[str]) -> list[tuple[str, float]]:
 def write_catalogue() -> Path:
     """Compute the computed columns again and write the catalogue.
 
-    Returns
-    -------
-    pathlib.Path
-        The file written.
+    Returns the file written.
     """
     path = data_file("catalogue.csv")
     given = pd.read_csv(path, keep_default_na=False)[list(GIVEN_COLUMNS)]

@@ -151,20 +151,8 @@ class Change:
 def make_change(part: Part, table: BandTable) -> Change:
     """Apply one part of a formula to normal chromosomes.
 
-    Parameters
-    ----------
-    part : Part
-        With ``copies == 1`` in effect; the caller repeats it.
-    table : BandTable
-
-    Returns
-    -------
-    Change
-
-    Raises
-    ------
-    KaryotypeError
-        If the rearrangement is impossible; the message names the part and the rule.
+    ``part``: with ``copies == 1`` in effect; the caller repeats it. Raises KaryotypeError if the
+    rearrangement is impossible; the message names the part and the rule.
     """
     if part.kind == "number":
         return _numerical(part, table)

@@ -30,22 +30,13 @@ _SIGNED = re.compile(r"([+-])(\d{1,2}|[XY])")
 
 @dataclass(frozen=True)
 class Clone:
-    """One cell line of a case.
+    """One cell line of a case."""
 
-    Attributes
-    ----------
-    formula : str
-        Of its cells, written in full, without number of cells. Of a composite line, the range of counts and
-        each change with the number of cells that have it: '45~48,XX,+8[4],-7[3]'.
-    cells : int
-        How many cells; 0 where the formula does not say.
-    composite : bool
-        The cells differ, and the formula lists what is clonal among them (``cp``).
-    """
-
+    # Of its cells, written in full, without number of cells. Of a composite line, the range of counts and
+    # each change with the number of cells that have it: '45~48,XX,+8[4],-7[3]'.
     formula: str
-    cells: int = 0
-    composite: bool = False
+    cells: int = 0  # how many cells; 0 where the formula does not say
+    composite: bool = False  # the cells differ, and the formula lists what is clonal among them (``cp``)
 
     @property
     def normal(self) -> bool:
@@ -63,26 +54,11 @@ def line_formula(
 ) -> str:
     """Formula of one cell line.
 
-    Parameters
-    ----------
-    counts : mapping
-        Slot ('1' to '22', 'X', 'Y', 'mar') to number of chromosomes, by their centromeres; absent slots are
-        0.
-    structural : sequence of str
-        Structural changes in ISCN, whose chromosomes are among `counts`: 't(9;22)(q34;q11.2)'.
-    practice : {'constitutional', 'acquired'}
-        An acquired gain or loss of a sex chromosome is written as one: 45,X,-Y.
-    sex : str, optional
-        Sex complement of the person, 'XX' or 'XY'; by default XY where there is a Y.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    KaryotypeError
-        If there is no such cell, or a part is none.
+    ``counts`` (mapping): slot ('1' to '22', 'X', 'Y', 'mar') to number of chromosomes, by their centromeres;
+    absent slots are 0; ``structural``: structural changes in ISCN, whose chromosomes are among `counts`:
+    't(9;22)(q34;q11.2)'; ``practice`` ({'constitutional', 'acquired'}): an acquired gain or loss of a sex
+    chromosome is written as one: 45,X,-Y; ``sex``: sex complement of the person, 'XX' or 'XY'; by default XY
+    where there is a Y. Raises KaryotypeError if there is no such cell, or a part is none.
 
     Examples
     --------
@@ -136,23 +112,10 @@ def check_practice(practice: str) -> None:
 def write_clones(clones: Iterable[Clone], practice: str = "constitutional") -> str:
     """Formula of a case.
 
-    Parameters
-    ----------
-    clones : iterable of Clone
-        Its cell lines, in any order.
-    practice : {'constitutional', 'acquired'}
-        Constitutional lines stand by size, after ``mos`` where there are several (``chi`` where XX and XY
-        cells are normal). Acquired lines of one
-        origin stand together, the simplest first.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ValueError
-        If there is no cell line, or no such practice.
+    ``clones`` (iterable of Clone): its cell lines, in any order. ``practice`` ({'constitutional',
+    'acquired'}): constitutional lines stand by size, after ``mos`` where there are several (``chi`` where XX
+    and XY cells are normal). Acquired lines of one origin stand together, the simplest first. Raises
+    ValueError if there is no cell line, or no such practice.
 
     Examples
     --------
@@ -182,14 +145,7 @@ def write_clones(clones: Iterable[Clone], practice: str = "constitutional") -> s
 def order_clones(clones: Iterable[Clone], practice: str = "constitutional") -> list[Clone]:
     """Cell lines in the order in which a formula has them.
 
-    Parameters
-    ----------
-    clones, practice
-        See `write_clones`.
-
-    Returns
-    -------
-    list of Clone
+    ``clones``, ``practice``: see `write_clones`.
     """
     check_practice(practice)
     if practice == "acquired":
@@ -200,19 +156,7 @@ def order_clones(clones: Iterable[Clone], practice: str = "constitutional") -> l
 def read_clones(formula: str) -> tuple[Clone, ...]:
     """The cell lines of a formula, in the order written: the inverse of `write_clones`.
 
-    Parameters
-    ----------
-    formula : str
-
-    Returns
-    -------
-    tuple of Clone
-        ``idem`` and ``sl`` written out.
-
-    Raises
-    ------
-    KaryotypeError
-        If it is not a formula.
+    Returns ``idem`` and ``sl`` written out. Raises KaryotypeError if it is not a formula.
 
     Examples
     --------

@@ -11,19 +11,12 @@ _NEAR = 400.0
 
 @dataclass(frozen=True)
 class Description:
-    """What segments are called.
+    """What segments are called."""
 
-    Attributes
-    ----------
-    text : str
-        ISCN: ``'del(5)(q13q31)'``, ``'der(9)t(9;22)(q34;q11.2)'``, ``'i(17)(q10)'``; ``''`` for a normal
-        chromosome, ``'der(5)'`` where no simpler name fits.
-    group : str
-        One of ``karyo_lib.iscn.changes.GROUPS``.
-    """
-
+    # ISCN: ``'del(5)(q13q31)'``, ``'der(9)t(9;22)(q34;q11.2)'``, ``'i(17)(q10)'``; ``''`` for a normal
+    # chromosome, ``'der(5)'`` where no simpler name fits.
     text: str
-    group: str
+    group: str  # one of ``karyo_lib.iscn.changes.GROUPS``
 
 
 def home(segments: Segments, level: int = 550) -> str:
@@ -42,17 +35,8 @@ def home(segments: Segments, level: int = 550) -> str:
 def describe(segments: Segments, level: int = 550) -> Description:
     """Name a chromosome by its segments.
 
-    Parameters
-    ----------
-    segments : tuple of Segment
-        From one end to the other.
-    level : {400, 550, 850}
-        Of the bands in the text.
-
-    Raises
-    ------
-    ValueError
-        If there is no segment.
+    ``segments``: from one end to the other; ``level`` ({400, 550, 850}): of the bands in the text. Raises
+    ValueError if there is no segment.
 
     Examples
     --------

@@ -38,18 +38,9 @@ _COPIES = {"dup": 2, "trp": 3, "qdp": 4}
 def place_breaks(table: BandTable, chromosome: str, names: Sequence[str]) -> list[float]:
     """Positions of breakpoints on one chromosome.
 
-    Parameters
-    ----------
-    table : BandTable
-    chromosome : str
-    names : sequence of str
-        Band names.
-
-    Returns
-    -------
-    list of float
-        ISCN units from pter, in the order of `names`: the middle of each band; where n breaks fall in one
-        band at this level, they are spread over it in the order that the finest level gives.
+    ``names``: band names. Returns ISCN units from pter, in the order of `names`: the middle of each band;
+    where n breaks fall in one band at this level, they are spread over it in the order that the finest level
+    gives.
     """
     found = [table.find(chromosome, name) for name in names]
     finest = load_bands(max(LEVELS))
@@ -73,25 +64,10 @@ def _place_break(segments: Segments, chromosome: str, band: str, table: BandTabl
 def rearrange(segments: Segments, part: Part, homes: tuple[str, ...], table: BandTable) -> Segments:
     """Apply one rearrangement to one chromosome, normal or already rearranged.
 
-    Parameters
-    ----------
-    segments : tuple of Segment
-        The chromosome before.
-    part : Part
-        One of del, dup, trp, qdp, inv, ins, i, idic, r, add, t; hsr changes nothing that is drawn.
-    homes : tuple of str
-        Whose derivative this is; tells the recipient of ``ins(A;B)`` from the donor, and the places in
-        ``t(A;B)``.
-    table : BandTable
-
-    Returns
-    -------
-    tuple of Segment
-
-    Raises
-    ------
-    KaryotypeError
-        If the rearrangement does not fit the chromosome.
+    ``segments``: the chromosome before; ``part``: one of del, dup, trp, qdp, inv, ins, i, idic, r, add, t;
+    hsr changes nothing that is drawn; ``homes``: whose derivative this is; tells the recipient of
+    ``ins(A;B)`` from the donor, and the places in ``t(A;B)``. Raises KaryotypeError if the rearrangement does
+    not fit the chromosome.
     """
     # every band must exist, also on the chromosomes that this edit does not touch
     for band, home in zip(part.breakpoints, _homes(part), strict=True):
@@ -116,16 +92,7 @@ def rearrange(segments: Segments, part: Part, homes: tuple[str, ...], table: Ban
 def fuse_arms(part: Part, arms: Sequence[tuple[str, str]], table: BandTable) -> Segments:
     """Join two whole arms at the centromere, the shorter on top.
 
-    Parameters
-    ----------
-    part : Part
-        For the message.
-    arms : sequence of two (chromosome, 'p10' or 'q10')
-    table : BandTable
-
-    Returns
-    -------
-    tuple of Segment
+    ``part``: for the message; ``arms``: sequence of two (chromosome, 'p10' or 'q10').
     """
     if any(band not in ("p10", "q10") for _, band in arms):
         raise KaryotypeError(part.text, "A whole-arm rearrangement breaks at p10 or q10.")
@@ -139,10 +106,7 @@ def fuse_arms(part: Part, arms: Sequence[tuple[str, str]], table: BandTable) -> 
 def join_dicentric(part: Part, table: BandTable) -> Segments:
     """Join the centric pieces of two broken chromosomes at their breaks.
 
-    Raises
-    ------
-    KaryotypeError
-        If it does not name two chromosomes with one break each, off the centromere.
+    Raises KaryotypeError if it does not name two chromosomes with one break each, off the centromere.
     """
     if len(part.chromosomes) != 2 or any(band in ("p10", "q10") for band in part.breakpoints):
         rule = "A dicentric joins two chromosomes, broken off the centromere, as in dic(13;15)(q22;q24)."
@@ -157,10 +121,7 @@ def join_dicentric(part: Part, table: BandTable) -> Segments:
 def check_robertsonian(part: Part) -> None:
     """Robertsonian translocations join long arms of acrocentric chromosomes.
 
-    Raises
-    ------
-    KaryotypeError
-        If another chromosome or arm is named.
+    Raises KaryotypeError if another chromosome or arm is named.
     """
     if len(part.chromosomes) != 2 or not set(part.chromosomes) <= set(ACROCENTRICS):
         rule = f"A Robertsonian translocation joins two of the chromosomes {', '.join(ACROCENTRICS)}."
@@ -311,19 +272,8 @@ def _translocate(segments: Segments, part: Part, homes: tuple[str, ...], table: 
 def exchange(segments: Segments, part: Part, index: int, table: BandTable) -> Segments:
     """Derivative of the chromosome in place `index` of a translocation.
 
-    Parameters
-    ----------
-    segments : tuple of Segment
-        The chromosome before.
-    part : Part
-        The translocation, any number of chromosomes.
-    index : int
-        Whose derivative: the distal piece comes from the chromosome in place ``index - 1``.
-    table : BandTable
-
-    Returns
-    -------
-    tuple of Segment
+    ``segments``: the chromosome before; ``part``: the translocation, any number of chromosomes; ``index``:
+    whose derivative: the distal piece comes from the chromosome in place ``index - 1``.
     """
     here, band = part.chromosomes[index], part.breakpoints[index]
     donor, donor_band = part.chromosomes[index - 1], part.breakpoints[index - 1]

@@ -27,39 +27,22 @@ _ORIGIN = re.compile(r"(idem|sl|sdl)(\d*)(?:x(\d))?")
 
 @dataclass(frozen=True)
 class CellLine:
-    """One cell line of a formula, in normal form, its parts unapplied.
+    """One cell line of a formula, in normal form, its parts unapplied."""
 
-    Attributes
-    ----------
-    count, most : int
-        Stated number of chromosomes, and the upper end of a range ('45~48'; equal to `count` without one).
-    ploidy : int
-        Chromosome sets that gains and losses are counted against, 1 to 8.
-    sex : str
-        The normal sex chromosomes as written, '' where all are rearranged.
-    constitutional_sex : bool
-        The sex chromosomes carry a 'c': the complement of the person, against which '+X' or '-X' count.
-    parts : tuple of Part
-        In the order of ISCN; those of an earlier line (``idem``, ``sl``, ``sdl``) written out.
-    incomplete : bool
-        The formula says 'inc'.
-    tail : str
-        What another technique saw: 'ish del(22)(q11.2q11.2)(D22S75-)'.
-    notes : tuple of str
-        What was put right or is not drawn, for the user.
-    ploidy_given : bool
-        Whether the sets are written, or follow from an earlier line.
-    """
-
+    # Stated number of chromosomes, and the upper end of a range ('45~48'; equal to `count` without one).
     count: int
     most: int
-    ploidy: int
-    sex: str
+    ploidy: int  # chromosome sets that gains and losses are counted against, 1 to 8
+    sex: str  # the normal sex chromosomes as written, '' where all are rearranged
+    # The sex chromosomes carry a 'c': the complement of the person, against which '+X' or '-X' count.
     constitutional_sex: bool = False
+    # In the order of ISCN; those of an earlier line (``idem``, ``sl``, ``sdl``) written out.
     parts: tuple[Part, ...] = ()
-    incomplete: bool = False
-    tail: str = ""
+    incomplete: bool = False  # the formula says 'inc'
+    tail: str = ""  # what another technique saw: 'ish del(22)(q11.2q11.2)(D22S75-)'
+    # What was put right or is not drawn, for the user.
     notes: tuple[str, ...] = field(default=(), compare=False)
+    # Whether the sets are written, or follow from an earlier line.
     ploidy_given: bool = field(default=False, compare=False)
 
     @property
@@ -78,20 +61,9 @@ class CellLine:
 def read_cell_lines(formula: str) -> tuple[CellLine, ...]:
     """Read a karyotype formula.
 
-    Parameters
-    ----------
-    formula : str
-        ISCN text; cell lines parted by '/', if need be with 'mos ' or 'chi ' before and cell numbers behind.
-
-    Returns
-    -------
-    tuple of CellLine
-        One, or those of a mosaic in the order written.
-
-    Raises
-    ------
-    KaryotypeError
-        Naming the part and the rule, for anything that is not a formula this package can apply.
+    ``formula``: ISCN text; cell lines parted by '/', if need be with 'mos ' or 'chi ' before and cell numbers
+    behind. Returns one, or those of a mosaic in the order written. Raises KaryotypeError naming the part and
+    the rule, for anything that is not a formula this package can apply.
     """
     text = _clean(formula)
     lines: list[CellLine] = []

@@ -41,40 +41,22 @@ _NORMAL_INVERSIONS = {"9": ({"p11", "p12"}, {"q11", "q12", "q13"}), "Y": ({"p11"
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a formula: "+21", "del(5)(q13q33)", "der(9)del(9)(p12)t(9;22)(q34;q11.2)".
+    """One part of a formula: "+21", "del(5)(q13q33)", "der(9)del(9)(p12)t(9;22)(q34;q11.2)"."""
 
-    Attributes
-    ----------
-    text : str
-        In normal form with its breakpoints, without sign, inheritance and multiplicity; with '?' and '~' as
-        written where it is uncertain.
-    sign : str
-        '+', '-' or ''.
-    kind : str
-        'number' (a whole chromosome gained or lost), 'mar', 'der', 'ider', 'rec', the ISCN symbol ('del'),
-        'lost' (an abnormal chromosome that a sideline no longer has), or what is kept and not drawn:
-        'variant', 'dmin', 'hsr', 'fra', 'upd'.
-    chromosomes : tuple of str
-    breakpoints : tuple of str
-        Band names with their arm, in the order written.
-    copies : int
-        How many chromosomes the part stands for ("x2", "+2mar").
-    operations : tuple of Part
-        For derivative chromosomes, what made them, in the order written.
-    suffix : str
-        Inheritance: 'dn', 'mat', 'c' ...
-    stretches : tuple of tuple of (str, str, str)
-        Of the detailed system, for each chromosome its stretches: chromosome, from band, to band.
-    """
-
+    # In normal form with its breakpoints, without sign, inheritance and multiplicity; with '?' and '~' as
+    # written where it is uncertain.
     text: str
-    sign: str
+    sign: str  # '+', '-' or ''
+    # 'number' (a whole chromosome gained or lost), 'mar', 'der', 'ider', 'rec', the ISCN symbol ('del'),
+    # 'lost' (an abnormal chromosome that a sideline no longer has), or what is kept and not drawn: 'variant',
+    # 'dmin', 'hsr', 'fra', 'upd'.
     kind: str
     chromosomes: tuple[str, ...]
-    breakpoints: tuple[str, ...] = ()
-    copies: int = 1
-    operations: tuple["Part", ...] = ()
-    suffix: str = ""
+    breakpoints: tuple[str, ...] = ()  # band names with their arm, in the order written
+    copies: int = 1  # how many chromosomes the part stands for ("x2", "+2mar")
+    operations: tuple["Part", ...] = ()  # for derivative chromosomes, what made them, in the order written
+    suffix: str = ""  # inheritance: 'dn', 'mat', 'c'
+    # Of the detailed system, for each chromosome its stretches: chromosome, from band, to band.
     stretches: tuple[tuple[tuple[str, str, str], ...], ...] = ()
 
     @property
@@ -106,23 +88,9 @@ def is_normal_inversion(kind: str, chromosomes: Sequence[str], breakpoints: Sequ
 def read_change(text: str, before: Sequence[Part]) -> tuple[Part, list[str]]:
     """Read one part.
 
-    Parameters
-    ----------
-    text : str
-        Without spaces; ' or ' as '|'.
-    before : sequence of Part
-        Parts of the same line: breakpoints are written once, +der(22)t(9;22) after t(9;22)(q34;q11.2).
-
-    Returns
-    -------
-    part : Part
-    notes : list of str
-        What was put right, is taken as certain, or is not drawn.
-
-    Raises
-    ------
-    KaryotypeError
-        Naming the part and the rule.
+    ``text``: without spaces; ' or ' as '|'; ``before`` (sequence of Part): parts of the same line:
+    breakpoints are written once, +der(22)t(9;22) after t(9;22)(q34;q11.2). Returns ``notes``: what was put
+    right, is taken as certain, or is not drawn. Raises KaryotypeError naming the part and the rule.
     """
     if not text:
         raise KaryotypeError(",", "Expected a part after each comma. Received none.")

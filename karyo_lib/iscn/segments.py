@@ -144,18 +144,9 @@ def split(segments: Segments, position: float) -> tuple[Segments, Segments]:
 def locate(segments: Segments, chromosome: str, position: float) -> float | None:
     """Where a position of a normal chromosome lies along these segments.
 
-    Parameters
-    ----------
-    segments : tuple of Segment
-    chromosome : str
-    position : float
-        ISCN units from pter of the normal chromosome.
-
-    Returns
-    -------
-    float or None
-        ISCN units from the top of the segments; the uppermost place where it is there more than once, a place
-        inside a segment going before one at its end; None if it is not there.
+    ``position``: ISCN units from pter of the normal chromosome. Returns ISCN units from the top of the
+    segments; the uppermost place where it is there more than once, a place inside a segment going before one
+    at its end; None if it is not there.
     """
     inside, at_end = None, None
     offset = 0.0
@@ -204,30 +195,11 @@ def cut_at(
 ) -> tuple[Segments, Segments, bool]:
     """Cut segments at a breakpoint and tell which piece keeps the centromere.
 
-    Parameters
-    ----------
-    segments : tuple of Segment
-    chromosome : str
-        Chromosome whose band is broken.
-    position : float
-        ISCN units from pter of that chromosome.
-    arm : {'p', 'q'}
-        Arm of the breakpoint; it decides which piece is distal where the break is at the centromere itself.
-    table : BandTable
-    part : str
-        Part of the formula, for the message.
-
-    Returns
-    -------
-    upper, lower : tuple of Segment
-        The pieces, in order.
-    centric_above : bool
-        Whether `upper` keeps the centromere.
-
-    Raises
-    ------
-    KaryotypeError
-        If the breakpoint is not on these segments.
+    ``chromosome``: chromosome whose band is broken; ``position``: ISCN units from pter of that chromosome;
+    ``arm`` ({'p', 'q'}): arm of the breakpoint; it decides which piece is distal where the break is at the
+    centromere itself; ``part``: part of the formula, for the message. Returns ``upper, lower``: the pieces,
+    in order; ``centric_above``: whether `upper` keeps the centromere. Raises KaryotypeError if the breakpoint
+    is not on these segments.
     """
     at = locate(segments, chromosome, position)
     if at is None:

@@ -15,31 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseSettings:
-    """What is believed of a case, and what is asked of it.
+    """What is believed of a case, and what is asked of it."""
 
-    Attributes
-    ----------
-    practice : {'constitutional', 'acquired'}
-        How the formula is written, and how often a case has more than one line.
-    p_abnormal : float
-        Probability that a line has an abnormal number, before any cell is seen.
-    p_change : float
-        Probability that a line has one given structural change that the catalogue has not, before any cell is
-        seen.
-    confidence : float
-        Of what is excluded.
-    aim : float
-        Share of cells to exclude, for which the further cells needed are told.
-    errors : CellErrors
-        Of the reader, and of the cells.
-    """
-
+    # {'constitutional', 'acquired'}; how the formula is written, and how often a case has more than one line.
     practice: str = "constitutional"
-    p_abnormal: float = 0.1
+    p_abnormal: float = 0.1  # probability that a line has an abnormal number, before any cell is seen
+    # Probability that a line has one given structural change that the catalogue has not, before any cell is
+    # seen.
     p_change: float = 1e-5
-    confidence: float = 0.95
-    aim: float = 0.10
-    errors: CellErrors = field(default_factory=CellErrors)
+    confidence: float = 0.95  # of what is excluded
+    aim: float = 0.10  # share of cells to exclude, for which the further cells needed are told
+    errors: CellErrors = field(default_factory=CellErrors)  # of the reader, and of the cells
 
     def __post_init__(self):
         check_practice(self.practice)
@@ -50,117 +36,60 @@ class CaseSettings:
 
 @dataclass(frozen=True)
 class CaseLine:
-    """A cell line of a case.
+    """A cell line of a case."""
 
-    Attributes
-    ----------
-    formula : str
-        Written in full.
-    cells : tuple of str
-        Names of the cells that belong to it.
-    share, low, high : float
-        Posterior mean of its share, and 95 % interval.
-    """
-
-    formula: str
-    cells: tuple[str, ...]
-    share: float
+    formula: str  # written in full
+    cells: tuple[str, ...]  # names of the cells that belong to it
+    share: float  # posterior mean of its share, and 95 % interval
     low: float
     high: float
 
 
 @dataclass(frozen=True)
 class CaseCell:
-    """A cell of a case.
-
-    Attributes
-    ----------
-    name : str
-    read : str
-        Count formula that fits the cell on its own.
-    line : str
-        Formula of its line; '' where it has none.
-    finding : tuple of str
-        What it has beyond its line, or lacks: not clonal.
-    counted : bool
-        Whether it stands in the brackets of its line.
-    analysed : bool
-        Whether its bands were read.
-    excluded : str
-        Why it takes no part; '' where it does.
-    """
+    """A cell of a case."""
 
     name: str
-    read: str
-    line: str
-    finding: tuple[str, ...]
-    counted: bool
-    analysed: bool
-    excluded: str
+    read: str  # count formula that fits the cell on its own
+    line: str  # formula of its line; '' where it has none
+    finding: tuple[str, ...]  # what it has beyond its line, or lacks: not clonal
+    counted: bool  # whether it stands in the brackets of its line
+    analysed: bool  # whether its bands were read
+    excluded: str  # why it takes no part; '' where it does
 
 
 @dataclass(frozen=True, eq=False)
 class CellSource:
-    """The picture that a cell was read from.
+    """The picture that a cell was read from."""
 
-    Attributes
-    ----------
-    name : str
-        File below the folder, with the page's number where the file has several.
-    pixels : ndarray of uint8, shape (H, W), or None
-        None where the picture could not be opened.
-    reading : Reading or None
-    sha256 : str
-        Of the file.
-    reason : str
-        Why it could not be opened; '' where it was.
-    """
-
-    name: str
+    name: str  # file below the folder, with the page's number where the file has several
+    # Uint8, shape (H, W), or None; None where the picture could not be opened.
     pixels: np.ndarray | None = None
     reading: "Reading | None" = None
-    sha256: str = ""
-    reason: str = ""
+    sha256: str = ""  # of the file
+    reason: str = ""  # why it could not be opened; '' where it was
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What share of cells with another line is excluded.
+    """What share of cells with another line is excluded."""
 
-    Attributes
-    ----------
-    cells : int
-        Cells that could be read.
-    confidence : float
-    share : float
-        From which on a line with a gain or a loss is excluded that no cell shows, the reader's errors and the
-        cells that could not be read taken into account; 1 where nothing is.
-    perfect : float
-        The same for a reader without errors (Hook 1977).
-    analysed : int
-        Cells whose bands were read.
-    structural : float
-        Share from which on a line with a structural change as large as the reader sees is excluded.
-    seen : tuple of (str, int, float)
-        Changes that are in no line of the formula and yet in some cell: in how many, and from which share on
-        they are excluded.
-    gains_found, losses_found : float
-        Share that ISCN's rule of two cells, and of three, finds with this confidence.
-    aim : float
-    more : int or None
-        Further cells that would exclude `aim`, if as many can be read as were so far; None beyond a thousand.
-    """
-
-    cells: int
+    cells: int  # cells that could be read
     confidence: float
+    # From which on a line with a gain or a loss is excluded that no cell shows, the reader's errors and the
+    # cells that could not be read taken into account; 1 where nothing is.
     share: float
-    perfect: float
-    analysed: int
+    perfect: float  # the same for a reader without errors (Hook 1977)
+    analysed: int  # cells whose bands were read
+    # Share from which on a line with a structural change as large as the reader sees is excluded.
     structural: float
+    # Changes that are in no line of the formula and yet in some cell: in how many, and from which share on
+    # they are excluded.
     seen: tuple[tuple[str, int, float], ...]
-    gains_found: float
+    gains_found: float  # share that ISCN's rule of two cells, and of three, finds with this confidence
     losses_found: float
     aim: float
+    # Further cells that would exclude `aim`, if as many can be read as were so far; None beyond a thousand.
     more: int | None
 
     def share_of(self, change: str) -> float:

@@ -28,28 +28,19 @@ class CellErrors:
 
     Random loss and gain of the cell, and the reader's own errors; measured by `fit` on cells whose formula is
     known.
-
-    Attributes
-    ----------
-    lost, gained, exchanged : float
-        Probability that a chromosome is lost or missed, that there is one too many, that one is taken for
-        another. Each further one has the same probability again.
-    failed : float
-        Probability that the reading says nothing of the cell.
-    change_missed, change_false : float
-        Probability that a structural change is not seen in a cell that has it, and that this very change is
-        seen in one that has not.
-    cells : int
-        Cells that they were measured on; 0 for assumed values.
     """
 
+    # Probability that a chromosome is lost or missed, that there is one too many, that one is taken for
+    # another. Each further one has the same probability again.
     lost: float = 0.03
     gained: float = 0.01
     exchanged: float = 0.01
-    failed: float = 0.02
+    failed: float = 0.02  # probability that the reading says nothing of the cell
+    # Probability that a structural change is not seen in a cell that has it, and that this very change is
+    # seen in one that has not.
     change_missed: float = 0.15
     change_false: float = 0.003
-    cells: int = 0
+    cells: int = 0  # cells that they were measured on; 0 for assumed values
 
     def __post_init__(self):
         for name, value in vars(self).items():
@@ -70,18 +61,9 @@ class CellErrors:
     def fit(cls, truths: Iterable[str], read: Iterable[str], **changes: float) -> "CellErrors":
         """Measure the errors of numbers on single cells.
 
-        Parameters
-        ----------
-        truths, read : iterable of str
-            Formulae of the same cells; only numbers count.
-        **changes : float
-            Other attributes, such as ``change_missed``.
-
-        Returns
-        -------
-        CellErrors
-            A cell that is off by more than two chromosomes counts as failed. One case is added to each kind,
-            so that none is impossible.
+        ``truths``, ``read`` (iterable of str): formulae of the same cells; only numbers count; ``**changes``:
+        other attributes, such as ``change_missed``. Returns a cell that is off by more than two chromosomes
+        counts as failed. One case is added to each kind, so that none is impossible.
         """
         lost = gained = exchanged = failed = cells = 0
         for truth, found in zip(truths, read, strict=True):
@@ -104,31 +86,19 @@ class CellErrors:
 
 @dataclass(frozen=True, eq=False)
 class CellEvidence:
-    """What the picture of one cell says of its chromosomes.
+    """What the picture of one cell says of its chromosomes."""
 
-    Attributes
-    ----------
-    name : str
-        Of the picture.
-    complements : ndarray of int, shape (m, 24)
-        Chromosome numbers that it may show, in the order of `karyo_lib.iscn.CHROMOSOMES`.
-    log_likelihood : ndarray of float, shape (m,)
-        Log-likelihood of each, relative to that of any cell at all: of a reading that says nothing it is 0.
-    changes : mapping of str to float
-        Structural changes in ISCN, each with the log-ratio of its likelihood to that of a cell without it.
-        A change that is not named could not be judged in this cell.
-    excluded : str
-        Why the cell takes no part; '' where it does.
-    analysed : bool
-        Whether bands were read, chromosome by chromosome, and not only numbers.
-    """
-
-    name: str
+    name: str  # of the picture
+    # Int, shape (m, 24); chromosome numbers that it may show, in the order of `karyo_lib.iscn.CHROMOSOMES`.
     complements: np.ndarray
+    # Float, shape (m,); log-likelihood of each, relative to that of any cell at all: of a reading that says
+    # nothing it is 0.
     log_likelihood: np.ndarray
+    # Structural changes in ISCN, each with the log-ratio of its likelihood to that of a cell without it. A
+    # change that is not named could not be judged in this cell.
     changes: Mapping[str, float] = field(default_factory=dict)
-    excluded: str = ""
-    analysed: bool = False
+    excluded: str = ""  # why the cell takes no part; '' where it does
+    analysed: bool = False  # whether bands were read, chromosome by chromosome, and not only numbers
 
     @classmethod
     def from_candidates(
@@ -142,15 +112,8 @@ class CellEvidence:
     ) -> "CellEvidence":
         """Take the reader's own prior out of its posterior.
 
-        Parameters
-        ----------
-        name : str
-        candidates : pandas.DataFrame
-            ``formula`` and ``probability``.
-        p_abnormal : float
-            The reader's prior of an abnormal number, as in ``CountSettings``.
-        changes, excluded, analysed
-            As in the class.
+        ``candidates``: ``formula`` and ``probability``; ``p_abnormal``: the reader's prior of an abnormal
+        number, as in ``CountSettings``; ``changes``, ``excluded``, ``analysed``: as in the class.
         """
         likely = candidates[candidates["probability"] > _LEAST_PROBABLE]
         counts, values = [], []
@@ -209,16 +172,7 @@ def complement_log_prior(counts: Counts, p_abnormal: float) -> float:
 def log_misread(read: np.ndarray, counts: Counts, errors: CellErrors) -> np.ndarray:
     """Log-probability that a cell of a line is read as other complements, unless the reading fails.
 
-    Parameters
-    ----------
-    read : ndarray of int, shape (m, 24)
-    counts : tuple of int
-        Of the line.
-    errors : CellErrors
-
-    Returns
-    -------
-    ndarray of float, shape (m,)
+    ``read``: int, shape (m, 24); ``counts``: of the line. Returns float, shape (m,).
     """
     off = read - np.array(counts)
     lost, gained = np.maximum(-off, 0), np.maximum(off, 0)
@@ -261,10 +215,7 @@ def weigh_cells(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-likelihood of every cell given every line, and whether it is read rather than that reading failed.
 
-    Returns
-    -------
-    log_cells : ndarray of float, shape (n, c)
-    read : ndarray of bool, shape (n, c)
+    Returns ``log_cells``: float, shape (n, c); ``read``: bool, shape (n, c).
     """
     complements, rows = np.unique(
         np.concatenate([cell.complements for cell in cells]), axis=0, return_inverse=True

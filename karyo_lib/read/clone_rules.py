@@ -35,18 +35,8 @@ def same_sets(counts: Counts) -> bool:
 def keep_clonal(lines: Sequence[Line], members: Sequence[int], sex: str) -> list[Line]:
     """Reduce the line of every cell to its clonal changes.
 
-    Parameters
-    ----------
-    lines : sequence of Line
-    members : sequence of int
-        Line of each cell.
-    sex : {'XX', 'XY'}
-        Of the person.
-
-    Returns
-    -------
-    list of Line
-        One a cell.
+    ``lines``: sequence of Line; ``members`` (sequence of int): line of each cell; ``sex`` ({'XX', 'XY'}): of
+    the person. Returns one a cell.
     """
     n = len(members)
     for_gain, for_loss = min(CELLS_FOR_GAIN, n), min(CELLS_FOR_LOSS, n)
@@ -87,17 +77,9 @@ def describe_difference(read: Counts, line: Line) -> tuple[tuple[str, ...], tupl
 def composite_clone(read: Sequence[Line], sex: str) -> tuple[Clone, list[int]] | None:
     """The composite karyotype of cells that share changes while hardly two of them are alike.
 
-    Parameters
-    ----------
-    read : sequence of Line
-        What each abnormal cell shows.
-    sex : {'XX', 'XY'}
-
-    Returns
-    -------
-    (Clone, list of int) or None
-        The line, and the cells that have one of its changes; None where most cells are like another one, or
-        nothing is clonal.
+    ``read`` (sequence of Line): what each abnormal cell shows; ``sex``: {'XX', 'XY'}. Returns (Clone, list of
+    int) or None; the line, and the cells that have one of its changes; None where most cells are like another
+    one, or nothing is clonal.
     """
     members = [i for i, line in enumerate(read) if same_sets(line.counts)]
     parts = _clonal_parts([read[i] for i in members], sex)

@@ -32,13 +32,8 @@ class Cut:
 def cut_objects(found: Detections, ink: np.ndarray, ratio: float) -> list[Cut]:
     """Masks at the working scale, each of one piece; those without a pixel are empty.
 
-    Parameters
-    ----------
-    found : Detections
-    ink : ndarray of float, shape (H, W)
-        At the working scale.
-    ratio : float
-        Pixels of the working scale a pixel of the picture that the detector saw.
+    ``ink`` (float, shape (H, W)): at the working scale; ``ratio``: pixels of the working scale a pixel of the
+    picture that the detector saw.
     """
     high, wide = ink.shape
     best = np.zeros(ink.shape, np.float32)

@@ -27,25 +27,14 @@ _MOST_CLASSES = 2  # a path through more is hardly ever a chromosome's
 
 @dataclass(frozen=True)
 class DecoderSettings:
-    """How posteriors are read; fitted on validation patients.
-
-    Attributes
-    ----------
-    network : NetworkSettings
-    path : PathSettings
-    temperature : float
-        Divides the log-probabilities, a row, of normal paths of the 24 classes.
-    least_score : float
-        Log-odds from which a chromosome is taken for changed.
-    most_none, least_fit, most_beside : float
-        A chromosome is not readable if more of its rows show nothing, if its best path fits less well (see
-        `Paths`), or if more ink lies at its strip's edges, where it is bent, forked or crossed.
-    """
+    """How posteriors are read; fitted on validation patients."""
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
     path: PathSettings = field(default_factory=PathSettings)
-    temperature: float = 0.75
-    least_score: float = 3.5
+    temperature: float = 0.75  # divides the log-probabilities, a row, of normal paths of the 24 classes
+    least_score: float = 3.5  # log-odds from which a chromosome is taken for changed
+    # A chromosome is not readable if more of its rows show nothing, if its best path fits less well (see
+    # `Paths`), or if more ink lies at its strip's edges, where it is bent, forked or crossed.
     most_none: float = 0.4
     least_fit: float = 0.08
     most_beside: float = 0.07
@@ -53,32 +42,19 @@ class DecoderSettings:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What n chromosomes were read as.
+    """What n chromosomes were read as."""
 
-    Attributes
-    ----------
-    log_proba : ndarray of float32, shape (n, 24)
-        Log-probability of each class, either way up.
-    log_none : ndarray of float32, shape (n,)
-        Log-probability that it is no chromosome.
-    p_upside_down : ndarray of float32, shape (n,)
-    readable : ndarray of bool, shape (n,)
-        False where nothing should be said about its structure.
-    score : ndarray of float32, shape (n,)
-        Log-odds of the best path against the best normal one, times how well that path fits: the larger, the
-        surer it is changed.
-    segments : tuple of tuple of Segment
-        What each is made of, p end first; one whole segment where it is taken to be normal.
-    normal : ndarray of float32, shape (n, 24, 2)
-        Log-probability of the best normal path of each class, upright and upside down.
-    """
-
-    log_proba: np.ndarray
-    log_none: np.ndarray
-    p_upside_down: np.ndarray
-    readable: np.ndarray
+    log_proba: np.ndarray  # float32, shape (n, 24); log-probability of each class, either way up
+    log_none: np.ndarray  # float32, shape (n,); log-probability that it is no chromosome
+    p_upside_down: np.ndarray  # float32, shape (n,)
+    readable: np.ndarray  # bool, shape (n,); False where nothing should be said about its structure
+    # Float32, shape (n,); log-odds of the best path against the best normal one, times how well that path
+    # fits: the larger, the surer it is changed.
     score: np.ndarray
+    # What each is made of, p end first; one whole segment where it is taken to be normal.
     segments: tuple[Segments, ...]
+    # Float32, shape (n, 24, 2); log-probability of the best normal path of each class, upright and upside
+    # down.
     normal: np.ndarray
 
     def __len__(self) -> int:
@@ -98,14 +74,7 @@ class Decoded:
 class Decoder(TrainedNetwork):
     """Reads straightened chromosomes as paths through the genome.
 
-    Parameters
-    ----------
-    settings : DecoderSettings, optional
-
-    Attributes
-    ----------
-    model : keras.Model
-        Set by `load` or by training.
+    ``model``: set by `load` or by training.
     """
 
     def __init__(self, settings: DecoderSettings | None = None):
@@ -130,15 +99,8 @@ class Decoder(TrainedNetwork):
     def decode(self, strips: ScaledStrips, p_upside_down: float = 0.02) -> Decoded:
         """Read chromosomes.
 
-        Parameters
-        ----------
-        strips : ScaledStrips
-        p_upside_down : float
-            Share of chromosomes that stand on their heads: few on a karyogram, half on a metaphase spread.
-
-        Returns
-        -------
-        Decoded
+        ``p_upside_down``: share of chromosomes that stand on their heads: few on a karyogram, half on a
+        metaphase spread.
         """
         s, n = self.settings, len(strips)
         if n == 0:
@@ -184,15 +146,8 @@ class Decoder(TrainedNetwork):
     def evidence(self, strips: ScaledStrips, hypotheses: Sequence[Segments]) -> np.ndarray:
         """Log-likelihood of each chromosome's being made of given segments, against the best normal one.
 
-        Parameters
-        ----------
-        strips : ScaledStrips
-        hypotheses : sequence of tuple of Segment
-
-        Returns
-        -------
-        ndarray of float32, shape (n, len(hypotheses))
-            Either way up; they add up over chromosomes and cells.
+        ``hypotheses``: sequence of tuple of Segment. Returns float32, shape (n, len(hypotheses)); either way
+        up; they add up over chromosomes and cells.
         """
         if len(strips) == 0:
             return np.zeros((0, len(hypotheses)), np.float32)

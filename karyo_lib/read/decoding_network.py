@@ -15,25 +15,13 @@ _SOFT = 0.7
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """How the network is built.
+    """How the network is built."""
 
-    Attributes
-    ----------
-    stem : tuple of int
-        Filters of the three 2-D convolutions; the last two halve the columns.
-    channels : int
-        Of the rows' features.
-    dilations : tuple of int
-        Of the 1-D convolutions.
-    attention, heads : int
-        Attention layers, and heads of each.
-    dropout : float
-    """
-
+    # Filters of the three 2-D convolutions; the last two halve the columns.
     stem: tuple[int, int, int] = (32, 48, 64)
-    channels: int = 256
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
-    attention: int = 3
+    channels: int = 256  # of the rows' features
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)  # of the 1-D convolutions
+    attention: int = 3  # attention layers, and heads of each
     heads: int = 8
     dropout: float = 0.1
 

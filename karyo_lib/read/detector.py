@@ -24,21 +24,11 @@ _WIDTH = 8  # channels of an object's own network
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Size of the detector.
+    """Size of the detector."""
 
-    Attributes
-    ----------
-    channels : tuple of int
-        Of the trunk at strides 2, 4, 8, 16, 32.
-    blocks : tuple of int
-        Residual blocks at strides 4, 8, 16, 32.
-    neck, head, mask_channels : int
-        Channels where scales meet, of the heads, of the mask features.
-    """
-
-    channels: tuple[int, ...] = (32, 64, 128, 176, 208)
-    blocks: tuple[int, ...] = (2, 3, 3, 2)
-    neck: int = 96
+    channels: tuple[int, ...] = (32, 64, 128, 176, 208)  # of the trunk at strides 2, 4, 8, 16, 32
+    blocks: tuple[int, ...] = (2, 3, 3, 2)  # residual blocks at strides 4, 8, 16, 32
+    neck: int = 96  # channels where scales meet, of the heads, of the mask features
     head: int = 96
     mask_channels: int = 12
 
@@ -124,14 +114,9 @@ def boxes_at(box, rows, columns):
 def draw_masks(features: np.ndarray, control: np.ndarray, rows, columns, boxes: np.ndarray) -> list:
     """Masks of objects, each with its corner: ``[(x, y, probabilities)]`` in mask cells.
 
-    Parameters
-    ----------
-    features : ndarray, shape (H / 2, W / 2, channels)
-    control : ndarray, shape (n, controls)
-    rows, columns : ndarray of int, shape (n,)
-        Cells of the objects.
-    boxes : ndarray, shape (n, 4)
-        In pixels; masks are made a little beyond.
+    ``features``: shape (H / 2, W / 2, channels); ``control``: shape (n, controls); ``rows``, ``columns``
+    (int, shape (n,)): cells of the objects; ``boxes`` (shape (n, 4)): in pixels; masks are made a little
+    beyond.
     """
     high, wide, channels = features.shape
     ratio, out = CELL // MASK_CELL, []
@@ -181,16 +166,9 @@ def decode_outputs(
 ) -> Detections:
     """Objects from the network's maps of one picture (without a batch axis).
 
-    Parameters
-    ----------
-    outputs : dict of ndarray
-        As `build_detector` names them.
-    least : float
-        Least score of an object.
-    most : int
-        Most candidates that are looked at.
-    same : float
-        Of two objects that share more than this part of the smaller mask the surer one is left.
+    ``outputs`` (dict of ndarray): as `build_detector` names them; ``least``: least score of an object;
+    ``most``: most candidates that are looked at; ``same``: of two objects that share more than this part of
+    the smaller mask the surer one is left.
     """
     logit = outputs["centre"][..., 0]
     padded = np.pad(logit, 1, constant_values=-np.inf)
@@ -224,14 +202,7 @@ def decode_outputs(
 class Detector(TrainedNetwork):
     """The detector with its weights.
 
-    Parameters
-    ----------
-    settings : DetectorSettings, optional
-
-    Attributes
-    ----------
-    model : keras.Model
-        Built by `load` or by training.
+    ``model``: built by `load` or by training.
     """
 
     def __init__(self, settings: DetectorSettings | None = None):

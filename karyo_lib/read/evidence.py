@@ -36,16 +36,8 @@ def find_odd(reading: Reading) -> np.ndarray:
 class ReadingDisplay:
     """The page with every object's box and class.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-    reading : Reading
-
-    Attributes
-    ----------
-    boxes_ : list of matplotlib.patches.Rectangle
-    names_ : list of matplotlib.text.Text
-    ax_, figure_
+    ``image``: uint8, shape (H, W). ``boxes_``: list of matplotlib.patches.Rectangle; ``names_``: list of
+    matplotlib.text.Text.
     """
 
     def __init__(self, image: np.ndarray, reading: Reading):

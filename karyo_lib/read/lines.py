@@ -33,27 +33,14 @@ _UNRELATED = float(np.log(1e-2))
 
 @dataclass(frozen=True, eq=False)
 class LineSets:
-    """Posterior over sets of cell lines.
+    """Posterior over sets of cell lines."""
 
-    Attributes
-    ----------
-    lines : tuple of Line
-        The candidates.
-    sets : tuple of tuple of int
-        Positions in `lines`; the most probable first.
-    probability : ndarray, shape (s,)
-        Of each set.
-    shares : tuple of ndarray, shape (g, k)
-        Grid of shares of each number of lines; ``shares[k - 1]``.
-    log_cells : ndarray, shape (n, c)
-        Log-likelihood of each cell that takes part, given each candidate.
-    """
-
-    lines: tuple[Line, ...]
-    sets: tuple[tuple[int, ...], ...]
-    probability: np.ndarray
+    lines: tuple[Line, ...]  # the candidates
+    sets: tuple[tuple[int, ...], ...]  # positions in `lines`; the most probable first
+    probability: np.ndarray  # shape (s,); of each set
+    # Tuple of ndarray, shape (g, k); grid of shares of each number of lines; ``shares[k - 1]``.
     shares: tuple[np.ndarray, ...]
-    log_cells: np.ndarray
+    log_cells: np.ndarray  # shape (n, c); log-likelihood of each cell that takes part, given each candidate
 
     def share_posterior(self, chosen: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Shares on the grid, shape (g, k), and the probability of each, given that these are the lines."""
@@ -76,21 +63,10 @@ def weigh_lines(
 ) -> LineSets:
     """Posterior over the sets of cell lines that a case may have.
 
-    Parameters
-    ----------
-    cells : iterable of CellEvidence
-        Those that take part, at least one.
-    errors : CellErrors
-    p_abnormal : float
-        Probability that a line has an abnormal number, before any cell is seen.
-    p_lines : tuple of float
-        Probability of one line, two, ...; the longest set that is weighed.
-    change_log_prior : mapping of str to float
-        Log-probability of each structural change before any cell is seen.
-
-    Returns
-    -------
-    LineSets
+    ``cells`` (iterable of CellEvidence): those that take part, at least one; ``p_abnormal``: probability that
+    a line has an abnormal number, before any cell is seen; ``p_lines``: probability of one line, two, ...;
+    the longest set that is weighed; ``change_log_prior`` (mapping of str to float): log-probability of each
+    structural change before any cell is seen.
     """
     cells = list(cells)
     lines = _candidates(cells, errors, change_log_prior)

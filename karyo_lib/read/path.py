@@ -19,55 +19,29 @@ _JUMP = 4
 
 @dataclass(frozen=True)
 class PathSettings:
-    """What paths cost, in units of log-probability.
+    """What paths cost, in units of log-probability."""
 
-    Attributes
-    ----------
-    weight : float
-        Of each row's log-probability.
-    jump, off_telomere : float
-        Price of a jump; of beginning or ending where no chromosome ends.
-    tip : int
-        Bins next to a telomere where a path may begin or end for nothing.
-    tip_slope : float
-        What a normal path pays for each bin that is missing beyond these.
-    moves : tuple of float
-        Probability that a row goes on by 0, 1, 2, 3 bins.
-    unread : float
-        Share of 'none' in a row that counts for every place alike.
-    """
-
-    weight: float = 0.8
-    jump: float = 5.0
+    weight: float = 0.8  # of each row's log-probability
+    jump: float = 5.0  # price of a jump; of beginning or ending where no chromosome ends
     off_telomere: float = 6.0
-    tip: int = 2
-    tip_slope: float = 4.0
+    tip: int = 2  # bins next to a telomere where a path may begin or end for nothing
+    tip_slope: float = 4.0  # what a normal path pays for each bin that is missing beyond these
+    # Probability that a row goes on by 0, 1, 2, 3 bins.
     moves: tuple[float, float, float, float] = (0.2, 0.58, 0.18, 0.04)
-    unread: float = 0.02
+    unread: float = 0.02  # share of 'none' in a row that counts for every place alike
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The best paths of n strips.
+    """The best paths of n strips."""
 
-    Attributes
-    ----------
-    places : ndarray of int, shape (n, T)
-        The best path: place of each row, -1 beyond the chromosome's end.
-    jumps : ndarray of bool, shape (n, T)
-        Rows that were jumped to.
-    best : ndarray of float32, shape (n,)
-        Its log-probability.
-    normal : ndarray of float32, shape (n, 24, 2)
-        Log-probability of the best normal path of each class, upright and upside down.
-    fit : ndarray of float32, shape (n,)
-        Geometric mean of the probability, by the network, of the places on the best path.
-    """
-
-    places: np.ndarray
-    jumps: np.ndarray
-    best: np.ndarray
+    places: np.ndarray  # int, shape (n, T); the best path: place of each row, -1 beyond the chromosome's end
+    jumps: np.ndarray  # bool, shape (n, T); rows that were jumped to
+    best: np.ndarray  # float32, shape (n,); its log-probability
+    # Float32, shape (n, 24, 2); log-probability of the best normal path of each class, upright and upside
+    # down.
     normal: np.ndarray
+    # Float32, shape (n,); geometric mean of the probability, by the network, of the places on the best path.
     fit: np.ndarray
 
 
@@ -116,17 +90,8 @@ def _move(score: np.ndarray, costs: list[np.ndarray], move: np.ndarray | None = 
 def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = PathSettings()) -> Paths:
     """Find the best paths of strips.
 
-    Parameters
-    ----------
-    log_p : ndarray of float32, shape (n, T, NONE + 1)
-        Log-probability of each place, a row.
-    rows : ndarray of int, shape (n,)
-        How many rows each strip has, at least 1.
-    settings : PathSettings
-
-    Returns
-    -------
-    Paths
+    ``log_p`` (float32, shape (n, T, NONE + 1)): log-probability of each place, a row; ``rows`` (int, shape
+    (n,)): how many rows each strip has, at least 1.
     """
     order = np.argsort(
         -np.asarray(rows, int), kind="stable"
@@ -187,12 +152,8 @@ def chain_score(
 ) -> np.ndarray:
     """Log-probability, float32 (n,), of the best path through given places in this order, from tip to tip.
 
-    Parameters
-    ----------
-    log_p, rows, settings
-        As for `find_paths`.
-    chain : ndarray of int, shape (k,)
-        Places from one end to the other.
+    ``log_p``, ``rows``, ``settings``: as for `find_paths`; ``chain`` (int, shape (k,)): places from one end
+    to the other.
     """
     n, length = log_p.shape[:2]
     ink = np.logaddexp(log_p[..., chain], log_p[..., NONE:] + np.float32(np.log(max(settings.unread, 1e-7))))

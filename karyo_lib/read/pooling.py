@@ -21,16 +21,9 @@ Breaks = tuple[str, tuple[str, ...], tuple[float, ...]]
 def pool_changes(seen: Sequence[Mapping[str, float]]) -> dict[str, tuple[dict[int, float], tuple[str, ...]]]:
     """Tell which changes of different cells are the same one.
 
-    Parameters
-    ----------
-    seen : sequence of mapping
-        Of each cell, the changes seen, in ISCN, and the score of each.
-
-    Returns
-    -------
-    dict
-        Change, as it is written where it scores highest, to the cells it was seen in with the score there,
-        and to the chromosomes concerned.
+    ``seen`` (sequence of mapping): of each cell, the changes seen, in ISCN, and the score of each. Returns
+    change, as it is written where it scores highest, to the cells it was seen in with the score there, and to
+    the chromosomes concerned.
     """
     rows = sorted(
         ((score, cell, text) for cell, changes in enumerate(seen) for text, score in changes.items()),
@@ -50,18 +43,10 @@ def spread_changes(
 ) -> list[dict[str, float]]:
     """Evidence of every change in every cell, from the changes that each cell shows.
 
-    Parameters
-    ----------
-    seen : sequence of mapping
-        See `pool_changes`.
-    readable : sequence of iterable of str
-        Chromosomes of each cell whose bands could all be read.
-
-    Returns
-    -------
-    list of dict
-        Of each cell, change to its log-ratio: the score where it was seen, `NOT_SEEN` where it was not and
-        could have been; cells in which it could not be judged lack it.
+    ``seen`` (sequence of mapping): see `pool_changes`; ``readable`` (sequence of iterable of str):
+    chromosomes of each cell whose bands could all be read. Returns of each cell, change to its log-ratio: the
+    score where it was seen, `NOT_SEEN` where it was not and could have been; cells in which it could not be
+    judged lack it.
     """
     pooled = pool_changes(seen)
     spread: list[dict[str, float]] = [{} for _ in seen]

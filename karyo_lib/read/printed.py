@@ -47,17 +47,10 @@ _EIGHT = np.ones((3, 3))
 
 @dataclass(frozen=True)
 class Words:
-    """Print that may be the name of a slot.
+    """Print that may be the name of a slot."""
 
-    Attributes
-    ----------
-    boxes : pandas.DataFrame
-        ``x0, y0, x1, y1`` in pixels of the page, one row a word.
-    images : ndarray of float32, shape (n, *WORD_SHAPE)
-        Each word, 0 paper to 1 ink, as high as the picture allows.
-    """
-
-    boxes: pd.DataFrame
+    boxes: pd.DataFrame  # ``x0, y0, x1, y1`` in pixels of the page, one row a word
+    # Float32, shape (n, *WORD_SHAPE); each word, 0 paper to 1 ink, as high as the picture allows.
     images: np.ndarray
 
     def __len__(self) -> int:
@@ -67,13 +60,8 @@ class Words:
 def find_words(image: np.ndarray, width: float, taken: np.ndarray | None = None) -> Words:
     """Find words of one or two letters, whatever they say.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-    width : float
-        Width of a chromosome in pixels of the page.
-    taken : ndarray of bool, shape (h, w), optional
-        Where chromosomes are, at any scale of the page.
+    ``image``: uint8, shape (H, W); ``width``: width of a chromosome in pixels of the page; ``taken`` (bool,
+    shape (h, w)): where chromosomes are, at any scale of the page.
     """
     if not width > 0:  # a page without chromosomes
         nothing = pd.DataFrame(columns=["x0", "y0", "x1", "y1"], dtype=float)

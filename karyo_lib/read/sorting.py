@@ -19,16 +19,8 @@ from karyo_lib.shape.strips import CLASSES
 def cut_upright(reading: Reading, cell: str = "cell", case: str = "case") -> list[Cutout]:
     """Cut the named chromosomes of a cell out, each on white, its short arm up.
 
-    Parameters
-    ----------
-    reading : Reading
-    cell, case : str
-        What a bank shall call the cell and its patient.
-
-    Returns
-    -------
-    list of Cutout
-        In the order of `Reading.chromosomes`; objects that are no chromosome are left out.
+    ``cell``, ``case``: what a bank shall call the cell and its patient. Returns in the order of
+    `Reading.chromosomes`; objects that are no chromosome are left out.
     """
     copies = dict.fromkeys(CLASSES, 0)
     out = []
@@ -61,20 +53,8 @@ def _upright(image: np.ndarray, mask: np.ndarray, upside_down: bool) -> np.ndarr
 def lay_out(reading: Reading, style: str | LabStyle = "digital") -> Page:
     """Lay the chromosomes of a cell out as a karyogram.
 
-    Parameters
-    ----------
-    reading : Reading
-    style : str or LabStyle
-        One of `karyo_lib.draw.STYLES`.
-
-    Returns
-    -------
-    Page
-
-    Raises
-    ------
-    ValueError
-        If the reading names no chromosome.
+    ``style`` (str or LabStyle): one of `karyo_lib.draw.STYLES`. Raises ValueError if the reading names no
+    chromosome.
     """
     cutouts = cut_upright(reading)
     if not cutouts:

@@ -11,24 +11,13 @@ KINDS = ("temperature", "isotonic", "none")
 
 @dataclass(frozen=True)
 class Calibration:
-    """Raw probabilities -> probabilities that mean what they say.
+    """Raw probabilities -> probabilities that mean what they say."""
 
-    Attributes
-    ----------
-    kind : {'temperature', 'isotonic', 'none'}
-    temperature : float
-        The logit is divided by it.
-    x, y : tuple of float
-        Corners of the isotonic line, rising.
-    n : int
-        Validation karyograms it was fitted on.
-    """
-
-    kind: str = "none"
-    temperature: float = 1.0
-    x: tuple[float, ...] = ()
+    kind: str = "none"  # {'temperature', 'isotonic', 'none'}
+    temperature: float = 1.0  # the logit is divided by it
+    x: tuple[float, ...] = ()  # corners of the isotonic line, rising
     y: tuple[float, ...] = ()
-    n: int = 0
+    n: int = 0  # validation karyograms it was fitted on
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "x", tuple(map(float, self.x)))

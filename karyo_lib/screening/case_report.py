@@ -30,16 +30,7 @@ _SEXES = {
 def describe_case(case: Case, reader_digest: str = "") -> dict[str, Any]:
     """Return what the report says of a case, ready for JSON.
 
-    Parameters
-    ----------
-    case : Case
-    reader_digest : str
-        SHA-256 of the reader's files.
-
-    Returns
-    -------
-    dict
-        Numbers that are not known are None.
+    ``reader_digest``: SHA-256 of the reader's files. Returns numbers that are not known are None.
     """
     exclusion, errors = case.exclusion, case.settings.errors
     digests = {source.name: source.sha256 for source in case.sources}
@@ -138,10 +129,7 @@ def describe_limits(case: Case) -> tuple[str, ...]:
 def render_case(case: Case, reader_digest: str = "") -> tuple[str, str]:
     """Return the page and the JSON of a case.
 
-    Parameters
-    ----------
-    case, reader_digest
-        See `describe_case`.
+    ``case``, ``reader_digest``: see `describe_case`.
     """
     told = describe_case(case, reader_digest)
     source = best_source(case)

@@ -21,21 +21,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u206
 
 @dataclass(frozen=True)
 class CaseFile:
-    """A file to be screened.
+    """A file to be screened."""
 
-    Attributes
-    ----------
-    name : str
-        Path below the screened folder, POSIX, safe to show: control characters are replaced.
-    path : pathlib.Path
-        Where it is; never shown.
-    reason : str
-        Why it must not be opened; '' if it may.
-    """
-
-    name: str
-    path: Path
-    reason: str = ""
+    name: str  # Path below the screened folder, POSIX, safe to show: control characters are replaced
+    path: Path  # where it is; never shown
+    reason: str = ""  # why it must not be opened; '' if it may
 
     def fingerprint(self) -> str:
         """Return what changes when the file does: size, time of change, and time when it came to be there."""
@@ -94,10 +84,7 @@ def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list
     Hidden files and folders, tables of a data set (``metadata.csv``) and `leave_out` are passed over. Links
     to files are read only where they stay inside the folder; linked folders are not followed.
 
-    Raises
-    ------
-    ValueError
-        If there is no such folder.
+    Raises ValueError if there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -152,13 +139,7 @@ def _tell_apart(files: list[CaseFile]) -> list[CaseFile]:
 def read_pages(file: CaseFile, page_size: int, *, native: bool = False) -> Iterator[Page]:
     """Read the pages of a file; what cannot be read is a page with a reason.
 
-    Parameters
-    ----------
-    file : CaseFile
-    page_size : int
-        Side in pixels that pages are fitted to.
-    native : bool
-        Keep the pages as they are too.
+    ``page_size``: side in pixels that pages are fitted to; ``native``: keep the pages as they are too.
     """
     if file.reason:
         yield Page(file.name, 1, reason=file.reason)

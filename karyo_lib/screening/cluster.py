@@ -34,26 +34,10 @@ def screen_on_cluster(
 ) -> Iterator[Result]:
     """Screen files on the workers of a Dask scheduler.
 
-    Parameters
-    ----------
-    scheduler : str
-        Address, 'tcp://host:port'.
-    model : pathlib.Path or 'reading'
-        File of the package, which the workers see under the same path; or the reader that comes with karyo,
-        which the workers have.
-    files : list of CaseFile
-    clear_below, heat_map
-        See :class:`karyo_lib.screening.Screener`.
-
-    Yields
-    ------
-    Result
-        In the order of `files`.
-
-    Raises
-    ------
-    ValueError
-        If Dask is not installed or the scheduler does not answer.
+    ``scheduler``: address, 'tcp://host:port'; ``model`` (pathlib.Path or 'reading'): file of the package,
+    which the workers see under the same path; or the reader that comes with karyo, which the workers have;
+    ``clear_below``, ``heat_map``: see :class:`karyo_lib.screening.Screener`. Returns in the order of `files`.
+    Raises ValueError if Dask is not installed or the scheduler does not answer.
     """
     with connect(scheduler) as client:
         own = model == "reading"

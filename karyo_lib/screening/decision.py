@@ -17,21 +17,11 @@ EVERYTHING = 2.0  # a threshold above every probability
 
 @dataclass(frozen=True)
 class Rule:
-    """When a case is cleared.
+    """When a case is cleared."""
 
-    Attributes
-    ----------
-    confidence : float
-        Percent of the passes that must agree.
-    clear_below : float or None
-        Cases whose probability of abnormal is below it are cleared; None: no case is.
-    basis : str
-        Where the threshold comes from, or why there is none.
-    """
-
-    confidence: float
-    clear_below: float | None
-    basis: str
+    confidence: float  # percent of the passes that must agree
+    clear_below: float | None  # cases whose probability of abnormal is below it are cleared; None: no case is
+    basis: str  # where the threshold comes from, or why there is none
 
     @classmethod
     def from_promise(cls, promise: Promise | None, confidence: float, own: float | None = None) -> "Rule":
@@ -64,15 +54,8 @@ def is_held_back(p: float, confidence: float, doubts: tuple[str, ...], least_con
 def decide(p: float, confidence: float, doubts: tuple[str, ...], rule: Rule) -> Decision:
     """Decide a case that could be read.
 
-    Parameters
-    ----------
-    p : float
-        Calibrated probability of abnormal.
-    confidence : float
-        Percent of the passes that agree with the label.
-    doubts : tuple of str
-        Whatever speaks against trusting the network here.
-    rule : Rule
+    ``p``: calibrated probability of abnormal; ``confidence``: percent of the passes that agree with the
+    label; ``doubts``: whatever speaks against trusting the network here.
     """
     if doubts:
         return Decision("refer", "; ".join(doubts))
@@ -110,16 +93,9 @@ def fit_promise(
     Among cleared cases, those held back are left out: the promise then holds among cases that reach the
     threshold, which are the only ones it clears. Among abnormal cases they stay, at the top of the order.
 
-    Parameters
-    ----------
-    p : ndarray, shape (N,)
-        Calibrated probabilities of karyograms that trained and tuned nothing.
-    held_back : ndarray of bool, shape (N,)
-        From :func:`is_held_back`.
-    y_true, groups : ndarray, shape (N,)
-        1 is abnormal; patients.
-    alpha, delta, risk, seed
-        See :func:`karyo_lib.judge.choose_threshold`.
+    ``p`` (shape (N,)): calibrated probabilities of karyograms that trained and tuned nothing; ``held_back``
+    (bool, shape (N,)): from :func:`is_held_back`; ``y_true``, ``groups`` (shape (N,)): 1 is abnormal;
+    patients; ``alpha``, ``delta``, ``risk``, ``seed``: see :func:`karyo_lib.judge.choose_threshold`.
     """
     if held_back.all():  # nothing says anything about cases that would reach a threshold
         promise = choose_threshold(p, y_true, alpha=alpha, delta=delta, risk=risk, groups=groups, seed=seed)
@@ -151,14 +127,8 @@ def describe_need(
     The estimate takes the share of cases that reach a threshold, and the share of abnormal ones among the
     lowest scores, as they are in this calibration part.
 
-    Parameters
-    ----------
-    promise : Promise
-        From :func:`fit_promise`.
-    p, held_back, y_true, groups
-        What it was fitted on.
-    total : int
-        Patients of the whole labelled folder, calibration part and all.
+    ``promise``: from :func:`fit_promise`; ``p``, ``held_back``, ``y_true``, ``groups``: what it was fitted
+    on; ``total``: patients of the whole labelled folder, calibration part and all.
     """
     if promise.threshold is not None:
         return ""

@@ -20,17 +20,9 @@ def compute_grad_cam(head: keras.Model, maps: np.ndarray) -> np.ndarray:
     The head is average pooling and two dense layers, so that the gradient of the logit is written down
     instead of traced: on any backend, for the price of two small matrix products.
 
-    Parameters
-    ----------
-    head : keras.Model
-        Layers from the last convolutional map on.
-    maps : ndarray of float32, shape (N, h, w, C)
-        Its input.
-
-    Returns
-    -------
-    ndarray of float32, shape (N, h, w)
-        0 to 1, where 1 speaks most strongly for the label of that page; all 0 where nothing does.
+    ``head``: layers from the last convolutional map on; ``maps`` (float32, shape (N, h, w, C)): its input.
+    Returns float32, shape (N, h, w); 0 to 1, where 1 speaks most strongly for the label of that page; all 0
+    where nothing does.
     """
     hidden, scale, logit = _run_head(head, maps)
     kernel = head.get_layer(HIDDEN).get_weights()[0]
@@ -86,11 +78,7 @@ def mark_boxes(
 def crop_to_page(heat: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Bring a map over a square fitted page to the proportions of the page itself, without its margins.
 
-    Parameters
-    ----------
-    heat : ndarray, shape (h, h)
-    shape : tuple of int
-        Height and width of the page before it was fitted.
+    ``heat``: shape (h, h); ``shape``: height and width of the page before it was fitted.
     """
     height, width = shape
     if height == width:

@@ -23,25 +23,14 @@ class JournalError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a result stands in the journal, and what it takes to order it.
+    """Where a result stands in the journal, and what it takes to order it."""
 
-    Attributes
-    ----------
-    offset : int
-        Of the line, bytes.
-    file, page : str, int
-    decision : str
-    probability : float
-    number : int
-        Of the case, from 1, in the order of screening.
-    """
-
-    offset: int
+    offset: int  # of the line, bytes
     file: str
     page: int
     decision: str
     probability: float
-    number: int
+    number: int  # of the case, from 1, in the order of screening
 
     def urgency(self) -> tuple:
         """Sort key: most urgent first."""
@@ -52,21 +41,10 @@ class Entry:
 class Journal:
     """The journal of one screening.
 
-    Parameters
-    ----------
-    folder : path
-        The out folder.
-    made_from : dict
-        What the results depend on: model, threshold, versions. A journal of something else is not continued.
-    fresh : bool
-        Begin anew whatever is there.
-
-    Raises
-    ------
-    JournalError
-        If the folder's journal was made from something else.
-    karyo_lib.store.BusyError
-        If another screening is at work in the folder.
+    ``folder``: the out folder. ``made_from``: what the results depend on: model, threshold, versions. A
+    journal of something else is not continued. ``fresh``: begin anew whatever is there. Raises JournalError
+    if the folder's journal was made from something else, karyo_lib.store.BusyError if another screening is at
+    work in the folder.
     """
 
     def __init__(self, folder: Path, made_from: dict[str, Any], *, fresh: bool = False):
@@ -85,10 +63,7 @@ class Journal:
     def finished(cls, folder: Path) -> "Journal":
         """A screening's journal to read alone.
 
-        Raises
-        ------
-        JournalError
-            If the folder holds no journal, or one of another version of karyo.
+        Raises JournalError if the folder holds no journal, or one of another version of karyo.
         """
         self = cls.__new__(cls)
         self.path = Path(folder) / NAME

@@ -27,43 +27,22 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a judge says of a page, before calibration.
+    """What a judge says of a page, before calibration."""
 
-    Attributes
-    ----------
-    p : float
-        Probability of abnormal, the mean of the passes.
-    passes : ndarray of float, shape (T,)
-        Single passes; empty where there are none.
-    embedding : ndarray of float32, shape (d,), or None
-        Where the page lies among others.
-    heat : ndarray of float32, shape (h, w)
-        What it rested on, 0 to 1, over the fitted page; all 0 for the reader, which gives `cell`.
-    doubts : tuple of str
-        Reasons to refer.
-    formula, evidence : str
-        Count formula, and the pair that differs most and how (reader only).
-    formula_probability : float
-        Of that formula against all others; NaN without one.
-    unread : bool
-        Whether nothing on the page could be read, so that `p` says nothing; `doubts` say why.
-    cell : str
-        What was read, as JSON, see :mod:`karyo_lib.screening.view` (reader only).
-    cell_evidence : str
-        What the cell says of its chromosomes, as JSON (reader only); may be empty.
-    """
-
-    p: float
-    passes: np.ndarray
-    embedding: np.ndarray | None
+    p: float  # probability of abnormal, the mean of the passes
+    passes: np.ndarray  # float, shape (T,); single passes; empty where there are none
+    embedding: np.ndarray | None  # float32, shape (d,), or None; where the page lies among others
+    # Float32, shape (h, w); what it rested on, 0 to 1, over the fitted page; all 0 for the reader, which
+    # gives `cell`.
     heat: np.ndarray
-    doubts: tuple[str, ...] = field(default=())
-    formula: str = ""
-    formula_probability: float = float("nan")
+    doubts: tuple[str, ...] = field(default=())  # reasons to refer
+    formula: str = ""  # count formula, and the pair that differs most and how (reader only)
+    formula_probability: float = float("nan")  # of that formula against all others; NaN without one
     evidence: str = ""
+    # Whether nothing on the page could be read, so that `p` says nothing; `doubts` say why.
     unread: bool = False
-    cell: str = ""
-    cell_evidence: str = ""
+    cell: str = ""  # what was read, as JSON, see :mod:`karyo_lib.screening.view` (reader only)
+    cell_evidence: str = ""  # what the cell says of its chromosomes, as JSON (reader only); may be empty
 
 
 class Judge(Protocol):
@@ -87,13 +66,9 @@ def open_judge(package: Package, heat_map: str = "grad-cam") -> Judge:
 class NetworkJudge:
     """The network of a package, rebuilt from karyo's own code and filled with the package's arrays.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    weights : ndarray of float32, shape (n,)
-    heat_map : {'grad-cam', 'occlusion'}
-        What the decision rested on: at hardly any cost, as coarse as the last convolutional map; or place by
-        place, for about 24 forward passes a page.
+    ``weights``: float32, shape (n,); ``heat_map`` ({'grad-cam', 'occlusion'}): what the decision rested on:
+    at hardly any cost, as coarse as the last convolutional map; or place by place, for about 24 forward
+    passes a page.
     """
 
     native = False
@@ -194,10 +169,7 @@ def get_flat_weights(model: keras.Model) -> np.ndarray:
 def set_flat_weights(model: keras.Model, flat: np.ndarray) -> None:
     """Fill a network with what :func:`get_flat_weights` returned.
 
-    Raises
-    ------
-    ValueError
-        If there are more or fewer numbers than the network holds.
+    Raises ValueError if there are more or fewer numbers than the network holds.
     """
     shapes = [array.shape for array in model.get_weights()]
     sizes = [int(np.prod(shape)) for shape in shapes]

@@ -16,17 +16,10 @@ _SALT = "salt"
 class Names:
     """Names of files and patients for one worklist.
 
-    Parameters
-    ----------
-    patient_of : dict of str to str, optional
-        File -> patient.
-    patients : {'none', 'show', 'mask'}
-        Leave patient ids out, show them, or show a code in their place that is the same for all of a
-        patient's cases.
-    masked : bool
-        Show the number of a case in place of its file name, and no digest of the file.
-    salt : bytes
-        Of the codes.
+    ``patient_of`` (dict of str to str): file -> patient; ``patients`` ({'none', 'show', 'mask'}): leave
+    patient ids out, show them, or show a code in their place that is the same for all of a patient's cases;
+    ``masked``: show the number of a case in place of its file name, and no digest of the file; ``salt``
+    (bytes): of the codes.
     """
 
     def __init__(
@@ -71,25 +64,11 @@ def read_patients(folder: Path) -> dict[str, str]:
 def group_files(files: Iterable[str], patient_of: Mapping[str, str], pattern: str = "") -> dict[str, str]:
     """Tell whose cell each file is.
 
-    Parameters
-    ----------
-    files : iterable of str
-        Names below the screened folder.
-    patient_of : mapping of str to str
-        From ``metadata.csv``; goes before all else.
-    pattern : str
-        Regular expression whose first group, in the file's name, is the patient: ``'(\\d+)[a-z]?\\.png'``.
-
-    Returns
-    -------
-    dict of str to str
-        Files without a patient are left out: those in no folder below the one screened that neither table nor
-        pattern knows.
-
-    Raises
-    ------
-    ValueError
-        If the pattern is none, or has no group.
+    ``files`` (iterable of str): names below the screened folder; ``patient_of`` (mapping of str to str): from
+    ``metadata.csv``; goes before all else; ``pattern``: regular expression whose first group, in the file's
+    name, is the patient: ``'(\\d+)[a-z]?\\.png'``. Returns dict of str to str; files without a patient are
+    left out: those in no folder below the one screened that neither table nor pattern knows. Raises
+    ValueError if the pattern is none, or has no group.
     """
     try:
         compiled = re.compile(pattern)

@@ -20,18 +20,9 @@ _RIM = 2  # pixels around a box, which the soft edges of chromosomes reach
 def compute_occlusion(page: np.ndarray, score: Callable[[list[np.ndarray]], np.ndarray]) -> np.ndarray:
     """Return where a page may not be covered without changing its score for the worse.
 
-    Parameters
-    ----------
-    page : ndarray of uint8, shape (H, W)
-    score : callable
-        Maps pages of that shape to a score each, shape (N,), such as a logit of abnormal. The label is its
-        sign on the page as it is.
-
-    Returns
-    -------
-    ndarray of float32, shape (h, w)
-        0 to 1 over the page: 1 at the place whose covering takes most from the label, 0 where covering takes
-        nothing from it.
+    ``page``: uint8, shape (H, W). ``score``: maps pages of that shape to a score each, shape (N,), such as a
+    logit of abnormal. The label is its sign on the page as it is. Returns float32, shape (h, w); 0 to 1 over
+    the page: 1 at the place whose covering takes most from the label, 0 where covering takes nothing from it.
     """
     slots = find_slots(page)
     scores = score([page, *(cover(page, box) for box in slots.itertuples())])
@@ -42,10 +33,7 @@ def compute_occlusion(page: np.ndarray, score: Callable[[list[np.ndarray]], np.n
 def find_slots(page: np.ndarray) -> pd.DataFrame:
     """Return the places of a page: its pairs; single chromosomes that stand in no row; else a grid.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``x0, y0, x1, y1`` in pixels, x1 and y1 exclusive, one row a place.
+    Columns ``x0, y0, x1, y1`` in pixels, x1 and y1 exclusive, one row a place.
     """
     height, width = page.shape
     boxes = find_chromosomes(page).boxes

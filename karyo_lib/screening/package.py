@@ -51,26 +51,14 @@ class PackageError(ValueError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the judge of a package is built from.
+    """What the judge of a package is built from."""
 
-    Attributes
-    ----------
-    method : {'network', 'reading'}
-    page_size : int
-        Pages are fitted to this side in pixels, proportions kept, before anything else.
-    passes : int
-        Monte Carlo dropout passes behind the confidence; 0 (reading only): from the probability alone.
-    referral_confidence : float
-        Percent; cases with less are referred.
-    base, trainable, input_shape, dropout, seed
-        Of the network; see :func:`karyo_lib.networks.models.build_model`.
-    """
-
-    method: str
-    page_size: int = 416
+    method: str  # {'network', 'reading'}
+    page_size: int = 416  # pages are fitted to this side in pixels, proportions kept, before anything else
+    # Monte Carlo dropout passes behind the confidence; 0 (reading only): from the probability alone.
     passes: int = 100
-    referral_confidence: float = 80.0
-    base: str = "VGG16"
+    referral_confidence: float = 80.0  # percent; cases with less are referred
+    base: str = "VGG16"  # of the network; see :func:`karyo_lib.networks.models.build_model`
     trainable: str = "head"
     input_shape: tuple[int, int, int] = (150, 150, 3)
     dropout: float = 0.5

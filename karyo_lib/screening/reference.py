@@ -29,15 +29,8 @@ _OBJECT_AREA = (1e-4, 0.03)  # of the page
 def measure_page(page: np.ndarray) -> np.ndarray:
     """Measure a page.
 
-    Parameters
-    ----------
-    page : ndarray of uint8, shape (H, W)
-        Fitted to the package's page size.
-
-    Returns
-    -------
-    ndarray of float64, shape (6,)
-        In the order of ``PAGE_MEASURES``; grey levels 0..255, shares 0..1, a count.
+    ``page`` (uint8, shape (H, W)): fitted to the package's page size. Returns float64, shape (6,); in the
+    order of ``PAGE_MEASURES``; grey levels 0..255, shares 0..1, a count.
     """
     background = float(np.median(np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])))
     cut, mask = cv2.threshold(page, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -69,28 +62,17 @@ def _median(page: np.ndarray, mask: np.ndarray) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Limits of what the training karyograms are like.
+    """Limits of what the training karyograms are like."""
 
-    Attributes
-    ----------
-    low, high : tuple of float
-        Limits of each measure of ``PAGE_MEASURES``: the range seen, half as wide again on either side.
-    embeddings : ndarray of float32, shape (n, d)
-        Pooled features of the training karyograms, each of length 1; (0, 0) where there is no network.
-    neighbours : int
-        Neighbours whose mean distance counts.
-    limit : float
-        Largest distance of a karyogram that is like the training ones.
-    n : int
-        Karyograms it rests on.
-    """
-
+    # Limits of each measure of ``PAGE_MEASURES``: the range seen, half as wide again on either side.
     low: tuple[float, ...]
     high: tuple[float, ...]
+    # Float32, shape (n, d); pooled features of the training karyograms, each of length 1; (0, 0) where there
+    # is no network.
     embeddings: np.ndarray
-    neighbours: int
-    limit: float
-    n: int
+    neighbours: int  # neighbours whose mean distance counts
+    limit: float  # largest distance of a karyogram that is like the training ones
+    n: int  # karyograms it rests on
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", tuple(map(float, self.low)))
@@ -106,15 +88,10 @@ class Reference:
     ) -> "Reference":
         """Take the limits.
 
-        Parameters
-        ----------
-        measures : ndarray, shape (N, 6)
-            Of the training and validation pages.
-        embeddings : ndarray, shape (n, d), or None
-            Of the training karyograms.
-        held_out : ndarray, shape (m, d), or None
-            Of karyograms that did not train: their largest distance, and 15 % more, is the limit. Distances
-            of the training ones to each other would be too small.
+        ``measures`` (shape (N, 6)): of the training and validation pages. ``embeddings`` (shape (n, d), or
+        None): of the training karyograms. ``held_out`` (shape (m, d), or None): of karyograms that did not
+        train: their largest distance, and 15 % more, is the limit. Distances of the training ones to each
+        other would be too small.
         """
         low, high = measures.min(axis=0), measures.max(axis=0)
         margin = np.maximum(_MARGIN * (high - low), _LEAST_SPREAD)

@@ -17,20 +17,8 @@ _SCRIPTS = Path(__file__).with_name("templates")
 class ReviewWidget(anywidget.AnyWidget):
     """A screening's cells, most urgent first; reviews are written into its folder as they are signed.
 
-    Parameters
-    ----------
-    folder : path
-        What `karyo screen` wrote.
-
-    Attributes
-    ----------
-    at : int
-        Which cell is shown, from 0.
-
-    Raises
-    ------
-    ValueError
-        If the folder is no screening's, or holds no case that could be read.
+    ``folder``: what `karyo screen` wrote. ``at``: which cell is shown, from 0. Raises ValueError if the
+    folder is no screening's, or holds no case that could be read.
 
     Examples
     --------

@@ -189,22 +189,10 @@ def train(
 ) -> dict:
     """Train for a time, save the averaged weights again and again, and evaluate.
 
-    Parameters
-    ----------
-    folder, out : Path
-        Packed data; where ``detector.npz``, ``detector.json`` and ``log.jsonl`` are written.
-    seconds : float
-        From the call to the last step.
-    processes, batch, places : int
-        That make scenes; scenes a step; scenes kept.
-    rate : float
-        Highest learning rate.
-    limit : int, optional
-        Most spreads a process holds.
-    spreads : int, optional
-        Validation spreads that are looked at.
-    steps : int
-        Steps between two notes.
+    ``folder``, ``out``: packed data; where ``detector.npz``, ``detector.json`` and ``log.jsonl`` are written;
+    ``seconds``: from the call to the last step; ``processes``, ``batch``, ``places``: that make scenes;
+    scenes a step; scenes kept; ``rate``: highest learning rate; ``limit``: most spreads a process holds;
+    ``spreads``: validation spreads that are looked at; ``steps``: steps between two notes.
     """
     begin = time.time()
     out.mkdir(parents=True, exist_ok=True)

@@ -15,23 +15,14 @@ _GLYPHS = "0123456789XYpqABMT+-.:"
 
 @dataclass(frozen=True)
 class LookSettings:
-    """How far looks are varied.
+    """How far looks are varied."""
 
-    Attributes
-    ----------
-    stretch, scale, width : float
-        Standard deviation of local stretch, of a chromosome's length, of its width.
-    strength : float
-        Of changes of stain and sharpness; 0 leaves ink as it is.
-    upside_down, none, sham, unchanged : float
-        Share of examples turned, that are no chromosome, that are cut and joined without a change, and that
-        are whole; the rest is changed.
-    """
-
-    stretch: float = 0.12
+    stretch: float = 0.12  # standard deviation of local stretch, of a chromosome's length, of its width
     scale: float = 0.08
     width: float = 0.1
-    strength: float = 1.0
+    strength: float = 1.0  # of changes of stain and sharpness; 0 leaves ink as it is
+    # Share of examples turned, that are no chromosome, that are cut and joined without a change, and that are
+    # whole; the rest is changed.
     upside_down: float = 0.5
     none: float = 0.08
     sham: float = 0.13

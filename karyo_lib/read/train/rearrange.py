@@ -19,25 +19,14 @@ _LEAST_ROWS = 3
 
 @dataclass(frozen=True)
 class StripSet:
-    """Strips of normal, upright chromosomes.
+    """Strips of normal, upright chromosomes."""
 
-    Attributes
-    ----------
-    images : ndarray of uint8, shape (n, MOST_ROWS, COLUMNS)
-    rows, classes, cells : ndarray of int, shape (n,)
-        Rows of each strip, its class's index, its cell's number.
-    places : ndarray of float32, shape (n, MOST_ROWS)
-        Where in the genome each row is, in bins, rising.
-    weights : ndarray of float, shape (n,)
-        How often a strip is drawn, relative to the others.
-    """
-
-    images: np.ndarray
-    rows: np.ndarray
+    images: np.ndarray  # uint8, shape (n, MOST_ROWS, COLUMNS)
+    rows: np.ndarray  # int, shape (n,); rows of each strip, its class's index, its cell's number
     classes: np.ndarray
     cells: np.ndarray
-    places: np.ndarray
-    weights: np.ndarray
+    places: np.ndarray  # float32, shape (n, MOST_ROWS); where in the genome each row is, in bins, rising
+    weights: np.ndarray  # float, shape (n,); how often a strip is drawn, relative to the others
 
     def __len__(self) -> int:
         return len(self.images)
@@ -59,10 +48,7 @@ class Example:
 class Rearranger:
     """Cuts and joins strips.
 
-    Parameters
-    ----------
-    strips : StripSet
-    rng : numpy.random.Generator
+    ``rng``: numpy.random.Generator.
     """
 
     def __init__(self, strips: StripSet, rng: np.random.Generator):

@@ -31,15 +31,8 @@ _ROWS = (
 class SceneMaker:
     """Makes scenes at random from a share of the packed spreads and drawn pages.
 
-    Parameters
-    ----------
-    folder : Path
-        Holds ``spreads.npz``, ``drawn.npz`` and ``glyphs.npz``.
-    seed : int
-    part, parts : int
-        Which share of the training spreads to hold in memory.
-    limit : int, optional
-        Most spreads to hold.
+    ``folder``: holds ``spreads.npz``, ``drawn.npz`` and ``glyphs.npz``; ``part``, ``parts``: which share of
+    the training spreads to hold in memory; ``limit``: most spreads to hold.
     """
 
     def __init__(self, folder: Path, seed: int, part: int = 0, parts: int = 1, limit: int | None = None):

@@ -30,13 +30,9 @@ def truth_counts(page: Page) -> str:
 def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
     """Read pages whose truth is known.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row a page: ``style, width, truth, formula, exact, abnormal, p_count, p_abnormal, chromosomes,
-        found,
-        false, discarded`` (false objects that the reader itself took for no chromosome), ``named`` (matched
-        chromosomes named right with the counts respected), ``named_alone``, ``refer_reason``.
+    One row a page: ``style, width, truth, formula, exact, abnormal, p_count, p_abnormal, chromosomes, found,
+    false, discarded`` (false objects that the reader itself took for no chromosome), ``named`` (matched
+    chromosomes named right with the counts respected), ``named_alone``, ``refer_reason``.
     """
     rows = []
     for page in pages:
@@ -72,11 +68,8 @@ def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
 def summarise_pages(scores: pd.DataFrame, by: str | list[str] = "style") -> pd.DataFrame:
     """Rates by style (or another column), with Wilson 95 % intervals of sensitivity and specificity.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``pages, found_rate, false_per_page, named, named_alone`` (shares of those found), ``exact``,
-        ``sensitivity, sensitivity_low, sensitivity_high, specificity, ..., referred``.
+    Columns ``pages, found_rate, false_per_page, named, named_alone`` (shares of those found), ``exact``,
+    ``sensitivity, sensitivity_low, sensitivity_high, specificity, ..., referred``.
     """
 
     def one(group: pd.DataFrame) -> pd.Series:
@@ -107,12 +100,8 @@ def score_cells(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Name and count the chromosomes of cells as they were cut out, with no page around them.
 
-    Returns
-    -------
-    cells : pandas.DataFrame
-        ``cell, truth, formula, probability, p_count, right`` (share of chromosomes named right).
-    accuracy : dict
-        ``alone`` and ``assigned``: share of chromosomes named right.
+    Columns ``cells``: ``cell, truth, formula, probability, p_count, right`` (share of chromosomes named
+    right); ``accuracy``: ``alone`` and ``assigned``: share of chromosomes named right.
     """
     rows, alone = [], 0
     for cell in cells:

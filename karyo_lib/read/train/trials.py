@@ -18,12 +18,7 @@ def patient_part(case: str, test: int = 20, validation: int = 12) -> str:
     """'test', 'val' or 'train' for a patient, by a hash of the identifier: the same in every run and on
     every machine.
 
-    Parameters
-    ----------
-    case : str
-        Identifier of the patient.
-    test, validation : int
-        Percent of patients.
+    ``case``: identifier of the patient; ``test``, ``validation``: percent of patients.
     """
     bucket = int(hashlib.sha256(f"reading|{case}".encode()).hexdigest(), 16) % 100
     return "test" if bucket < test else "val" if bucket < test + validation else "train"
@@ -73,17 +68,8 @@ def compose_trials(
 ) -> Iterator[Page]:
     """Pages composed of the real chromosomes of one part's patients, in lab styles.
 
-    Parameters
-    ----------
-    bank : ChromosomeBank
-    per_style : int
-    seed : int
-    size : (int, int) or None
-        Width and height in pixels; None for the style's own.
-    styles : sequence of str
-    part : {'train', 'val', 'test'}
-    abnormal : float
-        Share of pages with a numerical abnormality.
+    ``size`` ((int, int) or None): width and height in pixels; None for the style's own; ``part``: {'train',
+    'val', 'test'}; ``abnormal``: share of pages with a numerical abnormality.
     """
     rng = np.random.default_rng([seed, 6])
     n = per_style * len(styles)

@@ -20,19 +20,12 @@ class _Reads(Protocol):
 
 @dataclass(frozen=True)
 class Versus:
-    """What two readers made of the same pages.
+    """What two readers made of the same pages."""
 
-    Attributes
-    ----------
-    pages : pandas.DataFrame
-        ``file, case, truth, old, new`` (count formulae), ``old_right, new_right`` (bool).
-    difference, low, high : float
-        Share of pages read exactly right, new less old, each patient weighed alike, with its 95 % interval:
-        exact (Clopper-Pearson) over the patients on whom the readers differ. The interval is NaN where they
-        differ on none.
-    """
-
-    pages: pd.DataFrame
+    pages: pd.DataFrame  # ``file, case, truth, old, new`` (count formulae), ``old_right, new_right`` (bool)
+    # Share of pages read exactly right, new less old, each patient weighed alike, with its 95 % interval:
+    # exact (Clopper-Pearson) over the patients on whom the readers differ. The interval is NaN where they
+    # differ on none.
     difference: float
     low: float
     high: float
@@ -60,18 +53,10 @@ class Versus:
 def list_held_out(folder: Path, part: str = "test") -> pd.DataFrame:
     """List the labelled pages of a folder that no reader was trained on.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        With ``index.csv``: ``file, truth`` (formula), and ``case`` (patient) where known. Rows whose
-        ``confidence`` is 'unsure' are left out.
-    part : {'test', 'all'}
-        Only patients that `karyo reader train --bank` keeps aside; or all, where none was trained on.
-
-    Raises
-    ------
-    ValueError
-        If the table is missing, or no page is left.
+    ``folder``: with ``index.csv``: ``file, truth`` (formula), and ``case`` (patient) where known. Rows whose
+    ``confidence`` is 'unsure' are left out. ``part`` ({'test', 'all'}): only patients that `karyo reader
+    train --bank` keeps aside; or all, where none was trained on. Raises ValueError if the table is missing,
+    or no page is left.
     """
     path = Path(folder) / "index.csv"
     if part not in ("test", "all"):
@@ -103,13 +88,8 @@ def list_held_out(folder: Path, part: str = "test") -> pd.DataFrame:
 def compare_readers(old: _Reads, new: _Reads, pages: pd.DataFrame, images: Iterable[np.ndarray]) -> Versus:
     """Read each page with both readers.
 
-    Parameters
-    ----------
-    old, new : Reader
-    pages : pandas.DataFrame
-        ``file, case, truth``, from :func:`list_held_out`.
-    images : iterable of ndarray of uint8
-        Of the pages, in that order.
+    ``pages``: ``file, case, truth``, from :func:`list_held_out`; ``images`` (iterable of ndarray of uint8):
+    of the pages, in that order.
     """
     read = [(old.read(image).formula, new.read(image).formula) for image in images]
     table = pages.assign(old=[a for a, _ in read], new=[b for _, b in read])
