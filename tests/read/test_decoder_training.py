@@ -15,11 +15,10 @@ from karyo_lib.read.decoding_network import (
     place_loss,
 )
 from karyo_lib.read.places import BINS, FIRST, NONE, STOP
-from karyo_lib.read.train.fit_decoder import DecoderTraining, align, fit, load_part
+from karyo_lib.read.train.fit_decoder import DecoderTraining, align, fit
 from karyo_lib.read.train.looks import LookSettings, make_batch, turn_places
 from karyo_lib.read.train.rearrange import Rearranger, StripSet, whole_places
 from karyo_lib.read.train.score_decoder import fit_settings, score_decoder
-from karyo_lib.read.train.strip_files import read_strips, write_strips
 from karyo_lib.shape.scaled import COLUMNS, MEDIAN_ROWS, MOST_ROWS
 from karyo_lib.shape.scaling import scale_strips
 from karyo_lib.shape.strips import CLASSES
@@ -54,19 +53,6 @@ def test_strips_are_as_long_as_chromosomes_are(drawn):
     inside = np.concatenate([i[:n, 8:16].ravel() for i, n in zip(drawn.images, drawn.rows, strict=True)])
     assert 90 < inside.mean() < 170
     assert not any(i[n:].any() for i, n in zip(drawn.images, drawn.rows, strict=True))
-
-
-def test_strips_come_back_from_their_file(tmp_path, drawn):
-    parts = np.array(["drawn"] * len(drawn))
-    columns = {"classes": drawn.classes, "cells": drawn.cells.astype(str), "parts": parts}
-    write_strips(tmp_path / "a.npz", drawn.images, drawn.rows, **columns)
-    back = read_strips(tmp_path / "a.npz")
-    assert (back["rows"] == drawn.rows).all()
-    assert (back["classes"] == drawn.classes).all()
-    assert np.abs(back["images"].astype(int) - drawn.images).mean() < 2
-    loaded = load_part({tmp_path / "a.npz": 1.0}, ("drawn",))
-    assert loaded.weights.sum() == pytest.approx(1)
-    assert len(load_part({tmp_path / "a.npz": 1.0}, ("test",))) == 0
 
 
 def test_every_row_of_a_rearranged_chromosome_knows_where_it_comes_from(drawn):

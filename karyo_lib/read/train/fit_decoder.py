@@ -1,24 +1,18 @@
-"""Trains the network that reads strips as paths: batches are made by processes of their own, time is bounded.
+"""Trains the network that reads strips as paths: processes make batches, time is bounded."""
 
-``python -m karyo_lib.read.train.fit_decoder --data DIR --out DIR --minutes 2.5 --tune-minutes 2`` trains the
-decoder that comes with karyo (parts of spreads and drawings), then the one fine-tuned on a bank.
-"""
-
-import argparse
 import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from karyo_lib.read.train.looks import LookSettings, make_batch
-from karyo_lib.read.train.rearrange import Rearranger, StripSet, clamp_to_class, whole_places
-from karyo_lib.read.train.strip_files import read_strips
+from karyo_lib.read.train.rearrange import Rearranger, StripSet, clamp_to_class
 
 _ARRAYS = ("images", "rows", "classes", "cells", "places", "weights")
 
@@ -195,119 +189,3 @@ def fit(
         if checkpoint:
             checkpoint(model)
         return StripSet(**{name: np.array(arrays[name]) for name in _ARRAYS})
-
-
-def load_part(files: dict[Path, float], parts: tuple[str, ...]) -> StripSet:
-    """Strips of some parts of files, each drawn from with the weight given, its classes about evenly."""
-    sets, cells = [], 0
-    for path, weight in files.items():
-        columns = read_strips(path)
-        chosen = np.isin(columns["parts"], parts)
-        columns = {key: column[chosen] for key, column in columns.items()}
-        classes = columns["classes"].astype(np.int32)
-        count = np.bincount(classes, minlength=24)
-        weights = 1 / np.maximum(count[classes], 1) ** 0.7
-        _, cell = np.unique(columns["cells"], return_inverse=True)
-        rows = columns["rows"].astype(int)
-        sets.append(
-            StripSet(
-                columns["images"], rows, classes, cell + cells, whole_places(classes, rows),
-                weights / weights.sum() * weight,
-            )
-        )  # fmt: skip
-        cells += int(cell.max(initial=-1)) + 1
-    return StripSet(*(np.concatenate([getattr(s, name) for s in sets]) for name in _ARRAYS))
-
-
-def fixed_batches(strips: StripSet, n: int, settings: DecoderTraining) -> tuple:
-    """The same examples at every call, with gentle looks, to compare losses on."""
-    rng = np.random.default_rng([settings.seed, 9])
-    looks = replace(settings.looks, strength=0.0, none=0.0)
-    parts = [make_batch(Rearranger(strips, rng), settings.batch_size, rng, looks) for _ in range(n)]
-    images, rows, places = (np.concatenate([p[i] for p in parts]) for i in range(3))
-    return (images, rows), places
-
-
-def main() -> None:
-    """Train both decoders."""
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--data", type=Path, required=True)
-    ask.add_argument("--out", type=Path, required=True)
-    ask.add_argument("--minutes", type=float, default=2.6)
-    ask.add_argument("--tune-minutes", type=float, default=1.9)
-    ask.add_argument("--steps", type=int, default=0)
-    ask.add_argument("--processes", type=int, default=8)
-    ask.add_argument("--batch", type=int, default=256)
-    ask.add_argument("--chunk", type=int, default=40)
-    ask.add_argument("--checks", type=int, default=4, help="batches to measure the loss on")
-    args = ask.parse_args()
-    began = time.monotonic()
-    own, drawn, bank = (args.data / f"{name}.npz" for name in ("spreads", "drawn", "bank"))
-    training = load_part({own: 0.7, drawn: 0.3}, ("training", "drawn"))
-    s = DecoderTraining(
-        batch_size=args.batch,
-        minutes=args.minutes,
-        steps=args.steps,
-        chunk=args.chunk,
-        processes=args.processes,
-        realign=(0.45,),
-    )
-    print(f"{len(training)} strips, {time.monotonic() - began:.0f} s", flush=True)
-
-    from karyo_lib.networks.backend import device_name, keras, use_mixed_precision
-    from karyo_lib.read.decoding_network import build_aligning_model, build_decoding_model, place_loss
-
-    print(device_name(), flush=True)
-    use_mixed_precision(device_name().startswith("GPU"))
-    keras.utils.set_random_seed(s.seed)
-    model = build_decoding_model()
-    print(f"{model.count_params() / 1e6:.2f} M parameters", flush=True)
-    aligner = build_aligning_model(model)
-    model.compile(
-        keras.optimizers.AdamW(s.learning_rate, weight_decay=s.weight_decay, clipnorm=1.0, beta_2=0.98),
-        place_loss,
-        jit_compile="auto",
-    )
-
-    def keep(name: str):
-        def checkpoint(trained) -> None:
-            args.out.mkdir(parents=True, exist_ok=True)
-            arrays = {f"w{i:03d}": w.astype(np.float16) for i, w in enumerate(trained.get_weights())}
-            part = args.out / f".{name}.npz"
-            np.savez_compressed(part, **arrays)
-            os.replace(part, args.out / f"{name}.npz")
-
-        return checkpoint
-
-    checks = {
-        "spreads": fixed_batches(load_part({own: 1.0}, ("validation",)), args.checks, s),
-        "bank": fixed_batches(load_part({bank: 1.0}, ("val",)), args.checks, s),
-    }
-
-    def check() -> None:
-        for name, (x, y) in checks.items():
-            print(
-                f"loss on validation, {name}: {model.evaluate(x, y, batch_size=args.batch, verbose=0):.3f}",
-                flush=True,
-            )
-
-    fit(model, aligner, training, s, keep("shipped"))
-    print(f"shipped done, {time.monotonic() - began:.0f} s", flush=True)
-    check()
-    if args.tune_minutes or args.steps:
-        tuning = load_part({bank: 0.75, own: 0.2, drawn: 0.05}, ("train", "training", "drawn"))
-        tune = replace(
-            s,
-            minutes=args.tune_minutes,
-            learning_rate=8e-4,
-            realign=(0.4,),
-            seed=s.seed + 1,
-            looks=replace(s.looks, strength=0.7),
-        )
-        fit(model, aligner, tuning, tune, keep("tuned"), align_first=True)
-        check()
-    print(f"all done, {time.monotonic() - began:.0f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,27 +1,38 @@
-"""Fine-tunes the reader on real chromosomes: of a bank, or of a lab's own pages, whose slots name them."""
+"""Trains the decoder on spreads and drawings; fine-tunes it on a bank, or on a lab's own pages, whose slots
+name their chromosomes."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from karyo_lib.draw import STYLES, draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.judge.intervals import wilson
-from karyo_lib.networks.backend import keras
-from karyo_lib.read.decode import Decoder
-from karyo_lib.read.decoding_network import build_aligning_model, build_decoding_model, place_loss
+from karyo_lib.networks.backend import device_name, keras, use_mixed_precision
+from karyo_lib.read.decode import Decoder, DecoderSettings
+from karyo_lib.read.decoding_network import (
+    NetworkSettings,
+    build_aligning_model,
+    build_decoding_model,
+    place_loss,
+)
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.layout import arrange, read_labels
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train.fit_decoder import DecoderTraining, fit
 from karyo_lib.read.train.rearrange import StripSet, whole_places
 from karyo_lib.read.train.score_decoder import fit_settings
+from karyo_lib.read.train.spread_strips import orient, read_spreads
 from karyo_lib.read.train.trials import normal_cells, patient_part
 from karyo_lib.shape.scaled import ScaledStrips
 from karyo_lib.shape.scaling import scale_strips
 from karyo_lib.shape.strips import CLASSES
 
+#: Share of the examples that are chromosomes of spreads; the others are drawn.
+_SHARE_OF_SPREADS = 0.7
 #: One page in so many of a lab's own is kept aside, to say whether adapting helped.
 _KEPT_ASIDE = 4
 #: A chromosome that surely looks like one of another slot was laid there by mistake: it teaches nothing.
@@ -111,15 +122,59 @@ def fine_tune(decoder: Decoder, strips: StripSet, minutes: float, seed: int = 2)
     s = DecoderTraining(
         batch_size=64, learning_rate=3e-4, minutes=minutes, chunk=10, realign=(0.4,), processes=1, seed=seed
     )
-    s = replace(s, looks=replace(s.looks, strength=0.7))
-    keras.utils.set_random_seed(seed)
-    tuned = Decoder(decoder.settings)
-    tuned.model = build_decoding_model(decoder.settings.network)
-    tuned.model.set_weights(decoder._built().get_weights())
-    optimizer = keras.optimizers.AdamW(s.learning_rate, weight_decay=s.weight_decay, clipnorm=1.0)
-    tuned.model.compile(optimizer, place_loss)
-    fit(tuned.model, build_aligning_model(tuned.model), strips, s, align_first=True)
-    return tuned
+    return _fit(decoder, strips, replace(s, looks=replace(s.looks, strength=0.7)), decoder._built())
+
+
+def _fit(decoder: Decoder, strips: StripSet, s: DecoderTraining, start: keras.Model | None = None) -> Decoder:
+    keras.utils.set_random_seed(s.seed)
+    fitted = Decoder(decoder.settings)
+    fitted.model = build_decoding_model(decoder.settings.network)
+    if start is not None:
+        fitted.model.set_weights(start.get_weights())
+    optimizer = keras.optimizers.AdamW(
+        s.learning_rate, weight_decay=s.weight_decay, clipnorm=1.0, beta_2=0.98
+    )
+    fitted.model.compile(optimizer, place_loss)
+    fit(fitted.model, build_aligning_model(fitted.model), strips, s, align_first=start is not None)
+    return fitted
+
+
+def train_on_spreads(
+    folder: Path,
+    minutes: float,
+    seed: int = 2,
+    drawn: int = 160,
+    network: NetworkSettings | None = None,
+    tell: Callable[[str], None] = print,
+) -> Reader:
+    """Train a decoder anew, as karyo's own was: on lone chromosomes of spreads, and on drawn cells.
+
+    ``folder`` is as `read_spreads` takes it; cases of its validation part set temperature and score.
+    """
+    upright = strips_of_drawings(drawn, seed)
+    parts = []
+    for part, each in (("training", 2), ("validation", 1)):
+        found = make_strip_set(tqdm(read_spreads(folder, part, each), f"Spreads, {part}", unit="spread"))
+        turned = orient(
+            ScaledStrips(found.images, found.rows), found.classes,
+            ScaledStrips(upright.images, upright.rows), upright.classes,
+        )  # fmt: skip
+        parts.append(replace(found, images=turned.images))
+    own, validation = parts
+    tell(f"{len(own)} chromosomes of spreads and {len(upright)} drawn ones to train on")
+    both = {f.name: np.concatenate([getattr(own, f.name), getattr(upright, f.name)]) for f in fields(own)}
+    both["cells"][len(own) :] += own.cells.max() + 1
+    both["weights"][: len(own)] *= _SHARE_OF_SPREADS / (1 - _SHARE_OF_SPREADS)
+    card = device_name().startswith("GPU")
+    s = DecoderTraining(minutes=minutes, realign=(0.45,), seed=seed, processes=8 if card else 1)
+    if not card:
+        s = replace(s, batch_size=64, learning_rate=8e-4, chunk=10)
+    use_mixed_precision(card)
+    reader = Reader.load()
+    reader.decoder = _fit(Decoder(DecoderSettings(network or NetworkSettings())), StripSet(**both), s)
+    use_mixed_precision(False)
+    reader.decoder = fit_settings(reader.decoder, validation)
+    return reader
 
 
 def train_on_bank(

@@ -72,17 +72,22 @@ def read_all(decoder: Decoder, strips: ScaledStrips, at_once: int = 64) -> tuple
 
 
 def _jumps(paths: Paths, i: int) -> np.ndarray:
-    """Places above and below each jump, without direction, in either order: int (k, 2)."""
-    rows = np.flatnonzero(paths.jumps[i])
-    return np.sort(np.stack([paths.places[i, rows - 1], paths.places[i, rows]], 1) % BINS, axis=1)
+    """Places above and below each jump, then both ends twice, without direction: int (k + 2, 2), sorted."""
+    places, rows = paths.places[i][paths.places[i] >= 0], np.flatnonzero(paths.jumps[i])
+    first, second = np.r_[rows - 1, 0, -1], np.r_[rows, 0, -1]
+    return np.sort(np.stack([places[first], places[second]], 1) % BINS, axis=1)
 
 
 def places_right(example: Example, jumps: np.ndarray) -> bool:
-    """Whether every seam of an example has a jump whose two places are within 10 Mb of its own."""
+    """Whether every seam of an example has a jump whose two places are within 10 Mb of its own; of one that
+    lost an end, whether both ends are."""
     seams = np.sort(np.array(example.seams).reshape(-1, 2) % BINS, axis=1)
+    if len(seams) == 0:
+        ends = example.places[[0, -1]] % BINS
+        return bool((np.abs(np.sort(ends) - np.sort(jumps[-2:, 0]) - 0.5) <= _NEAR).all())
     seams = seams[np.abs(seams[:, 1] - seams[:, 0]) > 1.5]
-    off = np.abs(seams[:, None] - jumps[None] - 0.5).max(2)
-    return bool(len(jumps) and (off.min(1, initial=np.inf) <= _NEAR).all())
+    off = np.abs(seams[:, None] - jumps[None, :-2] - 0.5).max(2)
+    return bool(len(jumps) > 2 and (off.min(1, initial=np.inf) <= _NEAR).all())
 
 
 def score_decoder(
@@ -114,9 +119,9 @@ def score_decoder(
     for (kind, size), examples in try_changes(strips, each, seed).items():
         read, jumps = read_all(decoder, example_strips(examples))
         score = _surely(read)
+        seen = score > thresholds[0.01]
         if kind == "reciprocal":
             score = np.repeat(score.reshape(-1, 2).max(1), 2)
-        seen = score > thresholds[0.01]
         wanted = [_GROUPS.get(e.kind, e.kind) for e in examples]
         groups = [description.group for description in read.describe()]
         right = np.array([places_right(e, j) for e, j in zip(examples, jumps, strict=True)])
@@ -126,7 +131,7 @@ def score_decoder(
                 "kind": kind,
                 "Mb": size,
                 "n": len(examples),
-                "seen at 1 %": seen.mean(),
+                "seen at 1 %": (score > thresholds[0.01]).mean(),
                 "seen at 3.5 %": (score > thresholds[0.035]).mean(),
                 "place": right[seen].mean() if seen.any() else np.nan,
                 "kind right": same[seen].mean() if seen.any() else np.nan,
