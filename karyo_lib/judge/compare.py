@@ -110,8 +110,7 @@ def compare_conditions(
         if metric == "accuracy":
             note = (
                 f"McNemar exact p = {test.p_value:.3g} ({test.only_a_right} images right only with "
-                f"{names[0]}, "
-                f"{test.only_b_right} only with {names[1]})"
+                f"{names[0]}, {test.only_b_right} only with {names[1]})"
             )
         rows.append({
             "metric": metric, "title": title, "a": a, "b": b, "difference": b - a, "low": low, "high": high,

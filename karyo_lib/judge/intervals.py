@@ -88,7 +88,7 @@ def bootstrap_interval(
 
     ``statistic``: maps weights of shape (B, N) to values of shape (B,); NaN where a sample does not define it
     (for example a sample without an abnormal image); ``weights`` (shape (B, N)): from
-    :func:`draw_bootstrap_weights`. Returns ``low, high``: naN where fewer than half of the samples define the
+    :func:`draw_bootstrap_weights`. Returns ``low, high``: NaN where fewer than half of the samples define the
     statistic, or all of them give one value: samples of a perfect order are perfect, however few the images,
     and say nothing of its uncertainty; ``values``: shape (B,); all of them, NaN included.
     """

@@ -118,8 +118,7 @@ def describe_ceiling(test: pd.DataFrame, votes: float) -> list[str]:
     aucs = [_auc(part["y_true"], part["p_mean"]) for _, part in test.groupby(["condition", "repeat"])]
     told = [
         f"{rate:.0%} of the {len(test)} answers are wrong: a perfect score would catch {best:.0%} of the "
-        "errors "
-        f"at {RATE:.0%} referral.",
+        f"errors at {RATE:.0%} referral.",
         f"The models' mean test AUC is {np.nanmean(aucs):.2f}: a score can only order what a model knows.",
     ]
     if 2 * votes > best:
@@ -137,13 +136,11 @@ def describe_methods(table: pd.DataFrame) -> str:
     twice = combined["caught_20"] >= 2 * votes["caught_20"]
     smaller = combined["against_votes_high"] < 0
     return (
-        f"Against the vote share of the same method, the combined score has a smaller area, with an interval "
+        "Against the vote share of the same method, the combined score has a smaller area, with an interval "
         f"that excludes zero, in {int(smaller.sum())} of {len(combined)} methods; twice the errors at "
-        f"{RATE:.0%} referral in {int(twice.sum())}.\n\n"
-        f"The smallest area of {len(table)} is "
-        f"{format_interval(*lowest[['aurc', 'aurc_low', 'aurc_high']])}: "
-        f"{lowest['method']}, {lowest['score'][0].lower() + lowest['score'][1:]} (the best of many, and "
-        "therefore flattered)."
+        f"{RATE:.0%} referral in {int(twice.sum())}.\n\nThe smallest area of {len(table)} is "
+        f"{format_interval(*lowest[['aurc', 'aurc_low', 'aurc_high']])}: {lowest['method']}, "
+        f"{lowest['score'][0].lower() + lowest['score'][1:]} (the best of many, and therefore flattered)."
     )
 
 

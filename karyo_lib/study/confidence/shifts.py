@@ -129,9 +129,8 @@ def describe_shifts(shifts: Shifts) -> list[str]:
 
     sentences = [
         "Of pages that are no karyograms, all of which should be referred, the distance to the training "
-        "pages "
-        f"refers {told(NO_KARYOGRAMS, 'novelty')}, the combined score {told(NO_KARYOGRAMS, 'combined')}, the "
-        f"thesis's rule {told(NO_KARYOGRAMS, 'votes')}.",
+        f"pages refers {told(NO_KARYOGRAMS, 'novelty')}, the combined score "
+        f"{told(NO_KARYOGRAMS, 'combined')}, the thesis's rule {told(NO_KARYOGRAMS, 'votes')}.",
         f"Of karyograms as trained on, {shifts.unseen.origin}, the distance refers "
         f"{told(IN_DISTRIBUTION, 'novelty')}.",
     ]

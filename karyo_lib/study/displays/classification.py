@@ -17,8 +17,6 @@ from karyo_lib.study.displays.style import (
     PALETTE,
     Display,
     assign_colours,
-    made_and_plotted,
-    new_axes,
     new_grid,
     wrap_title,
 )
@@ -38,7 +36,7 @@ def _shade(ax: Axes, counts: np.ndarray, texts: np.ndarray, **settings) -> np.nd
 
 
 @dataclass(eq=False)
-class ConfusionMatricesDisplay(Display):
+class ConfusionMatricesDisplay(Display, made="from_matrices"):
     """Confusion matrices side by side, in counts and shares of each row; rows are the truth.
 
     ``texts_``: dict of str to ndarray of Text, shape (2, 2).
@@ -46,8 +44,6 @@ class ConfusionMatricesDisplay(Display):
 
     # Title -> ``[[TN, FP], [FN, TP]]``, as ``sklearn.metrics.confusion_matrix`` gives it.
     matrices: dict[str, np.ndarray]
-
-    from_matrices = made_and_plotted
 
     @classmethod
     def from_predictions(cls, y_true, label, *, title: str = "", ax=None) -> "ConfusionMatricesDisplay":
@@ -80,20 +76,18 @@ class ConfusionMatricesDisplay(Display):
 
 
 @dataclass(eq=False)
-class CountsDisplay(Display):
+class CountsDisplay(Display, made="from_counts"):
     """A table of counts, ``rows`` against ``columns``, shaded by row: a confusion matrix by group."""
 
     counts: pd.DataFrame
     rows: str
     columns: str
 
-    from_counts = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "CountsDisplay":
         """Draw on ``ax`` or on a new figure."""
         values = self.counts.to_numpy()
         n_rows, n_columns = values.shape
-        self.figure_, self.ax_ = new_axes(ax, height=1.1 + 0.3 * n_rows, width=1.8 + 0.55 * n_columns)
+        self._open(ax, height=1.1 + 0.3 * n_rows, width=1.8 + 0.55 * n_columns)
         sums = zip(self.counts.index, values.sum(1), strict=True)
         self.texts_ = _shade(
             self.ax_, values, np.where(values, values.astype(str), ""), annot_kws={"fontsize": 8},
@@ -106,7 +100,7 @@ class CountsDisplay(Display):
 
 
 @dataclass(eq=False)
-class RocDisplay(Display):
+class RocDisplay(Display, made="from_predictions"):
     """ROC curves over each other: train and test (Fig 4.3 ...), or fine-tuned and frozen (Fig 4.16 ...).
 
     ``displays_``: dict of str to sklearn.metrics.RocCurveDisplay; ``points_`` (dict of str to Line2D):
@@ -124,11 +118,9 @@ class RocDisplay(Display):
                     f"Expected normal and abnormal images for the ROC of {name!r}. Received one class."
                 )
 
-    from_predictions = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "RocDisplay":
         """Draw on ``ax`` or on a new figure."""
-        self.figure_, self.ax_ = new_axes(ax, height=3.9, width=4.2)
+        self._open(ax, height=3.9, width=4.2)
         self.displays_, self.points_ = {}, {}
         colours = assign_colours(self.curves, self.colours)
         for i, (name, (y, p)) in enumerate(self.curves.items()):
@@ -150,14 +142,12 @@ class RocDisplay(Display):
 
 
 @dataclass(eq=False)
-class OperatingPointDisplay(Display):
+class OperatingPointDisplay(Display, made="from_predictions"):
     """A threshold's confusion matrix and its point on the ROC curve, for trying thresholds."""
 
     y_true: np.ndarray
     p: np.ndarray
     threshold: float
-
-    from_predictions = made_and_plotted
 
     def plot(self, ax=None) -> "OperatingPointDisplay":
         """Draw on two axes or on a new figure."""
@@ -178,7 +168,7 @@ class OperatingPointDisplay(Display):
 
 
 @dataclass(eq=False)
-class CalibrationCurvesDisplay(Display):
+class CalibrationCurvesDisplay(Display, made="from_predictions"):
     """Predicted against observed share of abnormal: scikit-learn's display, with Wilson intervals.
 
     ``displays_``: dict of str to sklearn.calibration.CalibrationDisplay; ``bars_``: dict of str to
@@ -189,11 +179,9 @@ class CalibrationCurvesDisplay(Display):
 
     N_BINS = 5  # equally wide; empty ones are left out
 
-    from_predictions = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "CalibrationCurvesDisplay":
         """Draw on ``ax`` or on a new figure."""
-        self.figure_, self.ax_ = new_axes(ax, height=3.9, width=4.2)
+        self._open(ax, height=3.9, width=4.2)
         self.displays_, self.bars_, self.counts_ = {}, {}, {}
         colours = assign_colours(self.curves)
         for i, (name, (y, p)) in enumerate(self.curves.items()):

@@ -10,20 +10,11 @@ from matplotlib.ticker import PercentFormatter
 
 from karyo_lib.judge import REFERRAL_THRESHOLD, UNCERTAINTIES, RiskCoverage, compute_risk_coverage
 from karyo_lib.study.displays.pages import ImageGridDisplay
-from karyo_lib.study.displays.style import (
-    COLUMN_WIDTH,
-    DASHES,
-    PALETTE,
-    Display,
-    assign_colours,
-    made_and_plotted,
-    new_axes,
-    new_grid,
-)
+from karyo_lib.study.displays.style import COLUMN_WIDTH, DASHES, PALETTE, Display, assign_colours, new_grid
 
 
 @dataclass(eq=False)
-class RiskCoverageDisplay(Display):
+class RiskCoverageDisplay(Display, made="from_curves"):
     """Error rate among the images kept, while the least sure are referred first.
 
     ``lines_`` (dict of str to Line2D): coverage against risk; ``points_`` (dict of str to Line2D): at
@@ -32,8 +23,6 @@ class RiskCoverageDisplay(Display):
 
     curves: dict[str, RiskCoverage]  # name of the score -> its curve
     referral: float | None = None  # share of images referred, marked on each curve
-
-    from_curves = made_and_plotted
 
     @classmethod
     def from_scores(
@@ -52,7 +41,7 @@ class RiskCoverageDisplay(Display):
 
     def plot(self, ax: Axes | None = None) -> "RiskCoverageDisplay":
         """Draw on ``ax`` or on a new figure."""
-        self.figure_, self.ax_ = new_axes(ax, height=3.4)
+        self._open(ax, height=3.4)
         self.lines_, self.points_ = {}, {}
         colours = assign_colours(self.curves)
         for i, (name, curve) in enumerate(self.curves.items()):
@@ -83,7 +72,7 @@ class RiskCoverageDisplay(Display):
 
 
 @dataclass(eq=False)
-class ScoreHistogramDisplay(Display):
+class ScoreHistogramDisplay(Display, made="from_predictions"):
     """The thesis's confidence, in percent, of right answers above, of wrong ones below: a good score keeps
     them apart.
 
@@ -100,8 +89,6 @@ class ScoreHistogramDisplay(Display):
             raise ValueError(
                 f"Expected score and wrong of shape (N,). Received {self.score.shape}, {self.wrong.shape}."
             )
-
-    from_predictions = made_and_plotted
 
     def plot(self, ax=None) -> "ScoreHistogramDisplay":
         """Draw on two axes, one above the other, or on a new figure."""
@@ -123,7 +110,7 @@ class ScoreHistogramDisplay(Display):
 
 
 @dataclass(eq=False)
-class ReferralDisplay(Display):
+class ReferralDisplay(Display, made="from_scores"):
     """A share of images is referred: its point on the risk-coverage curve, and the errors it meets.
 
     ``chances_`` (float, shape (number of errors,)): chance of each error to be referred: 1 or 0, and between
@@ -147,8 +134,6 @@ class ReferralDisplay(Display):
             )
         if not 0 <= self.referral < 1:
             raise ValueError(f"Expected a share referred from 0 to below 1. Received {self.referral!r}.")
-
-    from_scores = made_and_plotted
 
     def _chances(self) -> np.ndarray:
         n, unsure = self.wrong.size, np.sort(self.uncertainty)[::-1]

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from karyo_lib.study.displays.style import PALETTE, Display, made_and_plotted, new_axes, wrap_title
+from karyo_lib.study.displays.style import PALETTE, Display, wrap_title
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class FlowChartDisplay(Display):
 
     def plot(self, ax: Axes | None = None) -> "FlowChartDisplay":
         """Draw on ``ax`` or on a new figure."""
-        self.figure_, self.ax_ = new_axes(ax, height=4.6)
+        self._open(ax, height=4.6)
         self.ax_.set(xlim=(0, 1.0), ylim=(0, 1.03))
         self.ax_.axis("off")
         self.texts_, self.arrows_ = {}, {}
@@ -110,7 +110,7 @@ def _shorten(layer_types: str) -> str:
 
 
 @dataclass(eq=False)
-class StructureDisplay(Display):
+class StructureDisplay(Display, made="from_blocks"):
     """Blocks of a network as boxes in the order data flows; what is trained is green (Figs 3.7, 4.13).
 
     ``boxes_`` (dict of str to FancyBboxPatch): by block; ``marks_`` (dict of (title, block) to
@@ -135,13 +135,11 @@ class StructureDisplay(Display):
                     f"Expected the same blocks in every structure. Received others in {title!r}."
                 )
 
-    from_blocks = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "StructureDisplay":
         """Draw on ``ax`` or on a new figure."""
         blocks = next(iter(self.structures.values()))
         columns = len(self.structures) if len(self.structures) > 1 else 0
-        self.figure_, self.ax_ = new_axes(ax, height=0.42 * len(blocks) + 0.7)
+        self._open(ax, height=0.42 * len(blocks) + 0.7)
         self.boxes_, self.marks_, self.texts_ = {}, {}, {}
         self.ax_.set(xlim=(-0.005, 1.005), ylim=(len(blocks) - 0.5, -1.1 if columns else -0.6))
         self.ax_.axis("off")

@@ -15,8 +15,6 @@ from karyo_lib.study.displays.style import (
     PROTOCOL_TITLES,
     Display,
     assign_colours,
-    made_and_plotted,
-    new_axes,
     place_legend,
     wrap_title,
 )
@@ -35,7 +33,7 @@ def _label_rows(ax: Axes, rows: list[str], label: str) -> None:
 
 
 @dataclass(eq=False)
-class DotsDisplay(Display):
+class DotsDisplay(Display, made="from_table"):
     """Every value as a dot, rows by one column and colours by another, with the mean as a bar."""
 
     table: pd.DataFrame  # one row a value
@@ -48,12 +46,10 @@ class DotsDisplay(Display):
     reference: tuple[float, str] | None = None  # dashed line and its label: chance, for example
     log: bool = False  # logarithmic value axis
 
-    from_table = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "DotsDisplay":
         """Draw on ``ax`` or on a new figure; rows and series in their order of appearance."""
         rows, series = (list(dict.fromkeys(self.table[column])) for column in (self.row, self.series))
-        self.figure_, self.ax_ = new_axes(ax, height=0.8 + len(rows) * max(0.36, 0.15 * len(series)))
+        self._open(ax, height=0.8 + len(rows) * max(0.36, 0.15 * len(series)))
         ax, colours, n = self.ax_, assign_colours(series), len(series)
         placed = {"x": self.value, "y": self.row, "hue": self.series, "order": rows, "hue_order": series}
         placed |= {"legend": False, "ax": ax}
@@ -119,7 +115,7 @@ class LeakDisplay(DotsDisplay):
 
 
 @dataclass(eq=False)
-class MetricsForestDisplay(Display):
+class MetricsForestDisplay(Display, made="from_table"):
     """Values with their intervals, one below the other; several series may share a row.
 
     ``bars_`` (dict of str to ErrorbarContainer): by series; ``''`` without one.
@@ -130,13 +126,11 @@ class MetricsForestDisplay(Display):
     label: str = "Value"  # of the value axis
     reference: tuple[float, str] | None = None  # dashed line and its label
 
-    from_table = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "MetricsForestDisplay":
         """Draw on ``ax`` or on a new figure."""
         table = self.table if "series" in self.table.columns else self.table.assign(series="")
         rows, series = list(dict.fromkeys(table["title"])), list(dict.fromkeys(table["series"]))
-        self.figure_, self.ax_ = new_axes(ax, height=0.8 + len(rows) * (0.2 + 0.12 * len(series)))
+        self._open(ax, height=0.8 + len(rows) * (0.2 + 0.12 * len(series)))
         ax, colours = self.ax_, assign_colours(series)
         known = table[table["value"].notna()].astype({"value": float, "low": float, "high": float})
         self.bars_, told = {}, []
@@ -165,7 +159,7 @@ class MetricsForestDisplay(Display):
 
 
 @dataclass(eq=False)
-class SizeCurvesDisplay(Display):
+class SizeCurvesDisplay(Display, made="from_table"):
     """Sensitivity against the size of what is to be seen, a line a series, with intervals.
 
     ``bars_``: dict of str to ErrorbarContainer.
@@ -175,11 +169,9 @@ class SizeCurvesDisplay(Display):
     label: str  # of the size axis
     reference: tuple[float, str]  # dotted line and its label: what is found where there is nothing
 
-    from_table = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "SizeCurvesDisplay":
         """Draw on ``ax`` or on a new figure."""
-        self.figure_, self.ax_ = new_axes(ax, height=3.6)
+        self._open(ax, height=3.6)
         series = dict(list(self.table.sort_values("size").groupby("series", sort=False)))
         colours, sizes = assign_colours(series), sorted(self.table["size"].unique())
         self.bars_ = {}

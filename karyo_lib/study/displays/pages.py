@@ -5,20 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karyo_lib.study.displays.style import (
-    COLUMN_WIDTH,
-    PALETTE,
-    Display,
-    made_and_plotted,
-    new_grid,
-    wrap_caption,
-)
+from karyo_lib.study.displays.style import COLUMN_WIDTH, PALETTE, Display, new_grid, wrap_caption
 
 _LETTERS = 16  # to an inch, at 8 pt
 
 
 @dataclass(eq=False)
-class ImageGridDisplay(Display):
+class ImageGridDisplay(Display, made="from_images"):
     """Grey images in a grid, each with a caption and a frame in the colour of its label."""
 
     images: Sequence[np.ndarray]  # sequence of ndarray of uint8, shape (H, W) or (H, W, 3)
@@ -34,8 +27,6 @@ class ImageGridDisplay(Display):
         if not len(self.images):
             raise ValueError("Expected at least one image. Received none.")
         self.n_columns = min(self.n_columns, len(self.images))
-
-    from_images = made_and_plotted
 
     def plot(self, ax=None) -> "ImageGridDisplay":
         """Draw on as many axes as the grid has places, or on a new figure."""

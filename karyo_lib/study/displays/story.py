@@ -7,22 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from karyo_lib.judge.words import format_interval
-from karyo_lib.study.displays.style import (
-    PALETTE,
-    Display,
-    assign_colours,
-    made_and_plotted,
-    new_axes,
-    place_legend,
-    wrap_title,
-)
+from karyo_lib.study.displays.style import PALETTE, Display, assign_colours, place_legend, wrap_title
 
 # Which steps a part lies between; the truth is what is above chance.
 _BETWEEN = {"leak": ("thesis", "grouped"), "source": ("grouped", "apart"), "truth": ("apart", None)}
 
 
 @dataclass(eq=False)
-class StoryDisplay(Display):
+class StoryDisplay(Display, made="from_tables"):
     """Test AUC of several conditions from step to step, and what each loss is worth.
 
     ``bars_`` (dict of str to ErrorbarContainer): by condition; ``texts_`` (dict of str to Text): by part.
@@ -34,12 +26,10 @@ class StoryDisplay(Display):
     steps: dict[str, str]  # step and condition -> name, in the order they are drawn in
     titles: dict[str, str]
 
-    from_tables = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "StoryDisplay":
         """Draw on ``ax`` or on a new figure."""
         steps = {step: name for step, name in self.steps.items() if step in set(self.table["step"])}
-        self.figure_, self.ax_ = new_axes(ax, height=3.9)
+        self._open(ax, height=3.9)
         ax, place = self.ax_, {step: i for i, step in enumerate(steps)}
         conditions = list(dict.fromkeys(self.table["condition"]))
         colours = assign_colours(conditions)

@@ -83,22 +83,17 @@ class Display:
     that end in ``_``: ``figure_``, ``ax_`` or ``axes_``, artists by name; ``alt_`` is it in words.
     """
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, made: str = "") -> None:
+        """``made`` names the constructor that also plots: ``RocDisplay.from_predictions(curves, ax=ax)``."""
+        if made:
+            setattr(cls, made, classmethod(lambda cls, *data, ax=None, **given: cls(*data, **given).plot(ax)))
         if "plot" in vars(cls):
             cls.plot = style()(cls.plot)  # a context that decorates
 
-
-@classmethod
-def made_and_plotted(cls, *data, ax: Axes | Iterable[Axes] | None = None, **settings) -> Display:
-    """Make a Display and plot it; parameters as of its class. Each gives it its own name ``from_...``."""
-    return cls(*data, **settings).plot(ax)
-
-
-def new_axes(ax: Axes | None, height: float = 3.2, width: float = COLUMN_WIDTH) -> tuple[Figure, Axes]:
-    """Return the given axes and its figure, or new ones; sizes in inches."""
-    if ax is not None:
-        return ax.figure, ax
-    return plt.subplots(figsize=(width, height), layout="constrained")
+    def _open(self, ax: Axes | None, height: float = 3.2, width: float = COLUMN_WIDTH) -> None:
+        """Draw on the given axes, or on new ones; sizes in inches."""
+        self.figure_, self.ax_ = new_grid(ax, 1, 1, height=height, width=width)
+        self.ax_ = self.ax_[0, 0]
 
 
 def new_grid(

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
-from karyo_lib.study.displays.style import PALETTE, Display, made_and_plotted, new_axes, new_grid
+from karyo_lib.study.displays.style import PALETTE, Display, new_grid
 
 CURVES = {"loss": "Loss", "auc": "AUC", "precision": "Precision", "recall": "Recall"}
 PARTS = {"": ("training", "train", "-"), "val_": ("validation", "val", "--")}
@@ -17,7 +17,7 @@ _FEW = 6  # epochs: fewer are marked one by one
 
 
 @dataclass(eq=False)
-class TrainingCurvesDisplay(Display):
+class TrainingCurvesDisplay(Display, made="from_histories"):
     """Loss, AUC, precision and recall by epoch, training and validation, with the epoch that is kept.
 
     ``lines_``: ``(title, metric, 'train' | 'val')`` -> Line2D.
@@ -36,8 +36,6 @@ class TrainingCurvesDisplay(Display):
                 raise ValueError(
                     f"Expected the columns {wanted} in the history {title!r}. Received none named {missing}."
                 )
-
-    from_histories = made_and_plotted
 
     def plot(self, ax=None) -> "TrainingCurvesDisplay":
         """Draw a row a metric and a column a history."""
@@ -85,7 +83,7 @@ def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:
 
 
 @dataclass(eq=False)
-class SearchDisplay(Display):
+class SearchDisplay(Display, made="from_trials"):
     """Trials of the search: validation loss against one parameter, accuracy as colour (Figs 3.3, 3.4).
 
     ``points_``: the trials that succeeded; ``failed_``: the others.
@@ -102,11 +100,9 @@ class SearchDisplay(Display):
         if self.parameter not in SEARCHED:
             raise ValueError(f"Expected one of {list(SEARCHED)}. Received {self.parameter!r}.")
 
-    from_trials = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "SearchDisplay":
         """Draw on ``ax`` or on a new figure."""
-        self.figure_, self.ax_ = new_axes(ax)
+        self._open(ax)
         ax, ok = self.ax_, self.trials["status"] == "ok"
         done, failed = self.trials[ok], self.trials[~ok]
         self.points_ = ax.scatter(
@@ -129,7 +125,7 @@ class SearchDisplay(Display):
 
 
 @dataclass(eq=False)
-class ConvergenceDisplay(Display):
+class ConvergenceDisplay(Display, made="from_trials"):
     """Lowest validation loss after each trial that succeeded, from ``trial, val_loss, status``.
 
     ``line_``, ``points_``: best so far; each trial.
@@ -137,11 +133,9 @@ class ConvergenceDisplay(Display):
 
     trials: pd.DataFrame
 
-    from_trials = made_and_plotted
-
     def plot(self, ax: Axes | None = None) -> "ConvergenceDisplay":
         """Draw on ``ax`` or on a new figure."""
-        self.figure_, self.ax_ = new_axes(ax, height=2.6)
+        self._open(ax, height=2.6)
         done = self.trials[self.trials["status"] == "ok"].sort_values("trial")
         (self.points_,) = self.ax_.plot(
             done["trial"], done["val_loss"], "o", color=PALETTE["neutral"], alpha=0.5, label="trial"
@@ -156,15 +150,13 @@ class ConvergenceDisplay(Display):
 
 
 @dataclass(eq=False)
-class PartialDependenceDisplay(Display):
+class PartialDependenceDisplay(Display, made="from_curves"):
     """What the search's model of the validation loss believes about each parameter, the other averaged out.
 
     ``lines_``: dict of str to Line2D; ``bands_``: dict of str to PolyCollection.
     """
 
     curves: pd.DataFrame  # columns ``parameter, value, mean, low, high``
-
-    from_curves = made_and_plotted
 
     def plot(self, ax=None) -> "PartialDependenceDisplay":
         """Draw a panel for each parameter, on logarithmic scales."""

@@ -142,10 +142,8 @@ def describe_search(search: Search) -> list[str]:
         way = "the thesis's way" if protocol == "thesis" else "by patient"
         told.append(
             f"Split {way}: the thesis's values {'come out' if found else 'do not come out'}. The best "
-            "learning "
-            f"rate is {best['learning_rate']:.1e}, the best batch size {int(best['batch_size'])}; "
-            f"{len(near)} of "
-            f"{len(good)} trials come within 5 % of its loss."
+            f"learning rate is {best['learning_rate']:.1e}, the best batch size {int(best['batch_size'])}; "
+            f"{len(near)} of {len(good)} trials come within 5 % of its loss."
         )
     good = search.select("thesis").query("status == 'ok'")
     correlation = (

@@ -9,13 +9,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "confidence": ["add_reader", "calibrate_readings", "describe_referrals", "score_readings"],
         "figures": ["group_confusion", "reading_confusion", "reading_page", "reading_pair", "reading_roc"],
         "results": [
-            "describe_reading",
-            "formula_table",
-            "reading_against_networks",
-            "reading_by_group",
-            "reading_metrics",
-            "real_cells",
+            "describe_reading", "formula_table", "reading_against_networks", "reading_by_group",
+            "reading_metrics", "real_cells",
         ],
         "tables": ["load_readings", "read_collection"],
     },
-)
+)  # fmt: skip

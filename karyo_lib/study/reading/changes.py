@@ -102,7 +102,6 @@ def describe_changes(table: pd.DataFrame) -> list[str]:
         last = seen.iloc[-1]
         sentences.append(
             f"Of the seen ones of {last['megabases']:g} Mb the named place is right for "
-            f"{last['located']:.0%}, "
-            f"the kind for {last['kind_right']:.0%}."
+            f"{last['located']:.0%}, the kind for {last['kind_right']:.0%}."
         )
     return sentences

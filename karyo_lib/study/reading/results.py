@@ -184,8 +184,7 @@ def describe_unlike(table: pd.DataFrame) -> str:
     return (
         f"A changed chromosome is marked on {(structural & right).sum()} of {structural.sum()} pages with a "
         f"structural change, others alone on {(structural & some & ~right).sum()}; one is marked on "
-        f"{(normal & some).sum()} of "
-        f"{normal.sum()} normal pages."
+        f"{(normal & some).sum()} of {normal.sum()} normal pages."
     )
 
 
