@@ -15,8 +15,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln, logsumexp
 
 from karyo_lib.iscn import Karyotype
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.complements import Complement, candidate_complements
-from karyo_lib.shape.strips import CLASSES
 
 #: Share of abnormal pages with one given set of three changes, and the factor of each further change. There
 #: are too many such complements (hyperdiploid leukaemias) to list: they are built up, change by change, from

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from karyo_lib.iscn import AUTOSOMES, NORMAL_FORMULAE, count_formula, parse_karyotype
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
-from karyo_lib.shape.strips import CLASSES
 
 #: Frequency, per 100 000 as in the catalogue, of a gain or loss of one autosome beside what is known of it,
 #: and of an uncommon set of sex chromosomes.

@@ -13,8 +13,8 @@ from skimage.filters import threshold_otsu
 from karyo_lib.read.cutouts import REJECTED, box_of, cut_objects, cut_out, label_page, reject_rest
 from karyo_lib.read.detector import Detections, Detector
 from karyo_lib.resources import data_file
+from karyo_lib.shape.centreline import mask_width
 from karyo_lib.shape.ink import measure_ink, resize
-from karyo_lib.shape.straighten import CHROMOSOME_WIDTH, mask_width
 
 #: Width in pixels at which the detector knows chromosomes, and what it is on most pictures as a share of the
 #: root of their area: where the search for the scale begins.
@@ -33,7 +33,7 @@ _LEAST_SCORE, _SAME = 0.35, 0.75
 #: in its slot is missed at one scale and plain at the next. Share of its box that may lie in those of others.
 _SURE_ELSEWHERE, _LIES_ON = 0.5, 0.25
 #: Widths of chromosomes, in pixels, at which they are cut out: the page's own if it lies between.
-_CUT_WIDTH = CHROMOSOME_WIDTH, 24.0
+_CUT_WIDTH = 14.0, 24.0
 #: Objects smaller than this (squared chromosome widths) are none; least difference of grey values.
 _LEAST_AREA, _LEAST_CONTRAST = 0.35, 20
 #: A cell with fewer chromosomes is not whole, one with more is not one cell (92: tetraploid).

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.find import FoundPage
 from karyo_lib.read.printed import GROUP_NAMES, WORDS, PrintReader, find_words, shipped_print_reader
-from karyo_lib.shape.strips import CLASSES
 
 _SEX = 22  # X and Y share one state, since layouts put them into one slot or into two
 _REPEAT = 4.0

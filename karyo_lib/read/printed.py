@@ -12,12 +12,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import log_softmax
 
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.networks.backend import keras
 from karyo_lib.read.network import TrainedNetwork
 from karyo_lib.read.network_files import read_weights, write_network
 from karyo_lib.resources import data_file
 from karyo_lib.shape.ink import measure_ink, resize
-from karyo_lib.shape.strips import CLASSES
 
 #: Groups of the Denver classification, as they are printed over a row or a bracket.
 GROUP_NAMES = {

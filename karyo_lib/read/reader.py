@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.describe import describe, describe_exchange
 from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes
 from karyo_lib.read.decode import Decoded, Decoder
@@ -21,7 +22,6 @@ from karyo_lib.read.network_files import READER_FILES, read_record
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, unreadable
 from karyo_lib.resources import data_file
 from karyo_lib.shape.scaling import scale_strips
-from karyo_lib.shape.strips import CLASSES
 
 
 @dataclass(frozen=True)

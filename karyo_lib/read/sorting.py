@@ -11,9 +11,9 @@ from karyo_lib.draw.page import Page
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout, add_cell
 from karyo_lib.iscn import NORMAL_FORMULAE
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.reading import Reading
 from karyo_lib.shape.centreline import find_centreline
-from karyo_lib.shape.strips import CLASSES
 
 
 def cut_upright(reading: Reading, cell: str = "cell", case: str = "case") -> list[Cutout]:

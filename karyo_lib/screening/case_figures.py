@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from karyo_lib.iscn import CHROMOSOMES, load_bands, parse_karyotype
 from karyo_lib.read.case_record import Case, CaseLine, CellSource
 from karyo_lib.read.reading import Reading
-from karyo_lib.shape.straighten import CHROMOSOME_WIDTH, COLUMN_SPACING, STRIP_WIDTH
-from karyo_lib.shape.strips import straighten_cell
+from karyo_lib.shape.scaled import COLUMNS, WIDTH_COLUMNS
+from karyo_lib.shape.scaling import scale_strips
 
 MOST_CELLS = 4  # beside one ideogram
 MOST_CLASSES = 4  # of one line
@@ -116,15 +116,17 @@ def _place_strips(straight: list, name: str) -> tuple[list[tuple[int, int, float
     return places, x
 
 
-def _straight(reading: Reading) -> tuple[np.ndarray, np.ndarray, list[str], float]:
-    """Straightened chromosomes, upright; their lengths and classes, and the width that a strip covers."""
+def _straight(reading: Reading) -> tuple[list[np.ndarray], np.ndarray, list[str], float]:
+    """Straightened chromosomes, upright; their lengths and the width of a strip, in rows; and classes."""
     rows = np.flatnonzero((reading.chromosomes["chromosome"] != "").to_numpy())
-    found = reading.found
-    strips = straighten_cell([found.cutouts[i] for i in rows], [found.masks[i] for i in rows])
-    table = reading.chromosomes.iloc[rows]
+    found, table = reading.found, reading.chromosomes.iloc[rows]
+    masks = [found.masks[i] for i in rows]
+    strips = scale_strips([found.cutouts[i] for i in rows], masks)
     strips = strips.turned(table["upside_down"].to_numpy(bool))
-    covered = STRIP_WIDTH * COLUMN_SPACING / CHROMOSOME_WIDTH * found.width * found.scale
-    return strips.images, strips.lengths, table["chromosome"].tolist(), covered
+    images = [image[:n] / 255 for image, n in zip(strips.images, strips.rows, strict=True)]
+    width = found.width * found.scale
+    row = np.median([mask.sum() for mask in masks] / strips.rows) / width  # in pixels
+    return images, strips.rows, table["chromosome"].tolist(), COLUMNS / WIDTH_COLUMNS * width / row
 
 
 def _show_strip(

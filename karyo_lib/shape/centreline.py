@@ -14,6 +14,12 @@ from skimage.graph import MCP_Geometric
 _SHORT = 2.4
 
 
+def mask_width(mask: np.ndarray) -> float:
+    """Width of an elongated object: four times the mean distance to its outline."""
+    distance = ndimage.distance_transform_edt(np.pad(mask, 1))
+    return float(4 * distance[distance > 0].mean())
+
+
 def chromosome_mask(image: np.ndarray) -> np.ndarray:
     """Find the chromosome on a cut-out.
 

@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from karyo_lib.shape.centreline import chromosome_mask, find_centreline, path_length
+from karyo_lib.shape.centreline import chromosome_mask, find_centreline, mask_width, path_length
 from karyo_lib.shape.scaled import COLUMNS, MEDIAN_ROWS, MOST_ROWS, WIDTH_COLUMNS, ScaledStrips
-from karyo_lib.shape.straighten import mask_width
 
 _MEAN_INK = 0.5
 

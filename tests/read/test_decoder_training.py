@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from karyo_lib.draw.karyogram import draw_karyogram
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.networks.backend import keras
 from karyo_lib.read.decode import Decoder, DecoderSettings
 from karyo_lib.read.decoding_network import (
@@ -21,7 +22,6 @@ from karyo_lib.read.train.rearrange import Rearranger, StripSet, whole_places
 from karyo_lib.read.train.score_decoder import fit_settings, score_decoder
 from karyo_lib.shape.scaled import COLUMNS, MEDIAN_ROWS, MOST_ROWS
 from karyo_lib.shape.scaling import scale_strips
-from karyo_lib.shape.strips import CLASSES
 
 SMALL = NetworkSettings(stem=(4, 4, 4), channels=16, dilations=(1, 2), attention=1, heads=2)
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from karyo_lib.draw import draw_karyogram
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.layout import _rising, arrange, assign_slots, left_over, misplaced, read_labels
 from karyo_lib.read.printed import WORDS, find_words, shipped_print_reader
-from karyo_lib.shape.strips import CLASSES
 
 
 def _say(*said: str, sure: float = 0.95) -> np.ndarray:

@@ -13,13 +13,13 @@ mpl.use("Agg")
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import parse_karyotype
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.evidence import ReadingDisplay, find_odd
 from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, summary
 from karyo_lib.read.train.score import score_cells, score_finding, score_pages, summarise_pages
 from karyo_lib.read.train.trials import patient_part
-from karyo_lib.shape.strips import CLASSES
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from karyo_lib.iscn import GROUPS, Karyotype, parse_karyotype
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies, load_catalogue
 from karyo_lib.read.cell import CountSettings, count_chromosomes, overlap_with_larger, thinness
 from karyo_lib.read.complements import candidate_complements
@@ -15,8 +16,8 @@ from karyo_lib.read.find import find_chromosomes, infer_slots
 from karyo_lib.read.layout import align_slots, order_evidence
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading
 from karyo_lib.shape.centreline import chromosome_mask
-from karyo_lib.shape.straighten import STRIP_LENGTH, STRIP_WIDTH, straighten
-from karyo_lib.shape.strips import CLASSES, straighten_cell
+from karyo_lib.shape.scaled import MEDIAN_ROWS
+from karyo_lib.shape.scaling import scale_strips, trace
 
 
 def _bar(length: int = 60, width: int = 14, dark: tuple[int, ...] = (15, 40)) -> np.ndarray:
@@ -48,39 +49,34 @@ def _cell(sex: str = "XX") -> list[str]:
     return [c for c in CLASSES[:22] for _ in range(2)] + list(sex)
 
 
+def _profile(image: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """Ink along a chromosome beside two bars of 60 rows, which set the scale."""
+    strips = scale_strips([image, *[cv2.resize(_bar(), None, fx=scale, fy=scale)] * 2])
+    return strips.images[0, : strips.rows[0]].mean(1)
+
+
 class TestStraighten:
-    def test_a_straight_bar_keeps_its_length_and_bands(self):
-        strip = straighten(_bar())
-        assert strip.image.shape == (STRIP_LENGTH, STRIP_WIDTH)
-        assert strip.length == pytest.approx(60, abs=3)
-        assert strip.width == pytest.approx(14, rel=0.1)
-        darkest = np.sort(np.argsort(-strip.profile)[:6]) / STRIP_LENGTH
-        assert np.abs(darkest - 17 / 60).min() < 0.04
-        assert np.abs(darkest - 42 / 60).min() < 0.04
+    @pytest.mark.parametrize("scale", [0.35, 1.0, 2.5])
+    def test_a_straight_bar_keeps_its_length_and_bands(self, scale):
+        image = cv2.resize(_bar(90), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        assert trace(image, chromosome_mask(image)).length == pytest.approx(90 * scale, rel=0.1)
+        profile = _profile(image, scale)
+        assert len(profile) == pytest.approx(MEDIAN_ROWS * 90 / 60, rel=0.06)
+        darkest = np.argsort(-profile)[:8] / len(profile)
+        assert np.abs(darkest - 17 / 90).min() < 0.04
+        assert np.abs(darkest - 42 / 90).min() < 0.04
 
     def test_a_half_ring_is_unrolled(self):
-        strip = straighten(_arc())
-        assert strip.length == pytest.approx(np.pi * 40, rel=0.06)
-        assert np.argmax(strip.profile) / STRIP_LENGTH == pytest.approx(1 / 3, abs=0.05)
-        rows, _ = strip.centreline.T
-        assert rows[0] < rows[-1]
-
-    @pytest.mark.parametrize("scale", [0.35, 1.0, 2.5])
-    def test_length_is_in_pixels_of_the_cutout(self, scale):
-        image = cv2.resize(_bar(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        strip = straighten(image, scale=scale)
-        assert strip.length == pytest.approx(60 * scale, rel=0.1)
-        assert (strip.image > 0.2).any(0).sum() == pytest.approx(14 / 1.1, abs=3)
+        line = trace(_arc(), chromosome_mask(_arc()))
+        assert line.length == pytest.approx(np.pi * 40, rel=0.06)
+        assert line.points[0, 0] < line.points[-1, 0]
+        profile = _profile(_arc())
+        assert np.argmax(profile) / len(profile) == pytest.approx(1 / 3, abs=0.05)
 
     def test_an_empty_cutout_is_refused(self):
         with pytest.raises(ValueError, match="without ink"):
             chromosome_mask(np.full((20, 20), 255, np.uint8))
-
-    def test_sizes_are_relative_to_the_cell(self):
-        strips = straighten_cell([_bar(40), _bar(60), _bar(90)])
-        assert strips.sizes[1, 0] == pytest.approx(0, abs=1e-6)
-        assert strips.sizes[2, 0] == pytest.approx(np.log(90 / 60), abs=0.06)
-        assert len(straighten_cell([])) == 0
+        assert len(scale_strips([])) == 0
 
 
 def _page() -> tuple[np.ndarray, int]:

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from karyo_lib.draw import STYLES, draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.networks.backend import device_name, keras, use_mixed_precision
 from karyo_lib.read.decode import Decoder, DecoderSettings
@@ -29,7 +30,6 @@ from karyo_lib.read.train.spread_strips import orient, read_spreads
 from karyo_lib.read.train.trials import normal_cells, patient_part
 from karyo_lib.shape.scaled import ScaledStrips
 from karyo_lib.shape.scaling import scale_strips
-from karyo_lib.shape.strips import CLASSES
 
 #: Share of the examples that are chromosomes of spreads; the others are drawn.
 _SHARE_OF_SPREADS = 0.7

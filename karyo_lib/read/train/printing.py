@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.networks.backend import compile_options, keras
 from karyo_lib.read.network import warm_cosine
 from karyo_lib.read.printed import GROUP_NAMES, WORDS, PrintReader, build_print_model, find_words
-from karyo_lib.shape.strips import CLASSES
 
 #: Share of words that are no name.
 _OTHER = 0.3

@@ -9,10 +9,10 @@ import pandas as pd
 from karyo_lib.draw.page import Page
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.read.reader import Reader
 from karyo_lib.shape.boxes import match_boxes
-from karyo_lib.shape.strips import CLASSES
 
 
 def score_finding(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) -> dict[str, int]:

@@ -11,11 +11,11 @@ import pandas as pd
 from karyo_lib.draw.metaphase import draw_metaphase
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import count_formula
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train.trials import normal_cells
 from karyo_lib.shape.boxes import match_boxes
 from karyo_lib.shape.ink import resize
-from karyo_lib.shape.strips import CLASSES
 
 #: How real spreads are altered, and by how much.
 ALTERATIONS = {

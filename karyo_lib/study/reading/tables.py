@@ -18,13 +18,13 @@ import karyo_lib.read
 from karyo_lib.files.images import read_image
 from karyo_lib.files.pages import source_digest
 from karyo_lib.iscn import KaryotypeError, count_formula, parse_karyotype
+from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.machines.workers import count_processes, keep_worker
 from karyo_lib.networks.backend import keras  # noqa: F401  before any other import of Keras
 from karyo_lib.networks.conditions import READER
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import summary
 from karyo_lib.resources import data_file
-from karyo_lib.shape.strips import CLASSES
 from karyo_lib.store import writing
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_splits
