@@ -26,7 +26,7 @@ CSV_COLUMNS = (
     "formula", "formula_probability", "evidence", "notes", "sha256",
 )  # fmt: skip
 PICTURES = ("auto", "inside", "beside", "none")
-MOST_INSIDE = 50_000_000  # bytes of pictures that a page holds; more of them lie beside it
+MOST_INSIDE = 50_000_000  # bytes of a page with its pictures; those of a larger one lie beside it
 PICTURE_FOLDER = "pictures"
 TITLES = {"abnormal": "Abnormal", "refer": "Refer", "quarantined": "Quarantined", "cleared": "Cleared"}
 
@@ -91,7 +91,8 @@ def write_worklist(
         writer = csv.writer(file)
         writer.writerow(CSV_COLUMNS)
         for rank, (entry, result) in enumerate(zip(ordered, results(ordered), strict=True), 1):
-            size += len(result.picture)
+            pictures_of = (result.picture, result.thumbnail, result.heat)
+            size += sum(map(len, pictures_of)) * 4 // 3 + len(result.cell) // 3  # as the page holds them
             row = _describe(rank, entry, result, names)
             writer.writerow([safe_cell(row[column]) for column in CSV_COLUMNS])
     beside = pictures == "beside" or (pictures == "auto" and size > MOST_INSIDE)
@@ -111,10 +112,6 @@ def write_worklist(
         for rank, (entry, result) in enumerate(zip(ordered, results(ordered), strict=True), 1):
             yield _describe(rank, entry, result, names), result
 
-    def listed() -> Iterator[dict[str, Any]]:
-        for row, result in rows():
-            yield row | {"thumbnail": place(result.thumbnail, f"{result.digest}-small", "webp")}
-
     def shown() -> Iterator[dict[str, Any]]:
         """What opening a case takes; unpacked, thousands of cells would take a browser minutes to load."""
         for row, result in rows():
@@ -122,6 +119,7 @@ def write_worklist(
                 "cell": base64.b64encode(zlib.compress(result.cell.encode(), 9)).decode()
                 if result.cell
                 else "",
+                "thumbnail": place(result.thumbnail, f"{result.digest}-small", "webp"),
                 "picture": place(result.picture, result.digest, "webp"),
                 "heat": place(result.heat, f"{result.digest}-heat", "png"),
                 "facts": [fact for fact in _facts(row, about) if fact[1]],
@@ -129,13 +127,19 @@ def write_worklist(
 
     counts = Counter(entry.decision for entry in entries)
     page = environment().get_template("worklist.html.j2").generate(
-        rows=listed(),
+        rows=(row for row, _ in rows()),
         shown=shown(),
         counts=[(d, TITLES[d], counts[d]) for d in DECISIONS],
         total=len(entries),
         pictures=pictures != "none",
         beside=beside,
-        constants={"bands": band_tables(), "notice": NOTICE},
+        constants={
+            "bands": band_tables(),
+            "notice": NOTICE,
+            "formulae": about.method == "reading",
+            "patients": names.shows_patients,
+            "pictures": pictures != "none",
+        },
         about=about,
         notice=NOTICE,
         formulae=about.method == "reading",

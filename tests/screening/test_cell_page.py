@@ -1,6 +1,7 @@
 """A cell in the browser: corrected by mouse and keys, signed, kept, saved, read back; formulae as iscn's."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,12 +179,36 @@ def test_a_misnamed_and_a_merged_chromosome_are_set_right_signed_and_kept(visit,
     wrong["reviews"][0]["formula"] = "46,XX,+<b>"
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
     page.locator("#file").set_input_files(tmp_path / "wrong.json")
-    page.wait_for_function("document.querySelector('.kept').textContent.includes('nothing was taken')")
+    page.locator(".kept", has_text="nothing was taken").wait_for()
     page.locator("#file").set_input_files(saved)
-    page.wait_for_function("document.querySelector('.kept').textContent.startsWith('2 of 2')")
+    page.locator(".kept", has_text="2 of 2").wait_for()
     assert page.locator('.filter button[value="signed"] b').inner_text() == "2"
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "worklist.png")
+
+
+def test_of_many_cases_those_that_are_seen_stand_in_the_page(visit, results, tmp_path):
+    many = [
+        replace(results[0], file=f"cell{i:03}.png", digest=f"{i:032x}", probability=i / 200)
+        for i in range(200)
+    ]
+    page = open_list(visit, write_screening(tmp_path / "out", many))
+    rows = page.locator(".list tbody tr")
+    assert rows.count() < 60
+    assert rows.first.get_attribute("data-file") == "cell199.png"  # the most urgent
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.locator('tr[data-file="cell000.png"]').wait_for()
+    page.locator('tr[data-file="cell199.png"]').wait_for(state="detached")
+    assert rows.last.get_attribute("aria-rowindex") == "201"
+    assert page.locator(".list").get_attribute("aria-rowcount") == "201"
+    open_case(page, "cell000.png")
+    press(page, "p", "Escape")  # the one before has the focus, wherever it lies
+    assert page.evaluate("document.activeElement.closest('tr').dataset.file") == "cell001.png"
+    page.get_by_role("searchbox").fill("cell19")
+    assert page.locator(".shown").inner_text() == "10 of 200 cases"
+    page.get_by_role("searchbox").fill("")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert rows.count() == 200  # paper shows all
 
 
 def test_every_correction_by_keys_and_by_mouse(visit, results, tmp_path):

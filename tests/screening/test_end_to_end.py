@@ -219,18 +219,18 @@ def test_the_worklist_in_a_browser(browser, mixed_out, scheme):
     rank = {d: i for i, d in enumerate(DECISIONS)}
 
     def column(name: str) -> list[str]:
-        return rows.evaluate_all(f"rows => rows.filter(r => !r.hidden).map(r => r.dataset.{name})")
+        return rows.evaluate_all(f"rows => rows.map(row => row.dataset.{name})")
 
     assert rows.count() == 15
     order = [rank[d] for d in column("decision")]
     assert order == sorted(order)
     # sort: highest probability first, then lowest; unread files stay last
     page.get_by_role("button", name="P(abnormal)").click()
-    p = [float(v) for v in column("p") if v]
+    p = [float(v) for v in column("probability") if v]
     assert p == sorted(p, reverse=True)
-    assert column("p")[-2:] == ["", ""]
+    assert column("probability")[-2:] == ["", ""]
     page.get_by_role("button", name="P(abnormal)").click()
-    assert [float(v) for v in column("p") if v] == sorted(p)
+    assert [float(v) for v in column("probability") if v] == sorted(p)
     page.get_by_role("button", name="File", exact=True).click()
     assert column("file")[-1] == "page11.png"
     # filter

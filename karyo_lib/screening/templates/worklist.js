@@ -2,12 +2,13 @@
 (function () {
   const $ = (selector, from = document) => from.querySelector(selector);
   const $$ = (selector, from = document) => [...from.querySelectorAll(selector)];
-  const told = JSON.parse($("#worklist").textContent);
-  const body = $(".list tbody"), rows = [...body.rows], dialog = $("dialog"), search = $("input[type=search]");
-  const buttons = $$(".filter button"), empty = $(".empty"), served = location.protocol.startsWith("http"), STORE = "karyo-review:";
+  const told = JSON.parse($("#worklist").textContent), cases = JSON.parse($("#list").textContent);
+  const list = $(".list"), dialog = $("dialog"), search = $("input[type=search]");
+  const buttons = $$(".filter button"), empty = $(".empty[hidden]"), served = location.protocol.startsWith("http"), STORE = "karyo-review:";
   const reviews = new Map(), unsaved = new Set(); // both by the digest of a case's pixels
-  let texts = null, current = null, shown = null; // texts: what is searched, a case
-  rows.forEach((row, place) => { row.place = place; });
+  const known = new Map(cases.filter(one => one.digest).map(one => [one.digest, one]));
+  const reviewOf = one => reviews.get(one.digest);
+  let order = cases, visible = cases, current = null, shown = null;
 
   /* -- filters and order, kept in the address: they survive a reload -- */
   function keep() {
@@ -16,41 +17,39 @@
     if (pressed.length) state.set("show", pressed.join(" "));
     if (search.value) state.set("search", search.value);
     if (by && (by !== "rank" || down)) state.set("sort", (down ? "-" : "") + by);
-    if (current) state.set("case", current.dataset.rank);
+    if (current) state.set("case", current.rank);
     history.replaceState(null, "", `#${state}`);
   }
+  const textOf = one => (one.text ||= [one.name, one.patient_id, one.title, one.reason, one.formula, one.evidence, one.notes].join(" ").toLowerCase()) + sayReview(one).toLowerCase();
   function filter() {
-    texts ||= rows.map(row => [...Object.values(row.dataset), row.title, $(".review", row).textContent].join(" ").toLowerCase());
     const pressed = buttons.filter(b => b.getAttribute("aria-pressed") === "true").map(b => b.value);
     const decisions = pressed.filter(v => v !== "open" && v !== "signed"), states = pressed.filter(v => v === "open" || v === "signed");
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let visible = 0;
-    for (const row of rows) {
-      const fits = (!decisions.length || decisions.includes(row.dataset.decision)) && (!states.length || states.includes(row.dataset.review || "open"))
-        && words.every(word => texts[row.place].includes(word));
-      row.hidden = !fits;
-      visible += fits;
-    }
-    $(".shown").textContent = visible === rows.length ? `${rows.length} cases` : `${visible} of ${rows.length} cases`;
-    empty.hidden = visible > 0;
+    const before = visible;
+    visible = order.filter(one => (!decisions.length || decisions.includes(one.decision)) && (!states.length || states.includes(reviewOf(one) ? "signed" : "open"))
+      && words.every(word => textOf(one).includes(word)));
+    $(".shown").textContent = visible.length === cases.length ? `${cases.length} cases` : `${visible.length} of ${cases.length} cases`;
+    empty.hidden = visible.length > 0;
+    if (!list.tBodies.length || visible.length !== before.length || visible.some((one, i) => one !== before[i])) layOut();
   }
   function sort(key, down) {
-    const number = ["p", "rank"].includes(key);
-    const sorted = rows.map(row => [number ? parseFloat(row.dataset[key]) : row.dataset[key] || "", row]).sort(([x, a], [y, b]) => {
-      if (number && (isNaN(x) || isNaN(y))) return isNaN(x) - isNaN(y) || a.place - b.place; // unread files stay last
-      const order = number ? x - y : x.localeCompare(y, undefined, { numeric: true });
-      return (down ? -order : order) || a.place - b.place;
-    });
-    body.append(...sorted.map(([, row]) => row));
+    const number = ["probability", "rank"].includes(key), valueOf = one => (key === "review" ? sayReview(one) : number ? parseFloat(one[key]) : one[key]);
+    order = cases.map(one => [valueOf(one), one]).sort(([x, a], [y, b]) => {
+      if (number && (isNaN(x) || isNaN(y))) return isNaN(x) - isNaN(y) || a.rank - b.rank; // unread files stay last
+      const before = number ? x - y : collator.compare(x, y);
+      return (down ? -before : before) || a.rank - b.rank;
+    }).map(([, one]) => one);
     for (const heading of $$(".list th")) heading.removeAttribute("aria-sort");
     $(`.list th button[value="${key}"]`).parentNode.setAttribute("aria-sort", down ? "descending" : "ascending");
+    filter();
   }
+  const collator = new Intl.Collator(undefined, { numeric: true });
   for (const button of buttons) button.addEventListener("click", () => { button.setAttribute("aria-pressed", button.getAttribute("aria-pressed") !== "true"); filter(); keep(); });
   search.addEventListener("input", () => { filter(); keep(); });
   $(".list thead").addEventListener("click", event => {
     const button = event.target.closest("button"), heading = button?.parentNode;
     if (!button) return;
-    sort(button.value, heading.hasAttribute("aria-sort") ? heading.getAttribute("aria-sort") === "ascending" : button.value === "p");
+    sort(button.value, heading.hasAttribute("aria-sort") ? heading.getAttribute("aria-sort") === "ascending" : button.value === "probability");
     keep();
   });
   document.addEventListener("keydown", event => {
@@ -59,25 +58,92 @@
     search.focus();
   });
 
+  /* -- rows: those near what is seen stand in the page, so that thousands of cases open and scroll at once -- */
+  const PART = 8, parts = () => [...list.tBodies], rowOf = new Map();
+  let usual = 0; // height of a full part
+  const watch = new IntersectionObserver(seen => seen.forEach(one => (one.isIntersecting ? fill : clear)(one.target)), { rootMargin: "1200px" });
+  function layOut() {
+    watch.disconnect();
+    rowOf.clear();
+    const at = document.documentElement.scrollTop;
+    parts().forEach(part => part.remove());
+    list.setAttribute("aria-rowcount", visible.length + 1);
+    for (let first = 0; first < visible.length; first += PART) {
+      const part = build("tbody", { role: "rowgroup" });
+      part.first = first;
+      list.append(part);
+      if (first <= PART) fill(part); // a screen full
+      else part.style.height = `${(usual ||= list.tBodies[0].offsetHeight) * Math.min(PART, visible.length - first) / PART}px`;
+      watch.observe(part);
+    }
+    document.documentElement.scrollTop = at;
+  }
+  function fill(part) {
+    if (part.rows.length) return;
+    part.append(...visible.slice(part.first, part.first + PART).map((one, i) => layRow(one, part.first + i)));
+    part.style.height = "";
+  }
+  function clear(part) {
+    if (!part.rows.length || part.contains(document.activeElement)) return;
+    part.style.height = `${part.offsetHeight}px`;
+    for (const row of part.rows) rowOf.delete(row.case);
+    part.replaceChildren();
+  }
+  function reveal(one) {
+    const part = parts()[Math.floor(visible.indexOf(one) / PART)];
+    if (part) fill(part);
+    return rowOf.get(one);
+  }
+  function layRow(one, place) {
+    const soft = (text, more) => build("span", { className: "soft", ...more }, text), cell = (...what) => build("td", { role: "cell" }, ...what);
+    const thumbnail = told.pictures && lineOf(one).thumbnail, p = parseFloat(one.probability);
+    const bar = () => { const part = build("i"); part.style.width = `${100 * p}%`; return build("span", { className: `bar${one.label === "abnormal" ? " high" : ""}` }, part); };
+    const row = build("tr", { role: "row", "aria-rowindex": place + 2 },
+      cell(String(one.rank)),
+      cell(build("button", { type: "button", className: "open", "aria-label": `Open case ${one.rank}`, onclick: () => open(one) },
+        thumbnail ? build("img", { className: "seen", src: thumbnail, alt: "", decoding: "async" }) : build("span", {}, one.decision === "quarantined" ? "not readable" : "no picture"))),
+      cell(build("span", { className: "file" }, build("bdi", {}, one.name)), ...(one.notes ? [build("br"), soft(one.notes)] : [])),
+      ...(told.patients ? [cell(one.patient_id)] : []),
+      cell(build("span", { className: `chip ${one.decision}` }, one.title)),
+      cell(...(isNaN(p) ? [soft("none")] : [p.toFixed(2), bar()])),
+      ...(told.formulae ? [cell(build("span", { className: "formula" }, one.formula),
+        ...(one.formula_probability ? [build("br"), soft(`P ${parseFloat(one.formula_probability).toFixed(2)}`, { title: "Probability of these numbers of chromosomes against all others; structure is no part of it" })] : []),
+        build("span", { className: "reviewed" }))] : []),
+      cell(),
+      cell(one.reason, ...(one.evidence && !one.evidence.startsWith("as if by") ? [build("br"), soft(one.evidence)] : [])),
+    );
+    row.cells[0].className = "rank";
+    row.cells[row.cells.length - 2].className = "review";
+    row.case = one;
+    for (const key of ["rank", "decision", "probability", "reason"]) row.dataset[key] = one[key];
+    row.dataset.file = one.name;
+    rowOf.set(one, row);
+    showReview(one);
+    return row;
+  }
+
   /* -- reviews -- */
+  const sayReview = one => { const review = reviewOf(one); return review ? `${STATUS[review.status]}, ${review.initials}` : "open"; };
   function note(review, fresh) {
-    const held = reviews.get(review.picture);
+    const held = reviews.get(review.picture), one = known.get(review.picture);
     if (held && held.time >= review.time) return;
     reviews.set(review.picture, review);
     if (fresh) unsaved.add(review.picture);
-    for (const row of rows) if (row.dataset.key === review.picture) showReview(row, review);
+    if (one) showReview(one);
   }
-  function showReview(row, review) {
+  function showReview(one) {
+    const row = rowOf.get(one), review = reviewOf(one);
+    if (!row) return;
+    $(".review", row).textContent = sayReview(one);
+    if (!review) return;
     row.dataset.review = "signed";
-    $(".review", row).textContent = `${STATUS[review.status]}, ${review.initials}`;
-    const now = $(".reviewed", row), read = $(".formula", row)?.textContent.trim();
-    if (now) now.textContent = review.formula && review.formula !== read && review.status !== "unusable" ? `signed as ${review.formula}` : "";
-    texts = null;
+    const now = $(".reviewed", row);
+    if (now) now.textContent = review.formula && review.formula !== one.formula && review.status !== "unusable" ? `signed as ${review.formula}` : "";
   }
   function summarise() {
-    const known = rows.filter(row => row.dataset.key), open = known.filter(row => !row.dataset.review).length;
-    $('.filter button[value="open"] b').textContent = rows.filter(row => !row.dataset.review).length;
-    $('.filter button[value="signed"] b').textContent = known.length - open;
+    const signed = [...known.keys()].filter(key => reviews.has(key)).length;
+    $('.filter button[value="open"] b').textContent = cases.length - signed;
+    $('.filter button[value="signed"] b').textContent = signed;
     $("#save").textContent = `Save reviews${unsaved.size ? ` (${unsaved.size} new)` : ""}`;
     $("#save").disabled = !reviews.size;
     plotAgreement();
@@ -108,16 +174,15 @@
     filter();
   }
   function loadKept() {
-    for (const row of rows) {
-      if (!row.dataset.key) continue;
+    for (const key of known.keys()) {
       try {
-        const review = JSON.parse(localStorage.getItem(STORE + row.dataset.key) || "null");
-        if (review && review.picture === row.dataset.key && isReview(review)) note(review, true);
+        const review = JSON.parse(localStorage.getItem(STORE + key) || "null");
+        if (review && review.picture === key && isReview(review)) note(review, true);
       } catch { /* what the browser kept is damaged: the case is open */ }
     }
   }
   $("#save").addEventListener("click", () => {
-    const mine = [...reviews.values()].filter(review => rows.some(row => row.dataset.key === review.picture));
+    const mine = [...reviews.values()].filter(review => known.has(review.picture));
     const link = document.createElement("a"), address = URL.createObjectURL(new Blob([writeReviews(mine)], { type: "application/json" }));
     link.href = address;
     link.download = "worklist.review.json";
@@ -134,7 +199,7 @@
     if (!file) return;
     try {
       if (file.size > 100e6) throw new Error("Expected a .review.json file of at most 100 MB.");
-      const found = readReviews(await file.text()), here = found.filter(review => rows.some(row => row.dataset.key === review.picture));
+      const found = readReviews(await file.text()), here = found.filter(review => known.has(review.picture));
       here.forEach(review => { note(review, false); try { localStorage.setItem(STORE + review.picture, JSON.stringify(reviews.get(review.picture))); } catch { /* they are in the file */ } });
       inform(`${here.length} of ${found.length} reviews are of these cases.`);
       summarise();
@@ -149,7 +214,7 @@
   }
   function plotAgreement() {
     const WINDOW = 20, figure = $("#agreement"), said = $("p", figure), box = $("svg", figure);
-    const all = [...reviews.values()].filter(r => r.status !== "unusable" && rows.some(row => row.dataset.key === r.picture && row.dataset.formula)).sort((a, b) => (a.time < b.time ? -1 : 1));
+    const all = [...reviews.values()].filter(r => r.status !== "unusable" && known.get(r.picture)?.formula).sort((a, b) => (a.time < b.time ? -1 : 1));
     figure.hidden = !all.length;
     if (!all.length) return;
     const hits = all.map(r => r.status === "agree"), k = hits.filter(Boolean).length, [low, high] = wilson(k, all.length), percent = v => `${Math.round(100 * v)} %`;
@@ -175,36 +240,36 @@
   /* -- a case: its cell is unpacked when it is opened, its neighbours' soon after -- */
   let lines = null, opening = null;
   const unpacked = new Map(), held = [];
-  async function unpack(row) {
+  function lineOf(one) {
     lines ||= $("#cases").textContent.split("\n");
-    const case_ = JSON.parse(lines[row.dataset.rank - 1]);
+    return JSON.parse(lines[one.rank - 1]);
+  }
+  async function unpack(one) {
+    const case_ = lineOf(one);
     if (case_.cell) {
       const bytes = Uint8Array.from(atob(case_.cell), letter => letter.charCodeAt(0));
       case_.cell = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
     } else case_.cell = null;
     return case_;
   }
-  async function open(row) {
-    opening = row;
-    const case_ = unpacked.get(row) || (await unpack(row));
-    if (opening !== row) return; // another one was asked for meanwhile
+  async function open(one) {
+    opening = one;
+    const case_ = unpacked.get(one) || (await unpack(one));
+    if (opening !== one) return; // another one was asked for meanwhile
     opening = null;
-    show(row, case_);
+    show(one, case_);
     for (const event of held.splice(0)) document.activeElement.dispatchEvent(new KeyboardEvent(event.type, event));
     for (const near of [...unpacked.keys()]) if (near !== next(1) && near !== next(-1)) unpacked.delete(near);
     for (const near of [next(1), next(-1)]) if (near && !unpacked.has(near)) unpacked.set(near, await unpack(near));
   }
   dialog.addEventListener("keydown", event => { if (opening && event.isTrusted) { held.push(event); event.preventDefault(); event.stopPropagation(); } }, true);
-  function show(row, case_) {
-    current = row;
-    const visible = rows.filter(r => !r.hidden).length;
-    let place = 1;
-    for (let before = row.previousElementSibling; before; before = before.previousElementSibling) place += !before.hidden;
+  function show(one, case_) {
+    current = one;
     shown?.destroy();
     if (!dialog.open) dialog.showModal();
     shown = showCell($(".cell"), {
-      ...case_, title: row.dataset.file, decision: row.dataset.decision, reason: row.dataset.reason, key: row.dataset.key, bands: told.bands, notice: told.notice,
-      where: `${place} of ${visible}`, review: reviews.get(row.dataset.key), initials: remembered(),
+      ...case_, title: one.name, decision: one.decision, reason: one.reason, key: one.digest, bands: told.bands, notice: told.notice,
+      where: `${visible.indexOf(one) + 1} of ${visible.length}`, review: reviewOf(one), initials: remembered(),
       sign: review => {
         if (!review.picture) return "This case has no picture that could be read: nothing is recorded.";
         try { localStorage.setItem("karyo-initials", review.initials); } catch { /* asked again */ }
@@ -215,32 +280,34 @@
     keep();
   }
   function remembered() { try { return localStorage.getItem("karyo-initials") || ""; } catch { return ""; } }
-  function next(step) {
-    let row = current;
-    do row = step > 0 ? row.nextElementSibling : row.previousElementSibling; while (row && row.hidden);
-    return row;
+  function next(step) { // in order, from a case that may have left the list since
+    const fits = new Set(visible);
+    let at = order.indexOf(current) + step;
+    while (order[at] && !fits.has(order[at])) at += step;
+    return order[at];
   }
-  body.addEventListener("click", event => { const opener = event.target.closest(".open"); if (opener) open(opener.closest("tr")); });
   dialog.addEventListener("cancel", event => { event.preventDefault(); }); // Esc goes to the cell first
   dialog.addEventListener("close", () => {
-    const row = current;
+    const row = current && reveal(current);
     current = null;
     shown?.destroy();
     keep();
-    if (row) $(".open", row).focus();
+    (row ? $(".open", row) : search).focus();
   });
 
   /* -- start -- */
   const state = new URLSearchParams(location.hash.slice(1));
   for (const value of (state.get("show") || "").split(" ")) buttons.find(b => b.value === value && !b.disabled)?.setAttribute("aria-pressed", "true");
   search.value = state.get("search") || "";
-  const by = (state.get("sort") || "").replace("-", "");
-  if ($$(".list th button").some(b => b.value === by)) sort(by, state.get("sort").startsWith("-"));
   loadKept();
   summarise();
-  filter();
+  const by = (state.get("sort") || "rank").replace("-", "");
+  if ($$(".list th button").some(b => b.value === by)) sort(by, state.get("sort")?.startsWith("-"));
+  else filter();
   if (served) fetchReviews();
-  const wanted = rows.find(row => row.dataset.rank === state.get("case"));
+  const wanted = cases.find(one => String(one.rank) === state.get("case"));
   if (wanted) open(wanted);
+  globalThis.addEventListener("beforeprint", () => { watch.disconnect(); parts().forEach(fill); });
+  globalThis.addEventListener("afterprint", layOut);
   document.documentElement.dataset.ready = "true";
 })();
