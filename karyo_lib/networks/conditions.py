@@ -67,7 +67,7 @@ class ReaderCondition:
     title: str
 
 
-READER = ReaderCondition("reader", "Reader, trained on drawn chromosomes alone")
+READER = ReaderCondition("reader", "Reader that comes with karyo")
 TITLES = {condition.key: condition.title for condition in (*CONDITIONS, READER)}
 
 

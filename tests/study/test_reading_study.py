@@ -230,7 +230,7 @@ def test_the_words_on_changes_say_what_is_not_seen():
             ("inversion", 40, 50, 0.6, 0.46, 0.72, 0.5, 0.9),
             ("normal", 0, 200, 0.05, 0.03, 0.09, np.nan, np.nan),
         ],
-        columns=["kind", "megabases", "pairs", "sensitivity", "low", "high", "located", "kind_right"],
+        columns=["kind", "megabases", "chromosomes", "sensitivity", "low", "high", "located", "kind_right"],
     ).assign(cells="drawn")
     told = " ".join(study.reading.describe_changes(table))
     assert "5 Mb 10% [6%, 17%]; 40 Mb 80% [71%, 87%]" in told

@@ -13,7 +13,7 @@ from karyo_lib.study.runs import Run
 
 CELLS = {"smoke": 3, "quick": 12, "thesis": 60}
 SPECIFICITY = 0.99
-ANY, NORMAL = "any change", "normal"
+ANY, NORMAL, SHAM = "any change", "normal", "sham"
 
 
 def measure_changes(run: Run) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def measure_changes(run: Run) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``cells`` ('real' or 'drawn'), ``kind``, ``megabases`` (0: any), ``pairs`` (chromosomes),
+        ``cells`` ('real' or 'drawn'), ``kind``, ``megabases`` (0: any), ``chromosomes`` (how many),
         ``sensitivity`` with Wilson limits ``low, high`` where 1 in 100 unchanged ones is called changed, and
         of those seen the shares ``located`` and ``kind_right``.
     """
@@ -38,31 +38,37 @@ def measure_changes(run: Run) -> pd.DataFrame:
         strips = strips_of_drawings(n, seed=run.seed)
     scores = score_decoder(Reader.load().decoder, strips, each=5 * n, seed=run.seed)["changes"]
     table = scores.rename(
-        columns={"Mb": "megabases", "n": "pairs", "place": "located", "kind right": "kind_right"}
+        columns={"Mb": "megabases", "n": "chromosomes", "place": "located", "kind right": "kind_right"}
     )
-    table["seen"] = (table["seen at 1 %"] * table["pairs"]).round()
+    table["seen"] = (table["seen at 1 %"] * table["chromosomes"]).round()
     table[["located", "kind_right"]] = table[["located", "kind_right"]].mul(table["seen"], axis=0)
     changed = table[table["kind"] != NORMAL]
     table = pd.concat([table, changed[changed["megabases"] > 0].assign(kind=ANY)])
     table = table.groupby(["kind", "megabases"], as_index=False, sort=False)[
-        ["pairs", "seen", "located", "kind_right"]
+        ["chromosomes", "seen", "located", "kind_right"]
     ].sum()
     table[["located", "kind_right"]] = table[["located", "kind_right"]].div(
         table["seen"].where(table["seen"] > 0), axis=0
     )
     if NORMAL not in set(table["kind"]):
-        called = {"kind": NORMAL, "megabases": 0, "pairs": len(strips), "seen": round(0.01 * len(strips))}
+        called = {
+            "kind": NORMAL,
+            "megabases": 0,
+            "chromosomes": len(strips),
+            "seen": round(0.01 * len(strips)),
+        }
         table = pd.concat([table, pd.DataFrame([called])], ignore_index=True)
     low, high = zip(
-        *(wilson(int(k), int(m)) for k, m in zip(table["seen"], table["pairs"], strict=True)), strict=True
+        *(wilson(int(k), int(m)) for k, m in zip(table["seen"], table["chromosomes"], strict=True)),
+        strict=True,
     )
-    table = table.assign(sensitivity=table["seen"] / table["pairs"], low=low, high=high)
+    table = table.assign(sensitivity=table["seen"] / table["chromosomes"], low=low, high=high)
     return table.drop(columns="seen").assign(cells="real" if run.bank else "drawn")
 
 
 def changes_display(table: pd.DataFrame) -> SizeCurvesDisplay:
     """Return sensitivity against size of the change, by kind."""
-    changed = table[table["kind"] != NORMAL]
+    changed = table[(table["kind"] != NORMAL) & (table["megabases"] > 0)]
     shown = changed.rename(columns={"megabases": "size", "kind": "series", "sensitivity": "value"})
     called = float(table.loc[table["kind"] == NORMAL, "sensitivity"].iloc[0])
     return SizeCurvesDisplay.from_table(
@@ -90,7 +96,7 @@ def describe_changes(table: pd.DataFrame) -> list[str]:
         )
     unseen = sorted({
         kind for kind, part in table[table["low"] <= normal["sensitivity"]].groupby("kind")
-        if kind not in (ANY, NORMAL)
+        if kind not in (ANY, NORMAL, SHAM)
     })  # fmt: skip
     if unseen:
         sentences.append(
