@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer import Argument, Option
 
 from karyo_lib import __version__
 from karyo_lib.read.commands import COMMANDS as READ
@@ -68,8 +69,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _main(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+        bool, Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -80,40 +80,34 @@ def _main(
 def run(
     profile: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="NAME",
             help="**smoke** shows that it works, **quick** shortens fine-tuning, **thesis** does everything.",
         ),
     ] = "quick",
     data: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="DIR", help="Your own karyograms: folders `normal/` and `abnormal/`, or a `metadata.csv`."
         ),
     ] = "",
-    bank: Annotated[
-        str, typer.Option(metavar="DIR", help="Real chromosomes to lay karyograms out from.")
-    ] = "",
+    bank: Annotated[str, Option(metavar="DIR", help="Real chromosomes to lay karyograms out from.")] = "",
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="One notebook, by name or number; may be given more than once."),
+        Option(metavar="NAME", help="One notebook, by name or number; may be given more than once."),
     ] = None,
-    out: Annotated[
-        str, typer.Option(metavar="DIR", help="Run folder; `reports/<profile>` if not given.")
-    ] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw, split and training.")] = 2020,
+    out: Annotated[str, Option(metavar="DIR", help="Run folder; `reports/<profile>` if not given.")] = "",
+    seed: Annotated[int, Option(min=0, help="Of every draw, split and training.")] = 2020,
     weights: Annotated[
-        str, typer.Option(metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`.")
+        str, Option(metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`.")
     ] = "",
     clean: Annotated[
         bool,
-        typer.Option(
-            "--clean", help="Find arrows, boxes, titles and labels and paint them over before all else."
-        ),
+        Option("--clean", help="Find arrows, boxes, titles and labels and paint them over before all else."),
     ] = False,
     setting: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--set",
             metavar="NAME=VALUE",
             help="One setting in place of the profile's, such as `passes=50`; may be given more than once.",
@@ -121,24 +115,23 @@ def run(
     ] = None,
     fresh: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--fresh/--resume",
             help="Do everything again, or go on: notebooks whose inputs are unchanged are kept.",
         ),
     ] = False,
     scheduler: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="ADDRESS",
             help="Dask scheduler, `tcp://host:port`: drawing, fits and search on many machines.",
         ),
     ] = "",
     device: Annotated[
-        str, typer.Option(help="**auto**, **cpu**, or **gpu** (an error if there is none).")
+        str, Option(help="**auto**, **cpu**, or **gpu** (an error if there is none).")
     ] = "auto",
     mixed_precision: Annotated[
-        bool,
-        typer.Option("--mixed-precision", help="16-bit arithmetic, where the device has it."),
+        bool, Option("--mixed-precision", help="16-bit arithmetic, where the device has it.")
     ] = False,
 ) -> None:
     """Run the seven notebooks and write one HTML report each.
@@ -189,28 +182,27 @@ def _choose_machines(scheduler: str, device: str, mixed_precision: bool) -> None
 @_told_plainly
 def draw(
     formula: Annotated[
-        str,
-        typer.Argument(metavar="FORMULA", help='Karyotype in ISCN, in quotes: "46,XX,t(9;22)(q34;q11.2)".'),
+        str, Argument(metavar="FORMULA", help='Karyotype in ISCN, in quotes: "46,XX,t(9;22)(q34;q11.2)".')
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Image to write; PNG, JPEG, TIFF.")
+        Path, Option("--output", "-o", metavar="FILE", help="Image to write; PNG, JPEG, TIFF.")
     ],
-    level: Annotated[int, typer.Option(help="Bands: 400, 550 or 850.")] = 550,
-    style: Annotated[str, typer.Option(help="Lab style; an unknown one lists all.")] = "classic",
-    seed: Annotated[int, typer.Option(min=0, help="Of bends, lengths, stain and noise.")] = 0,
+    level: Annotated[int, Option(help="Bands: 400, 550 or 850.")] = 550,
+    style: Annotated[str, Option(help="Lab style; an unknown one lists all.")] = "classic",
+    seed: Annotated[int, Option(min=0, help="Of bends, lengths, stain and noise.")] = 0,
     size: Annotated[
-        int, typer.Option(min=0, help="Side of the page in pixels; 0 for the style's native size.")
+        int, Option(min=0, help="Side of the page in pixels; 0 for the style's native size.")
     ] = 0,
     annotations: Annotated[
         bool | None,
-        typer.Option(help="Arrows, boxes and titles on what is abnormal; the style decides if not given."),
+        Option(help="Arrows, boxes and titles on what is abnormal; the style decides if not given."),
     ] = None,
     cell_line: Annotated[
-        int, typer.Option(min=1, help="Of a mosaic such as 47,XY,+21[15]/46,XY[5]: which cell line.")
+        int, Option(min=1, help="Of a mosaic such as 47,XY,+21[15]/46,XY[5]: which cell line.")
     ] = 1,
     truth: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Table to write (CSV): box, name and place of each chromosome."),
+        Option(metavar="FILE", help="Table to write (CSV): box, name and place of each chromosome."),
     ] = None,
 ) -> None:
     """Draw the karyogram of a formula.

@@ -69,11 +69,7 @@ class Profile:
         return {name: value for name, value in self.as_dict().items() if value != own[name]}
 
 
-_CHOICES = {
-    "level": (400, 550, 850),
-    "groups": ("all", "numerical"),
-    "sources": ("thesis", "balanced"),
-}
+_CHOICES = {"level": (400, 550, 850), "groups": ("all", "numerical"), "sources": ("thesis", "balanced")}
 _SHARES = ("annotated_share",)
 _LEAST = {
     "normal": 10,

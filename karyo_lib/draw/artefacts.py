@@ -50,11 +50,7 @@ def add_dust(
 
 
 def expose(
-    ink: np.ndarray,
-    settings: SimpleNamespace,
-    scale: float,
-    size: tuple[int, int],
-    rng: np.random.Generator,
+    ink: np.ndarray, settings: SimpleNamespace, scale: float, size: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
     """Photograph, print and scan a drawing.
 

@@ -15,14 +15,7 @@ from karyo_lib.draw.piece import Piece, make_piece
 from karyo_lib.draw.sheet import Sheet, make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout
-from karyo_lib.iscn import (
-    BandTable,
-    Chromosome,
-    Karyotype,
-    Segment,
-    load_bands,
-    parse_karyotype,
-)
+from karyo_lib.iscn import BandTable, Chromosome, Karyotype, Segment, load_bands, parse_karyotype
 from karyo_lib.iscn.segments import UNKNOWN
 from karyo_lib.shape.bend import Axis, bend_axis, bend_image, ring_axis, ring_width, turn_axis
 

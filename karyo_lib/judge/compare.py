@@ -50,11 +50,8 @@ def compare_conditions(
     p_b: np.ndarray,
     *,
     names: tuple[str, str] = ("the first", "the second"),
-    threshold: float = 0.5,
     groups: np.ndarray | None = None,
-    confidence: float = 0.95,
     n_resamples: int = 2000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Differences b - a of every metric, with paired bootstrap intervals on the same images.
 
@@ -65,7 +62,7 @@ def compare_conditions(
         Probabilities of abnormal under the two conditions, image by image.
     names : (str, str)
         What the conditions are called in ``note``.
-    threshold, groups, confidence, n_resamples, seed
+    groups, n_resamples
         As in :func:`karyo_lib.judge.compute_metrics`.
 
     Returns
@@ -80,7 +77,7 @@ def compare_conditions(
 
     def of_labels(success_is_abnormal: bool | None):
         def measure(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
-            called = p >= threshold
+            called = p >= 0.5
             if success_is_abnormal is None:
                 return weighted.proportion(called == abnormal, everything, w)
             return weighted.proportion(
@@ -95,17 +92,15 @@ def compare_conditions(
         "accuracy": ("Accuracy", of_labels(None)),
         **CURVE_METRICS,
     }
-    weights = draw_bootstrap_weights(y.size, n_resamples, seed, groups)
-    test = compute_mcnemar(y, p_a >= threshold, p_b >= threshold)
+    weights = draw_bootstrap_weights(y.size, n_resamples, 0, groups)
+    test = compute_mcnemar(y, p_a >= 0.5, p_b >= 0.5)
     rows = []
     for metric, (title, measure) in measures.items():
         one = np.ones((1, y.size))
         a, b = (float(measure(y, p, one)[0]) if y.size else float("nan") for p in (p_a, p_b))
         low = high = float("nan")
         if np.isfinite(a) and np.isfinite(b):
-            low, high, _ = bootstrap_interval(
-                lambda w, of=measure: of(y, p_b, w) - of(y, p_a, w), weights, confidence
-            )
+            low, high, _ = bootstrap_interval(lambda w, of=measure: of(y, p_b, w) - of(y, p_a, w), weights)
         note = "" if np.isfinite(b - a) else "needs both a normal and an abnormal image"
         if metric == "accuracy":
             note = (
@@ -120,12 +115,7 @@ def compare_conditions(
 
 
 def summarise_runs(
-    runs: pd.DataFrame,
-    by: list[str],
-    value: str = "value",
-    *,
-    test_share: float | None = None,
-    confidence: float = 0.95,
+    runs: pd.DataFrame, by: list[str], value: str = "value", *, test_share: float | None = None
 ) -> pd.DataFrame:
     """Mean and spread of repeated runs: what luck with the split alone does.
 
@@ -162,7 +152,7 @@ def summarise_runs(
         half = float("nan")
         if test_share is not None and n > 1 and sd > 0:  # equal runs say nothing of their spread
             error = sd * np.sqrt(1 / n + test_share / (1 - test_share))
-            half = float(stats.t.ppf(0.5 + confidence / 2, n - 1) * error)
+            half = float(stats.t.ppf(0.975, n - 1) * error)
         rows.append({
             **dict(zip(by, key, strict=True)), "mean": mean, "sd": sd,
             "min": float(values.min()) if n else float("nan"),
@@ -177,18 +167,14 @@ def compute_metrics_by_group(
     p: np.ndarray,
     kinds: np.ndarray,
     *,
-    threshold: float = 0.5,
-    predicted: np.ndarray | None = None,
     groups: np.ndarray | None = None,
-    confidence: float = 0.95,
     n_resamples: int = 1000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """What a pooled number hides: each group of abnormality (trisomy ... inversion) on its own.
 
     Parameters
     ----------
-    y_true, p, threshold, predicted, groups, confidence, n_resamples, seed
+    y_true, p, groups, n_resamples
         As in :func:`karyo_lib.judge.compute_metrics`.
     kinds : array_like of str, shape (N,)
         Group of abnormality of each image; normal images may carry any name, they form the group ``normal``.
@@ -204,14 +190,14 @@ def compute_metrics_by_group(
     kinds = np.asarray(kinds, dtype=object)
     if kinds.shape != y.shape:
         raise ValueError(f"Expected kinds of shape {y.shape}, one group an image. Received {kinds.shape}.")
-    called = p >= threshold if predicted is None else check_predictions(predicted, p)[0].astype(bool)
+    called = p >= 0.5
     names = pd.Series(np.where(y == 1, kinds, "normal")).value_counts().index.tolist()
     rows = []
     for name in sorted(names, key=lambda kind: kind == "normal"):
         mine = (y == 0) if name == "normal" else (y == 1) & (kinds == name)
         right = called[mine] == (name != "normal")
         effective = compute_effective_n(right, None if groups is None else groups[mine])
-        low, high = wilson(right.mean() * effective, effective, confidence)
+        low, high = wilson(right.mean() * effective, effective)
         row = {
             "group": name, "n": int(mine.sum()), "called_abnormal": int(called[mine].sum()),
             "share_right": float(right.mean()), "low": low, "high": high,
@@ -224,12 +210,11 @@ def compute_metrics_by_group(
             row["note"] = "no normal image to compare with"
         else:
             y_here, p_here = y[both], p[both]
-            weights = draw_bootstrap_weights(
-                y_here.size, n_resamples, seed, None if groups is None else groups[both]
-            )
+            patients = None if groups is None else groups[both]
+            weights = draw_bootstrap_weights(y_here.size, n_resamples, 0, patients)
             row["roc_auc"] = float(weighted.roc_auc(y_here, p_here, np.ones((1, y_here.size)))[0])
             row["roc_auc_low"], row["roc_auc_high"], _ = bootstrap_interval(
-                lambda w, y=y_here, p=p_here: weighted.roc_auc(y, p, w), weights, confidence
+                lambda w, y=y_here, p=p_here: weighted.roc_auc(y, p, w), weights
             )
         rows.append(row)
     return pd.DataFrame(rows)

@@ -32,8 +32,8 @@ def _join(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
-def describe_best(table: pd.DataFrame, where: str, *, metric: str = "AUC", chance: float = CHANCE) -> str:
-    """Say which condition is best, and whether it differs from chance.
+def describe_best(table: pd.DataFrame, where: str) -> str:
+    """Say which condition has the best AUC, and whether it differs from chance.
 
     Parameters
     ----------
@@ -41,22 +41,20 @@ def describe_best(table: pd.DataFrame, where: str, *, metric: str = "AUC", chanc
         Columns ``title, value, low, high``, one row a condition.
     where : str
         Opens the sentence: ``'Split by patient'``.
-    chance : float
-        What guessing gives.
     """
     known = table.dropna(subset="value")
     if known.empty:
-        return f"{where}, no condition has a defined {metric}."
+        return f"{where}, no condition has a defined AUC."
     best = known.loc[known["value"].idxmax()]
     flattered = f" (the best of {len(known)}, and therefore flattered)" if len(known) > 1 else ""
     return (
         f"{where}, {'the best condition' if len(known) > 1 else 'the condition'} is {best['title']} with "
-        f"{metric} {format_interval(best['value'], best['low'], best['high'])}{flattered}, "
-        f"{_against(best['low'], best['high'], chance)}."
+        f"AUC {format_interval(best['value'], best['low'], best['high'])}{flattered}, "
+        f"{_against(best['low'], best['high'], CHANCE)}."
     )
 
 
-def describe_differences(table: pd.DataFrame, *, metric: str = "AUC", baseline: str = "the baseline") -> str:
+def describe_differences(table: pd.DataFrame, *, baseline: str = "the baseline") -> str:
     """Say which changes helped, harmed, or cannot be told from no change; the numbers stand in a table.
 
     Parameters
@@ -70,7 +68,7 @@ def describe_differences(table: pd.DataFrame, *, metric: str = "AUC", baseline: 
         return f"No change can be set against {baseline}."
     helped, harmed = known[known["low"] > 0], known[known["high"] < 0]
     unclear = known.drop(helped.index).drop(harmed.index)
-    best = f"Better than {baseline} in {metric}: {_listed(helped)}." if len(helped) else ""
+    best = f"Better than {baseline} in AUC: {_listed(helped)}." if len(helped) else ""
     sentences = [best or f"Nothing is shown to help against {baseline}."]
     if len(harmed):
         sentences.append(f"Worse: {_listed(harmed)}.")
@@ -117,8 +115,8 @@ def describe_groups(table: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def describe_referral(judged: pd.DataFrame, *, score: str = "combined", reference: str = "vote_share") -> str:
-    """Say whether a score is better than the thesis's at sending errors to the specialist.
+def describe_referral(judged: pd.DataFrame) -> str:
+    """Say whether the combined score is better than the thesis's at sending errors to the specialist.
 
     The aim: at 20 % referral at least twice the errors caught, and a smaller area under the risk-coverage
     curve with an interval that excludes zero.
@@ -127,18 +125,13 @@ def describe_referral(judged: pd.DataFrame, *, score: str = "combined", referenc
     ----------
     judged : DataFrame
         From :func:`karyo_lib.judge.judge_scores`, with the rates 5, 10 and 20 %.
-    score, reference : str
-        Names in its column ``score``.
     """
     rows = judged.set_index(["score", "measure"])
-    names = {"combined": "the combined score", "vote_share": "the thesis's vote share"}
-    ours, theirs = names.get(score, score), names.get(reference, reference)
-    mine, other = rows.loc[(score, "caught_20")], rows.loc[(reference, "caught_20")]
+    mine, other = rows.loc[("combined", "caught_20")], rows.loc[("vote_share", "caught_20")]
     if not np.isfinite(mine["value"]):
         return "No answer is wrong, so that no score can be judged by the errors it catches."
-    area = rows.loc[(score, "aurc")]
     twice = mine["value"] >= 2 * other["value"] and mine["value"] > 0
-    smaller = area["difference_high"] < 0
+    smaller = rows.loc[("combined", "aurc"), "difference_high"] < 0
     verdict = {
         (
             True,
@@ -152,7 +145,7 @@ def describe_referral(judged: pd.DataFrame, *, score: str = "combined", referenc
         (False, False): "Not twice the errors, and no smaller area: neither aim is met.",
     }[bool(twice), bool(smaller)]
     return (
-        f"{verdict} At 20 % referral {ours} catches "
-        f"{format_interval(mine['value'], mine['low'], mine['high'])} "
-        f"of the errors, {theirs} {format_interval(other['value'], other['low'], other['high'])}."
+        f"{verdict} At 20 % referral the combined score catches "
+        f"{format_interval(*mine[['value', 'low', 'high']])} of the errors, the thesis's vote share "
+        f"{format_interval(*other[['value', 'low', 'high']])}."
     )

@@ -69,7 +69,6 @@ __all__ = [
     "backend_facts",
     "compile_options",
     "device_name",
-    "enable_determinism",
     "explain_no_card",
     "inference_engine",
     "keras",
@@ -166,16 +165,6 @@ def backend_facts() -> dict[str, str]:
         "precision": keras.config.dtype_policy().name,
         "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"] if engine == "tensorflow" else "not used",
     }
-
-
-def enable_determinism() -> None:
-    """Ask TensorFlow for deterministic kernels (6-8 % slower); the other backends need no switch on a CPU.
-
-    Heads trained on cached features are equal to the bit without it. It is for fine-tuning, where threads
-    add up gradients in changing order; InceptionV3 trained in full may differ between processes even so.
-    """
-    if keras.config.backend() == "tensorflow":
-        tf.config.experimental.enable_op_determinism()
 
 
 def use_mixed_precision(enabled: bool = True) -> None:

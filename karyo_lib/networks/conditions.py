@@ -22,40 +22,20 @@ class Condition:
         return self.trainable != "head"
 
 
+def _condition(key: str, title: str) -> Condition:
+    data, base, trained = key.split("-", 2)
+    base = {"vgg16": "VGG16", "inceptionv3": "InceptionV3"}[base]
+    return Condition(key, title, data, base, {"frozen": "head", "full": "all"}.get(trained, trained))
+
+
 CONDITIONS = (
-    Condition("original-vgg16-frozen", "VGG16 frozen, original data", "original", "VGG16", "head"),
-    Condition(
-        "original-inceptionv3-frozen", "InceptionV3 frozen, original data", "original", "InceptionV3", "head"
-    ),
-    Condition("augmented-vgg16-frozen", "VGG16 frozen, augmented data", "augmented", "VGG16", "head"),
-    Condition(
-        "augmented-inceptionv3-frozen",
-        "InceptionV3 frozen, augmented data",
-        "augmented",
-        "InceptionV3",
-        "head",
-    ),
-    Condition(
-        "augmented-vgg16-last-block",
-        "VGG16, last block trained, augmented data",
-        "augmented",
-        "VGG16",
-        "last-block",
-    ),
-    Condition(
-        "augmented-vgg16-last-two-blocks",
-        "VGG16, last two blocks trained, augmented data",
-        "augmented",
-        "VGG16",
-        "last-two-blocks",
-    ),
-    Condition(
-        "augmented-inceptionv3-full",
-        "InceptionV3, fully trained, augmented data",
-        "augmented",
-        "InceptionV3",
-        "all",
-    ),
+    _condition("original-vgg16-frozen", "VGG16 frozen, original data"),
+    _condition("original-inceptionv3-frozen", "InceptionV3 frozen, original data"),
+    _condition("augmented-vgg16-frozen", "VGG16 frozen, augmented data"),
+    _condition("augmented-inceptionv3-frozen", "InceptionV3 frozen, augmented data"),
+    _condition("augmented-vgg16-last-block", "VGG16, last block trained, augmented data"),
+    _condition("augmented-vgg16-last-two-blocks", "VGG16, last two blocks trained, augmented data"),
+    _condition("augmented-inceptionv3-full", "InceptionV3, fully trained, augmented data"),
 )
 
 

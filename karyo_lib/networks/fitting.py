@@ -43,7 +43,6 @@ class TrainSettings:
     momentum: float = MOMENTUM
     # Stop after so many epochs without a better validation AUC; None trains all epochs, as the thesis does.
     patience: int | None = None
-    balanced: bool = False  # weigh the classes inversely to their frequency; the thesis does not
     optimizer: str = "adam"  # name of a Keras optimiser
     input_shape: tuple[int, int, int] = INPUT_SHAPE  # height, width, channels of the base's input
 
@@ -134,7 +133,6 @@ class Trainer:
                 _Batches(train, settings.batch_size, settings.seed, memory.epochs_done),
                 initial_epoch=memory.epochs_done,
                 epochs=settings.epochs,
-                class_weight=_class_weights(train.y) if settings.balanced else None,
                 callbacks=[memory, *([_ProgressBar(title, settings.epochs)] if title else [])],
                 shuffle=False,  # _Batches does; Keras would shuffle with Python's global generator
                 verbose=0,
@@ -287,7 +285,3 @@ class _ProgressBar(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self._bar.close()
-
-
-def _class_weights(y: np.ndarray) -> dict[int, float]:
-    return {label: len(y) / (2 * int(np.sum(y == label))) for label in (0, 1)}

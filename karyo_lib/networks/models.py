@@ -30,10 +30,7 @@ CUTS = {
 }
 """For each base: what is trained -> the last frozen layer."""
 
-PUBLISHED_COUNTS = {
-    "VGG16": (14_847_297, 14_846_785, 512),
-    "InceptionV3": (22_328_609, 22_293_665, 34_944),
-}
+PUBLISHED_COUNTS = {"VGG16": (14_847_297, 14_846_785, 512), "InceptionV3": (22_328_609, 22_293_665, 34_944)}
 """Total, trainable and non-trainable parameters with every layer trainable (Figures 3.5 and 3.6)."""
 
 INPUT_SHAPE = (150, 150, 3)

@@ -9,13 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from karyo_lib.networks.backend import compile_options, keras
-from karyo_lib.networks.models import (
-    FEATURES_DROPOUT,
-    HIDDEN,
-    HIDDEN_DROPOUT,
-    HIDDEN_NORMALIZATION,
-    OUTPUT,
-)
+from karyo_lib.networks.models import FEATURES_DROPOUT, HIDDEN, HIDDEN_DROPOUT, HIDDEN_NORMALIZATION, OUTPUT
 
 _BLOCK_BYTES = 128 * 2**20  # pooled feature maps held at a time
 

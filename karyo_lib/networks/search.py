@@ -6,7 +6,6 @@ choose the best epoch, so that validation figures after a search are optimistic.
 """
 
 import contextlib
-import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,18 +25,10 @@ from karyo_lib.machines.cluster import on_cluster
 from karyo_lib.networks.fitting import DivergenceError, Examples, TrainSettings
 from karyo_lib.networks.train import get_trainer
 from karyo_lib.networks.weights import WeightsSource
-from karyo_lib.store import writing
+from karyo_lib.store import Journal, OtherJournalError
 
 PARAMETERS = ("learning_rate", "batch_size")
-COLUMNS = (
-    "trial",
-    *PARAMETERS,
-    "val_loss",
-    "val_accuracy",
-    "status",
-    "seconds",
-    "message",
-)
+COLUMNS = ("trial", *PARAMETERS, "val_loss", "val_accuracy", "status", "seconds", "message")
 OK, DIVERGED, OUT_OF_MEMORY, FAILED = "ok", "diverged", "out of memory", "failed"
 _GUESSING = float(np.log(2))  # loss of saying 0.5 always
 
@@ -53,11 +44,8 @@ class SearchSettings:
     learning_rate: tuple[float, float] = (1e-5, 1e-1)  # range, searched on a logarithmic scale
     batch_size: tuple[int, int] = (8, 512)  # range, searched on a logarithmic scale
     initial_points: int = 6  # trials spread evenly (Latin hypercube) before the surrogate has a say
-    # Points proposed in one go, which may run in parallel; decides which points are tried.
+    # Points proposed in one go, which a cluster runs side by side; decides which points are tried.
     points_at_once: int = 1
-    # Processes that run them (joblib); decides only how soon, as does a cluster. More than one pays when a
-    # trial takes longer than starting a process does.
-    jobs: int = 1
     seed: int = 0  # of the proposals
 
     def __post_init__(self) -> None:
@@ -102,7 +90,7 @@ def run_search(
 
     ``objective``: takes a learning rate and a batch size, returns ``val_loss`` and ``val_accuracy``; may
     raise. A batch size above the number of training images means one step an epoch, and is recorded as
-    proposed. ``settings``: what is searched. ``store``: JSON file written after every trial. If it exists and
+    proposed. ``settings``: what is searched. ``store``: journal written after every trial. If it exists and
     belongs to the same search, its trials are taken over, and the search goes on as it would have; more
     trials than before may be asked for. ``key``: identifies what the objective depends on (data, weights,
     epochs), for `store`. ``progress``: whether to show a progress bar. Columns ``trial`` (from 1),
@@ -113,21 +101,21 @@ def run_search(
     surrogate is told the worst loss so far (at least that of guessing) in its place, so that it moves away
     instead of proposing the point again.
     """
-    path = Path(store) if store is not None else None
-    search_key = json.dumps([key, _what_decides_points(settings)])
-    known = _load_trials(path, search_key)
     trials: list[dict] = []
     optimizer = _optimizer(settings)
-    with tqdm(total=settings.trials, desc="Bayesian search", unit="trial", disable=not progress) as bar:
+    bar = tqdm(total=settings.trials, desc="Bayesian search", unit="trial", disable=not progress)
+    with bar, _open_journal(store, key, settings) as journal:
+        known = list(journal.resume())[1:] if journal else []
         while len(trials) < settings.trials:
             points = _ask(optimizer, settings.points_at_once)
             points = points[: settings.trials - len(trials)]
             taken_over = known[len(trials) : len(trials) + len(points)]
-            for done in _try_points(objective, points, taken_over, settings.jobs):
+            for done in _try_points(objective, points, taken_over):
                 trials.append({"trial": len(trials) + 1, **done})
-                if path is not None and len(trials) > len(known):
-                    _save_trials(path, search_key, trials)
-                bar.set_postfix(best=f"{_best_loss(trials):.3f}", refresh=False)
+                if journal and len(trials) > len(known):
+                    journal.add(trials[-1])
+                losses = [t["val_loss"] for t in trials if t["status"] == OK]
+                bar.set_postfix(best=f"{min(losses, default=np.nan):.3f}", refresh=False)
                 bar.update()
             _tell(optimizer, trials, len(points))
     return pd.DataFrame(trials, columns=list(COLUMNS))
@@ -190,10 +178,18 @@ def _optimizer(settings: SearchSettings) -> Optimizer:
     )
 
 
-def _what_decides_points(settings: SearchSettings) -> dict:
-    told = asdict(settings)
-    del told["trials"], told["jobs"]
-    return json.loads(json.dumps(told))
+@contextlib.contextmanager
+def _open_journal(path: str | Path | None, key: str, settings: SearchSettings) -> Iterator[Journal | None]:
+    if path is None:
+        yield None
+        return
+    made_from = {"key": key} | {name: value for name, value in asdict(settings).items() if name != "trials"}
+    try:
+        journal = Journal(path, made_from)
+    except OtherJournalError:  # of another search
+        journal = Journal(path, made_from, fresh=True)
+    with contextlib.closing(journal):
+        yield journal
 
 
 @contextlib.contextmanager
@@ -222,13 +218,13 @@ def _tell(optimizer: Optimizer, trials: list[dict], count: int) -> None:
 
 
 def _try_points(
-    objective: Objective, points: list[tuple[float, int]], taken_over: list[dict], jobs: int
+    objective: Objective, points: list[tuple[float, int]], taken_over: list[dict]
 ) -> Iterator[dict]:
     yield from ({name: done[name] for name in COLUMNS if name != "trial"} for done in taken_over)
     left = points[len(taken_over) :]
     with on_cluster() if len(left) > 1 else contextlib.nullcontext(False) as spread:
-        if (jobs > 1 or spread) and len(left) > 1:
-            parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
+        if spread:
+            parallel = joblib.Parallel(return_as="generator")
             yield from parallel(joblib.delayed(_try_point)(objective, point) for point in left)
         else:
             yield from map(partial(_try_point, objective), left)
@@ -247,16 +243,9 @@ def _try_point(objective: Objective, point: tuple[float, int]) -> dict:
     except Exception as error:  # a failed trial is a result; the search goes on
         status = OUT_OF_MEMORY if _is_out_of_memory(error) else FAILED
         message = f"{type(error).__name__}: {error}"[:300]
-    good = status == OK
-    return {
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "val_loss": float(result["val_loss"]) if good else float("nan"),
-        "val_accuracy": float(result["val_accuracy"]) if good else float("nan"),
-        "status": status,
-        "seconds": time.perf_counter() - began,
-        "message": message,
-    }
+    told = [float(result[name]) if status == OK else np.nan for name in ("val_loss", "val_accuracy")]
+    row = (learning_rate, batch_size, *told, status, time.perf_counter() - began, message)
+    return dict(zip(COLUMNS[1:], row, strict=True))
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -264,26 +253,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(
         words in said for words in ("out of memory", "resource exhausted", "resourceexhausted")
     )
-
-
-def _best_loss(trials: list[dict]) -> float:
-    return min((t["val_loss"] for t in trials if t["status"] == OK), default=float("nan"))
-
-
-def _load_trials(path: Path | None, key: str) -> list[dict]:
-    if path is None or not path.is_file():
-        return []
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        trials = [{k: float("nan") if v is None else v for k, v in t.items()} for t in told["trials"]]
-        return trials if told["key"] == key else []
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []  # damaged: searched again
-
-
-def _save_trials(path: Path, key: str, trials: list[dict]) -> None:
-    whole = [{k: None if v != v else v for k, v in t.items()} for t in trials]  # JSON has no NaN
-    with writing(path) as part:
-        part.write_text(
-            json.dumps({"key": key, "trials": whole}, indent=1, allow_nan=False), encoding="utf-8"
-        )

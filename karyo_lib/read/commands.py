@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 
 def read(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A karyogram, or a metaphase.")],
+    image: Annotated[Path, Argument(metavar="IMAGE", help="A karyogram, or a metaphase.")],
     output: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--output",
             "-o",
             metavar="OUT",
@@ -18,14 +19,14 @@ def read(
         ),
     ] = None,
     reader: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Reader to use; karyo's own if not given.")
+        Path | None, Option(metavar="DIR", help="Reader to use; karyo's own if not given.")
     ] = None,
-    style: Annotated[str, typer.Option(help="Lab style of the karyogram of a metaphase.")] = "digital",
+    style: Annotated[str, Option(help="Lab style of the karyogram of a metaphase.")] = "digital",
     bank: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Bank to which the chromosomes are added as a cell.")
+        Path | None, Option(metavar="DIR", help="Bank to which the chromosomes are added as a cell.")
     ] = None,
     patient: Annotated[
-        str, typer.Option(help="Of that cell; by default the cell's own name, that of the file.")
+        str, Option(help="Of that cell; by default the cell's own name, that of the file.")
     ] = "",
 ) -> None:
     """Read one image: which chromosomes it shows, what is abnormal, how sure, and when to refer.

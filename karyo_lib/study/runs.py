@@ -225,15 +225,6 @@ class Run(Shown):
             np.savez_compressed(stream, **arrays)
         return self._array(name)
 
-    def load_array(self, name: str, made_by: str = "") -> np.ndarray | dict[str, np.ndarray]:
-        """Read ``data/<name>.npz``: one array as it was saved, or a dict of several."""
-        path = self._array(name)
-        if not path.exists():
-            self.require(f"data/{name}.npz", made_by)
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        return arrays["array"] if list(arrays) == ["array"] else arrays
-
     def _table(self, name: str) -> Path:
         return self.dir / "tables" / f"{_checked(name)}.csv"
 

@@ -4,7 +4,7 @@ Chu, G. (2020), *Machine Learning for Automation of Chromosome based Genetic Dia
 numbers are read from ``data/published``; everything said about them is computed here from those files.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import floor
 
 import pandas as pd
@@ -53,32 +53,16 @@ def load_models() -> pd.DataFrame:
     return pd.read_csv(data_file("published", "models.csv"), index_col="base")
 
 
-@dataclass(frozen=True)
-class ThesisItem:
-    """A figure or table of the thesis."""
+def load_items() -> pd.DataFrame:
+    """Return the checklist of the reproduction: every figure and table, in the thesis's order.
 
-    item: str  # ``'Fig 4.8'`` or ``'Table 5.1'``
-    title: str
-    report: str  # notebook whose report holds ours, ``'04_transfer'``
-    anchor: str  # element of that report, ``'fig-4-8'``
-    ours: bool  # False where the figure summarises other people's work: described in the map, not drawn
-    condition: str | None  # key of the condition that the figure shows
-
-
-def load_items() -> tuple[ThesisItem, ...]:
-    """Return the checklist of the reproduction: every figure and table, in the thesis's order."""
-    rows = pd.read_csv(data_file("published", "items.csv"), keep_default_na=False)
-    return tuple(
-        ThesisItem(
-            item=row["item"],
-            title=row["title"],
-            report=row["report"],
-            anchor=row["item"].lower().replace(" ", "-").replace(".", "-"),
-            ours=row["ours"] == "yes",
-            condition=row["condition"] or None,
-        )
-        for _, row in rows.iterrows()
-    )
+    Columns ``item`` ('Fig 4.8'), ``title``, ``report`` that holds ours ('04_transfer'), ``anchor`` there
+    ('fig-4-8'), ``ours`` (bool; False of other people's work, described in the map, not drawn) and
+    ``condition``, the key of the one that the figure shows, or ''.
+    """
+    items = pd.read_csv(data_file("published", "items.csv"), keep_default_na=False)
+    anchors = items["item"].str.lower().str.replace(r"[ .]", "-", regex=True)
+    return items.assign(anchor=anchors, ours=items["ours"] == "yes")
 
 
 def recompute_from_matrix(tp: int, fp: int, tn: int, fn: int) -> dict[str, tuple[int, int]]:
@@ -149,32 +133,10 @@ def published_recalls() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["condition", "abnormal", "found", "recall", "low", "high"])
 
 
-@dataclass(frozen=True)
-class PublishedReferrals:
-    """What the published confidence score would have done with the published errors."""
-
-    errors: int  # wrongly predicted test images of Tables 4.1 and 4.2, and those of them below the threshold
-    referred: int
-    threshold: float  # percent
-    low: float  # 95 % Wilson limits of the share that is caught
-    high: float
-    sentence: str
-
-
-def count_published_referrals(threshold: float = REFERRAL_THRESHOLD) -> PublishedReferrals:
-    """Count the published errors that the published score catches: those with a score below ``threshold``."""
+def count_published_referrals() -> tuple[int, int]:
+    """Return how many of the published errors the published score refers, and how many there are."""
     cases = load_wrong_cases()
-    errors, referred = len(cases), int((cases["confidence"] < threshold).sum())
-    low, high = wilson(referred, errors)
-    by_base = "; ".join(
-        f"{base}: {int((part['confidence'] < threshold).sum())} of {len(part)}"
-        for base, part in cases.groupby("base", sort=False)
-    )
-    sentence = (
-        f"At the threshold of {threshold:g} % the published score refers {referred} of the {errors} "
-        f"published errors ({by_base}); the other {errors - referred} pass as confident."
-    )
-    return PublishedReferrals(errors, referred, threshold, low, high, sentence)
+    return int((cases["confidence"] < REFERRAL_THRESHOLD).sum()), len(cases)
 
 
 def _text_counts(condition: pd.Series) -> dict[str, int | None]:

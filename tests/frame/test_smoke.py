@@ -104,7 +104,7 @@ def test_reports_are_small_offline_and_without_paths(reports):
 
 def test_every_item_of_the_thesis_has_its_place(reports):
     text = {path.name: path.read_text() for path in reports.glob("*.html")}
-    items = [item for item in load_items() if item.ours]
+    items = [item for item in load_items().itertuples() if item.ours]
     assert items
     missing = [item.item for item in items if f'id="{item.anchor}"' not in text[f"{item.report}.html"]]
     assert missing == []

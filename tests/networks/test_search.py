@@ -1,9 +1,7 @@
 """Bayesian search: finds a known optimum, survives failures and interruptions, never sees test data."""
 
-import json
 from dataclasses import replace
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,7 +117,7 @@ def test_an_interrupted_search_goes_on_as_it_would_have(tmp_path, points_at_once
     store = tmp_path / "search.json"
     with pytest.raises(KeyboardInterrupt):
         run(interrupted, settings, store=store, key="data")
-    assert len(json.loads(store.read_text())["trials"]) == 7
+    assert len(store.read_text().splitlines()) == 1 + 7
     resumed = run(interrupted, settings, store=store, key="data")
     assert len(calls) == 8 + 4
     assert resumed["status"].tolist()[2] == "failed"
@@ -145,12 +143,6 @@ def test_another_search_or_a_damaged_file_is_not_taken_over(tmp_path):
     )
     store.write_text('{"key": ')
     same(run(store=store, key="data"), run())
-
-
-def test_workers_change_only_the_time():
-    settings = replace(SETTINGS, trials=9, points_at_once=3)
-    with joblib.parallel_config("threading"):  # processes would each import TensorFlow
-        same(run(settings=replace(settings, jobs=3)), run(settings=settings))
 
 
 def test_partial_dependence_shows_the_bowl():

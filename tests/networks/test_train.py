@@ -13,7 +13,7 @@ from karyo_lib.networks import fitting, train
 from karyo_lib.networks.conditions import Condition, get_condition
 from karyo_lib.networks.features import FeatureCache, compute_features, preprocess
 from karyo_lib.networks.fitting import DivergenceError, Examples, Trainer, TrainSettings
-from karyo_lib.networks.models import build_model, copy_model, get_cut, split_model
+from karyo_lib.networks.models import build_model, get_cut, split_model
 from karyo_lib.networks.train import fit_condition, load_fit
 
 FROZEN = get_condition("augmented-vgg16-frozen")
@@ -208,20 +208,6 @@ def test_validation_is_what_keras_evaluates(as_miniature, quick):
         assert told[name] == pytest.approx(keras_told[name], abs=0.02 if name == "auc" else 1e-5)
     trainer.model.set_weights([np.full_like(w, np.nan) for w in trainer.model.get_weights()])
     assert np.isnan(list(fitting.compute_validation(trainer.model, examples).values())).all()
-
-
-def test_balanced_classes_weigh_the_same(as_miniature, quick):
-    assert fitting._class_weights(np.array([0, 0, 0, 1])) == {0: 4 / 6, 1: 2.0}
-    rng = np.random.default_rng(0)
-    examples = Examples(rng.normal(size=(12, 1, 1, 24)).astype("float32"), np.repeat([0, 1], [9, 3]))
-    model = build_model("VGG16", as_miniature, dropout=0.0, input_shape=SHAPE, seed=quick.seed)
-    _, tail = split_model(model, "block5_pool")
-    p = np.array(copy_model(tail)(examples.x, training=True))[:, 0]
-    losses = -np.log(np.where(examples.y == 1, p, 1 - p))
-    expected = (losses[:9].mean() + losses[9:].mean()) / 2
-    settings = replace(quick, epochs=1, batch_size=12, balanced=True)
-    history = Trainer(tail).fit(examples, examples, settings).history
-    assert history["loss"][0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_divergence_is_an_error_with_a_remedy(fit, quick):

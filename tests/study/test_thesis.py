@@ -86,11 +86,7 @@ def test_every_statement_has_a_check_and_every_check_a_statement():
 
 
 def test_the_published_score_catches_one_error_of_twelve():
-    caught = thesis.count_published_referrals()
-    assert (caught.referred, caught.errors) == (1, 12)
-    assert "refers 1 of the 12" in caught.sentence
-    assert "VGG16: 0 of 4; InceptionV3: 1 of 8" in caught.sentence
-    assert thesis.count_published_referrals(threshold=99.5).referred == 2
+    assert thesis.count_published_referrals() == (1, 12)
     assert (thesis.load_wrong_cases()["predicted"] != thesis.load_wrong_cases()["actual"]).all()
 
 
@@ -98,9 +94,9 @@ def test_checklist_of_figures_and_tables_is_complete():
     items = thesis.load_items()
     chapter_4 = [f"Fig 4.{i}" for i in range(1, 23)]
     earlier = ["Fig 1.1", "Fig 2.1", "Fig 2.2", *(f"Fig 3.{i}" for i in range(1, 8))]
-    assert [item.item for item in items] == [*earlier, *chapter_4, "Table 4.1", "Table 4.2", "Table 5.1"]
-    assert [item.item for item in items if not item.ours] == ["Fig 2.2"]
-    by_name = {item.item: item for item in items}
+    assert items["item"].to_list() == [*earlier, *chapter_4, "Table 4.1", "Table 4.2", "Table 5.1"]
+    assert items.loc[~items["ours"], "item"].to_list() == ["Fig 2.2"]
+    by_name = {item.item: item for item in items.itertuples()}
     assert by_name["Fig 4.8"].anchor == "fig-4-8"
     assert by_name["Table 5.1"].anchor == "table-5-1"
     for key, row in thesis.load_conditions().iterrows():

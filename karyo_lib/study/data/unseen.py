@@ -20,10 +20,7 @@ SHIFTED = 0.4  # of the checking half; each shift costs a forward pass of both b
 STRANGERS_OF_A_KIND = 4
 IN_DISTRIBUTION, NO_KARYOGRAMS = "as trained", "no karyogram"
 # Beyond what augmentation shows the networks: a standard deviation of 0.8 px, 5 % of the pixels.
-ALTERATIONS = {
-    "blur, 2 px": Alteration(blur=2.0),
-    "noise, 15 % of pixels": Alteration(noise=0.15),
-}
+ALTERATIONS = {"blur, 2 px": Alteration(blur=2.0), "noise, 15 % of pixels": Alteration(noise=0.15)}
 # The recipe's own styles have G bands on white; these two it leaves out.
 STYLES = {"fluorescence, not trained on": "fluorescence", "reverse bands, not trained on": "reverse"}
 _WORDS = (

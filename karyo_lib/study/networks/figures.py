@@ -13,11 +13,7 @@ from karyo_lib.study.displays.classification import (
 )
 from karyo_lib.study.displays.diagrams import StructureDisplay
 from karyo_lib.study.displays.style import PROTOCOL_TITLES, new_grid, style
-from karyo_lib.study.networks.fits import (
-    PROTOCOLS,
-    Fits,
-    resolve_run_weights,
-)
+from karyo_lib.study.networks.fits import PROTOCOLS, Fits, resolve_run_weights
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_conditions, load_models
 

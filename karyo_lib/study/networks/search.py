@@ -19,12 +19,7 @@ from karyo_lib.networks.search import (
 from karyo_lib.networks.train import LABELS
 from karyo_lib.study.data.copies import load_splits
 from karyo_lib.study.displays.training import ConvergenceDisplay, PartialDependenceDisplay, SearchDisplay
-from karyo_lib.study.networks.fits import (
-    PROTOCOLS,
-    load_image_map,
-    resolve_run_weights,
-    select_split,
-)
+from karyo_lib.study.networks.fits import PROTOCOLS, load_image_map, resolve_run_weights, select_split
 from karyo_lib.study.runs import Run
 
 BASE, DATA = "VGG16", "augmented"
@@ -52,9 +47,7 @@ def search_hyperparameters(run: Run) -> Search:
     Every trial is kept when it is done, so that a stopped search goes on where it was.
     """
     settings = SearchSettings(
-        trials=run.settings.search_trials,
-        points_at_once=run.settings.search_points_at_once,
-        seed=run.seed,
+        trials=run.settings.search_trials, points_at_once=run.settings.search_points_at_once, seed=run.seed
     )
     splits, images = load_splits(run), load_image_map(run)
     weights = resolve_run_weights(run, BASE)

@@ -38,12 +38,7 @@ from karyo_lib.study.results.facts import (
     describe_software,
 )
 from karyo_lib.study.runs import Run, project_dir
-from karyo_lib.study.thesis import (
-    METRIC_TITLES,
-    compare_with_matrices,
-    count_published_referrals,
-    load_items,
-)
+from karyo_lib.study.thesis import METRIC_TITLES, compare_with_matrices, count_published_referrals, load_items
 
 # Our metric that stands for each printed one.
 PRINTED = dict(zip(("accuracy", "precision", "recall", "auc"), TABLE_METRICS, strict=True))
@@ -162,8 +157,7 @@ def report_headline(results: Results, luck: pd.DataFrame, apart: pd.DataFrame) -
         "source": "AUC lost when the test comes from another source",
         "truth": "AUC above chance that is then left",
     }
-    referrals = count_published_referrals()
-    caught = f"{referrals.referred} of {referrals.errors}"
+    caught = "{} of {}".format(*count_published_referrals())
     return [
         *((row.part, row.value, row.low, row.high, notes[row.part]) for row in worth.itertuples()),
         ("test AUC, the reader", *map(float, reader), f"{READER.title}; test images of the split by patient"),
@@ -303,7 +297,7 @@ def metrics_by_group(results: Results) -> pd.DataFrame:
 def thesis_map(run: Run) -> pd.DataFrame:
     """Return each figure and table of the thesis, the report and place that have ours, and its picture."""
     rows = []
-    for item in load_items():
+    for item in load_items().itertuples():
         drawn = item.ours and run.path("figures", f"{item.anchor}.png").exists()
         rows.append(
             {
