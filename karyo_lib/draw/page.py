@@ -16,27 +16,10 @@ from karyo_lib.draw.sheet import Sheet, settle
 from karyo_lib.draw.styles import LabStyle
 
 TRUTH_COLUMNS = (
-    "chromosome",
-    "name",
-    "copy",
-    "slot",
-    "x0",
-    "y0",
-    "x1",
-    "y1",
-    "angle",
-    "abnormal",
-    "length_px",
-    "centromere_x",
-    "centromere_y",
-    "polarity",
-    "change_x0",
-    "change_y0",
-    "change_x1",
-    "change_y1",
-    "source",
-)
-BAND_COLUMNS = ("row", "chromosome", "band", "x_start", "y_start", "x_stop", "y_stop")
+    "chromosome", "name", "copy", "slot", "x0", "y0", "x1", "y1", "angle", "abnormal", "length_px",
+    "centromere_x", "centromere_y", "polarity", "change_x0", "change_y0", "change_x1", "change_y1", "source",
+)  # fmt: skip
+BAND_COLUMNS = ["row", "chromosome", "band", "x_start", "y_start", "x_stop", "y_stop"]
 ANNOTATION_COLUMNS = ("kind", "x0", "y0", "x1", "y1")
 
 
@@ -231,36 +214,15 @@ def _write_truth(
         if len(piece.changes):
             boxes = piece.changes + shift
             change = np.clip(np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]) / factor, 0, limit)
-        rows.append(
-            (
-                piece.chromosome,
-                piece.name,
-                piece.copy,
-                piece.slot,
-                *box,
-                piece.angle,
-                piece.abnormal,
-                piece.length / factor,
-                *centromere,
-                piece.polarity,
-                *change,
-                piece.source,
-            )
-        )
+        rows.append((
+            piece.chromosome, piece.name, piece.copy, piece.slot, *box, piece.angle, piece.abnormal,
+            piece.length / factor, *centromere, piece.polarity, *change, piece.source,
+        ))  # fmt: skip
         band_rows.append((piece.band_ends + shift) / factor)
         names += piece.bands
         numbers += [number] * len(piece.bands)
     truth = pd.DataFrame(rows, columns=list(TRUTH_COLUMNS))
     ends = np.concatenate(band_rows) if band_rows else np.zeros((0, 4))
-    bands = pd.DataFrame(
-        {
-            "row": numbers,
-            "chromosome": [source for source, _ in names],
-            "band": [band for _, band in names],
-            "x_start": ends[:, 0],
-            "y_start": ends[:, 1],
-            "x_stop": ends[:, 2],
-            "y_stop": ends[:, 3],
-        }
-    )
-    return truth, bands
+    sources, bands = (list(told) for told in zip(*names, strict=True)) if names else ([], [])
+    told = (numbers, sources, bands, *ends.T)
+    return truth, pd.DataFrame(dict(zip(BAND_COLUMNS, told, strict=True)))

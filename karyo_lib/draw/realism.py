@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from karyo_lib.draw.karyogram import draw_chromosome
 from karyo_lib.draw.material import straighten_ink, trace_chromosome
-from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.files.bank import CHROMOSOME_CLASSES, ChromosomeBank
 from karyo_lib.iscn import load_bands
 
 PROFILE_POINTS = 128
@@ -17,14 +17,14 @@ _TRIM = 4
 REALISM_COLUMNS = ("chromosome", "correlation", "correlation_whole", "real", "drawn")
 
 
-def band_profile(image: np.ndarray, chromosome: str, level: int = 550) -> np.ndarray:
+def band_profile(image: np.ndarray, chromosome: str) -> np.ndarray:
     """Measure the band profile of a cut-out, bent or not.
 
     ``image`` (uint8, shape (H, W)): white background, p arm up; ``chromosome``: class; tells where to look
-    for the centromere; ``level``: {400, 550, 850}. Returns float64, shape (PROFILE_POINTS,); mean ink across
+    for the centromere. Returns float64, shape (PROFILE_POINTS,); mean ink across
     the middle half of the chromosome, pter first, standardised to mean 0 and deviation 1.
     """
-    table = load_bands(level)
+    table = load_bands(550)
     expected = table.centromere(chromosome) / table.length(chromosome)
     real = trace_chromosome(image, 1.0, 1.0, chromosome, "", expected)
     straight = straighten_ink(real, 0, max(4, 2 * round(real.width / 4)))
@@ -35,9 +35,9 @@ def band_profile(image: np.ndarray, chromosome: str, level: int = 550) -> np.nda
     return (profile - inner.mean()) / max(float(inner.std()), 1e-6)
 
 
-def mean_profile(images: Iterable[np.ndarray], chromosome: str, level: int = 550) -> tuple[np.ndarray, int]:
+def mean_profile(images: Iterable[np.ndarray], chromosome: str) -> tuple[np.ndarray, int]:
     """Average the profiles of cut-outs of one class; return the mean and how many there were."""
-    profiles = [band_profile(image, chromosome, level) for image in images]
+    profiles = [band_profile(image, chromosome) for image in images]
     if not profiles:
         raise ValueError(f"Expected cut-outs of chromosome {chromosome}. Received none.")
     return np.mean(profiles, axis=0), len(profiles)
@@ -49,8 +49,6 @@ def compute_realism(
     cells: Sequence[str] | None = None,
     drawn: int = 60,
     style: str = "mottled",
-    level: int = 550,
-    seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Correlate drawn with real band profiles for each of the 24 classes.
@@ -59,33 +57,22 @@ def compute_realism(
     straightened, measured.
 
     ``cells``: cells whose chromosomes are averaged; one of each patient by default; ``drawn``: drawn
-    chromosomes of each class; ``style``: lab style whose look is measured; ``level`` ({400, 550, 850}): band
-    level of the drawing. One row a class: `chromosome`; `correlation` of the mean profiles without their ends
-    (3 % each); `correlation_whole` with them; `real` and `drawn`, the numbers of chromosomes averaged.
+    chromosomes of each class; ``style``: lab style whose look is measured. One row a class: `chromosome`;
+    `correlation` of the mean profiles without their ends (3 % each); `correlation_whole` with them; `real`
+    and `drawn`, the numbers of chromosomes averaged.
     """
     cells = bank.cells.drop_duplicates("case")["cell"].tolist() if cells is None else list(cells)
-    images: dict[str, list[np.ndarray]] = {name: [] for name in load_bands(level).chromosomes}
+    images: dict[str, list[np.ndarray]] = {name: [] for name in CHROMOSOME_CLASSES}
     for cell in cells:
         for cutout in bank.cutouts(cell):
             images[cutout.chromosome].append(cutout.image)
     # Pixels per ISCN unit of the bank, so that both are measured at one resolution.
     lengths = [image.shape[0] for image in images["1"]]
-    rows = []
+    rows, length, inner = [], float(np.median(lengths)), slice(_TRIM, -_TRIM)
     for name in tqdm(images, desc="realism", disable=not progress, leave=False):
-        real, real_count = mean_profile(images[name], name, level)
-        pictures = (
-            draw_chromosome(name, style=style, seed=seed + i, length=float(np.median(lengths)), level=level)
-            for i in range(drawn)
-        )
-        mine, drawn_count = mean_profile(pictures, name, level)
-        inner = slice(_TRIM, -_TRIM)
-        rows.append(
-            (
-                name,
-                float(np.corrcoef(real[inner], mine[inner])[0, 1]),
-                float(np.corrcoef(real, mine)[0, 1]),
-                real_count,
-                drawn_count,
-            )
-        )
+        real, real_count = mean_profile(images[name], name)
+        pictures = (draw_chromosome(name, style=style, seed=i, length=length) for i in range(drawn))
+        mine, drawn_count = mean_profile(pictures, name)
+        r = [float(np.corrcoef(real[part], mine[part])[0, 1]) for part in (inner, slice(None))]
+        rows.append((name, *r, real_count, drawn_count))
     return pd.DataFrame(rows, columns=list(REALISM_COLUMNS))

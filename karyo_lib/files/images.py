@@ -114,7 +114,7 @@ def load_pages(
     A page that cannot be used is yielded as the error that says why. Whatever stands behind a damaged page
     cannot be trusted and is not read; pages that are blank or of the wrong size keep nothing from the others.
 
-    ``path``, ``max_pixels``, ``min_side``: see `read_image`. Returns loadedImage or UnusableImage; at least
+    ``path``, ``max_pixels``, ``min_side``: see `read_image`. Returns LoadedImage or UnusableImage; at least
     one.
     """
     path = Path(path)

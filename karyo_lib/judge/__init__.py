@@ -6,23 +6,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "calibrate": ["CombinedScore", "IsotonicCalibrator", "TemperatureCalibrator"],
-        "checklist": [
-            "CHECKLISTS", "compute_split_facts", "fill_checklist", "list_needed_facts", "load_checklist",
-        ],
-        "compare": [
-            "McNemar", "compare_conditions", "compute_mcnemar", "compute_metrics_by_group", "summarise_runs",
-        ],
-        "metrics": [
-            "METRIC_COLUMNS", "PREVALENCES", "check_predictions", "compute_metrics",
-            "compute_ppv_at_prevalence",
-        ],
+        "checklist": ["compute_split_facts", "fill_checklist"],
+        "compare": ["compare_conditions", "compute_metrics_by_group", "summarise_runs"],
+        "metrics": ["compute_metrics"],
         "promise": ["Promise", "PromiseCheck", "check_promise", "choose_threshold", "compute_smallest_n"],
         "referral": [
             "REFERRAL_RATES", "RiskCoverage", "compute_referral", "compute_risk_coverage", "judge_scores",
         ],
         "scores": [
-            "PREDICTION_COLUMNS", "REFERRAL_THRESHOLD", "UNCERTAINTIES",
-            "compute_scores", "compute_uncertainties",
+            "PREDICTION_COLUMNS", "REFERRAL_THRESHOLD", "UNCERTAINTIES", "compute_scores",
+            "compute_uncertainties",
         ],
         "words": [
             "describe_best", "describe_differences", "describe_groups", "describe_referral",

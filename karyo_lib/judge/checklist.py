@@ -18,9 +18,7 @@ SHORTCUT_V = 0.1  # Cramér's V above which source or style tells the label, by 
 def load_checklist(name: str) -> pd.DataFrame:
     """Return a checklist: ``checklist, item, question, needs, answer, otherwise``.
 
-    Parameters
-    ----------
-    name : {'leakage', 'reporting'}
+    ``name``: {'leakage', 'reporting'}.
     """
     if name not in CHECKLISTS:
         raise ValueError(f"Expected one of {CHECKLISTS}. Received {name!r}.")

@@ -13,28 +13,17 @@ from karyo_lib.judge.metrics import CURVE_METRICS, check_predictions
 
 @dataclass(frozen=True)
 class McNemar:
-    """Exact McNemar test of two classifiers on the same images.
+    """Exact McNemar test of two classifiers on the same images."""
 
-    Attributes
-    ----------
-    only_a_right, only_b_right : int
-        Discordant images.
-    p_value : float
-        Two-sided, exact binomial; 1.0 where no image is discordant.
-    """
-
-    only_a_right: int
+    only_a_right: int  # discordant images
     only_b_right: int
-    p_value: float
+    p_value: float  # two-sided, exact binomial; 1.0 where no image is discordant
 
 
 def compute_mcnemar(y_true: np.ndarray, predicted_a: np.ndarray, predicted_b: np.ndarray) -> McNemar:
     """Compare the labels of two conditions on the same images (McNemar 1947, exact form).
 
-    Raises
-    ------
-    ValueError
-        If shapes differ or a label is not 0 or 1.
+    Raises ValueError if shapes differ or a label is not 0 or 1.
     """
     y, a, _ = check_predictions(y_true, predicted_a)
     _, b, _ = check_predictions(y_true, predicted_b)
@@ -115,7 +104,12 @@ def compare_conditions(
 
 
 def summarise_runs(
-    runs: pd.DataFrame, by: list[str], value: str = "value", *, test_share: float | None = None
+    runs: pd.DataFrame,
+    by: list[str],
+    value: str = "value",
+    *,
+    test_share: float | None = None,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> pd.DataFrame:
     """Mean and spread of repeated runs: what luck with the split alone does.
 
@@ -132,6 +126,8 @@ def summarise_runs(
         so the plain standard error is too small; with it the variance is corrected as Nadeau and Bengio
         (2003), Machine Learning 52:239, propose. No interval is given without it, nor where all runs are
         equal.
+    within : (float, float)
+        What limits can be at all, (0, 1) of an AUC.
 
     Returns
     -------
@@ -157,7 +153,8 @@ def summarise_runs(
             **dict(zip(by, key, strict=True)), "mean": mean, "sd": sd,
             "min": float(values.min()) if n else float("nan"),
             "max": float(values.max()) if n else float("nan"),
-            "runs": n, "undefined": undefined, "low": mean - half, "high": mean + half,
+            "runs": n, "undefined": undefined,
+            "low": np.clip(mean - half, within[0], None), "high": np.clip(mean + half, None, within[1]),
         })  # fmt: skip
     return pd.DataFrame(rows)
 

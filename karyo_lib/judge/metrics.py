@@ -34,10 +34,7 @@ def check_predictions(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return labels as int, probabilities as float64 and groups as arrays of one length.
 
-    Raises
-    ------
-    ValueError
-        If lengths differ, a label is not 0 or 1, or a probability is not a number in [0, 1].
+    Raises ValueError if lengths differ, a label is not 0 or 1, or a probability is not a number in [0, 1].
     """
     y, p = np.asarray(y_true), np.asarray(p, dtype=float)
     if y.ndim != 1 or y.shape != p.shape:
@@ -74,13 +71,9 @@ def compute_ppv_at_prevalence(
 ) -> tuple[float, float, float]:
     """Positive predictive value where a share ``prevalence`` of the karyograms is abnormal (Bayes' rule).
 
-    Returns
-    -------
-    value, low, high : float
-        NaN without abnormal or normal images; ``value`` is NaN where nothing is called abnormal.
+    Returns ``value, low, high``: naN without abnormal or normal images; ``value`` is NaN where nothing is
+    called abnormal.
 
-    Notes
-    -----
     The predictive value rises with the likelihood ratio sensitivity / (1 - specificity), whose interval is
     put together from the two Wilson intervals by MOVER-R (Donner and Zou 2012, Statistical Methods in Medical
     Research 21:347). Unlike the logit interval it holds its level where specificity is near 1, as simulation

@@ -195,18 +195,13 @@ def summarize_layers(model: keras.Model, start: str | None = None) -> pd.DataFra
     InceptionV3 only. Columns ``layer``, ``type``, ``output_shape`` ("4 x 4 x 512"), ``parameters``,
     ``trainable`` (whether the layer holds weights that are trained), ``block``.
     """
-    rows = [
-        {
-            "layer": layer.name,
-            "type": type(layer).__name__,
-            "output_shape": _shape_text(layer.output.shape),
-            "parameters": layer.count_params(),
-            "trainable": bool(layer.trainable_weights),
-            "block": block,
-        }
-        for layer, block in zip(model.layers, _blocks(model), strict=True)
-    ]
-    table = pd.DataFrame(rows)
+    rows = []
+    for layer, block in zip(model.layers, _blocks(model), strict=True):
+        shape = " x ".join(str(size) for size in layer.output.shape[1:])
+        trainable = bool(layer.trainable_weights)
+        rows.append((layer.name, type(layer).__name__, shape, layer.count_params(), trainable, block))
+    columns = ["layer", "type", "output_shape", "parameters", "trainable", "block"]
+    table = pd.DataFrame(rows, columns=columns)
     if start is None:
         return table
     if start not in set(table["layer"]):
@@ -266,7 +261,3 @@ def _blocks(model: keras.Model) -> list[str]:
         if i == end:
             end, block = next(following, (-1, ""))
     return blocks
-
-
-def _shape_text(shape: tuple[int | None, ...]) -> str:
-    return " x ".join(str(size) for size in shape[1:])

@@ -28,6 +28,7 @@ from karyo_lib.store import writing
 LABELS = {"normal": 0, "abnormal": 1}
 PARTS = ("train", "val", "test")
 _STORED = "fit.json"
+_FACTS = ("cut", "best_epoch", "seconds", "feature_seconds", "weights_digest", "purity")
 _FORMAT = 2  # raise it when the same settings no longer give the same result
 
 
@@ -179,10 +180,7 @@ def load_fit(folder: str | Path, key: str | None = None) -> FitResult | None:
         model=model,
         history=history,
         predictions=predictions,
-        **{
-            name: told[name]
-            for name in ("cut", "best_epoch", "seconds", "feature_seconds", "weights_digest", "purity")
-        },
+        **{name: told[name] for name in _FACTS},
     )
 
 
@@ -200,10 +198,7 @@ def _save_fit(result: FitResult, folder: Path, key: str) -> None:
         "settings": asdict(result.settings),
         "epochs": len(result.history),
         "images": result.n_images,
-        **{
-            name: getattr(result, name)
-            for name in ("cut", "best_epoch", "seconds", "feature_seconds", "weights_digest", "purity")
-        },
+        **{name: getattr(result, name) for name in _FACTS},
     }
     with writing(folder / _STORED) as part:  # last: its presence says that the rest is whole
         part.write_text(json.dumps(told, indent=1), encoding="utf-8")
@@ -245,16 +240,12 @@ def _key(
     weights: WeightsSource,
 ) -> str:
     """Digest of all that a result depends on."""
-    digest = hashlib.sha256(
-        repr((_FORMAT, condition, settings, weights.digest, rows.to_csv(), *_engine())).encode()
-    )
+    engine = (keras.config.backend(), keras.config.dtype_policy().name, inference_engine())
+    told = (_FORMAT, condition, settings, weights.digest, rows.to_csv(), *engine)
+    digest = hashlib.sha256(repr(told).encode())
     for position, picture in enumerate(pictures):
         digest.update(content_key(picture, position).encode())
     return digest.hexdigest()
-
-
-def _engine() -> tuple[str, str, str]:
-    return keras.config.backend(), keras.config.dtype_policy().name, inference_engine()
 
 
 def get_trainer(base: str, trainable: str, weights: WeightsSource, settings: TrainSettings) -> Trainer:

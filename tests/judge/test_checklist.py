@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from karyo_lib.judge import compute_split_facts, fill_checklist, list_needed_facts, load_checklist
+from karyo_lib.judge import compute_split_facts, fill_checklist
+from karyo_lib.judge.checklist import list_needed_facts, load_checklist
 
 
 def study(n=60, leaky=True, by_source=False):

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from karyo_lib.judge import compare_conditions, compute_mcnemar, summarise_runs
+from karyo_lib.judge import compare_conditions, summarise_runs
+from karyo_lib.judge.compare import compute_mcnemar
 
 
 def test_mcnemar_by_hand():

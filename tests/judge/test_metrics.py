@@ -4,14 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from karyo_lib.judge import (
-    METRIC_COLUMNS,
-    compute_metrics,
-    compute_metrics_by_group,
-    compute_ppv_at_prevalence,
-    weighted,
-)
+from karyo_lib.judge import compute_metrics, compute_metrics_by_group, weighted
 from karyo_lib.judge.intervals import wilson
+from karyo_lib.judge.metrics import METRIC_COLUMNS, compute_ppv_at_prevalence
 
 
 def one_row(y):

@@ -57,16 +57,9 @@ def risk_coverage(passes: Passes, protocol: str, referral: float = 0.2) -> RiskC
 def method_display(table: pd.DataFrame) -> MetricsForestDisplay:
     """Return the area under the risk-coverage curve of every method, by vote share and combined score."""
     shown = table[table["score"].isin([UNCERTAINTIES["vote_share"], UNCERTAINTIES["combined"]])]
+    names = {"method": "title", "score": "series", "aurc": "value", "aurc_low": "low", "aurc_high": "high"}
     return MetricsForestDisplay.from_table(
-        pd.DataFrame(
-            {
-                "title": shown["method"],
-                "series": shown["score"],
-                "value": shown["aurc"],
-                "low": shown["aurc_low"],
-                "high": shown["aurc_high"],
-            }
-        ),
+        shown.rename(columns=names),
         label="Area under the risk-coverage curve (lower is better)",
     )
 

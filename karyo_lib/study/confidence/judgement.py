@@ -24,6 +24,10 @@ RATE = max(REFERRAL_RATES)
 MEASURES = {"aurc": "area under risk-coverage"} | {
     f"caught_{100 * rate:.0f}": f"errors caught at {rate:.0%} referral" for rate in REFERRAL_RATES
 }
+# Columns of a judged area -> those of the table of methods.
+AREA = {"value": "aurc", "low": "aurc_low", "high": "aurc_high", "difference": "against_votes"} | {
+    f"difference_{end}": f"against_votes_{end}" for end in ("low", "high")
+}
 MOST_RESAMPLES = 500  # for the table of many rows
 SAME_AUC = 0.005  # a smaller difference is no other order
 
@@ -64,26 +68,13 @@ def method_table(comparison: Comparison, resamples: int) -> pd.DataFrame:
         y, label = test["y_true"].to_numpy(), test["label"].to_numpy()
         for name, values in uncertainties_of(test).items():
             after = compute_referral(y, label, values.to_numpy(), (0.0, RATE)).set_index("rate")
-            tables.append(
-                {
-                    "method": test["title"].iloc[0],
-                    "answers": int(size),
-                    "score": UNCERTAINTIES[name],
-                    "images": len(test),
-                    "errors": int((y != label).sum()),
-                    "auc": _auc(y, test["p_mean"]),
-                    "aurc": area.loc[name, "value"],
-                    "aurc_low": area.loc[name, "low"],
-                    "aurc_high": area.loc[name, "high"],
-                    "against_votes": area.loc[name, "difference"],
-                    "against_votes_low": area.loc[name, "difference_low"],
-                    "against_votes_high": area.loc[name, "difference_high"],
-                    **{column: wide.loc[name, column] for column in ("caught_5", "caught_10", "caught_20")},
-                    "sensitivity_before": after.loc[0.0, "sensitivity_kept"],
-                    "sensitivity_kept": after.loc[RATE, "sensitivity_kept"],
-                    "sensitivity_with_specialist": after.loc[RATE, "sensitivity_with_specialist"],
-                }
-            )
+            row = {"method": test["title"].iloc[0], "answers": int(size), "score": UNCERTAINTIES[name]}
+            row |= {"images": len(test), "errors": int((y != label).sum()), "auc": _auc(y, test["p_mean"])}
+            row |= area.loc[name, list(AREA)].rename(AREA).to_dict()
+            row |= {column: wide.loc[name, column] for column in ("caught_5", "caught_10", "caught_20")}
+            row |= {"sensitivity_before": after.loc[0.0, "sensitivity_kept"]}
+            row |= after.loc[RATE, ["sensitivity_kept", "sensitivity_with_specialist"]].to_dict()
+            tables.append(row)
     return pd.DataFrame(tables)
 
 

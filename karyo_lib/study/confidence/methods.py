@@ -12,7 +12,7 @@ from karyo_lib.files.augment import AugmentSettings, augment_image
 from karyo_lib.judge import compute_scores
 from karyo_lib.networks.backend import keras
 from karyo_lib.networks.conditions import get_condition
-from karyo_lib.networks.features import FeatureCache, compute_features
+from karyo_lib.networks.features import FeatureCache
 from karyo_lib.networks.sampling import sample_dropout
 from karyo_lib.networks.train import FitResult, fit_condition
 from karyo_lib.study.confidence.samples import Passes, combine_scores
@@ -63,9 +63,7 @@ class Panel:
         """Return the inputs of a condition's members for pages, from the cache where they are there."""
         fit = self.members[condition][0]
         weights = resolve_run_weights(self.run, fit.condition.base)
-        return compute_features(
-            fit.condition.base, weights, list(pages), fit.cut, FeatureCache(), progress=False
-        )
+        return fit.compute_features(list(pages), weights, FeatureCache(), progress=False)
 
     def sample(self, method: str, condition: str, pages: Sequence[np.ndarray]) -> np.ndarray:
         """Return answers to pages, shape (T, N), T as the method has it."""

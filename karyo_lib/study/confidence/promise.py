@@ -1,6 +1,6 @@
 """Notebook 06: a threshold with a promise, the data it rests on, and the shift under which it fails."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,13 +8,12 @@ import pandas as pd
 from karyo_lib.judge import Promise, check_promise, choose_threshold
 from karyo_lib.networks.conditions import READER
 from karyo_lib.networks.sampling import sample_dropout
-from karyo_lib.networks.train import load_fit
 from karyo_lib.study.confidence.methods import Comparison, Panel
 from karyo_lib.study.confidence.samples import Passes
 from karyo_lib.study.confidence.shifts import Shifts
 from karyo_lib.study.data.unseen import halve
-from karyo_lib.study.networks.fits import fit_store
-from karyo_lib.study.runs import MissingInput, Run
+from karyo_lib.study.networks.fits import require_fit
+from karyo_lib.study.runs import Run
 
 ALPHAS = (0.01, 0.05, 0.10, 0.20, 0.30)
 DELTA = 0.10
@@ -81,20 +80,8 @@ def make_promises(
         promise = result.strictest(models)
         for name, part in parts.items() if promise else ():
             check = check_promise(promise, part["p_mean"].to_numpy(), part["y_true"].to_numpy().astype(int))
-            rows.append(
-                {
-                    "models": models,
-                    "alpha": promise.alpha,
-                    "checked_on": name,
-                    "n": len(part),
-                    "n_cleared": check.n_cleared,
-                    "misses": check.misses,
-                    "rate": check.rate,
-                    "low": check.low,
-                    "high": check.high,
-                    "verdict": check.verdict,
-                }
-            )
+            row = {"models": models, "alpha": promise.alpha, "checked_on": name, "n": len(part)}
+            rows.append(row | asdict(check))
     columns = ["models", "alpha", "checked_on", "n", "n_cleared", "misses", "rate", "low", "high", "verdict"]
     return Promises(promises, pd.DataFrame(rows, columns=columns), rests_on)
 
@@ -107,34 +94,22 @@ def _choose(models: str, score: np.ndarray, y: np.ndarray, patients: np.ndarray)
 
 
 def _ask_leaky(run: Run, pages: np.ndarray) -> np.ndarray:
-    fit = load_fit(fit_store(run, FROZEN_ONE, "thesis", 0))
-    if fit is None:
-        raise MissingInput(
-            f"Expected the trained model of {FROZEN_ONE} (thesis, repeat 0) in the run folder. "
-            f"Received none. Make it with: {run.command(only='04_transfer')}"
-        )
+    fit = require_fit(run, FROZEN_ONE, "thesis")
     features = Panel(run, 0, {FROZEN_ONE: (fit,)}).features(FROZEN_ONE, pages)
     return sample_dropout(fit.model, features, run.settings.passes, seed=run.seed).mean(axis=0)
 
 
 def promise_table(promises: Promises) -> pd.DataFrame:
     """Return every promise asked for: threshold, what it rests on, and its sentence."""
-    return pd.DataFrame(
-        [
-            {
-                "models": models,
-                "miss_rate_at_most": alpha,
-                "threshold": np.nan if promise.threshold is None else promise.threshold,
-                "calibration_cases": promise.n,
-                "abnormal": promise.n_abnormal,
-                "cleared": promise.n_cleared,
-                "misses": promise.misses,
-                "upper_limit": promise.bound,
-                "sentence": promise.sentence,
-            }
-            for (models, alpha), promise in promises.promises.items()
-        ]
-    )
+    names = {
+        "alpha": "miss_rate_at_most", "threshold": "threshold", "n": "calibration_cases",
+        "n_abnormal": "abnormal", "n_cleared": "cleared", "misses": "misses", "bound": "upper_limit",
+        "sentence": "sentence",
+    }  # fmt: skip
+    table = pd.DataFrame([asdict(promise) for promise in promises.promises.values()])[list(names)]
+    table = table.rename(columns=names).astype({"threshold": float})
+    table.insert(0, "models", [models for models, _ in promises.promises])
+    return table
 
 
 def describe_promises(promises: Promises) -> list[str]:

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from karyo_lib.judge import PREDICTION_COLUMNS, CombinedScore, compute_scores, compute_uncertainties
 from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights, wilson
 from karyo_lib.networks.conditions import TITLES, get_condition
-from karyo_lib.networks.features import FeatureCache, compute_features
+from karyo_lib.networks.features import FeatureCache
 from karyo_lib.networks.sampling import sample_dropout
 from karyo_lib.networks.train import load_fit
 from karyo_lib.study.columns import SPLIT_TITLES
@@ -20,9 +20,10 @@ from karyo_lib.study.networks.fits import (
     fit_store,
     load_fits,
     load_image_map,
+    require_fit,
     resolve_run_weights,
 )
-from karyo_lib.study.runs import MissingInput, Run
+from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import (
     REFERRAL_THRESHOLD,
     count_published_referrals,
@@ -30,6 +31,13 @@ from karyo_lib.study.thesis import (
     load_wrong_cases,
 )
 
+# Columns of the scores -> those of Tables 4.1 and 4.2.
+WRONG_COLUMNS = {
+    "protocol": "split", "image_id": "image", "label": "predicted", "y_true": "actual",
+    "p_mean": "mean_output", "confidence": "confidence_score", "entropy": "entropy",
+    "mutual_information": "mutual_information", "p_std": "standard_deviation",
+    "combined": "combined_probability_of_error", "referred": "referred",
+}  # fmt: skip
 PRICED = 12  # karyograms on which passes and forward pass are timed
 
 
@@ -88,18 +96,10 @@ def sample_all(run: Run) -> Passes:
 def _sample(
     run: Run, condition: str, protocol: str, repeat: int, rows: pd.DataFrame, images: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, float]:
-    fit = load_fit(fit_store(run, condition, protocol, repeat))
-    if fit is None:
-        made_by = "05_finetune" if "frozen" not in condition else "04_transfer"
-        raise MissingInput(
-            f"Expected the trained model of {condition} ({protocol}, repeat {repeat}) in the run folder. "
-            f"Received none. Make it with: {run.command(only=made_by)}"
-        )
-    weights = resolve_run_weights(run, fit.condition.base)
+    fit = require_fit(run, condition, protocol, repeat)
     pictures = [images[image_id] for image_id in rows["image_id"]]
-    features = compute_features(
-        fit.condition.base, weights, pictures, fit.cut, FeatureCache(), progress=False
-    )
+    weights = resolve_run_weights(run, fit.condition.base)
+    features = fit.compute_features(pictures, weights, FeatureCache(), progress=False)
     began = time.perf_counter()
     array = sample_dropout(fit.model, features, run.settings.passes, seed=run.seed + repeat)
     spent = time.perf_counter() - began
@@ -148,22 +148,14 @@ def wrong_cases(passes: Passes, condition: str) -> pd.DataFrame:
         for rows in (passes.select(condition, protocol) for protocol in PROTOCOLS)
     ]
     rows, named = pd.concat(parts), {1: "abnormal", 0: "normal"}
-    table = pd.DataFrame(
-        {
-            "split": rows["protocol"].map(SPLIT_TITLES),
-            "image": rows["image_id"],
-            "predicted": rows["label"].map(named),
-            "actual": rows["y_true"].map(named),
-            "mean_output": rows["p_mean"],
-            "confidence_score": rows["confidence"],
-            "entropy": rows["entropy"],
-            "mutual_information": rows["mutual_information"],
-            "standard_deviation": rows["p_std"],
-            "combined_probability_of_error": rows["combined"],
-            "referred": rows["referred"].map({True: "yes", False: "no"}),
-        }
-    )
-    return table.reset_index(drop=True)
+    words = {
+        "protocol": SPLIT_TITLES,
+        "label": named,
+        "y_true": named,
+        "referred": {True: "yes", False: "no"},
+    }
+    rows = rows.assign(**{column: rows[column].map(told) for column, told in words.items()})
+    return rows[list(WRONG_COLUMNS)].rename(columns=WRONG_COLUMNS).reset_index(drop=True)
 
 
 def count_wrong(passes: Passes) -> pd.DataFrame:
@@ -185,20 +177,12 @@ def count_wrong(passes: Passes) -> pd.DataFrame:
             test = passes.select(key, protocol)
             wrong = test[test["label"] != test["y_true"]]
             rows.append((title, SPLIT_TITLES[protocol], len(test), wrong["referred"].astype(bool)))
-    return pd.DataFrame(
-        [
-            {
-                "model": title,
-                "split": split,
-                "images": images,
-                "errors": len(referred),
-                "referred": int(referred.sum()),
-                "share": referred.mean() if len(referred) else np.nan,
-                **dict(zip(("low", "high"), wilson(int(referred.sum()), len(referred)), strict=True)),
-            }
-            for title, split, images, referred in rows
-        ]
-    )
+    told = []
+    for title, split, images, referred in rows:
+        n, k = len(referred), int(referred.sum())
+        told.append((title, split, images, n, k, k / n if n else np.nan, *wilson(k, n)))
+    columns = ["model", "split", "images", "errors", "referred", "share", "low", "high"]
+    return pd.DataFrame(told, columns=columns)
 
 
 def published_wrong_cases() -> pd.DataFrame:
@@ -234,14 +218,7 @@ def price_passes(run: Run) -> pd.DataFrame:
         began = time.perf_counter()
         sample_dropout(fit.model, features, run.settings.passes)
         spent = time.perf_counter() - began
-        rows.append(
-            {
-                "base": fit.condition.base,
-                "karyograms": len(images),
-                "passes": run.settings.passes,
-                "forward_seconds": forward,
-                "passes_seconds": spent,
-                "times_forward": (forward + spent) / forward,
-            }
-        )
-    return pd.DataFrame(rows)
+        times = (forward + spent) / forward
+        rows.append((fit.condition.base, len(images), run.settings.passes, forward, spent, times))
+    columns = ["base", "karyograms", "passes", "forward_seconds", "passes_seconds", "times_forward"]
+    return pd.DataFrame(rows, columns=columns)

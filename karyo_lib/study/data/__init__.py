@@ -15,9 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "pictures": [
             "augmentation_ranges", "before_after", "change_size_display", "change_sizes", "example_pages",
-            "group_gallery", "male_karyogram", "metaphase_spread", "normal_and_abnormal_male",
-            "sibling_example",
+            "group_gallery", "male_karyogram", "measure_realism", "metaphase_spread",
+            "normal_and_abnormal_male", "sibling_example",
         ],
-        "realism": ["measure_realism"],
     },
 )  # fmt: skip

@@ -10,7 +10,7 @@ from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.files.index import index_folder
 from karyo_lib.files.pages import load_pages, prepare_dataset
 from karyo_lib.study.data.clean import clean_pages
-from karyo_lib.study.data.recipe import AlphaRecipe, compose_dataset, draw_dataset, find_real_aneuploids
+from karyo_lib.study.data.recipe import AlphaRecipe, draw_dataset, find_real_aneuploids
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_datasets
 
@@ -66,9 +66,8 @@ def make_recipe(run: Run, **changes) -> AlphaRecipe:
 
 def make_dataset(run: Run, recipe: AlphaRecipe, folder: Path, only=None) -> pd.DataFrame:
     """Draw or, in a run with a bank, compose the pages of a recipe, all or some of them."""
-    if run.source == "composed":
-        return compose_dataset(recipe, ChromosomeBank(run.bank), folder, only=only, n_jobs=-1)
-    return draw_dataset(recipe, folder, only=only, n_jobs=-1)
+    bank = ChromosomeBank(run.bank) if run.bank else None
+    return draw_dataset(recipe, folder, bank, only=only, n_jobs=-1)
 
 
 def _folder(run: Run) -> Path:

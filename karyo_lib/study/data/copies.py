@@ -119,17 +119,10 @@ def count_siblings(splits: pd.DataFrame) -> pd.DataFrame:
         train, test = part[part["part"] == "train"], part[part["part"] == "test"]
         karyogram = test["parent_id"].isin(train["parent_id"])
         patient = test["patient_id"].isin(train["patient_id"])
-        rows.append(
-            {
-                "data": data,
-                "protocol": protocol,
-                "test_images": len(test),
-                "same_karyogram": int(karyogram.sum()),
-                "same_patient": int(patient.sum()),
-                "share": float((karyogram | patient).mean()),
-            }
-        )
-    return pd.DataFrame(rows)
+        seen = (int(karyogram.sum()), int(patient.sum()), float((karyogram | patient).mean()))
+        rows.append((data, protocol, len(test), *seen))
+    columns = ["data", "protocol", "test_images", "same_karyogram", "same_patient", "share"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def leak_headline(siblings: pd.DataFrame) -> list[tuple]:

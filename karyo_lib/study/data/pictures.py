@@ -2,13 +2,17 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Rectangle
 
 from karyo_lib.draw import Page, draw_karyogram, draw_metaphase
+from karyo_lib.draw.realism import compute_realism
 from karyo_lib.files.augment import Alteration, alter_image
+from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import GROUPS
 from karyo_lib.iscn.catalogue import load_catalogue
 from karyo_lib.study.data.collection import Collection, load_images
 from karyo_lib.study.data.copies import Copies, load_copy_images
+from karyo_lib.study.displays.dots import DotsDisplay
 from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.displays.style import PALETTE, new_grid, style
 from karyo_lib.study.runs import Run
@@ -25,19 +29,10 @@ def show_pages(
     grid = ImageGridDisplay.from_images([page.image for page in pages], captions, n_columns=n_columns)
     for ax, page in zip(grid.axes_, pages if mark else [], strict=False):
         for row in page.truth[page.truth["abnormal"]].itertuples():
-            frame = ax.add_patch(
-                _rectangle(
-                    row.x0 - 3, row.y0 - 3, row.x1 - row.x0 + 6, row.y1 - row.y0 + 6, PALETTE["abnormal"]
-                )
-            )
-            frame.set_label(row.name)
+            place = (row.x0 - 3, row.y0 - 3), row.x1 - row.x0 + 6, row.y1 - row.y0 + 6
+            frame = {"fill": False, "edgecolor": PALETTE["abnormal"], "linewidth": 1.2}
+            ax.add_patch(Rectangle(*place, **frame, label=row.name))
     return grid
-
-
-def _rectangle(x: float, y: float, width: float, height: float, colour: str):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=1.2)
 
 
 def male_karyogram(run: Run) -> ImageGridDisplay:
@@ -89,6 +84,15 @@ def group_gallery(run: Run) -> ImageGridDisplay:
     return show_pages(pages, captions, n_columns=3, mark=True)
 
 
+def measure_realism(run: Run) -> pd.DataFrame:
+    """Return the correlation of drawn and real band profiles by chromosome; a note where there is no bank."""
+    if not run.bank:
+        return pd.DataFrame(
+            {"note": ["No bank of real chromosomes was given to this run: name one with --bank."]}
+        )
+    return compute_realism(ChromosomeBank(run.bank))
+
+
 def change_sizes() -> pd.DataFrame:
     """Return the size of each change of the catalogue, smallest first; none where no length changes."""
     columns = ["formula", "name", "group", "size_iscn", "size_mb", *SIZES]
@@ -98,8 +102,6 @@ def change_sizes() -> pd.DataFrame:
 
 def change_size_display():
     """Return the sizes of the changes in pixels, by group and page size."""
-    from karyo_lib.study.displays.dots import DotsDisplay
-
     table = change_sizes().melt(["formula", "group"], list(SIZES), var_name="page", value_name="pixels")
     table = table.assign(page=table["page"].map(SIZES))
     return DotsDisplay.from_table(

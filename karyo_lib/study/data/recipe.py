@@ -128,44 +128,48 @@ def plan_dataset(recipe: AlphaRecipe, bank: ChromosomeBank | None = None) -> pd.
 def draw_dataset(
     recipe: AlphaRecipe,
     out_dir: str | os.PathLike,
+    bank: ChromosomeBank | None = None,
     *,
     only: Collection[str] | None = None,
     progress: bool = True,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """Draw a data set from the band tables.
+    """Draw a data set from the band tables or, with a bank, compose it from real chromosomes.
 
     Finished pages are kept, so an interrupted call resumes; pages of another recipe or an older drawing code
     are made again.
 
-    Columns `RECIPE_COLUMNS`, one row a page: the index columns, among them ``source``; ``origin``, how the
-    page was made; ``style``; whether it is ``annotated``; ``group`` of the abnormality; and ``seed``, with
-    which `karyo_lib.draw.draw_karyogram` gives the page again with its truth, before it was compressed.
-    Neither id nor order tells the label.
-    """
-    return _write(recipe, plan_dataset(recipe), None, only, out_dir, progress, n_jobs)
-
-
-def compose_dataset(
-    recipe: AlphaRecipe,
-    bank: ChromosomeBank,
-    out_dir: str | os.PathLike,
-    *,
-    only: Collection[str] | None = None,
-    progress: bool = True,
-    n_jobs: int = 1,
-) -> pd.DataFrame:
-    """Compose a data set from real chromosomes.
-
-    A normal page shows one normal cell. Abnormal pages show the bank's aneuploid cells as they are
+    Composed, a normal page shows one normal cell. Abnormal pages show the bank's aneuploid cells as they are
     (``origin`` 'real-aneuploid', up to 30 % of the abnormal pages), and normal cells changed to a formula of
     the catalogue. No cell serves twice. What a change adds comes from a patient who appears nowhere else, so
     splitting by ``patient_id`` keeps every real chromosome in one part.
 
-    As `draw_dataset`, with ``patient_id`` the bank's case, ``origin`` 'composed' or 'real-aneuploid', and
-    ``cell`` and ``donor``, the cells that a page is made from (several donors with a space between).
+    Columns `RECIPE_COLUMNS`, one row a page: the index columns, among them ``source``; ``origin``, how the
+    page was made ('drawn', 'composed', 'real-aneuploid'); ``style``; whether it is ``annotated``; ``group``
+    of the abnormality; and ``seed``, with which `karyo_lib.draw.draw_karyogram` gives the page again with its
+    truth, before it was compressed. With a bank also ``cell`` and ``donor``, the cells that a page is made
+    from (several donors with a space between); ``patient_id`` is the bank's case. Neither id nor order tells
+    the label.
     """
-    return _write(recipe, plan_dataset(recipe, bank), bank, only, out_dir, progress, n_jobs)
+    plan = plan_dataset(recipe, bank)
+    if only is not None:
+        plan = plan[plan["image_id"].isin(only)].reset_index(drop=True)
+    jobs = [_job(recipe, row, bank) for row in plan.itertuples()]
+    title = "Drawing karyograms" if bank is None else "Composing karyograms"
+    plan["sha256"] = make_pages(jobs, out_dir, title=title, progress=progress, n_jobs=n_jobs)
+    return plan[[*RECIPE_COLUMNS, *(column for column in ("cell", "donor") if column in plan)]]
+
+
+def draw_page(row, bank: ChromosomeBank | None, **look) -> np.ndarray:
+    """Draw the page of a row of a data set, uint8 (H, W), or lay it out from the bank's cells it names.
+
+    ``look``: as of `karyo_lib.draw.draw_karyogram`.
+    """
+    if bank is None:
+        return draw_karyogram(row.iscn, **look).image
+    donors = [cutout for name in row.donor.split() for cutout in bank.cutouts(name)]
+    formula = row.iscn if row.origin == "composed" else None
+    return compose_karyogram(formula, bank.cutouts(row.cell), donors, **look).image
 
 
 def _draw_formulae(recipe: AlphaRecipe) -> pd.DataFrame:
@@ -204,25 +208,20 @@ def _plan(recipe: AlphaRecipe, prefix: str, pages: pd.DataFrame) -> pd.DataFrame
 
 def _job(recipe: AlphaRecipe, row, bank: ChromosomeBank | None) -> tuple[str, str, Callable]:
     look = {"style": row.style, "seed": row.seed, "size": recipe.size, "annotate": bool(row.annotated)}
-    if bank is None:
-        make, made_from = functools.partial(_draw_page, recipe, row.iscn), ""
-    else:
-        formula = row.iscn if row.origin == "composed" else None
-        make = functools.partial(_compose_page, recipe, bank, formula, row.cell, row.donor)
-        made_from = f"{bank.digest} {row.cell} {row.donor}"
+    made_from = f"{bank.digest} {row.cell} {row.donor}" if bank else ""
     key = f"{_code()} {recipe.level} {row.iscn} {look} {row.published} {made_from}"
-    return row.path, key, functools.partial(_publish if row.published else _as_is, make, look)
+    return row.path, key, functools.partial(_make_page, row, bank, level=recipe.level, **look)
 
 
-def _as_is(make: Callable, look: dict) -> np.ndarray:
-    return make(look)
+def _make_page(row, bank: ChromosomeBank | None, **look) -> np.ndarray:
+    page = draw_page(row, bank, **look)
+    return _publish(page, row.seed) if row.published else page
 
 
-def _publish(make: Callable, look: dict) -> np.ndarray:
-    """Make a page as a web page would have it: smaller, compressed, and brought to size again."""
-    rng = np.random.default_rng([look["seed"], 1])
+def _publish(page: np.ndarray, seed: int) -> np.ndarray:
+    """Return a page as a web page would have it: smaller, compressed, and brought to size again."""
+    rng = np.random.default_rng([seed, 1])
     side, quality = rng.uniform(*_SHRUNK), int(rng.integers(*_JPEG, endpoint=True))
-    page = make(look)
     small = cv2.resize(page, None, fx=side, fy=side, interpolation=cv2.INTER_AREA)
     _, packed = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])
     small = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
@@ -232,34 +231,6 @@ def _publish(make: Callable, look: dict) -> np.ndarray:
 @functools.cache
 def _code() -> str:
     return source_digest(karyo_lib.draw, karyo_lib.iscn)
-
-
-def _draw_page(recipe: AlphaRecipe, formula: str, look: dict) -> np.ndarray:
-    return draw_karyogram(formula, level=recipe.level, **look).image
-
-
-def _compose_page(
-    recipe: AlphaRecipe, bank: ChromosomeBank, formula: str | None, cell: str, donor: str, look: dict
-) -> np.ndarray:
-    donors = [cutout for name in donor.split() for cutout in bank.cutouts(name)]
-    return compose_karyogram(formula, bank.cutouts(cell), donors, level=recipe.level, **look).image
-
-
-def _write(
-    recipe: AlphaRecipe,
-    plan: pd.DataFrame,
-    bank: ChromosomeBank | None,
-    only: Collection[str] | None,
-    out_dir: str | os.PathLike,
-    progress: bool,
-    n_jobs: int,
-) -> pd.DataFrame:
-    if only is not None:
-        plan = plan[plan["image_id"].isin(only)].reset_index(drop=True)
-    jobs = [_job(recipe, row, bank) for row in plan.itertuples()]
-    title = "Drawing karyograms" if bank is None else "Composing karyograms"
-    plan["sha256"] = make_pages(jobs, out_dir, title=title, progress=progress, n_jobs=n_jobs)
-    return plan[[*RECIPE_COLUMNS, *(column for column in ("cell", "donor") if column in plan)]]
 
 
 def _choose_cells(recipe: AlphaRecipe, bank: ChromosomeBank) -> pd.DataFrame:

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from karyo_lib.draw import compose_karyogram, draw_karyogram, draw_metaphase
+from karyo_lib.draw import draw_metaphase
 from karyo_lib.files.augment import Alteration, alter_image
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.files.pages import fit_page, load_pages
 from karyo_lib.study.data.collection import load_collection, load_images, make_recipe
-from karyo_lib.study.data.recipe import AlphaRecipe, compose_dataset, draw_dataset
+from karyo_lib.study.data.recipe import AlphaRecipe, draw_dataset, draw_page
 from karyo_lib.study.runs import Run
 
 FRESH_SEED = 1  # added to the run's: other formulae, styles and pages than the run's own
@@ -80,7 +80,7 @@ def _compose_from_rest(run: Run, recipe: AlphaRecipe) -> pd.DataFrame:
     while True:
         smaller = replace(recipe, normal=int(recipe.normal * share), abnormal=int(recipe.abnormal * share))
         try:
-            return compose_dataset(smaller, rest, run.path("data", "unseen"))
+            return draw_dataset(smaller, run.path("data", "unseen"), rest)
         except ValueError:
             share *= 0.8
             if recipe.abnormal * share < 4:
@@ -128,21 +128,11 @@ def _choose(y: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 def _redraw(run: Run, rows: pd.DataFrame, style: str) -> np.ndarray:
     """Draw the same karyotypes, or lay out the same chromosomes, in another lab's style."""
-    side = run.settings.image_size
+    look = {"style": style, "size": (run.settings.image_size,) * 2, "level": run.settings.level}
     bank = ChromosomeBank(run.bank) if run.bank else None
-    pages = []
-    for row in rows.itertuples():
-        look = {"style": style, "seed": row.seed, "size": (side, side), "annotate": False}
-        if bank is None:
-            page = draw_karyogram(row.iscn, level=run.settings.level, **look)
-        else:
-            donors = [cutout for cell in row.donor.split() for cutout in bank.cutouts(cell)]
-            formula = row.iscn if row.origin == "composed" else None
-            page = compose_karyogram(
-                formula, bank.cutouts(row.cell), donors, level=run.settings.level, **look
-            )
-        pages.append(page.image)
-    return np.stack(pages)
+    return np.stack([
+        draw_page(row, bank, seed=row.seed, annotate=False, **look) for row in rows.itertuples()
+    ])  # fmt: skip
 
 
 def draw_strangers(side: int, seed: int, of_a_kind: int = STRANGERS_OF_A_KIND) -> np.ndarray:

@@ -11,9 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "confidence": ["ReferralDisplay", "RiskCoverageDisplay", "ScoreHistogramDisplay"],
         "diagrams": ["FlowChartDisplay", "StructureDisplay"],
-        "dots": ["DotsDisplay", "LeakDisplay", "MetricsForestDisplay", "SizeCurvesDisplay"],
+        "dots": ["DotsDisplay", "LeakDisplay", "MetricsForestDisplay", "SizeCurvesDisplay", "StoryDisplay"],
         "pages": ["ImageGridDisplay"],
-        "story": ["StoryDisplay"],
         "style": ["PALETTE", "PROTOCOL_TITLES", "style"],
         "training": [
             "ConvergenceDisplay", "PartialDependenceDisplay", "SearchDisplay", "TrainingCurvesDisplay",

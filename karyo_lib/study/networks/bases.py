@@ -2,7 +2,6 @@
 
 import os
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -10,45 +9,28 @@ from PIL import Image
 from karyo_lib.networks.backend import keras
 from karyo_lib.networks.models import INPUT_SHAPE
 
-BASES = {
-    "ResNet50V2": (keras.applications.ResNet50V2, keras.applications.resnet_v2.preprocess_input),
-    "EfficientNetV2B0": (
-        keras.applications.EfficientNetV2B0,
-        keras.applications.efficientnet_v2.preprocess_input,
-    ),
-    "ConvNeXtTiny": (keras.applications.ConvNeXtTiny, keras.applications.convnext.preprocess_input),
-}
+# Name in keras.applications -> its module, which preprocesses.
+BASES = {"ResNet50V2": "resnet_v2", "EfficientNetV2B0": "efficientnet_v2", "ConvNeXtTiny": "convnext"}
 _SEED = 2020
 
 
-@dataclass(frozen=True, eq=False)
-class NewerFeatures:
-    """Pooled features of pages, shape (N, channels); seconds a page; ``imagenet`` or ``random`` weights."""
+def compute_newer(name: str, images: list[np.ndarray]) -> tuple[np.ndarray, float, str]:
+    """Return globally averaged features of a newer base (N, channels), seconds a page, and its weights.
 
-    features: np.ndarray
-    seconds: float
-    purity: str
-
-
-def compute_newer(name: str, images: list[np.ndarray]) -> NewerFeatures:
-    """Compute globally averaged features of a newer base.
-
-    Weights come from Keras; where they cannot be reached, or ``KARYO_OFFLINE`` is set, the network starts
-    from random ones and says so.
+    Weights come from Keras (``imagenet``); where they cannot be reached, or ``KARYO_OFFLINE`` is set, the
+    network starts from ``random`` ones.
     """
     if name not in BASES:
         raise ValueError(f"Expected a base among {', '.join(BASES)}. Received {name!r}.")
-    build, preprocess = BASES[name]
-    network, purity = _build(build)
+    network, purity = _build(getattr(keras.applications, name))
     size = INPUT_SHAPE[:2]
-    pages = np.stack(
-        [np.asarray(Image.fromarray(page).resize(size, Image.Resampling.BILINEAR)) for page in images]
-    )
-    x = preprocess(np.repeat(pages[..., None], 3, axis=-1).astype("float32"))
+    pages = [np.asarray(Image.fromarray(page).resize(size, Image.Resampling.BILINEAR)) for page in images]
+    x = np.repeat(np.stack(pages)[..., None], 3, axis=-1).astype("float32")
+    x = getattr(keras.applications, BASES[name]).preprocess_input(x)
     network.predict(x[:1], verbose=0)  # traced before the clock starts
     began = time.perf_counter()
     features = network.predict(x, batch_size=16, verbose=0)
-    return NewerFeatures(features, (time.perf_counter() - began) / len(images), purity)
+    return features, (time.perf_counter() - began) / len(images), purity
 
 
 def _build(build) -> tuple[keras.Model, str]:

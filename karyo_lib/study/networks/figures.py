@@ -13,6 +13,7 @@ from karyo_lib.study.displays.classification import (
 )
 from karyo_lib.study.displays.diagrams import StructureDisplay
 from karyo_lib.study.displays.style import PROTOCOL_TITLES, new_grid, style
+from karyo_lib.study.displays.training import TrainingCurvesDisplay
 from karyo_lib.study.networks.fits import PROTOCOLS, Fits, resolve_run_weights
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_conditions, load_models
@@ -20,8 +21,6 @@ from karyo_lib.study.thesis import load_conditions, load_models
 
 def training_curves(fits: Fits, condition: str):
     """Return loss, AUC, precision and recall by epoch under both protocols, the kept epoch marked."""
-    from karyo_lib.study.displays.training import TrainingCurvesDisplay
-
     titles = {PROTOCOL_TITLES[protocol]: protocol for protocol in PROTOCOLS}
     return TrainingCurvesDisplay.from_histories(
         {title: fits.curve(condition, protocol) for title, protocol in titles.items()},
@@ -98,11 +97,8 @@ def parameter_counts(run: Run) -> pd.DataFrame:
     rows = []
     for base, published in load_models().iterrows():
         ours = count_parameters(build_model(base, resolve_run_weights(run, base), trainable="all"))
-        for name in ("total", "trainable", "non_trainable"):
-            rows.append(
-                {"base": base, "parameters": name, "ours": ours[name], "thesis": int(published[name])}
-            )
-    table = pd.DataFrame(rows)
+        rows += [(base, name, count, int(published[name])) for name, count in ours.items()]
+    table = pd.DataFrame(rows, columns=["base", "parameters", "ours", "thesis"])
     return table.assign(equal=np.where(table["ours"] == table["thesis"], "yes", "no"))
 
 

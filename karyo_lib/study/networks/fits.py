@@ -16,11 +16,11 @@ from karyo_lib.networks.conditions import CONDITIONS, TITLES, Condition, get_con
 from karyo_lib.networks.features import FeatureCache, compute_features
 from karyo_lib.networks.fitting import TrainSettings
 from karyo_lib.networks.models import CUTS
-from karyo_lib.networks.train import fit_condition
+from karyo_lib.networks.train import FitResult, fit_condition, load_fit
 from karyo_lib.networks.weights import WeightsSource, resolve_weights
 from karyo_lib.study.columns import SPLIT_TITLES
 from karyo_lib.study.data.copies import load_copies, load_copy_images, load_splits
-from karyo_lib.study.runs import Run
+from karyo_lib.study.runs import MissingInput, Run
 from karyo_lib.study.thesis import load_conditions
 
 PROTOCOLS = ("thesis", "grouped")
@@ -115,6 +115,18 @@ def training_settings(run: Run, condition: Condition, repeat: int = 0) -> TrainS
 def fit_store(run: Run, condition: str, protocol: str, repeat: int) -> Path:
     """Return the folder of one fit."""
     return run.path("models", condition) / f"{protocol}-{repeat}"
+
+
+def require_fit(run: Run, condition: str, protocol: str, repeat: int = 0) -> FitResult:
+    """Return a fit that notebook 04 or 05 trained; raises MissingInput, which names the command."""
+    fit = load_fit(fit_store(run, condition, protocol, repeat))
+    if fit is None:
+        made_by = "04_transfer" if condition in TRANSFER else "05_finetune"
+        raise MissingInput(
+            f"Expected the trained model of {condition} ({protocol}, repeat {repeat}) in the run folder. "
+            f"Received none. Make it with: {run.command(only=made_by)}"
+        )
+    return fit
 
 
 def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer") -> Fits:

@@ -201,9 +201,8 @@ def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
             Variant(f"{base}, {side} px", (View(x, ids, x),), reference, False, time_, purity[base])
         )
     for name in run.settings.newer_bases:
-        newer = compute_newer(name, originals)
-        view = View(newer.features, ids, newer.features)
-        variants.append(Variant(f"{name}, 150 px", (view,), BASELINE, False, newer.seconds, newer.purity))
+        x, time_, weights = compute_newer(name, originals)
+        variants.append(Variant(f"{name}, 150 px", (View(x, ids, x),), BASELINE, False, time_, weights))
     return variants
 
 

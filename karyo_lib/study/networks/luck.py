@@ -18,8 +18,7 @@ from karyo_lib.networks.conditions import CONDITIONS, TITLES
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_copies
 from karyo_lib.study.data.recipe import find_real_aneuploids
-from karyo_lib.study.displays.dots import LeakDisplay
-from karyo_lib.study.displays.story import StoryDisplay
+from karyo_lib.study.displays.dots import LeakDisplay, StoryDisplay
 from karyo_lib.study.networks.fits import load_image_map
 from karyo_lib.study.networks.probe import compute_pooled, predict_probe
 from karyo_lib.study.runs import Run
@@ -66,9 +65,8 @@ def measure_repeats(
 ) -> pd.DataFrame:
     """Return the test AUC of the probe for each frozen condition, protocol and repeat."""
     rows = []
-    for condition, protocol, repeat, test, y, p in _predict_all(
-        features, image_ids, splits, "Repeated splits"
-    ):
+    predicted = _predict_all(features, image_ids, splits, "Repeated splits")
+    for condition, protocol, repeat, test, y, p in predicted:
         away = test["parent_id"].map(source).to_numpy() if source is not None else None
         within = np.nan if away is None else float(auc_within(y, p, away)[0])
         value = roc_auc_score(y, p) if len(set(y)) == 2 else np.nan
@@ -156,8 +154,7 @@ def luck_table(luck: pd.DataFrame, value: str = "value") -> pd.DataFrame:
     The interval of the mean allows for the karyograms that the splits share (Nadeau and Bengio 2003).
     """
     shown = luck[~luck["protocol"].str.startswith(WITHOUT)]
-    table = summarise_runs(shown, ["condition", "protocol"], value, test_share=TEST_SHARE)
-    return table.assign(low=table["low"].clip(lower=0), high=table["high"].clip(upper=1))
+    return summarise_runs(shown, ["condition", "protocol"], value, test_share=TEST_SHARE, within=(0, 1))
 
 
 STEPS = {
@@ -284,24 +281,15 @@ def compare_on_splits(luck: pd.DataFrame, reference: str = REFERENCE) -> pd.Data
 
 def compare_columns(wide: pd.DataFrame, references: dict[str, str]) -> pd.DataFrame:
     """Return paired differences of columns of runs to their reference columns, with corrected intervals."""
-    differences = pd.concat(
-        [
-            pd.DataFrame({"condition": key, "value": wide[key] - wide[reference]})
-            for key, reference in references.items()
-        ]
-    )
+    differences = pd.concat([
+        pd.DataFrame({"condition": key, "value": wide[key] - wide[reference]})
+        for key, reference in references.items()
+    ])  # fmt: skip
     table = summarise_runs(differences, ["condition"], test_share=TEST_SHARE)
     better = differences.groupby("condition", sort=False)["value"].agg(lambda values: int((values > 0).sum()))
-    return pd.DataFrame(
-        {
-            "condition": table["condition"],
-            "difference": table["mean"],
-            "low": table["low"],
-            "high": table["high"],
-            "better_in": table["condition"].map(better),
-            "splits": table["runs"],
-        }
-    )
+    table = table.assign(better_in=table["condition"].map(better))
+    table = table.rename(columns={"mean": "difference", "runs": "splits"})
+    return table[["condition", "difference", "low", "high", "better_in", "splits"]]
 
 
 def describe_luck(luck: pd.DataFrame) -> str:

@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.files.listing import LABELS
 from karyo_lib.files.pages import load_pages
 from karyo_lib.judge import format_interval, summarise_runs
 from karyo_lib.judge.checklist import associate
@@ -47,6 +48,9 @@ TITLES = {
     "unseen": "unseen styles, no shortcut",
     "unseen-clean": "unseen styles, cleaned",
 }
+SET_COLUMNS = [
+    "set", "image_id", "path", "label", "patient_id", "source", "origin", "style", "iscn", "sha256",
+]  # fmt: skip
 TRAINED = ("thesis", "thesis-clean", "balanced")
 WITHIN, ACROSS = "within: same kind of pages", "across: unseen lab styles, no shortcut"
 
@@ -81,30 +85,16 @@ def prepare_shortcuts(run: Run) -> Shortcuts:
         "balanced": recipe(sources="balanced", styles=STYLES),
         "unseen": recipe(sources="balanced", styles=UNSEEN_STYLES),
     }
-    tables = []
-    for name, chosen in recipes.items():
-        table = make_dataset(run, chosen, folder / name)
-        tables.append(table.assign(set=name, path=[f"{name}/{path}" for path in table["path"]]))
-    made = {table["set"].iloc[0]: table for table in tables}
+    tables = {name: make_dataset(run, chosen, folder / name) for name, chosen in recipes.items()}
     for name in ("thesis", "unseen"):
-        cleaned = clean_pages(made[name], folder, folder / f"{name}-clean", n_jobs=-1)
-        paths = [f"{name}-clean/{path}" for path in cleaned["path"]]
-        tables.append(cleaned.assign(set=f"{name}-clean", path=paths))
-    index = pd.concat(tables, ignore_index=True)
-    columns = [
-        "set",
-        "image_id",
-        "path",
-        "label",
-        "patient_id",
-        "source",
-        "origin",
-        "style",
-        "iscn",
-        "sha256",
-    ]
-    run.save_table(index[columns], "shortcut_pages")
-    return Shortcuts(index[columns], folder)
+        clean = f"{name}-clean"
+        tables[clean] = clean_pages(tables[name], folder / name, folder / clean, n_jobs=-1)
+    index = pd.concat(
+        [t.assign(set=name, path=[f"{name}/{path}" for path in t["path"]]) for name, t in tables.items()],
+        ignore_index=True,
+    )[SET_COLUMNS]
+    run.save_table(index, "shortcut_pages")
+    return Shortcuts(index, folder)
 
 
 def load_shortcuts(run: Run) -> Shortcuts:
@@ -132,17 +122,10 @@ def count_shortcuts(shortcuts: Shortcuts) -> pd.DataFrame:
     for name, part in shortcuts.index.groupby("set", sort=False):
         styles = {label: ", ".join(sorted(mine["style"].unique())) for label, mine in part.groupby("label")}
         counts = part["label"].value_counts()
-        rows.append(
-            {
-                "set": TITLES[name],
-                "normal": int(counts["normal"]),
-                "abnormal": int(counts["abnormal"]),
-                "styles_normal": styles["normal"],
-                "styles_abnormal": styles["abnormal"],
-                "style_label_v": associate(part["style"], part["label"])[0],
-            }
-        )
-    return pd.DataFrame(rows)
+        v = associate(part["style"], part["label"])[0]
+        rows.append((TITLES[name], *(t[label] for t in (counts, styles) for label in LABELS), v))
+    columns = [*LABELS, *(f"styles_{label}" for label in LABELS)]
+    return pd.DataFrame(rows, columns=["set", *columns, "style_label_v"])
 
 
 def measure_shortcuts(run: Run) -> pd.DataFrame:
@@ -169,20 +152,23 @@ def cross_validate(
     groups = karyograms["patient_id"].to_numpy()
     held = find_real_aneuploids(karyograms).to_numpy()
     rows = []
+    for repeat, fold, train, test in _split_folds(y, groups, repeats, seed):
+        train = train[~held[train]]
+        for trained in TRAINED:
+            tested = [trained, *_across(trained)]
+            x = np.concatenate([features[name][test] for name in tested])
+            p = predict_probe(features[trained][train], y[train], x)
+            for name, mine in zip(tested, p.reshape(len(tested), -1), strict=True):
+                rows.append((trained, name, repeat, fold, roc_auc_score(y[test], mine)))
+    return pd.DataFrame(rows, columns=["trained_on", "tested_on", "repeat", "fold", "value"])
+
+
+def _split_folds(y: np.ndarray, groups: np.ndarray, repeats: int, seed: int):
+    """Yield repeat, fold, and the positions of training and test karyograms, patients held together."""
     for repeat in range(repeats):
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed + repeat)
         for fold, (train, test) in enumerate(folds.split(y, y, groups)):
-            train = train[~held[train]]
-            for trained in TRAINED:
-                tested = [trained, *_across(trained)]
-                p = predict_probe(
-                    features[trained][train],
-                    y[train],
-                    np.concatenate([features[name][test] for name in tested]),
-                )
-                for name, mine in zip(tested, p.reshape(len(tested), -1), strict=True):
-                    rows.append((trained, name, repeat, fold, roc_auc_score(y[test], mine)))
-    return pd.DataFrame(rows, columns=["trained_on", "tested_on", "repeat", "fold", "value"])
+            yield repeat, fold, train, test
 
 
 def _across(trained: str) -> tuple[str, ...]:
@@ -196,10 +182,9 @@ def shortcut_table(table: pd.DataFrame) -> pd.DataFrame:
     Intervals allow for the karyograms that the folds share (Nadeau and Bengio 2003).
     """
     kept = table.assign(test=_kind(table)).dropna(subset="test")
-    summary = summarise_runs(kept, ["trained_on", "test"], test_share=1 / FOLDS)
+    summary = summarise_runs(kept, ["trained_on", "test"], test_share=1 / FOLDS, within=(0, 1))
     order = [(name, kind) for name in TRAINED for kind in (WITHIN, ACROSS)]
     summary = summary.set_index(["trained_on", "test"]).loc[order].reset_index()
-    summary = summary.assign(low=summary["low"].clip(lower=0), high=summary["high"].clip(upper=1))
     return summary.assign(trained_on=summary["trained_on"].map(TITLES))[
         ["trained_on", "test", "mean", "low", "high", "sd", "runs"]
     ]
@@ -285,14 +270,11 @@ def measure_annotations(run: Run) -> pd.DataFrame:
     for share in SHARES:
         plan = plan_dataset(make_recipe(run, annotated=share), bank)
         x = np.where(plan["annotated"].to_numpy()[:, None], features[True], features[False])
-        for repeat in range(run.settings.luck_repeats):
-            folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=run.seed + repeat)
-            for fold, (train, test) in enumerate(folds.split(y, y, groups)):
-                p = predict_probe(x[train], y[train], x[test])
-                near = internet[test]
-                rows.append((share, repeat, fold, "all", roc_auc_score(y[test], p)))
-                within = auc_within(y[test][near], p[near], np.ones(near.sum()))[0]
-                rows.append((share, repeat, fold, "within the internet", within))
+        for repeat, fold, train, test in _split_folds(y, groups, run.settings.luck_repeats, run.seed):
+            p, near = predict_probe(x[train], y[train], x[test]), internet[test]
+            rows.append((share, repeat, fold, "all", roc_auc_score(y[test], p)))
+            within = auc_within(y[test][near], p[near], np.ones(near.sum()))[0]
+            rows.append((share, repeat, fold, "within the internet", within))
     table = pd.DataFrame(rows, columns=columns)
     run.save_table(table, "annotations")
     return table
@@ -304,8 +286,7 @@ def annotation_table(table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(
             {"note": ["The karyograms of this run do not come from the thesis's two sources."]}
         )
-    summary = summarise_runs(table, ["share", "test"], test_share=1 / FOLDS)
-    summary = summary.assign(low=summary["low"].clip(lower=0), high=summary["high"].clip(upper=1))
+    summary = summarise_runs(table, ["share", "test"], test_share=1 / FOLDS, within=(0, 1))
     return summary[["share", "test", "mean", "low", "high", "runs"]]
 
 

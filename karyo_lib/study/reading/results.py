@@ -117,18 +117,13 @@ def real_cells(readings: Readings) -> pd.DataFrame:
     cells = readings.table[find_real_aneuploids(readings.table)]
     if cells.empty:
         return pd.DataFrame({"note": ["This run has no real aneuploid cells: every abnormal page was made."]})
-    return pd.DataFrame(
-        {
-            "karyogram": cells["image_id"],
-            "truth": cells["truth"],
-            "read": cells["formula"],
-            "probability": cells["formula_probability"],
-            "exact": np.where(cells["truth"] == cells["formula"], "yes", "no"),
-            "probability_abnormal": cells["p_abnormal"],
-            "found": np.where(cells["p_abnormal"] >= 0.5, "yes", "no"),
-            "refer": cells["refer_reason"],
-        }
-    )
+    names = {
+        "image_id": "karyogram", "truth": "truth", "formula": "read", "formula_probability": "probability",
+        "exact": "exact", "p_abnormal": "probability_abnormal", "found": "found", "refer_reason": "refer",
+    }  # fmt: skip
+    exact = np.where(cells["truth"] == cells["formula"], "yes", "no")
+    found = np.where(cells["p_abnormal"] >= 0.5, "yes", "no")
+    return cells.assign(exact=exact, found=found)[list(names)].rename(columns=names)
 
 
 def describe_reading(run: Run, readings: Readings, fits: Fits) -> list[str]:

@@ -5,11 +5,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "paired": ["compare_networks", "describe_networks", "metrics_by_source"],
         "tables": [
-            "collect_results", "compare_with_printed", "describe_finetuning", "describe_printed",
-            "describe_run", "describe_study", "leakage_checklist", "metrics_by_group", "report_headline",
-            "reporting_checklist", "table_5_1", "thesis_map",
+            "collect_results", "compare_networks", "compare_with_printed", "describe_finetuning",
+            "describe_networks", "describe_printed", "describe_run", "describe_study", "leakage_checklist",
+            "metrics_by_group", "metrics_by_source", "report_headline", "reporting_checklist", "table_5_1",
+            "thesis_map",
         ],
         "try_it": ["try_augmentation", "try_formula", "try_referral", "try_threshold"],
     },

@@ -18,6 +18,8 @@ from karyo_lib.networks.conditions import READER, TITLES
 from karyo_lib.networks.models import INPUT_SHAPE
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_splits
+from karyo_lib.study.data.recipe import find_real_aneuploids
+from karyo_lib.study.networks.compare import compare_fits
 from karyo_lib.study.networks.fits import (
     PROTOCOLS,
     TABLE_METRICS,
@@ -278,20 +280,40 @@ def metrics_by_group(results: Results) -> pd.DataFrame:
     """Return sensitivity by group of abnormality of every condition, split by patient, with intervals."""
     if "group" not in results.index.columns:
         return pd.DataFrame({"note": ["The karyograms of this run have no group of abnormality."]})
-    group = results.index.set_index("image_id")["group"]
+    table = _metrics_by(results, results.index.set_index("image_id")["group"])
+    return table.assign(condition=name_conditions(table["condition"]))
+
+
+def metrics_by_source(results: Results) -> pd.DataFrame:
+    """Return sensitivity by where abnormal test pages come from, split by patient: real cells apart."""
+    index = results.index.set_index("image_id")
+    source = index["source"].mask(find_real_aneuploids(index), "real aneuploid cells")
+    return _metrics_by(results, source).rename(columns={"group": "source"})
+
+
+def _metrics_by(results: Results, kind: pd.Series) -> pd.DataFrame:
     tables = []
     for condition in results.judged.summary["condition"].unique():
         rows = results.judged.select(condition, "grouped")
         table = compute_metrics_by_group(
             rows["y_true"],
             rows["p"],
-            rows["parent_id"].map(group).to_numpy(),
+            rows["parent_id"].map(kind).to_numpy(),
             groups=rows["patient_id"].to_numpy(),
         )
-        tables.append(table.assign(condition=condition))
-    table = pd.concat(tables, ignore_index=True)
-    table = table.assign(condition=name_conditions(table["condition"]))
-    return table[["condition", *[column for column in table.columns if column != "condition"]]]
+        table.insert(0, "condition", condition)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def compare_networks(results: Results, resamples: int) -> pd.DataFrame:
+    """Compare every method with the headline's network by `compare_fits`, on the first split by patient."""
+    return compare_fits(results.judged, headline_condition(results), resamples)
+
+
+def describe_networks(results: Results, comparison: pd.DataFrame) -> str:
+    """Say in words which method differs from the headline's network."""
+    return describe_differences(comparison, baseline=TITLES[headline_condition(results)])
 
 
 def thesis_map(run: Run) -> pd.DataFrame:

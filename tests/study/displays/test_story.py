@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from karyo_lib.study.displays.story import StoryDisplay
+from karyo_lib.study.displays.dots import StoryDisplay
 
 STEPS = {"printed": "printed", "thesis": "the thesis's way", "grouped": "held together", "apart": "apart"}
 
