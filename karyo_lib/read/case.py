@@ -32,15 +32,8 @@ _NAN = float("nan")
 def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = None) -> Case:
     """Weigh the evidence of all cells of a patient together.
 
-    Parameters
-    ----------
-    cells : iterable of CellEvidence
-    settings : CaseSettings, optional
-
-    Returns
-    -------
-    Case
-        Without a cell that could be read, its formula is '' and its probability NaN.
+    ``cells``: iterable of CellEvidence. Returns without a cell that could be read, its formula is '' and its
+    probability NaN.
 
     Examples
     --------

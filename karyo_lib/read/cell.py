@@ -33,73 +33,48 @@ _CLASS_SHARE = np.array([*([2 / _CELL] * 22), 1.5 / _CELL, 0.5 / _CELL])
 
 @dataclass(frozen=True)
 class CountSettings:
-    """What is believed before an image is seen, and how far what is seen is believed.
+    """What is believed before an image is seen, and how far what is seen is believed."""
 
-    Attributes
-    ----------
-    p_abnormal : float
-        Share of cells with an abnormal number of chromosomes: a diagnostic laboratory's yield is 0.05 to 0.3,
-        that of tumours about a half.
-    p_missed, p_missed_poor : float
-        Probability that one chromosome was not found, in most images and in poor ones: chromosomes are missed
-        together, where an image is crowded or pale, and a single one that is missing is likely to be lost.
-    poor : float
-        Share of poor images.
-    false_bias, false_by_none, false_by_score, false_by_overlap, false_by_thin : float
-        Log-odds that an object is no single chromosome: a constant, and the weights of the decoder's
-        log-odds that it is none, of the finder's that it is one, of the share of its box that a larger
-        object's covers, and of the share of the usual width that it lacks: the two last tell pieces of one
-        chromosome, such as chromatids that lie apart. Fitted on validation pages.
-    strange : float
-        Share of chromosomes that look like none that the decoder was trained on: of another lab, bent,
-        overlapped. Their looks say nothing.
-    sharpness : float
-        Exponent of the looks' likelihood; below 1 where they err together. Fitted on validation patients.
-    """
-
+    # Share of cells with an abnormal number of chromosomes: a diagnostic laboratory's yield is 0.05 to 0.3,
+    # that of tumours about a half.
     p_abnormal: float = 0.3
+    # Probability that one chromosome was not found, in most images and in poor ones: chromosomes are missed
+    # together, where an image is crowded or pale, and a single one that is missing is likely to be lost.
     p_missed: float = 0.0005
     p_missed_poor: float = 0.08
-    poor: float = 0.05
+    poor: float = 0.05  # share of poor images
+    # Log-odds that an object is no single chromosome: a constant, and the weights of the decoder's log-odds
+    # that it is none, of the finder's that it is one, of the share of its box that a larger object's covers,
+    # and of the share of the usual width that it lacks: the two last tell pieces of one chromosome, such as
+    # chromatids that lie apart. Fitted on validation pages.
     false_bias: float = -2.5
     false_by_none: float = 0.3
     false_by_score: float = 1.0
     false_by_overlap: float = 5.0
     false_by_thin: float = 12.0
+    # Share of chromosomes that look like none that the decoder was trained on: of another lab, bent,
+    # overlapped. Their looks say nothing.
     strange: float = 0.01
+    # Exponent of the looks' likelihood; below 1 where they err together. Fitted on validation patients.
     sharpness: float = 0.8
 
 
 @dataclass(frozen=True)
 class CountPosterior:
-    """Result of `count_chromosomes`.
+    """Result of `count_chromosomes`."""
 
-    Attributes
-    ----------
-    candidates : pandas.DataFrame
-        ``formula``, ``probability``, ``n`` (chromosomes), best first.
-    karyotype : Karyotype
-        The most probable one.
-    probability, p_abnormal : float
-        Of that karyotype; of all but 46,XX and 46,XY.
-    assigned : ndarray of int, shape (n,)
-        Class of each object under the best formula, -1 where it is no chromosome.
-    proba : ndarray of float64, shape (n, 24)
-        Class probabilities of each object once the counts of the best formula are respected.
-    missed : tuple of str
-        Classes of the best formula that no object was matched to.
-    log_evidence : float
-        Log-probability of what was seen under all formulae together, relative to objects of which nothing is
-        known: divisions of one page into objects are compared by it.
-    """
-
-    candidates: pd.DataFrame
-    karyotype: Karyotype
-    probability: float
+    candidates: pd.DataFrame  # ``formula``, ``probability``, ``n`` (chromosomes), best first
+    karyotype: Karyotype  # the most probable one
+    probability: float  # of that karyotype; of all but 46,XX and 46,XY
     p_abnormal: float
+    # Int, shape (n,); class of each object under the best formula, -1 where it is no chromosome.
     assigned: np.ndarray
+    # Float64, shape (n, 24); class probabilities of each object once the counts of the best formula are
+    # respected.
     proba: np.ndarray
-    missed: tuple[str, ...]
+    missed: tuple[str, ...]  # classes of the best formula that no object was matched to
+    # Log-probability of what was seen under all formulae together, relative to objects of which nothing is
+    # known: divisions of one page into objects are compared by it.
     log_evidence: float
 
     @property
@@ -216,26 +191,11 @@ def count_chromosomes(
 ) -> CountPosterior:
     """Posterior over complements.
 
-    Parameters
-    ----------
-    log_proba : ndarray, shape (n, 24)
-        Log-probability of each class for every object found.
-    log_none : ndarray, shape (n,), optional
-        Log-probability that an object is no single chromosome; by default none of them can be discarded.
-    settings : CountSettings, optional
-    boxes : pandas.DataFrame, optional
-        Of `FoundPage`, with the ``rows`` of each object's strip.
-    log_prior : ndarray, shape (n, 24), optional
-        What the place of each object says of its class, against even odds.
-
-    Returns
-    -------
-    CountPosterior
-
-    Raises
-    ------
-    ValueError
-        If there is no object, or the shape is wrong.
+    ``log_proba`` (shape (n, 24)): log-probability of each class for every object found; ``log_none`` (shape
+    (n,)): log-probability that an object is no single chromosome; by default none of them can be discarded;
+    ``boxes``: of `FoundPage`, with the ``rows`` of each object's strip; ``log_prior`` (shape (n, 24)): what
+    the place of each object says of its class, against even odds. Raises ValueError if there is no object, or
+    the shape is wrong.
     """
     settings = settings or CountSettings()
     log_proba = np.asarray(log_proba, float)

@@ -42,49 +42,24 @@ class ReviewError(ValueError):
 
 @dataclass(frozen=True)
 class ReviewedObject:
-    """An object of a picture as the specialist left it.
+    """An object of a picture as the specialist left it."""
 
-    Attributes
-    ----------
-    was : tuple of int
-        Positions of the objects of the reading that it is made of.
-    name : str
-        Class, '1' to '22', 'X', 'Y' or 'mar'; '' for what is no chromosome.
-    turned : bool
-        Whether it stands upside down on the picture.
-    outline : tuple of tuple of float
-        Polygons ``x, y, x, y, ...`` in pixels of the picture.
-    """
-
-    was: tuple[int, ...]
-    name: str
-    turned: bool
-    outline: tuple[tuple[float, ...], ...]
+    was: tuple[int, ...]  # positions of the objects of the reading that it is made of
+    name: str  # class, '1' to '22', 'X', 'Y' or 'mar'; '' for what is no chromosome
+    turned: bool  # whether it stands upside down on the picture
+    outline: tuple[tuple[float, ...], ...]  # polygons ``x, y, x, y, ...`` in pixels of the picture
 
 
 @dataclass(frozen=True)
 class Review:
-    """What a specialist signed of one picture.
+    """What a specialist signed of one picture."""
 
-    Attributes
-    ----------
-    picture : str
-        Digest of the picture's pixels, see :func:`karyo_lib.screening.view.digest_pixels`.
-    status : {'agree', 'corrected', 'unusable'}
-    initials, note : str
-    time : str
-        UTC, ISO 8601, '2026-01-31T12:00:00Z'.
-    formula : str
-        Count formula of the objects; '' where there are none.
-    objects : tuple of ReviewedObject
-    """
-
-    picture: str
-    status: str
+    picture: str  # digest of the picture's pixels, see :func:`karyo_lib.screening.view.digest_pixels`
+    status: str  # {'agree', 'corrected', 'unusable'}
     initials: str
     note: str
-    time: str
-    formula: str
+    time: str  # UTC, ISO 8601, '2026-01-31T12:00:00Z'
+    formula: str  # count formula of the objects; '' where there are none
     objects: tuple[ReviewedObject, ...]
 
     @property
@@ -101,11 +76,8 @@ class Review:
 def parse_reviews(content: bytes | str) -> list[Review]:
     """Read reviews from the content of a file.
 
-    Raises
-    ------
-    ReviewError
-        If it is anything but reviews: another format, unknown or repeated fields, numbers or texts out of
-        range, a formula that is not that of the objects.
+    Raises ReviewError if it is anything but reviews: another format, unknown or repeated fields, numbers or
+    texts out of range, a formula that is not that of the objects.
 
     Examples
     --------
@@ -139,17 +111,8 @@ def format_reviews(reviews: Iterable[Review]) -> str:
 def read_reviews(folder: Path, more: Iterable[Path] = ()) -> dict[str, Review]:
     """Return picture -> its latest review, of all ``.review.json`` files in a folder and its ``reviews/``.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        A screening's out folder.
-    more : iterable of pathlib.Path
-        Other files of reviews.
-
-    Raises
-    ------
-    ReviewError
-        If a file is none; its name is said.
+    ``folder``: a screening's out folder; ``more`` (iterable of pathlib.Path): other files of reviews. Raises
+    ReviewError if a file is none; its name is said.
     """
     latest: dict[str, Review] = {}
     found = [path for place in (folder, folder / FOLDER) for path in sorted(place.glob(f"*{SUFFIX}"))]

@@ -68,11 +68,7 @@ def band_tables() -> dict[str, dict[str, list]]:
 def describe_cell(reading: "Reading", shape: tuple[int, int]) -> str:
     """Return the JSON of a cell, see the module; '' where nothing was found.
 
-    Parameters
-    ----------
-    reading : Reading
-    shape : tuple of int
-        Height and width of the page that was read.
+    ``shape``: height and width of the page that was read.
     """
     if not len(reading.found):
         return ""

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 Bank = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Real chromosomes: a folder with `chromosomes.zip` and `cells.csv`."),
+    Option(metavar="DIR", help="Real chromosomes: a folder with `chromosomes.zip` and `cells.csv`."),
 ]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write the reader into.")
-]
+Output = Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to write the reader into.")]
 Start = Annotated[
-    Path | None, typer.Option("--reader", metavar="DIR", help="Reader to use; karyo's own if not given.")
+    Path | None, Option("--reader", metavar="DIR", help="Reader to use; karyo's own if not given.")
 ]
 
 
@@ -23,13 +22,13 @@ def train(
     bank: Bank = None,
     spreads: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="DIR",
             help="Real metaphases with boxes: a folder with `cells.zip`, `cells.csv` and `boxes.csv.gz`.",
         ),
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of training, on this machine.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Of the training.")] = 2,
+    minutes: Annotated[float, Option(min=0.1, help="Of training, on this machine.")] = 20,
+    seed: Annotated[int, Option(min=0, help="Of the training.")] = 2,
 ) -> None:
     """Fine-tune karyo's reader on a bank of real chromosomes, or train what decodes chromosomes anew.
 
@@ -59,11 +58,11 @@ def train(
 def adapt(
     output: Output,
     pages: Annotated[
-        Path, typer.Option(metavar="DIR", help="Your own sorted karyograms, any number of folders deep.")
+        Path, Option(metavar="DIR", help="Your own sorted karyograms, any number of folders deep.")
     ],
     reader: Start = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of training, on this machine.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of the training, and of the pages kept aside.")] = 2,
+    minutes: Annotated[float, Option(min=0.1, help="Of training, on this machine.")] = 10,
+    seed: Annotated[int, Option(min=0, help="Of the training, and of the pages kept aside.")] = 2,
 ) -> None:
     """Learn a lab's looks from its own sorted karyograms; no labels are needed, nothing leaves the machine.
 
@@ -98,21 +97,18 @@ def adapt(
 
 
 def score(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write the tables into.")
-    ],
+    output: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to write the tables into.")],
     reader: Start = None,
     pages_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Images with a table index.csv: file, truth[, confidence]."),
+        Path | None, Option(metavar="DIR", help="Images with a table index.csv: file, truth[, confidence].")
     ] = None,
     bank: Bank = None,
-    pages: Annotated[int, typer.Option(min=1, help="Pages of each lab style.")] = 10,
-    part: Annotated[str, typer.Option(help="Patients of the bank: train, val or test.")] = "test",
+    pages: Annotated[int, Option(min=1, help="Pages of each lab style.")] = 10,
+    part: Annotated[str, Option(help="Patients of the bank: train, val or test.")] = "test",
     side: Annotated[
-        int, typer.Option(min=0, help="Side of the pages in pixels; 0 for each style's native size.")
+        int, Option(min=0, help="Side of the pages in pixels; 0 for each style's native size.")
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the pages.")] = 1,
+    seed: Annotated[int, Option(min=0, help="Of the pages.")] = 1,
 ) -> None:
     """Measure a reader on images whose truth is known.
 
@@ -166,20 +162,16 @@ def score(
 
 
 def compare(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="Reader's folder; `karyo` for karyo's own.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Reader's folder.")],
+    old: Annotated[str, Argument(metavar="OLD", help="Reader's folder; `karyo` for karyo's own.")],
+    new: Annotated[str, Argument(metavar="NEW", help="Reader's folder.")],
     pages_dir: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Labelled pages: `index.csv` with file, truth, and case (patient)."),
+        Path, Option(metavar="DIR", help="Labelled pages: `index.csv` with file, truth, and case (patient).")
     ],
     part: Annotated[
-        str,
-        typer.Option(
-            help="**test**: patients that `--bank` keeps aside; **all**, where none was trained on."
-        ),
+        str, Option(help="**test**: patients that `--bank` keeps aside; **all**, where none was trained on.")
     ] = "test",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Table of the pages to write (CSV).")
+        Path | None, Option("--output", "-o", metavar="FILE", help="Table of the pages to write (CSV).")
     ] = None,
 ) -> None:
     """Say on held-out reviewed cells whether a new reader is better than an old one.

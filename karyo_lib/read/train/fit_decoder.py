@@ -19,33 +19,19 @@ _ARRAYS = ("images", "rows", "classes", "cells", "places", "weights")
 
 @dataclass(frozen=True)
 class DecoderTraining:
-    """How a decoder is trained.
+    """How a decoder is trained."""
 
-    Attributes
-    ----------
-    batch_size, learning_rate, weight_decay
-        As in Keras; the rate rises over the first batches and falls along a cosine.
-    minutes, steps : float, int
-        Training ends after these minutes (compilation apart), or this many batches, whichever comes first; 0
-        for no bound.
-    chunk : int
-        Batches between looks at the clock.
-    realign : tuple of float
-        Shares of the training at which targets are moved to where the network sees them.
-    processes : int
-        That make batches.
-    seed : int
-    looks : LookSettings
-    """
-
-    batch_size: int = 256
+    batch_size: int = 256  # as in Keras; the rate rises over the first batches and falls along a cosine
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
+    # Training ends after these minutes (compilation apart), or this many batches, whichever comes first; 0
+    # for no bound.
     minutes: float = 0.0
     steps: int = 0
-    chunk: int = 40
+    chunk: int = 40  # batches between looks at the clock
+    # Shares of the training at which targets are moved to where the network sees them.
     realign: tuple[float, ...] = (0.5,)
-    processes: int = 2
+    processes: int = 2  # that make batches
     seed: int = 2
     looks: LookSettings = field(default_factory=LookSettings)
 

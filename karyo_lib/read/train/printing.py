@@ -96,18 +96,8 @@ def _wear(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def make_words(n: int, fonts: Sequence[Path], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Pictures of words as `find_words` cuts them from a page, with what they say.
 
-    Parameters
-    ----------
-    n : int
-    fonts : sequence of pathlib.Path
-        Files of scalable fonts.
-    seed : int
-
-    Returns
-    -------
-    images : ndarray of float32, shape (n, *WORD_SHAPE)
-    labels : ndarray of int, shape (n,)
-        Positions in `WORDS`.
+    ``fonts`` (sequence of pathlib.Path): files of scalable fonts. Returns ``images``: float32, shape (n,
+    *WORD_SHAPE); ``labels``: int, shape (n,); positions in `WORDS`.
     """
     rng = np.random.default_rng([seed, 77])
     images, labels = [], []

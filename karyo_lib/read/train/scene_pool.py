@@ -26,13 +26,7 @@ _FIELDS = (
 class ScenePool:
     """Scenes in memory that processes share; each process rewrites its own places in turn.
 
-    Parameters
-    ----------
-    folder : Path
-    processes, places : int
-    seed : int
-    limit : int, optional
-        Most spreads that a process holds.
+    ``limit``: most spreads that a process holds.
     """
 
     def __init__(self, folder: Path, processes: int, places: int, seed: int = 0, limit: int | None = None):

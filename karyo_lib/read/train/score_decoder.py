@@ -95,21 +95,11 @@ def score_decoder(
 ) -> dict[str, pd.DataFrame]:
     """Measure a decoder on strips of normal chromosomes of nobody who trained it.
 
-    Parameters
-    ----------
-    decoder : Decoder
-    strips : StripSet
-        Their places need not be exact: they only say where cuts of a size are made.
-    each : int
-        Examples of each kind and size.
-    seed : int
-
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        ``changes``: by kind and size, the share seen where 1 % and 3.5 % of unchanged chromosomes are called
-        changed, and of those seen at 1 % the share in the right place and of the right kind;
-        ``names``: share of unchanged chromosomes named and turned rightly, by class.
+    ``strips``: their places need not be exact: they only say where cuts of a size are made; ``each``:
+    examples of each kind and size. Returns dict of str to pandas.DataFrame; ``changes``: by kind and size,
+    the share seen where 1 % and 3.5 % of unchanged chromosomes are called changed, and of those seen at 1 %
+    the share in the right place and of the right kind; ``names``: share of unchanged chromosomes named and
+    turned rightly, by class.
     """
     decoder = _without_threshold(decoder)
     own = ScaledStrips(strips.images, strips.rows)

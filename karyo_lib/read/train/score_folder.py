@@ -45,10 +45,7 @@ src="data:image/jpeg;base64,{{ page.picture }}">{% endif %}</section>{% endfor %
 def read_truths(folder: Path) -> pd.DataFrame:
     """Labelled images of a folder: ``file, truth`` (count formula) of the rows of ``index.csv`` that count.
 
-    Raises
-    ------
-    DatasetError
-        If there is no such table, or a truth is no formula.
+    Raises DatasetError if there is no such table, or a truth is no formula.
     """
     path = folder / "index.csv"
     try:
@@ -81,13 +78,8 @@ def true_counts(formula: str) -> str:
 def score_folder(reader: Reader, truths: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read the images of a folder.
 
-    Returns
-    -------
-    table : pandas.DataFrame
-        ``file, truth``, what `karyo_lib.read.reading.summary` says, ``exact`` and ``seconds``, one row an
-        image.
-    pictures : list of str
-        JPEG in base64 of those that are wrong or referred, '' for the others.
+    Columns ``table``: ``file, truth``, what `karyo_lib.read.reading.summary` says, ``exact`` and ``seconds``,
+    one row an image; ``pictures``: JPEG in base64 of those that are wrong or referred, '' for the others.
     """
     rows, pictures = [], []
     for file, truth in truths.itertuples(index=False):

@@ -83,19 +83,10 @@ def compose_spreads(bank: ChromosomeBank, n: int, seed: int = 0, part: str = "te
 def score_spreads(reader: Reader, trials: Iterable[SpreadTrial]) -> pd.DataFrame:
     """What a reader makes of spreads.
 
-    Parameters
-    ----------
-    reader : Reader
-    trials : iterable of SpreadTrial
-        Boxes as tight as the ink.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a spread: ``name``, ``kind``, ``chromosomes``, ``objects``, ``found`` (IoU 0.5), ``right``
-        (found and named), ``y`` and ``y_right``, ``upright`` (right way up; NaN where it is not known),
-        ``formula``, ``truth``, ``probability``, ``exact`` (the count formula), ``whole`` (every chromosome
-        found and named).
+    ``trials`` (iterable of SpreadTrial): boxes as tight as the ink. One row a spread: ``name``, ``kind``,
+    ``chromosomes``, ``objects``, ``found`` (IoU 0.5), ``right`` (found and named), ``y`` and ``y_right``,
+    ``upright`` (right way up; NaN where it is not known), ``formula``, ``truth``, ``probability``, ``exact``
+    (the count formula), ``whole`` (every chromosome found and named).
     """
     rows = []
     for trial in trials:
