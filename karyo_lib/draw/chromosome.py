@@ -10,6 +10,7 @@ import numpy as np
 from karyo_lib.draw.stain import stain_profile
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.segments import UNKNOWN, Chromosome
+from karyo_lib.shape.bend import blur_profile
 
 # Darkness that stays as it is when the contrast of the stain changes.
 _MIDDLE = 0.5
@@ -217,7 +218,7 @@ def _profiles(
     profile[~inside] = np.where(u[~inside] <= 0, strength[0], strength[-1])
     sigma = max(look.softness * width, 0.3)
     # An S-shaped response: bands differ most around the middle, the palest and the darkest saturate.
-    profile = _MIDDLE + 0.55 * np.tanh(look.contrast / 0.55 * (_blur(profile, sigma) - _MIDDLE))
+    profile = _MIDDLE + 0.55 * np.tanh(look.contrast / 0.55 * (blur_profile(profile, sigma) - _MIDDLE))
 
     thickness = (
         1
@@ -237,8 +238,8 @@ def _profiles(
         amount = 1 - np.clip(look.fade * np.exp(0.3 * rng.standard_normal()), 0.03, 0.8)
         narrow = _rows_between(u, edges, plan.stalk)
         faint = rng.uniform(0.1, 0.6) * _rows_between(u + 0.5 * width, edges, plan.satellite)
-        thickness *= 1 - rng.uniform(0.3, 0.5) * _blur(narrow, 0.12 * width)
-        presence *= 1 - np.clip(_blur(amount * narrow + faint, 0.15 * width), 0, 0.97)
+        thickness *= 1 - rng.uniform(0.3, 0.5) * blur_profile(narrow, 0.12 * width)
+        presence *= 1 - np.clip(blur_profile(amount * narrow + faint, 0.15 * width), 0, 0.97)
     return profile.astype(np.float32), thickness.astype(np.float32), presence.astype(np.float32)
 
 
@@ -282,12 +283,6 @@ def _chromatids(
         edge = np.clip((reach[:, None] - distance) / soft + 0.5, 0, 1)
         envelope = np.maximum(envelope, edge * edge * (3 - 2 * edge))
     return offset.astype(np.float32), half.astype(np.float32), envelope
-
-
-def _blur(profile: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of a 1-D profile with its ends continued."""
-    column = np.ascontiguousarray(profile, np.float32)[:, None]
-    return cv2.GaussianBlur(column, (1, 0), sigmaX=0.1, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE)[:, 0]
 
 
 def _smooth(rng: np.random.Generator, count: int, scale: float) -> np.ndarray:

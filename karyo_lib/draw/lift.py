@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from karyo_lib.shape.ink import smooth_paper
+
 # Pixels by which a chromosome's mask grows when it is lifted, so that its blurred rim comes with it.
 _RIM = 2
 # Share of the page's longer side by which a mask may be too small: a finder's masks often are, and ink left
@@ -63,10 +65,7 @@ def _background(page: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, np.n
     # Print and dust differ from the paper as chromosomes do: they stay, but tell nothing about the
     # background.
     clear = ~covered & (np.abs(page - typical) < 40)
-    weight = clear.astype(np.float32)
-    sigma = max(4.0, max(page.shape) / 40)
-    smooth = cv2.GaussianBlur(page * weight, (0, 0), sigma) + 1e-3 * typical
-    smooth /= cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-3
+    smooth = smooth_paper(page, clear, typical)
     return smooth, (page - smooth)[clear]
 
 

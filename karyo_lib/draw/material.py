@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from karyo_lib.iscn.bands import BandTable
-from karyo_lib.shape.bend import Axis
+from karyo_lib.shape.bend import Axis, blur_profile
 from karyo_lib.shape.centreline import chromosome_mask, find_centreline
 
 # Ink below this share is a blurred fringe.
@@ -62,7 +62,7 @@ def trace_chromosome(
     points = (line[:, ::-1] + 3.5) * (size[0] / (image.shape[1] + 6), size[1] / (image.shape[0] + 6)) - 0.5
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
     steps = np.linspace(0, along[-1], max(2, round(float(along[-1]))) + 1)
-    x, y = (_smooth(np.interp(steps, along, points[:, i]), 2.0) for i in (0, 1))
+    x, y = (blur_profile(np.interp(steps, along, points[:, i]), 2.0) for i in (0, 1))
     heading = np.unwrap(np.arctan2(np.gradient(x), np.gradient(y))).astype(np.float32)
     axis = Axis(x, y, heading)
     return RealChromosome(ink, axis, _find_constriction(ink, axis, centromere), chromosome, source)
@@ -72,7 +72,7 @@ def _find_constriction(ink: np.ndarray, axis: Axis, expected: float) -> float:
     """Look for the narrowest place near the expected centromere; keep `expected` where none stands out."""
     mean_width = float((ink > _FRINGE).sum() / max(axis.length, 1))
     straight = _read_along(ink, axis, 0, 2 * int(np.ceil(mean_width)))
-    widths = _smooth((straight > _FRINGE).sum(1), 0.1 * mean_width)
+    widths = blur_profile((straight > _FRINGE).sum(1), 0.1 * mean_width)
     reach = max(_SEARCH * axis.length, 0.35 * mean_width)
     begin, end = (int(np.clip(expected * axis.length + side * reach, 0, axis.length)) for side in (-1, 1))
     # The ends of a chromosome are narrow too.
@@ -201,8 +201,3 @@ def _cap(inward: np.ndarray, v: np.ndarray, width: float) -> np.ndarray:
     outline[inward <= 0] = 0
     outline[inward >= depth] = 1
     return outline.astype(np.float32)
-
-
-def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
-    column = values.astype(np.float32)[:, None]
-    return cv2.GaussianBlur(column, (1, 0), sigmaX=0.1, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE)[:, 0]

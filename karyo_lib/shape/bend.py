@@ -31,6 +31,12 @@ class Axis:
         return np.interp(along, steps, self.x), np.interp(along, steps, self.y)
 
 
+def blur_profile(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur of a 1-D profile with its ends continued, float32."""
+    column = np.ascontiguousarray(values, np.float32)[:, None]
+    return cv2.GaussianBlur(column, (1, 0), sigmaX=0.1, sigmaY=sigma, borderType=cv2.BORDER_REPLICATE)[:, 0]
+
+
 def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: np.random.Generator) -> Axis:
     """Draw a random axis.
 
@@ -58,17 +64,7 @@ def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: n
         heading += np.radians(bend) * 0.35 * rng.standard_normal() * (steps / max(length, 1) - 0.5)
         knots = max(4, int(slenderness * 0.8) + 2)
         wiggle = np.interp(steps, np.linspace(0, length, knots), rng.standard_normal(knots))
-        heading += (
-            np.radians(bend)
-            * 0.22
-            * cv2.GaussianBlur(
-                wiggle.astype(np.float32)[:, None],
-                (1, 0),
-                sigmaX=0.1,
-                sigmaY=0.6 * width,
-                borderType=cv2.BORDER_REPLICATE,
-            )[:, 0]
-        )
+        heading += np.radians(bend) * 0.22 * blur_profile(wiggle, 0.6 * width)
         heading *= min(1.0, _LARGEST_TURN / max(float(np.ptp(heading)), 1e-6))
     x, y = np.cumsum(np.sin(heading)), np.cumsum(np.cos(heading))
     lean = np.arctan2(x[-1] - x[0], y[-1] - y[0]) if length > 1 else 0.0

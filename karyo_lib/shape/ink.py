@@ -25,3 +25,11 @@ def resize(image: np.ndarray, scale: float) -> np.ndarray:
     """Scale an image: areas are averaged where it shrinks, cubic interpolation where it grows."""
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
+def smooth_paper(page: np.ndarray, clear: np.ndarray, typical: float) -> np.ndarray:
+    """Even background under a whole page, float32 (H, W), told from where it is `clear`, else `typical`."""
+    weight = clear.astype(np.float32)
+    sigma = max(4.0, max(page.shape) / 40)
+    smooth = cv2.GaussianBlur(page * weight, (0, 0), sigma) + 1e-3 * typical
+    return smooth / (cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-3)

@@ -153,11 +153,9 @@ def compare_methods(run: Run, passes: Passes) -> Comparison:
             tables.append(table.assign(method=method, title=name_method(method, condition)))
     scores = pd.concat(tables, ignore_index=True)
     run.save_table(scores, "scores_by_method")
-    answers = [
-        {"method": method, "condition": condition, "answers": size, "seconds": spent[method, condition]}
-        for (method, condition), size in sizes.items()
-    ]
-    return Comparison(scores, pd.DataFrame(answers), panels[0])
+    answers = [(*key, size, spent[key]) for key, size in sizes.items()]
+    answers = pd.DataFrame(answers, columns=["method", "condition", "answers", "seconds"])
+    return Comparison(scores, answers, panels[0])
 
 
 def name_method(method: str, condition: str) -> str:
@@ -185,14 +183,10 @@ def _train_panels(
     """Train condition after condition, so that each network is compiled once."""
     found: dict[int, dict[str, tuple[FitResult, ...]]] = {}
     spent: dict[tuple[str, str], float] = {}
-    jobs = [
-        (condition, int(repeat))
-        for condition in conditions
-        for repeat in known.loc[known["condition"] == condition, "repeat"].unique()
-    ]
-    for key, repeat in tqdm(jobs, "Ensembles", unit="ensemble"):
-        members = train_members(run, key, repeat, splits, images)
-        found.setdefault(repeat, {})[key] = members
+    jobs = known.loc[known["condition"].isin(conditions), ["condition", "repeat"]].drop_duplicates()
+    for key, repeat in tqdm(list(jobs.itertuples(index=False)), "Ensembles", unit="ensemble"):
+        members = train_members(run, key, int(repeat), splits, images)
+        found.setdefault(int(repeat), {})[key] = members
         further = sum(member.seconds for member in members[1:])
         spent["ensemble", key] = spent.get(("ensemble", key), 0) + further
     return [Panel(run, repeat, members) for repeat, members in sorted(found.items())], spent
@@ -205,19 +199,11 @@ def train_members(
     condition = get_condition(key)
     settings = training_settings(run, condition, repeat)
     rows = select_split(splits, condition.data, PROTOCOL, repeat)
+    own, weights = fit_store(run, key, PROTOCOL, repeat), resolve_run_weights(run, condition.base)
     members = []
     for number in range(count_members(run, key)):
-        own = fit_store(run, key, PROTOCOL, repeat)
-        members.append(
-            fit_condition(
-                condition,
-                images,
-                rows,
-                replace(settings, seed=settings.seed + MEMBER_SEED * number),
-                resolve_run_weights(run, condition.base),
-                cache=FeatureCache(),
-                store=own if number == 0 else own.with_name(f"{own.name}-member-{number}"),
-                progress=False,
-            )
-        )
+        seeded = replace(settings, seed=settings.seed + MEMBER_SEED * number)
+        store = own if number == 0 else own.with_name(f"{own.name}-member-{number}")
+        fit = fit_condition(condition, images, rows, seeded, weights, FeatureCache(), store, progress=False)
+        members.append(fit)
     return tuple(members)

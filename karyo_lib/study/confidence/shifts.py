@@ -67,18 +67,10 @@ def measure_shifts(run: Run, passes: Passes, comparison: Comparison) -> Shifts:
             array = panel.sample(method, condition, pages)
             scores = compute_scores(array, referral_threshold=run.settings.referral_threshold)
             scores["combined"] = combined.transform(scores)
-            tables.append(
-                scores.assign(
-                    method=method,
-                    title=name_method(method, condition),
-                    shift=name,
-                    page=np.arange(len(pages)),
-                    y_true=np.full(len(pages), np.nan) if y is None else y,
-                    by_votes=scores["referred"],
-                    by_combined=scores["combined"] > threshold,
-                    by_novelty=novel[name],
-                )
-            )
+            scores = scores.assign(method=method, title=name_method(method, condition), shift=name)
+            scores = scores.assign(page=np.arange(len(pages)), y_true=np.nan if y is None else y)
+            flags = {"by_votes": scores["referred"], "by_combined": scores["combined"] > threshold}
+            tables.append(scores.assign(**flags, by_novelty=novel[name]))
     scores = pd.concat(tables, ignore_index=True)
     run.save_table(scores, "scores_by_shift")
     return Shifts(scores, {name: pages for name, (pages, _) in shifts.items()}, unseen)

@@ -13,7 +13,7 @@ import pandas as pd
 from karyo_lib.files.images import read_image
 from karyo_lib.files.pages import make_pages, source_digest
 from karyo_lib.read.find import find_chromosomes, finder_digest
-from karyo_lib.shape.ink import measure_ink
+from karyo_lib.shape.ink import measure_ink, smooth_paper
 
 _BOX = ["x0", "y0", "x1", "y1"]
 _VISIBLE = 0.06  # ink, as a share of black, above which a pixel is not paper
@@ -88,12 +88,8 @@ def _paint(image: np.ndarray, painted: np.ndarray, paper: np.ndarray, rng: np.ra
     """Lay paper and grain, taken from where `paper` is, over what is `painted`."""
     if not paper.any():
         return image
-    page, weight = image.astype(np.float32), paper.astype(np.float32)
-    sigma = max(4.0, max(image.shape) / 40)
-    typical = float(np.median(page[paper]))
-    smooth = cv2.GaussianBlur(page * weight, (0, 0), sigma) + 1e-3 * typical
-    smooth /= cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-3
+    page = image.astype(np.float32)
+    smooth = smooth_paper(page, paper, float(np.median(page[paper])))
     grain = (page - smooth)[paper]
-    out = page.copy()
-    out[painted] = smooth[painted] + rng.choice(grain, int(painted.sum()))
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    page[painted] = smooth[painted] + rng.choice(grain, int(painted.sum()))
+    return np.clip(np.rint(page), 0, 255).astype(np.uint8)

@@ -46,6 +46,17 @@ def metaphase_spread(run: Run) -> ImageGridDisplay:
     return show_pages([draw_metaphase(NORMAL_MALE, seed=run.seed)], [NORMAL_MALE], n_columns=1)
 
 
+def sorted_metaphase(run: Run) -> ImageGridDisplay:
+    """Return a drawn spread, and the karyogram that the reader makes of it (Figs 3.1 and 3.2)."""
+    from karyo_lib.read.image import read_image
+    from karyo_lib.read.sorting import lay_out
+
+    spread = draw_metaphase(NORMAL_MALE, seed=run.seed, size=(900, 720)).image
+    reading = read_image(spread)
+    captions = ["as under the microscope", f"sorted by the reader: {reading.formula}"]
+    return ImageGridDisplay.from_images([spread, lay_out(reading, CLEAN_STYLE).image], captions, n_columns=2)
+
+
 def normal_and_abnormal_male(run: Run) -> ImageGridDisplay:
     """Return a normal and an abnormal male karyogram (Fig 3.2)."""
     formulae = [NORMAL_MALE, ABNORMAL_MALE]

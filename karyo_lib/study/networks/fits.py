@@ -193,13 +193,8 @@ def _fit_one(
     )
     name = dict(zip(RUN_COLUMNS, (condition.key, protocol, repeat), strict=True))
     known = rows[["image_id", "parent_id", "patient_id"]]
-    summary = {
-        "best_epoch": fit.best_epoch,
-        "images": fit.n_images,
-        "seconds": fit.seconds,
-        "feature_seconds": fit.feature_seconds,
-        "purity": fit.purity,
-    }
+    summary = {"best_epoch": fit.best_epoch, "images": fit.n_images, "purity": fit.purity}
+    summary |= {"seconds": fit.seconds, "feature_seconds": fit.feature_seconds}
     predictions = fit.predictions.merge(known, on="image_id").assign(**name)
     return predictions, fit.history.assign(**name), name | summary
 
