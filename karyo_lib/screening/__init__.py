@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "packing": ["PackSettings", "train_package"],
         "result": ["Result"],
         "screener": ["Screener"],
+        "widget": ["ReviewWidget"],
         "worklist": ["Worklist"],
     },
 )

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -217,6 +218,7 @@ def review(
 
     Serves the worklist on 127.0.0.1 alone, to who has the address with its token. Without this command
     `worklist.html` does the same, and saves reviews as a file.
+    In JupyterLab `karyo_lib.screening.ReviewWidget("worklist")` shows the same cells.
 
     Example: `karyo review worklist`
     """
@@ -228,7 +230,8 @@ def review(
         typer.echo(f"{server.address}\nCtrl-C ends it.")
         if browser:
             webbrowser.open(server.address)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def export(

@@ -28,6 +28,7 @@ from karyo_lib.store import writing
 
 _ROWS = (CHROMOSOMES[:5], CHROMOSOMES[5:12], CHROMOSOMES[12:18], (*CHROMOSOMES[18:], "mar"))
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same cells give the same archive
+_WIDTH = 2200  # pixels of an exported karyogram
 _GAP = 0.05  # between slots and rows, as a share of the longest chromosome
 
 
@@ -227,9 +228,9 @@ def draw_cell(cell: SignedCell, picture: np.ndarray) -> Figure:
     heights = [max([cut.shape[0] for _, cuts in row for cut in cuts], default=gap) for row in rows]
     width = max(sum(row) + 3 * gap * len(row) for row in widths)
     sheet = np.full((sum(heights) + 4 * gap * len(rows), width), 255, np.uint8)
-    figure = Figure(figsize=(11.69, 8.27), layout="constrained")
+    figure = Figure(figsize=(11.69, 8.27))
     FigureCanvasAgg(figure)
-    ax, top = figure.subplots(), 0
+    ax, top = figure.add_axes((0.03, 0.06, 0.94, 0.86)), 0
     for row, own_widths, height in zip(rows, widths, heights, strict=True):
         foot, free = top + height + gap, (width - sum(own_widths)) / len(row)
         left = free / 2
@@ -242,7 +243,10 @@ def draw_cell(cell: SignedCell, picture: np.ndarray) -> Figure:
             ax.text(left + slot / 2, foot + gap, name, ha="center", va="top", fontsize=9)
             left += slot + free
         top = foot + 3 * gap
-    ax.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
+    large = max(1, round(_WIDTH / width))  # enlarged once, not at every drawing
+    enlarged = cv2.resize(sheet, None, fx=large, fy=large, interpolation=cv2.INTER_LANCZOS4)
+    extent = (-0.5, width - 0.5, sheet.shape[0] - 0.5, -0.5)
+    ax.imshow(enlarged, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=extent)
     ax.set_axis_off()
     signed = (
         f"{cell.status}, {cell.review.initials}, {cell.review.time}"

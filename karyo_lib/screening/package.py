@@ -55,7 +55,7 @@ class Recipe:
 
     method: str  # {'network', 'reading'}
     page_size: int = 416  # pages are fitted to this side in pixels, proportions kept, before anything else
-    # Monte Carlo dropout passes behind the confidence; 0 (reading only): from the probability alone.
+    # Monte Carlo dropout passes behind the confidence; 0: the reader has none.
     passes: int = 100
     referral_confidence: float = 80.0  # percent; cases with less are referred
     base: str = "VGG16"  # of the network; see :func:`karyo_lib.networks.models.build_model`

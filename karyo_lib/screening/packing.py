@@ -95,7 +95,6 @@ class PackSettings:
             method=self.method,
             page_size=self.page_size,
             passes=self.passes,
-            # Without passes the confidence is the probability again, which has its own threshold.
             referral_confidence=self.referral_confidence if self.passes else 0.0,
             base=self.base,
             trainable=self.trainable,

@@ -18,8 +18,7 @@ class Result:
     probability : float
         Calibrated probability of abnormal, 0 to 1; NaN where the file could not be read.
     confidence : float
-        Percent of the Monte Carlo passes that agree with the label, without passes the label's probability;
-        NaN likewise.
+        Percent of the Monte Carlo passes that agree with the label; NaN without passes (method reading).
     decision, reason : str
         'abnormal', 'refer', 'quarantined' or 'cleared', and why.
     formula : str

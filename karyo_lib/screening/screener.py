@@ -161,9 +161,9 @@ class Screener:
 
 
 def measure_confidence(p: float, passes: np.ndarray) -> float:
-    """Return the percentage of calibrated passes that agree with the label of `p`; without any, from `p`."""
+    """Return the percentage of calibrated passes that agree with the label of `p`; NaN without any."""
     if passes.size == 0:
-        return round(100 * max(p, 1 - p), 1)
+        return float("nan")
     agree = float(np.mean((passes >= 0.5) == (p >= 0.5)))
     return round(100 * agree, 1)
 

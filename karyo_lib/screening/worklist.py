@@ -122,7 +122,7 @@ def write_worklist(
                 "thumbnail": place(result.thumbnail, f"{result.digest}-small", "webp"),
                 "picture": place(result.picture, result.digest, "webp"),
                 "heat": place(result.heat, f"{result.digest}-heat", "png"),
-                "facts": [fact for fact in _facts(row, about) if fact[1]],
+                "facts": [fact for fact in _facts(row) if fact[1]],
             }
 
     counts = Counter(entry.decision for entry in entries)
@@ -173,9 +173,9 @@ def _describe(rank: int, entry: Entry, result: Result, names: Names) -> dict[str
     }
 
 
-def _facts(row: dict[str, Any], about: About) -> list[tuple[str, Any]]:
+def _facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
     """What is said of a case; each probability once, by the statement that it belongs to."""
-    agree = f"{row['confidence']} %" if row["confidence"] and about.method == "network" else ""
+    agree = f"{row['confidence']} %" if row["confidence"] else ""
     return [
         ("P(abnormal)", row["probability"]), ("P(formula)", row["formula_probability"]),
         ("Passes that agree", agree), ("Evidence", row["evidence"]), ("Case", row["case"]),

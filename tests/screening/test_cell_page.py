@@ -11,7 +11,6 @@ from signed_cells import SCRIPTS, draw_result, write_screening
 from karyo_lib.iscn import CHROMOSOMES, count_formula
 from karyo_lib.screening.export import open_cells
 from karyo_lib.screening.review import parse_reviews
-from karyo_lib.screening.view import band_tables
 
 HOSTILE = "<img src=x onerror=document.title=1>.png"
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
@@ -250,33 +249,3 @@ def test_every_correction_by_keys_and_by_mouse(visit, results, tmp_path):
     assert page.evaluate("document.querySelector('dialog').contains(document.activeElement)")
     assert page.evaluate("document.activeElement.className").startswith("kc-one")
     page.screenshot(path=SCREENSHOTS / "cell.png")
-
-
-def test_jupyterlab_shows_the_same_cell_and_gets_its_review(visit, results):
-    """The module as anywidget calls it, with a model of its kind."""
-    page = visit("about:blank")
-    cell = json.loads(results[0].cell)
-    told = {"cell": cell, "key": results[0].digest, "title": "misnamed.png", "last": 1}
-    page.set_content(
-        "<style></style><main><h1>Notebook</h1><div id='out' style='width:1100px;height:760px'></div></main>"
-    )
-    page.add_style_tag(content=(SCRIPTS / "cell.css").read_text(encoding="utf-8"))
-    page.evaluate(
-        """async ([script, told, bands, picture]) => {
-          const kept = { told, bands, review: {}, initials: "CD", at: 0, picture: Uint8Array.from(picture) };
-          window.kept = kept;
-          const model = { get: k => kept[k], set: (k, v) => { kept[k] = v; }, on() {}, off() {} };
-          model.save_changes = () => { kept.saved = true; };
-          const module = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
-          module.default.render({ model, el: document.querySelector("#out") });
-        }""",
-        [(SCRIPTS / "cell.js").read_text(encoding="utf-8"), told, band_tables(), list(results[0].picture)],
-    )
-    page.wait_for_selector(".karyo-cell[data-ready]")
-    page.locator(".kc-one.doubtful").click()
-    press(page, "4", "Enter", "k")
-    kept = page.evaluate("window.kept")
-    assert kept["saved"]
-    told = json.dumps({"format": "karyo-review", "version": 1, "reviews": [kept["review"]]})
-    (review,) = parse_reviews(told)
-    assert (review.formula, review.initials, review.picture) == ("46,XY", "CD", results[0].digest)

@@ -375,7 +375,7 @@ export function showCell(root, task) {
     if (!one) return void (said.textContent = "");
     const facts = factsOf(one), own = objects.filter(o => o.class === one.class);
     const place = one.class ? `${one.class}: ${own.indexOf(one) + 1} of ${own.length}` : "not a chromosome";
-    said.textContent = !facts || !untouched(one) ? `${place}, corrected` : [place, one.class && `read with ${Math.round(100 * facts.p)} %`, facts.alone && `by itself like ${facts.alone}`, facts.printed && `laid out as ${facts.printed}`, facts.mark].filter(Boolean).join(", ");
+    said.textContent = !facts || !untouched(one) ? `${place}, corrected` : [place, one.class && `read with ${facts.p > 0.99 ? ">99" : Math.round(100 * facts.p)} %`, facts.alone && `by itself like ${facts.alone}`, facts.printed && `laid out as ${facts.printed}`, facts.mark].filter(Boolean).join(", ");
   }
 
   /* -- corrections -- */

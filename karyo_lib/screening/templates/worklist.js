@@ -94,6 +94,7 @@
     if (part) fill(part);
     return rowOf.get(one);
   }
+  const say = p => (p > 0.99 ? ">0.99" : p < 0.01 ? "<0.01" : p.toFixed(2)); // as the reasons do
   function layRow(one, place) {
     const soft = (text, more) => build("span", { className: "soft", ...more }, text), cell = (...what) => build("td", { role: "cell" }, ...what);
     const thumbnail = told.pictures && lineOf(one).thumbnail, p = parseFloat(one.probability);
@@ -105,9 +106,9 @@
       cell(build("span", { className: "file" }, build("bdi", {}, one.name)), ...(one.notes ? [build("br"), soft(one.notes)] : [])),
       ...(told.patients ? [cell(one.patient_id)] : []),
       cell(build("span", { className: `chip ${one.decision}` }, one.title)),
-      cell(...(isNaN(p) ? [soft("none")] : [p.toFixed(2), bar()])),
+      cell(...(isNaN(p) ? [soft("none")] : [say(p), bar()])),
       ...(told.formulae ? [cell(build("span", { className: "formula" }, one.formula),
-        ...(one.formula_probability ? [build("br"), soft(`P ${parseFloat(one.formula_probability).toFixed(2)}`, { title: "Probability of these numbers of chromosomes against all others; structure is no part of it" })] : []),
+        ...(one.formula_probability ? [build("br"), soft(`P ${say(parseFloat(one.formula_probability))}`, { title: "Probability of these numbers of chromosomes against all others; structure is no part of it" })] : []),
         build("span", { className: "reviewed" }))] : []),
       cell(),
       cell(one.reason, ...(one.evidence && !one.evidence.startsWith("as if by") ? [build("br"), soft(one.evidence)] : [])),
