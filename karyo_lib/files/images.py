@@ -24,13 +24,9 @@ MORE_PAGES = "more than one page: the first was read"
 
 # Only these decoders are ever tried, whatever the file says it is.
 FORMATS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"),
-    "GIF": (".gif",),
-    "DICOM": (".dcm", ".dicom", ""),
-}
+    "PNG": (".png",), "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"), "GIF": (".gif",), "DICOM": (".dcm", ".dicom", ""),
+}  # fmt: skip
 _PILLOW_FORMATS = [name for name in FORMATS if name != "DICOM"]
 _DEEP_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _MOST_FRAMES = 1000

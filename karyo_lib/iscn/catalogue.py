@@ -27,15 +27,8 @@ CHROMOSOME_1_PIXELS = {"150": 24.5, "416": 68.0, "native": 170.0}
 #: Groups whose formulae change the number of chromosomes.
 NUMERICAL = ("trisomy", "monosomy", "sex-chromosome", "polyploidy")
 GIVEN_COLUMNS = (
-    "formula",
-    "name",
-    "origin",
-    "visible",
-    "relative_frequency",
-    "basis",
-    "frequency_source",
-    "note",
-)
+    "formula", "name", "origin", "visible", "relative_frequency", "basis", "frequency_source", "note",
+)  # fmt: skip
 COMPUTED_COLUMNS = ("group", "size_iscn", "size_mb", "pixels_150", "pixels_416", "pixels_native")
 
 

@@ -29,49 +29,22 @@ from karyo_lib.iscn.segments import (
 )
 
 GROUPS = (
-    "normal",
-    "trisomy",
-    "monosomy",
-    "sex-chromosome",
-    "polyploidy",
-    "deletion",
-    "duplication",
-    "translocation",
-    "inversion",
-    "insertion",
-    "ring/isochromosome/marker",
-    "complex",
-    "variant",
-)
+    "normal", "trisomy", "monosomy", "sex-chromosome", "polyploidy", "deletion", "duplication",
+    "translocation", "inversion", "insertion", "ring/isochromosome/marker", "complex", "variant",
+)  # fmt: skip
 """Groups of karyotypes. 'ring/isochromosome/marker' also holds material of unknown origin (add, dmin);
 'complex' is a karyotype with changes of more than one group, or of none of these (upd, fra); 'variant' is
 normal but for what laboratories do not report as abnormal: inv(9)(p12q13), 9qh+, 21pss."""
 
 _GROUP_OF_KIND = {
-    "del": "deletion",
-    "dup": "duplication",
-    "trp": "duplication",
-    "qdp": "duplication",
-    "inv": "inversion",
-    "ins": "insertion",
-    "t": "translocation",
-    "rob": "translocation",
-    "dic": "translocation",
-    "psu dic": "translocation",
-    "psu idic": "ring/isochromosome/marker",
-    "rec": "duplication",
-    "variant": "variant",
-    "dmin": "ring/isochromosome/marker",
-    "hsr": "duplication",
-    "fra": "complex",
-    "upd": "complex",
-    "ider": "ring/isochromosome/marker",
-    "i": "ring/isochromosome/marker",
-    "idic": "ring/isochromosome/marker",
-    "r": "ring/isochromosome/marker",
-    "mar": "ring/isochromosome/marker",
+    "del": "deletion", "dup": "duplication", "trp": "duplication", "qdp": "duplication", "inv": "inversion",
+    "ins": "insertion", "t": "translocation", "rob": "translocation", "dic": "translocation",
+    "psu dic": "translocation", "psu idic": "ring/isochromosome/marker", "rec": "duplication",
+    "variant": "variant", "dmin": "ring/isochromosome/marker", "hsr": "duplication", "fra": "complex",
+    "upd": "complex", "ider": "ring/isochromosome/marker", "i": "ring/isochromosome/marker",
+    "idic": "ring/isochromosome/marker", "r": "ring/isochromosome/marker", "mar": "ring/isochromosome/marker",
     "add": "ring/isochromosome/marker",
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -325,14 +325,6 @@ def _insert(segments: Segments, part: Part, homes: tuple[str, ...], table: BandT
 
 
 _OF_ONE = {
-    "del": _delete,
-    "dup": _copy,
-    "trp": _copy,
-    "qdp": _copy,
-    "inv": _invert,
-    "r": _ring,
-    "add": _add,
-    "i": mirror_arm,
-    "idic": _isodicentric,
-    "psu idic": _isodicentric,
-}
+    "del": _delete, "dup": _copy, "trp": _copy, "qdp": _copy, "inv": _invert, "r": _ring, "add": _add,
+    "i": mirror_arm, "idic": _isodicentric, "psu idic": _isodicentric,
+}  # fmt: skip

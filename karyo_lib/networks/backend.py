@@ -66,14 +66,9 @@ if os.environ.get("KARYO_PRECISION"):
     keras.config.set_dtype_policy(os.environ["KARYO_PRECISION"])
 
 __all__ = [
-    "backend_facts",
-    "compile_options",
-    "device_name",
-    "explain_no_card",
-    "inference_engine",
-    "keras",
+    "backend_facts", "compile_options", "device_name", "explain_no_card", "inference_engine", "keras",
     "use_mixed_precision",
-]
+]  # fmt: skip
 
 
 def compile_options(batches_at_once: int = 1) -> dict[str, Any]:

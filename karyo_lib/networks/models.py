@@ -45,13 +45,8 @@ many. After 30 epochs of a frozen base the choice makes no difference.
 """
 
 FEATURES_DROPOUT, POOLING, HIDDEN, HIDDEN_NORMALIZATION, HIDDEN_DROPOUT, OUTPUT = HEAD_LAYERS = (
-    "features_dropout",
-    "pooling",
-    "hidden",
-    "hidden_normalization",
-    "hidden_dropout",
-    "p_abnormal",
-)
+    "features_dropout", "pooling", "hidden", "hidden_normalization", "hidden_dropout", "p_abnormal",
+)  # fmt: skip
 
 
 def get_cut(base: str, trainable: str) -> str:

@@ -12,12 +12,8 @@ if TYPE_CHECKING:  # files can be listed and checked without starting Keras
 
 #: The files of a reader.
 READER_FILES = (
-    "reader.json",
-    "detector.json",
-    "detector.npz",
-    "decoding.json",
-    "decoding.npz",
-)
+    "reader.json", "detector.json", "detector.npz", "decoding.json", "decoding.npz",
+)  # fmt: skip
 
 
 def write_network(folder: Path, name: str, model: "keras.Model", record: dict) -> None:

@@ -122,19 +122,10 @@ class Reading:
 STRUCTURE_COLUMNS = ["chromosome", "iscn", "kind", "score", "objects"]
 #: Columns of `Reading.chromosomes` beside those of the finder, with what stands there where nothing is known.
 OBJECT_COLUMNS = {
-    "chromosome": "",
-    "probability": 0.0,
-    "alone": "",
-    "alone_probability": 0.0,
-    "none_probability": 0.0,
-    "printed": "",
-    "upside_down": False,
-    "doubtful": True,
-    "readable": False,
-    "segments": (),
-    "certainty": 0.0,
-    "score": np.nan,
-}
+    "chromosome": "", "probability": 0.0, "alone": "", "alone_probability": 0.0, "none_probability": 0.0,
+    "printed": "", "upside_down": False, "doubtful": True, "readable": False, "segments": (),
+    "certainty": 0.0, "score": np.nan,
+}  # fmt: skip
 
 
 def summary(reading: Reading) -> dict:
