@@ -1,5 +1,6 @@
 """Notebook 06: who is referred when pages are not what the models were trained on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ def measure_shifts(run: Run, passes: Passes, comparison: Comparison) -> Shifts:
 
 
 def shift_table(shifts: Shifts) -> pd.DataFrame:
-    """Return errors, area under the risk-coverage curve and share referred, by method and shift.
+    """Return errors, area under the risk-coverage curve and share referred, by method and shift; 95 % limits.
 
     Pages that are no karyograms have no right label: of them only the share referred is told, and it should
     be all.
@@ -92,18 +93,23 @@ def shift_table(shifts: Shifts) -> pd.DataFrame:
                 "method": METHODS[method],
                 "pages": name,
                 "n": len(part),
-                "error_rate": wrong.mean() if labelled else np.nan,
+                **_share("error_rate", wrong if labelled else []),
                 "aurc_vote_share": _area(wrong, part, "vote_share") if labelled else np.nan,
                 "aurc_combined": _area(wrong, part, "combined") if labelled else np.nan,
                 "mean_confidence": part["confidence"].mean(),
-                **{f"referred_{rule}": part[f"by_{rule}"].mean() for rule in RULES},
-                "referred_combined_or_novelty": 1 - len(kept) / len(part),
-                "error_rate_kept": (
-                    (kept["label"] != kept["y_true"]).mean() if labelled and len(kept) else np.nan
-                ),
+                **{k: v for rule in RULES for k, v in _share(f"referred_{rule}", part[f"by_{rule}"]).items()},
+                **_share("referred_combined_or_novelty", part["by_combined"] | part["by_novelty"]),
+                **_share("error_rate_kept", kept["label"] != kept["y_true"] if labelled else []),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _share(name: str, flags: Sequence[bool]) -> dict[str, float]:
+    """A share with its 95 % Wilson limits; NaN where there is nothing to count."""
+    value = float(np.mean(flags)) if len(flags) else np.nan
+    low, high = wilson(int(np.sum(flags)), len(flags)) if len(flags) else (np.nan, np.nan)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _area(wrong: np.ndarray, part: pd.DataFrame, score: str) -> float:
