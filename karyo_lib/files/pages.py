@@ -60,32 +60,21 @@ def fit_page(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return page
 
 
-def load_pages(
-    table: pd.DataFrame,
-    root: str | os.PathLike,
-    *,
-    size: tuple[int, int] | None = None,
-    progress: bool = False,
-) -> np.ndarray:
-    """Read the pages of an index or augmented table.
+def load_pages(table: pd.DataFrame, root: str | os.PathLike) -> np.ndarray:
+    """Read the pages of an index or augmented table, whose ``path`` is relative to `root`.
 
-    ``table``: with a column ``path``, relative to `root`; ``root``: str or os.PathLike; ``size``: width and
-    height to fit every page to; without it all pages must have one size. Returns uint8, shape (N, H, W), in
-    the order of the table. Raises UnusableImage if a page is missing or damaged, ValueError if the pages
-    differ in size and no `size` is given.
+    Returns uint8, shape (N, H, W), in the order of the table. Raises UnusableImage if a page is missing or
+    damaged, ValueError if the pages differ in size.
     """
     pages = []
-    for path in tqdm(table["path"], desc="Reading pages", unit="page", disable=not progress):
-        page = read_image(Path(root) / path)
-        if size is not None:
-            page = fit_page(page, size)
-        if pages and page.shape != pages[0].shape:
+    for path in table["path"]:
+        pages.append(read_image(Path(root) / path))
+        if pages[-1].shape != pages[0].shape:
             raise ValueError(
-                f"Expected pages of one size, or a size to fit them to. "
-                f"Received {pages[0].shape[::-1]} and, for {path!r}, {page.shape[::-1]} pixels."
+                f"Expected pages of one size. Received {pages[0].shape[::-1]} and, for {path!r}, "
+                f"{pages[-1].shape[::-1]} pixels."
             )
-        pages.append(page)
-    return np.stack(pages) if pages else np.empty((0, *(size or (0, 0))[::-1]), np.uint8)
+    return np.stack(pages) if pages else np.empty((0, 0, 0), np.uint8)
 
 
 def prepare_dataset(

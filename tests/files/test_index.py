@@ -351,8 +351,7 @@ def test_load_pages_wants_one_size(tmp_path):
     table = pd.DataFrame({"path": ["a.png", "b.png"]})
     with pytest.raises(ValueError, match=r"'b\.png', \(300, 200\)"):
         load_pages(table, tmp_path)
-    assert load_pages(table, tmp_path, size=(150, 150)).shape == (2, 150, 150)
-    assert load_pages(table[:0], tmp_path, size=(150, 140)).shape == (0, 140, 150)
+    assert len(load_pages(table[:0], tmp_path)) == 0
 
 
 def test_fit_page_keeps_proportions_and_background():
