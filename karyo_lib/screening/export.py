@@ -34,24 +34,13 @@ _GAP = 0.05  # between slots and rows, as a share of the longest chromosome
 
 @dataclass(frozen=True)
 class SignedCell:
-    """A screened picture with what was read on it, and what a specialist made of that.
-
-    Attributes
-    ----------
-    entry, result : Entry, Result
-    patient : str
-        As the worklist calls them; the file's name where it names none.
-    review : Review or None
-        None for a case that is open.
-    objects : tuple of ReviewedObject
-        As signed; as read where the case is open or was not usable.
-    """
+    """A screened picture with what was read on it, and what a specialist made of that."""
 
     entry: Entry
     result: Result
-    patient: str
-    review: Review | None
-    objects: tuple[ReviewedObject, ...]
+    patient: str  # as the worklist calls them; the file's name where it names none
+    review: Review | None  # None for a case that is open
+    objects: tuple[ReviewedObject, ...]  # as signed; as read where the case is open or was not usable
 
     @property
     def name(self) -> str:
@@ -92,12 +81,8 @@ class SignedCell:
 def open_cells(folder: Path, reviews: Iterable[Path] = ()) -> Iterator[SignedCell]:
     """Yield the cases of a screening that could be read, one in memory at a time.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        What `karyo screen` wrote.
-    reviews : iterable of pathlib.Path
-        Files of reviews that do not lie in the folder.
+    ``folder``: what `karyo screen` wrote; ``reviews`` (iterable of pathlib.Path): files of reviews that do
+    not lie in the folder.
     """
     journal, signed = Journal.finished(folder), read_reviews(folder, reviews)
     patients = _read_patients(folder)
@@ -118,25 +103,10 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
     (``karyogram.png``, ``karyogram.pdf``, ``chromosomes.csv``, ``cell.json``), and for those signed as usable
     ``page.png`` and a row ``file, truth, case`` of ``index.csv``: pages for `karyo reader compare`.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        What `karyo screen` wrote, with the reviews in it.
-    out : pathlib.Path
-    reviews : iterable of pathlib.Path
-        More files of reviews.
-    bank : pathlib.Path, optional
-        Folder for a bank of the usable cells' chromosomes, see :class:`karyo_lib.files.bank.ChromosomeBank`.
-
-    Returns
-    -------
-    str
-        One line for the terminal.
-
-    Raises
-    ------
-    ValueError
-        If the folder is no screening's, a review is none, or a bank is asked for and no cell is signed.
+    ``folder``: what `karyo screen` wrote, with the reviews in it; ``reviews`` (iterable of pathlib.Path):
+    more files of reviews; ``bank``: folder for a bank of the usable cells' chromosomes, see
+    :class:`karyo_lib.files.bank.ChromosomeBank`. Returns one line for the terminal. Raises ValueError if the
+    folder is no screening's, a review is none, or a bank is asked for and no cell is signed.
     """
     out.mkdir(parents=True, exist_ok=True)
     cases, index, cells = [], [], []
@@ -171,16 +141,8 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
 def cut_out(picture: np.ndarray, one: ReviewedObject, angle: float = 0.0) -> np.ndarray:
     """Cut a chromosome out of a picture, upright, on white.
 
-    Parameters
-    ----------
-    picture : ndarray of uint8, shape (H, W)
-    one : ReviewedObject
-    angle : float
-        Degrees, clockwise, that set it upright, before it is turned.
-
-    Returns
-    -------
-    ndarray of uint8, shape (h, w)
+    ``picture``: uint8, shape (H, W); ``angle``: degrees, clockwise, that set it upright, before it is turned.
+    Returns uint8, shape (h, w).
     """
     polygons = [np.reshape(polygon, (-1, 2)) for polygon in one.outline]
     points = np.round(np.concatenate(polygons)).astype(int)

@@ -22,12 +22,9 @@ def measure_changes(run: Run) -> pd.DataFrame:
     The cells are the bank's, one a patient, none of which trained the reader that comes with karyo; without a
     bank they are drawn.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``cells`` ('real' or 'drawn'), ``kind``, ``megabases`` (0: any), ``chromosomes`` (how many),
-        ``sensitivity`` with Wilson limits ``low, high`` where 1 in 100 unchanged ones is called changed, and
-        of those seen the shares ``located`` and ``kind_right``.
+    Columns ``cells`` ('real' or 'drawn'), ``kind``, ``megabases`` (0: any), ``chromosomes`` (how many),
+    ``sensitivity`` with Wilson limits ``low, high`` where 1 in 100 unchanged ones is called changed, and of
+    those seen the shares ``located`` and ``kind_right``.
     """
     n = CELLS[run.settings.name]
     if run.bank:

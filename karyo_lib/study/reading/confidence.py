@@ -58,10 +58,7 @@ def add_reader(run: Run, comparison: Comparison, readings: Readings) -> Comparis
 def calibrate_readings(run: Run, readings: Readings) -> pd.DataFrame:
     """Calibrate the probability of each karyogram on those of other patients.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``image_id, patient_id, y_true, before, temperature, isotonic``, all karyograms.
+    Columns ``image_id, patient_id, y_true, before, temperature, isotonic``, all karyograms.
     """
     table = readings.table[["image_id", "patient_id", "y_true"]].assign(before=readings.table["p_abnormal"])
     p, y = table["before"].to_numpy(), table["y_true"].to_numpy()

@@ -22,10 +22,7 @@ ALL_PAGES, TEST_PAGES = "all karyograms", "test part of the first split"
 def reading_metrics(run: Run, readings: Readings, fits: Fits) -> pd.DataFrame:
     """Return the metrics of the reader on all karyograms, and of it and every network on the same test part.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``method, karyograms``, then a column a metric, each followed by its limits.
+    Columns ``method, karyograms``, then a column a metric, each followed by its limits.
     """
     resamples, table = run.settings.bootstrap, readings.table
     parts = [(READER.title, ALL_PAGES, table["y_true"], table["p_abnormal"], table["patient_id"])]
@@ -51,11 +48,8 @@ def reading_against_networks(run: Run, readings: Readings, fits: Fits) -> pd.Dat
 def formula_table(readings: Readings) -> pd.DataFrame:
     """Return how often the count formula is exactly right, and what counting alone finds, by lab style.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``pages, karyograms, chromosomes_found`` (mean), then shares with 95 % Wilson limits: ``exact``,
-        ``sensitivity`` and ``specificity`` for an abnormal number of chromosomes, and ``referred``.
+    Columns ``pages, karyograms, chromosomes_found`` (mean), then shares with 95 % Wilson limits: ``exact``,
+    ``sensitivity`` and ``specificity`` for an abnormal number of chromosomes, and ``referred``.
     """
     table = readings.table[readings.table["truth"] != ""]
     by = "style" if "style" in table else "source"
