@@ -7,9 +7,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "compose": ["compose_karyogram"],
         "karyogram": ["draw_chromosome", "draw_karyogram"],
-        "labs": ["STYLES"],
         "metaphase": ["draw_metaphase"],
         "page": ["Page"],
-        "styles": ["LabStyle"],
+        "styles": ["STYLES", "LabStyle"],
     },
 )  # fmt: skip

@@ -9,9 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from karyo_lib.draw.annotate import ANNOTATION_KINDS
-from karyo_lib.draw.labs import STYLES
 from karyo_lib.draw.layout import page_scale
-from karyo_lib.draw.styles import LabStyle
+from karyo_lib.draw.styles import STYLES, LabStyle
 
 # Small pages are drawn at twice their size and reduced, as scans of real pages are.
 _OVERSAMPLE_BELOW = 700
@@ -58,7 +57,7 @@ def make_sheet(
 ) -> Sheet:
     """Check the settings of a page.
 
-    ``style`` (str or LabStyle): the name of one of :data:`~karyo_lib.draw.labs.STYLES`, or a style of one's
+    ``style`` (str or LabStyle): the name of one of :data:`~karyo_lib.draw.styles.STYLES`, or a style of one's
     own; ``seed``: at least 0; ``size`` ((int, int) or None): width and height, 100 to 6000 pixels; None for
     the style's own; ``annotate`` (collection of str, bool or None): kinds of annotation; None leaves it to
     the style, True stands for all, False for none; ``counts`` (mapping of str to int): how many chromosomes

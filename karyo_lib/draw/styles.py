@@ -5,7 +5,11 @@ wide (artefacts), so that a style means the same at every page size. A pair ``(l
 which each page draws its own value.
 """
 
+import json
 from dataclasses import dataclass
+from typing import Any
+
+from karyo_lib.resources import data_file
 
 Range = tuple[float, float]
 
@@ -116,3 +120,25 @@ class LabStyle:
     look: Look = Look()
     artefacts: Artefacts = Artefacts()
     annotations: tuple[str, ...] = ()
+
+
+_ROWS = {"standard": STANDARD_ROWS, "plain": PLAIN_ROWS, "glued": GLUED_ROWS}
+_PARTS = {"layout": Layout, "look": Look, "artefacts": Artefacts}
+
+
+def _part(kind: type, told: dict[str, Any]) -> Any:
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    if "rows" in values:
+        values["rows"] = _ROWS[values["rows"]]
+    return kind(**values)
+
+
+def _style(name: str, told: dict[str, Any]) -> LabStyle:
+    parts = {part: _part(kind, told.get(part, {})) for part, kind in _PARTS.items()}
+    return LabStyle(name, told["description"], **parts, annotations=tuple(told.get("annotations", ())))
+
+
+STYLES: dict[str, LabStyle] = {
+    name: _style(name, told)
+    for name, told in json.loads(data_file("lab_styles.json").read_text(encoding="utf-8")).items()
+}

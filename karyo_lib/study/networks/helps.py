@@ -12,7 +12,6 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
-import karyo_lib.draw.lift
 import karyo_lib.draw.pairs
 from karyo_lib.draw.pairs import augment_pairs, compact_page
 from karyo_lib.files.images import read_image
@@ -26,10 +25,9 @@ from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_copies, load_copy_images
 from karyo_lib.study.displays.dots import MetricsForestDisplay
 from karyo_lib.study.displays.pages import ImageGridDisplay
-from karyo_lib.study.networks.bases import compute_newer
 from karyo_lib.study.networks.fits import resolve_run_weights
 from karyo_lib.study.networks.luck import compare_columns, make_repeated_splits
-from karyo_lib.study.networks.probe import compute_pooled, predict_probe
+from karyo_lib.study.networks.probe import compute_newer, compute_pooled, predict_probe
 from karyo_lib.study.runs import Run
 
 SIZES = (300, 416)  # px, beside the thesis's 150
@@ -232,7 +230,7 @@ def _time(step: Callable[[np.ndarray], object], images: list[np.ndarray]) -> flo
 
 def _make_changed(run: Run, index: pd.DataFrame, root: Path) -> dict[str, list[np.ndarray]]:
     """Make the altered pages of a collection: a folder each, whole or not at all; resumes."""
-    code = source_digest(karyo_lib.draw.lift, karyo_lib.draw.pairs) + finder_digest()
+    code = source_digest(karyo_lib.draw.pairs) + finder_digest()
     folder = run.path("data", "changed")
     jobs = [  # page by page, so that chromosomes are looked for once
         (f"{row.image_id}-{change}.png", f"{code} {change} {row.sha256} {run.seed}",
