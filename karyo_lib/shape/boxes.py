@@ -16,17 +16,16 @@ def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return common / np.maximum(area[0][:, None] + area[1][None] - common, 1e-9)
 
 
-def match_boxes(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) -> pd.Series:
-    """Row of the truth table for each object found, -1 where there is none.
-
-    ``found``, ``truth``: ``x0, y0, x1, y1`` in pixels of the page; ``least``: least intersection over union
-    of a match; each row is matched at most once.
-    """
-    if len(found) == 0 or len(truth) == 0:
-        return pd.Series(-1, index=found.index, dtype=int)
-    iou = overlap(found[BOX].to_numpy(float), truth[BOX].to_numpy(float))
+def pair_boxes(first: np.ndarray, second: np.ndarray, least: float = 0.5) -> list[tuple[int, int]]:
+    """Pair boxes (n, 4) and (m, 4) one to one; intersection over union at least `least`, most in all."""
+    iou = overlap(first, second)
     rows, columns = linear_sum_assignment(-iou)
+    return [(i, j) for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if iou[i, j] >= least]
+
+
+def match_boxes(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) -> pd.Series:
+    """Row of the truth table (``x0, y0, x1, y1``) for each object found, -1 where there is none."""
     out = np.full(len(found), -1)
-    good = iou[rows, columns] >= least
-    out[rows[good]] = columns[good]
+    for i, j in pair_boxes(found[BOX].to_numpy(float), truth[BOX].to_numpy(float), least):
+        out[i] = j
     return pd.Series(out, index=found.index)

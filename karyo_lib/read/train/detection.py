@@ -18,6 +18,7 @@ import numpy as np
 from karyo_lib.read.train.canvas import SIZE, STRIDE
 from karyo_lib.read.train.pieces import prepare_spread
 from karyo_lib.read.train.scene_pool import ScenePool, make_batch
+from karyo_lib.shape.boxes import pair_boxes
 
 #: Half side of the window that a mask is learned in, in mask cells; weights of the losses.
 _HALF = 40
@@ -138,7 +139,7 @@ def evaluate(detector, folder: Path, limit: int | None = None, least: float = 0.
         picture = np.full((side, side), int(np.median(image)), np.uint8)
         picture[:high, :wide] = image[:high, :wide]
         found = detector.detect(picture, least)
-        match = match_boxes(spread.boxes, found.boxes)
+        match = pair_boxes(spread.boxes, found.boxes)
         right = [found.log_proba[j].argmax() == spread.labels[i] for i, j in match]
         lone = [spread.exact[i] for i, _ in match]
         code += [
@@ -158,21 +159,6 @@ def evaluate(detector, folder: Path, limit: int | None = None, least: float = 0.
         "named_others": (right - right_alone) / (truth - alone),
         "whole_cells": whole / pictures,
     }
-
-
-def match_boxes(truth: np.ndarray, found: np.ndarray, least: float = 0.5) -> list[tuple[int, int]]:
-    """Pairs of boxes one to one, most overlap in all, intersection over union at least `least`."""
-    from scipy.optimize import linear_sum_assignment
-
-    low, high = (
-        np.maximum(truth[:, None, :2], found[None, :, :2]),
-        np.minimum(truth[:, None, 2:], found[None, :, 2:]),
-    )
-    common = (high - low).clip(0).prod(-1)
-    area = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (truth, found)]
-    union = common / np.maximum(area[0][:, None] + area[1] - common, 1e-6)
-    rows, columns = linear_sum_assignment(-np.where(union >= least, union, 0))
-    return [(i, j) for i, j in zip(rows, columns, strict=True) if union[i, j] >= least]
 
 
 def train(
