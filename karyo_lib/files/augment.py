@@ -114,11 +114,11 @@ def augment_dataset(
     index nor other images change it. Finished pages are kept, so an interrupted call resumes.
 
     ``index``: with the index columns ``image_id, path, label, patient_id, sha256``; ``root`` (str or
-    os.PathLike): the folder that ``path`` is relative to; ``out_dir``: str or os.PathLike; ``n_jobs``:
-    processes. Columns `AUGMENTED_COLUMNS`, one row an image, parents in the order of the index, each followed
-    by its copies; ``copy`` 0 is the original, ``path`` is relative to `out_dir`, ``brightness``, ``noise``
-    and ``blur`` are what was done. Raises ValueError if fewer images are asked for than there are originals,
-    UnusableImage if an original cannot be read.
+    os.PathLike): the folder that ``path`` is relative to; ``n_jobs``: processes. Columns `AUGMENTED_COLUMNS`,
+    one row an image, parents in the order of the index, each followed by its copies; ``copy`` 0 is the
+    original, ``path`` is relative to `out_dir`, ``brightness``, ``noise`` and ``blur`` are what was done.
+    Raises ValueError if fewer images are asked for than there are originals, UnusableImage if an original
+    cannot be read.
     """
     settings = settings or AugmentSettings()
     extra = _count_copies(index, settings, seed)

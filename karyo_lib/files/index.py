@@ -27,13 +27,13 @@ def index_folder(
     is left out with its reason; the rest goes on. One image under two labels is left out under both; a second
     copy under the same label is left out once. Nothing outside the folder is opened.
 
-    ``folder``: str or os.PathLike; ``progress``: show a progress bar; ``n_jobs``: threads that read images.
-    Columns ``index``: one row an image, sorted by path: ``image_id`` (from the content, so it neither changes
-    with the name nor reveals it), ``path`` (relative to the folder), ``label`` ('normal' or 'abnormal'),
-    ``iscn``, ``patient_id``, ``source``, ``sha256`` (of the file), ``notes``. ``patient_id`` is the unit that
-    splits keep together: the given one, else the image's own; near duplicates share one, which the notes say;
-    ``quarantine``: ``path`` (relative), ``reason``. Raises DatasetError if the folder does not exist or is
-    empty, ``metadata.csv`` is no such table, no image can be used, or all images have one label.
+    ``n_jobs``: threads that read images. Columns ``index``: one row an image, sorted by path: ``image_id``
+    (from the content, so it neither changes with the name nor reveals it), ``path`` (relative to the folder),
+    ``label`` ('normal' or 'abnormal'), ``iscn``, ``patient_id``, ``source``, ``sha256`` (of the file),
+    ``notes``. ``patient_id`` is the unit that splits keep together: the given one, else the image's own; near
+    duplicates share one, which the notes say; ``quarantine``: ``path`` (relative), ``reason``. Raises
+    DatasetError if the folder does not exist or is empty, ``metadata.csv`` is no such table, no image can be
+    used, or all images have one label.
     """
     folder = Path(folder)
     listing, quarantine = list_folder(folder)

@@ -24,8 +24,8 @@ from karyo_lib.store import Journal, writing
 def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
     """Write a page as PNG without any metadata: whole or not at all, and only where it is not there already.
 
-    ``path``: str or os.PathLike; ``pixels``: uint8, shape (H, W). Returns SHA-256 of the file. Raises
-    karyo_lib.store.NoSpace if the disk is full.
+    ``pixels``: uint8, shape (H, W). Returns SHA-256 of the file. Raises karyo_lib.store.NoSpace if the disk
+    is full.
     """
     path = Path(path)
     buffer = io.BytesIO()
@@ -91,8 +91,8 @@ def prepare_dataset(
     already with the right content are kept, so an interrupted call resumes.
 
     ``index``: from `karyo_lib.files.index.index_folder`; ``root`` (str or os.PathLike): the indexed folder;
-    ``out_dir``: str or os.PathLike; ``size``: width and height in pixels. Returns the index with the new
-    ``path`` (relative to `out_dir`) and ``sha256``.
+    ``size``: width and height in pixels. Returns the index with the new ``path`` (relative to `out_dir`) and
+    ``sha256``.
     """
     prepared = index.assign(path=index["image_id"] + ".png")
     digests = []
@@ -115,8 +115,8 @@ def make_pages(
 
     ``jobs`` (list of (str, str, callable)): for each page its path below `folder`, a text that names all that
     it is made from, and a function without arguments that makes it: uint8 (H, W). The function is pickled
-    where `n_jobs` is not 1. ``folder``: str or os.PathLike. ``title``: what the progress bar says.
-    ``n_jobs``: processes. Returns SHA-256 of each page's file, in the order of the jobs.
+    where `n_jobs` is not 1. ``title``: what the progress bar says. ``n_jobs``: processes. Returns SHA-256 of
+    each page's file, in the order of the jobs.
     """
     folder = Path(folder)
     keys = [hashlib.sha256(made_from.encode()).hexdigest() for _, made_from, _ in jobs]

@@ -136,15 +136,14 @@ def compute_features(
 ) -> np.ndarray:
     """Return the activations of a base at a cut, from the cache where it has them.
 
-    ``base`` ({"VGG16", "InceptionV3"}): base network. ``weights``: its weights. ``images`` (shape (N, H, W)
-    or sequence of arrays of shape (H, W)): greyscale karyograms, uint8. ``cut``: layer whose output is wanted
-    (:func:`karyo_lib.networks.models.get_cut`); ``"input"`` gives the preprocessed images, which are never
-    cached. ``cache``: where activations are kept; without one everything is computed. Images that are cached
-    at an earlier cut start from there. ``progress``: whether to show a progress bar. ``keep_cuts``: earlier
-    cuts to store on the way, for conditions that will train the last blocks. ``input_shape``: input of the
-    base. Returns shape (N, height, width, channels), float32, in the order of `images`. An image gives the
-    same values in any company to about 1e-6 (the last bits may depend on the batch it was computed in).
-    Raises ValueError if an image or a cut is not what it should be.
+    ``images`` (shape (N, H, W) or sequence of arrays of shape (H, W)): greyscale karyograms, uint8. ``cut``:
+    layer whose output is wanted (:func:`karyo_lib.networks.models.get_cut`); ``"input"`` gives the
+    preprocessed images, which are never cached. ``cache``: where activations are kept; without one everything
+    is computed. Images that are cached at an earlier cut start from there. ``keep_cuts``: earlier cuts to
+    store on the way, for conditions that will train the last blocks. ``input_shape``: input of the base.
+    Returns shape (N, height, width, channels), float32, in the order of `images`. An image gives the same
+    values in any company to about 1e-6 (the last bits may depend on the batch it was computed in). Raises
+    ValueError if an image or a cut is not what it should be.
     """
     stages = _stages(base, weights)
     for name in (cut, *keep_cuts):

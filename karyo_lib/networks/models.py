@@ -52,9 +52,9 @@ FEATURES_DROPOUT, POOLING, HIDDEN, HIDDEN_NORMALIZATION, HIDDEN_DROPOUT, OUTPUT 
 def get_cut(base: str, trainable: str) -> str:
     """Return the name of the last frozen layer.
 
-    ``base`` ({"VGG16", "InceptionV3"}): base network; ``trainable`` ({"head", "last-block",
-    "last-two-blocks", "all"}): what is trained; the blocks exist for VGG16 only, as InceptionV3 is not
-    sequential (section 4.3.4). Raises ValueError if the base or the choice does not exist.
+    ``trainable`` ({"head", "last-block", "last-two-blocks", "all"}): what is trained; the blocks exist for
+    VGG16 only, as InceptionV3 is not sequential (section 4.3.4). Raises ValueError if the base or the choice
+    does not exist.
     """
     if base not in CUTS:
         raise ValueError(f"Expected base to be one of {', '.join(CUTS)}. Received {base!r}.")
@@ -75,14 +75,13 @@ def build_model(
 ) -> keras.Model:
     """Build the whole network of a condition: pretrained base, fresh head.
 
-    ``base`` ({"VGG16", "InceptionV3"}): base network. ``weights``: what the base starts from; see
-    :func:`karyo_lib.networks.weights.resolve_weights`. ``trainable`` ({"head", "last-block",
-    "last-two-blocks", "all"}): what is trained. ``dropout``: rate of both dropout layers, in [0, 1).
-    ``momentum``: of the moving averages of the BatchNormalization layers that are trained, in [0, 1).
-    ``input_shape``: height, width, channels in pixels. The thesis uses (150, 150, 3). ``seed``: seeds the
-    head's initial weights and its dropout. Returns preprocessed images (N, height, width, 3) float32 ->
-    probability of *abnormal* (N, 1). Raises ValueError if an argument does not exist or `weights` belong to
-    another base.
+    ``weights``: what the base starts from; see :func:`karyo_lib.networks.weights.resolve_weights`.
+    ``trainable`` ({"head", "last-block", "last-two-blocks", "all"}): what is trained. ``dropout``: rate of
+    both dropout layers, in [0, 1). ``momentum``: of the moving averages of the BatchNormalization layers that
+    are trained, in [0, 1). ``input_shape``: height, width, channels in pixels. The thesis uses (150, 150, 3).
+    ``seed``: seeds the head's initial weights and its dropout. Returns preprocessed images (N, height, width,
+    3) float32 -> probability of *abnormal* (N, 1). Raises ValueError if an argument does not exist or
+    `weights` belong to another base.
 
     BatchNormalization layers of a frozen base stay in inference mode even while the head trains: Keras ties
     that to ``trainable=False``. Where InceptionV3 is trained in full they are trained too, as the thesis's
@@ -186,9 +185,9 @@ def count_parameters(model: keras.Model) -> dict[str, int]:
 def summarize_layers(model: keras.Model, start: str | None = None) -> pd.DataFrame:
     """Return what Figures 3.5 and 3.6 print: one row a layer.
 
-    ``model``: a network; ``start``: name of the first layer shown; Figure 3.6 shows the top layers of
-    InceptionV3 only. Columns ``layer``, ``type``, ``output_shape`` ("4 x 4 x 512"), ``parameters``,
-    ``trainable`` (whether the layer holds weights that are trained), ``block``.
+    ``start``: name of the first layer shown; Figure 3.6 shows the top layers of InceptionV3 only. Columns
+    ``layer``, ``type``, ``output_shape`` ("4 x 4 x 512"), ``parameters``, ``trainable`` (whether the layer
+    holds weights that are trained), ``block``.
     """
     rows = []
     for layer, block in zip(model.layers, _blocks(model), strict=True):

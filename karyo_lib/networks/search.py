@@ -93,9 +93,9 @@ def run_search(
     proposed. ``settings``: what is searched. ``store``: journal written after every trial. If it exists and
     belongs to the same search, its trials are taken over, and the search goes on as it would have; more
     trials than before may be asked for. ``key``: identifies what the objective depends on (data, weights,
-    epochs), for `store`. ``progress``: whether to show a progress bar. Columns ``trial`` (from 1),
-    ``learning_rate``, ``batch_size``, ``val_loss``, ``val_accuracy``, ``status`` ("ok", "diverged", "out of
-    memory", "failed"), ``seconds``, ``message``. A failed trial's loss and accuracy are NaN.
+    epochs), for `store`. Columns ``trial`` (from 1), ``learning_rate``, ``batch_size``, ``val_loss``,
+    ``val_accuracy``, ``status`` ("ok", "diverged", "out of memory", "failed"), ``seconds``, ``message``. A
+    failed trial's loss and accuracy are NaN.
 
     A failed trial has no loss and stands in no figure and no partial dependence. While the search runs, the
     surrogate is told the worst loss so far (at least that of guessing) in its place, so that it moves away

@@ -62,8 +62,8 @@ class FitResult:
         """Return the inputs of `model` for further karyograms.
 
         ``images`` (shape (N, H, W) or sequence of arrays of shape (H, W)): greyscale karyograms, uint8;
-        ``weights``: the ones the base had in training; ``cache``: where activations are kept; ``progress``:
-        whether to show a progress bar. Raises ValueError if `weights` are not those of the training.
+        ``weights``: the ones the base had in training; ``cache``: where activations are kept; Raises
+        ValueError if `weights` are not those of the training.
         """
         if weights.digest != self.weights_digest:
             raise ValueError(
@@ -99,9 +99,8 @@ def fit_condition(
     give each repeat a seed of its own. ``weights``: what the base starts from. ``cache``: where activations
     are kept between runs. ``store``: folder for the result. If it holds the same condition on the same
     images, split, settings and weights, that result is returned; if it holds the start of it, training goes
-    on. ``progress``: whether to show progress bars. Raises ValueError if the split names unknown images,
-    labels or parts, or a part lacks a class, karyo_lib.networks.fitting.DivergenceError if the loss was never
-    finite.
+    on. Raises ValueError if the split names unknown images, labels or parts, or a part lacks a class,
+    karyo_lib.networks.fitting.DivergenceError if the loss was never finite.
 
     Results are equal to the bit between runs on one machine when the base is frozen. Fine-tuning agrees
     within the rounding of multi-threaded sums, which Adam amplifies.

@@ -46,10 +46,7 @@ class Example:
 
 
 class Rearranger:
-    """Cuts and joins strips.
-
-    ``rng``: numpy.random.Generator.
-    """
+    """Cuts and joins strips."""
 
     def __init__(self, strips: StripSet, rng: np.random.Generator):
         self.strips, self.rng = strips, rng

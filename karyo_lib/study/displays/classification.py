@@ -37,10 +37,7 @@ def _shade(ax: Axes, counts: np.ndarray, texts: np.ndarray, **settings) -> np.nd
 
 @dataclass(eq=False)
 class ConfusionMatricesDisplay(Display, made="from_matrices"):
-    """Confusion matrices side by side, in counts and shares of each row; rows are the truth.
-
-    ``texts_``: dict of str to ndarray of Text, shape (2, 2).
-    """
+    """Confusion matrices side by side, in counts and shares of each row; rows are the truth."""
 
     # Title -> ``[[TN, FP], [FN, TP]]``, as ``sklearn.metrics.confusion_matrix`` gives it.
     matrices: dict[str, np.ndarray]
@@ -103,8 +100,8 @@ class CountsDisplay(Display, made="from_counts"):
 class RocDisplay(Display, made="from_predictions"):
     """ROC curves over each other: train and test (Fig 4.3 ...), or fine-tuned and frozen (Fig 4.16 ...).
 
-    ``displays_``: dict of str to sklearn.metrics.RocCurveDisplay; ``points_`` (dict of str to Line2D):
-    operating points. Raises ValueError if one of the curves holds a single class, for which there is none.
+    ``points_`` (dict of str to Line2D): operating points. Raises ValueError if one of the curves holds a
+    single class, for which there is none.
     """
 
     curves: Curves
@@ -171,8 +168,7 @@ class OperatingPointDisplay(Display, made="from_predictions"):
 class CalibrationCurvesDisplay(Display, made="from_predictions"):
     """Predicted against observed share of abnormal: scikit-learn's display, with Wilson intervals.
 
-    ``displays_``: dict of str to sklearn.calibration.CalibrationDisplay; ``bars_``: dict of str to
-    ErrorbarContainer; ``counts_`` (dict of str to ndarray of int): images in each bin drawn.
+    ``counts_`` (dict of str to ndarray of int): images in each bin drawn.
     """
 
     curves: Curves

@@ -160,10 +160,7 @@ class MetricsForestDisplay(Display, made="from_table"):
 
 @dataclass(eq=False)
 class SizeCurvesDisplay(Display, made="from_table"):
-    """Sensitivity against the size of what is to be seen, a line a series, with intervals.
-
-    ``bars_``: dict of str to ErrorbarContainer.
-    """
+    """Sensitivity against the size of what is to be seen, a line a series, with intervals."""
 
     table: pd.DataFrame  # columns ``size, series, value, low, high``
     label: str  # of the size axis

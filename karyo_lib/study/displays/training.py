@@ -151,10 +151,7 @@ class ConvergenceDisplay(Display, made="from_trials"):
 
 @dataclass(eq=False)
 class PartialDependenceDisplay(Display, made="from_curves"):
-    """What the search's model of the validation loss believes about each parameter, the other averaged out.
-
-    ``lines_``: dict of str to Line2D; ``bands_``: dict of str to PolyCollection.
-    """
+    """What the search's model of the loss believes about each parameter, the other averaged out."""
 
     curves: pd.DataFrame  # columns ``parameter, value, mean, low, high``
 

@@ -30,9 +30,8 @@ class TryIt:
 
     ``run``: keeps the first figure; later ones are only shown, so that trying changes nothing of the run;
     ``name``, ``caption``: as of :meth:`karyo_lib.study.runs.Run.figure`; ``draw``: takes the value of each
-    control by its name and returns a Display; ``controls``: mapping of str to widget. ``controls``: dict of
-    str to ipywidgets.Widget; ``display_``: what was drawn last; ``complaint_``: why the last values could not
-    be drawn; empty if they could.
+    control by its name and returns a Display; ``controls``: dict of str to ipywidgets.Widget; ``display_``:
+    what was drawn last; ``complaint_``: why the last values could not be drawn; empty if they could.
     """
 
     def __init__(
