@@ -129,7 +129,7 @@ def augment_pairs(
     """Bend, rotate and mirror each chromosome where it stands; print and annotations stay.
 
     ``image``: uint8, shape (H, W); ``chromosomes``: one row a chromosome with `x0`, `y0`, `x1`, `y1` in
-    pixels; ``labels`` (int, shape (H, W)): 0 background, i + 1 for row i of `chromosomes`. Returns of the
+    pixels; ``labels`` (int, shape (H, W)): 0 background, i + 1 for row i of `chromosomes`. The result has the
     same size.
     """
     _check(image, chromosomes, labels)

@@ -27,7 +27,7 @@ def index_folder(
     is left out with its reason; the rest goes on. One image under two labels is left out under both; a second
     copy under the same label is left out once. Nothing outside the folder is opened.
 
-    ``n_jobs``: threads that read images. Columns ``index``: one row an image, sorted by path: ``image_id``
+    ``n_jobs``: threads that read images. Returns ``index``: one row an image, sorted by path: ``image_id``
     (from the content, so it neither changes with the name nor reveals it), ``path`` (relative to the folder),
     ``label`` ('normal' or 'abnormal'), ``iscn``, ``patient_id``, ``source``, ``sha256`` (of the file),
     ``notes``. ``patient_id`` is the unit that splits keep together: the given one, else the image's own; near

@@ -65,7 +65,7 @@ def load_catalogue() -> pd.DataFrame:
 def describe_change(formula: str, level: int = 550) -> dict[str, object]:
     """Compute the columns of the catalogue that follow from a formula.
 
-    ``formula``: ISCN; of a mosaic, the first cell line; ``level``: {400, 550, 850}. Returns keys
+    ``formula``: ISCN; of a mosaic, the first cell line; ``level``: {400, 550, 850}. The keys are
     `COMPUTED_COLUMNS`. Sizes are those of the whole karyotype against the normal one: what was lost and
     gained together or, where that is more, what was moved; in ISCN units, megabases, and pixels where
     chromosome 1 is as long as `CHROMOSOME_1_PIXELS` says.

@@ -24,8 +24,8 @@ class Forward(Protocol):
 def prepare_forward(model: keras.Model) -> Forward:
     """Make a network ready to run forward on the engine in use.
 
-    ``model``: a functional graph with one input and its outputs in a dict. Returns with OpenVINO every image
-    is computed on its own, so that it has the same values to the bit in any company. The two engines agree
+    ``model``: a functional graph with one input and its outputs in a dict. With OpenVINO every image is
+    computed on its own, so that it has the same values to the bit in any company. The two engines agree
     within 1e-4 of the largest value of an output (tested). Raises ValueError if OpenVINO is to run a layer
     that bases of karyo do not have.
     """

@@ -36,7 +36,7 @@ def keep_clonal(lines: Sequence[Line], members: Sequence[int], sex: str) -> list
     """Reduce the line of every cell to its clonal changes.
 
     ``lines``: sequence of Line; ``members`` (sequence of int): line of each cell; ``sex`` ({'XX', 'XY'}): of
-    the person. Returns one a cell.
+    the person. One a cell.
     """
     n = len(members)
     for_gain, for_loss = min(CELLS_FOR_GAIN, n), min(CELLS_FOR_LOSS, n)

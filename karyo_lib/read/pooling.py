@@ -44,9 +44,9 @@ def spread_changes(
     """Evidence of every change in every cell, from the changes that each cell shows.
 
     ``seen`` (sequence of mapping): see `pool_changes`; ``readable`` (sequence of iterable of str):
-    chromosomes of each cell whose bands could all be read. Returns of each cell, change to its log-ratio: the
-    score where it was seen, `NOT_SEEN` where it was not and could have been; cells in which it could not be
-    judged lack it.
+    chromosomes of each cell whose bands could all be read. Of each cell, change to its log-ratio: the score
+    where it was seen, `NOT_SEEN` where it was not and could have been; cells in which it could not be judged
+    lack it.
     """
     pooled = pool_changes(seen)
     spread: list[dict[str, float]] = [{} for _ in seen]

@@ -19,7 +19,7 @@ from karyo_lib.shape.centreline import find_centreline
 def cut_upright(reading: Reading, cell: str = "cell", case: str = "case") -> list[Cutout]:
     """Cut the named chromosomes of a cell out, each on white, its short arm up.
 
-    ``cell``, ``case``: what a bank shall call the cell and its patient. Returns in the order of
+    ``cell``, ``case``: what a bank shall call the cell and its patient. In the order of
     `Reading.chromosomes`; objects that are no chromosome are left out.
     """
     copies = dict.fromkeys(CLASSES, 0)

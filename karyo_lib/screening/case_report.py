@@ -30,7 +30,7 @@ _SEXES = {
 def describe_case(case: Case, reader_digest: str = "") -> dict[str, Any]:
     """Return what the report says of a case, ready for JSON.
 
-    ``reader_digest``: SHA-256 of the reader's files. Returns numbers that are not known are None.
+    ``reader_digest``: SHA-256 of the reader's files. Numbers that are not known are None.
     """
     exclusion, errors = case.exclusion, case.settings.errors
     digests = {source.name: source.sha256 for source in case.sources}

@@ -36,8 +36,8 @@ def screen_on_cluster(
 
     ``scheduler``: address, 'tcp://host:port'; ``model`` (pathlib.Path or 'reading'): file of the package,
     which the workers see under the same path; or the reader that comes with karyo, which the workers have;
-    ``clear_below``, ``heat_map``: see :class:`karyo_lib.screening.Screener`. Returns in the order of `files`.
-    Raises ValueError if Dask is not installed or the scheduler does not answer.
+    ``clear_below``, ``heat_map``: see :class:`karyo_lib.screening.Screener`. Results come in the order of
+    `files`. Raises ValueError if Dask is not installed or the scheduler does not answer.
     """
     with connect(scheduler) as client:
         own = model == "reading"

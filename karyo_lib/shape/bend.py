@@ -42,8 +42,8 @@ def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: n
 
     ``length``: length in pixels; ``width``: width of the chromosome in pixels; curvature stays below what
     this width allows; ``bend``: standard deviation of a bend in degrees; ``hinges``: positions where bends
-    are likelier (centromeres), in pixels. Returns upright on the whole: the line from end to end leans by a
-    small random angle.
+    are likelier (centromeres), in pixels. The axis is upright on the whole: the line from end to end leans by
+    a small random angle.
     """
     steps = np.arange(length + 1, dtype=np.float32)
     heading = np.zeros(length + 1, np.float32)

@@ -23,7 +23,7 @@ _COUNTS = ("tp", "fp", "tn", "fn")
 def load_conditions() -> pd.DataFrame:
     """Return Table 5.1 and the confusion matrices of chapter 4, one row a condition, as printed.
 
-    Returns indexed by condition key (``'augmented-vgg16-frozen'``): ``title, data, base, trainable`` of
+    Indexed by condition key (``'augmented-vgg16-frozen'``): ``title, data, base, trainable`` of
     :data:`karyo_lib.networks.conditions.CONDITIONS`; ``printed_title``; ``tp, fp, tn, fn`` as drawn and
     ``text_tp`` ... as told in the text (NaN where it tells none); ``accuracy, precision, recall, auc`` as
     printed; ``section`` and the figures ``curves, matrix, roc``.

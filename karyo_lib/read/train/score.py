@@ -100,7 +100,7 @@ def score_cells(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Name and count the chromosomes of cells as they were cut out, with no page around them.
 
-    Columns ``cells``: ``cell, truth, formula, probability, p_count, right`` (share of chromosomes named
+    Returns ``cells``: ``cell, truth, formula, probability, p_count, right`` (share of chromosomes named
     right); ``accuracy``: ``alone`` and ``assigned``: share of chromosomes named right.
     """
     rows, alone = [], 0

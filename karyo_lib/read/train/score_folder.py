@@ -78,7 +78,7 @@ def true_counts(formula: str) -> str:
 def score_folder(reader: Reader, truths: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read the images of a folder.
 
-    Columns ``table``: ``file, truth``, what `karyo_lib.read.reading.summary` says, ``exact`` and ``seconds``,
+    Returns ``table``: ``file, truth``, what `karyo_lib.read.reading.summary` says, ``exact`` and ``seconds``,
     one row an image; ``pictures``: JPEG in base64 of those that are wrong or referred, '' for the others.
     """
     rows, pictures = [], []
