@@ -11,16 +11,14 @@ from karyo_lib.networks.weights import WeightsSource
 _METRICS = ("roc_auc", "pr_auc", "sensitivity", "specificity", "ppv_at_0.1", "brier", "ece")
 
 
+def _section(title: str, *text: str, rows: list[list[str]] | None = None) -> dict:
+    return {"title": title, "text": list(text), "rows": rows or []}
+
+
 def describe_quality(metrics: pd.DataFrame) -> dict:
     """Say how good the model is, from :func:`karyo_lib.judge.compute_metrics` on the calibration part."""
-    return {
-        "title": "How good it is",
-        "text": [
-            "On the calibration part, whose patients neither trained nor tuned anything.",
-            _judge_auc(metrics),
-        ],
-        "rows": _metric_rows(metrics),
-    }
+    about = "On the calibration part, whose patients neither trained nor tuned anything."
+    return _section("How good it is", about, _judge_auc(metrics), rows=_metric_rows(metrics))
 
 
 def _judge_auc(metrics: pd.DataFrame) -> str:
@@ -51,16 +49,13 @@ def _metric_rows(metrics: pd.DataFrame) -> list[list[str]]:
 
 def describe_use() -> dict:
     """Say what a model is for and what it is not."""
-    return {
-        "title": "What it is for",
-        "text": [
-            "It sorts karyograms of one laboratory into cleared, abnormal and refer, to measure how far that "
-            "can be trusted. It names no abnormality to a patient and replaces no specialist.",
-            "It knows karyograms like those it was trained on: another laboratory, stain, microscope or "
-            "layout needs another model.",
-        ],
-        "rows": [],
-    }
+    return _section(
+        "What it is for",
+        "It sorts karyograms of one laboratory into cleared, abnormal and refer, to measure how far that can "
+        "be trusted. It names no abnormality to a patient and replaces no specialist.",
+        "It knows karyograms like those it was trained on: another laboratory, stain, microscope or layout "
+        "needs another model.",
+    )
 
 
 def describe_data(rows: pd.DataFrame, n_unusable: int, method: str) -> dict:
@@ -83,33 +78,24 @@ def describe_data(rows: pd.DataFrame, n_unusable: int, method: str) -> dict:
     text = [f"{len(rows)} karyograms, split by patient. Digest of their files: {digest}."]
     if n_unusable:
         text.append(f"{n_unusable} files of the folder could not be used.")
-    return {"title": "What it was made from", "text": text, "rows": table}
+    return _section("What it was made from", *text, rows=table)
 
 
 def describe_network(fit: FitResult, source: WeightsSource, passes: int, n_augmented: int) -> list[dict]:
     """Say how a network was trained, and from what."""
     settings = fit.settings
     best = fit.history.loc[fit.history["epoch"] == fit.best_epoch].iloc[0]
-    return [{
-        "title": "How it was trained",
-        "text": [
-            f"{fit.condition.base}, trained part: {fit.condition.trainable}; {n_augmented} training images "
-            f"after augmentation; {settings.epochs} epochs of batches of {settings.batch_size} at a learning "
-            f"rate of {settings.learning_rate:g}; epoch {fit.best_epoch} kept, validation AUC "
-            f"{best['val_auc']:.3f}. Confidence from {passes} Monte Carlo dropout passes.",
-            f"Base weights: {source.purity}, {source.origin}, digest {source.digest[:16]}.",
-        ],
-        "rows": [],
-    }]  # fmt: skip
+    trained = (
+        f"{fit.condition.base}, trained part: {fit.condition.trainable}; {n_augmented} training images after "
+        f"augmentation; {settings.epochs} epochs of batches of {settings.batch_size} at a learning rate of "
+        f"{settings.learning_rate:g}; epoch {fit.best_epoch} kept, validation AUC {best['val_auc']:.3f}. "
+        f"Confidence from {passes} Monte Carlo dropout passes."
+    )
+    weights = f"Base weights: {source.purity}, {source.origin}, digest {source.digest[:16]}."
+    return [_section("How it was trained", trained, weights)]
 
 
 def describe_reading() -> list[dict]:
     """Say what the reader is."""
-    return [{
-        "title": "How it was trained",
-        "text": [
-            "The reader finds, names, counts and compares the chromosomes of a page. It was trained before; "
-            "here it was only calibrated."
-        ],
-        "rows": [],
-    }]  # fmt: skip
+    told = "The reader finds, names, counts and compares the chromosomes of a page. It was trained before; "
+    return [_section("How it was trained", f"{told}here it was only calibrated.")]

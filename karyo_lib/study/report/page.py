@@ -12,6 +12,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 
+from karyo_lib.screening.card import NOTICE
 from karyo_lib.store import writing
 from karyo_lib.study.present import static
 from karyo_lib.study.report.content import Content, prepare
@@ -22,7 +23,6 @@ from karyo_lib.study.runs import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
 LARGEST = 8_000_000  # bytes
-NOTICE = "Research tool, not a medical device. No diagnosis may rest on it."
 _HEADING = re.compile(r'<h([23])[^>]*\bid="([^"]+)"[^>]*>(.*?)</h\1>', re.DOTALL)
 _ANCHOR = re.compile(r'<a class="anchor-link"[^>]*>.*?</a>')
 _FIGURE = re.compile(r'<figure class="karyo karyo-figure".*?</figure>', re.DOTALL)
