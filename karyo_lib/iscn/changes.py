@@ -10,9 +10,12 @@ from karyo_lib.iscn.bands import BandTable, KaryotypeError
 from karyo_lib.iscn.edits import (
     MARKER_LENGTH,
     check_robertsonian,
+    close_ring,
     exchange,
     fuse_arms,
+    join_derivative,
     join_dicentric,
+    join_tricentric,
     mirror_arm,
     rearrange,
 )
@@ -43,7 +46,7 @@ _GROUP_OF_KIND = {
     "variant": "variant", "dmin": "ring/isochromosome/marker", "hsr": "duplication", "fra": "complex",
     "upd": "complex", "ider": "ring/isochromosome/marker", "i": "ring/isochromosome/marker",
     "idic": "ring/isochromosome/marker", "r": "ring/isochromosome/marker", "mar": "ring/isochromosome/marker",
-    "add": "ring/isochromosome/marker",
+    "add": "ring/isochromosome/marker", "dic r": "ring/isochromosome/marker", "trc": "translocation",
 }  # fmt: skip
 
 
@@ -132,15 +135,20 @@ def make_change(part: Part, table: BandTable) -> Change:
     if not part.drawn:
         return Change(part.text, _GROUP_OF_KIND[part.kind], (), ())
     if part.chromosomes == (UNKNOWN,):
-        unknown = (Segment(UNKNOWN, 0.0, MARKER_LENGTH),)
-        marker = Chromosome(part.text, "mar", unknown, part.kind == "r", True, table.level)
-        return Change(f"+{part.text}", _GROUP_OF_KIND[part.kind], (), (marker,))
+        if part.kind == "der" and part.sign != "+":
+            raise KaryotypeError(part.text, "A chromosome of unknown origin is one more: +der(?).")
+        segments = (Segment(UNKNOWN, 0.0, MARKER_LENGTH),)
+        for operation in part.operations:
+            segments = exchange(segments, operation, operation.chromosomes.index(UNKNOWN), table)
+        marker = Chromosome(part.text, "mar", segments, part.kind == "r", True, table.level)
+        return Change(f"+{part.text}", "ring/isochromosome/marker", (), (marker,))
     try:
         consumed, results = _results(part, table)
     except KaryotypeError as error:  # a band or a step inside a derivative: name the whole part
         raise KaryotypeError(part.text, error.rule) from error
+    ring = any(one.kind in ("r", "dic r") for one in (part, *part.operations))
     produced = tuple(
-        Chromosome(name, slot, segments, part.kind == "r", not part.normal_variant, table.level)
+        Chromosome(name, slot, segments, ring, not part.normal_variant, table.level)
         for name, slot, segments in results
     )
     return Change(part.sign + part.text, _group(part), () if part.sign == "+" else consumed, produced)
@@ -171,6 +179,15 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
         return chromosomes, _detailed(part, name, table)
     if part.kind == "rob":
         check_robertsonian(part)
+    if part.kind == "trc":
+        return chromosomes, [(name, first, join_tricentric(part, table))]
+    if part.kind in ("r", "dic r") and len(chromosomes) > 1:
+        return chromosomes, [(name, first, close_ring(part, table))]
+    if part.kind == "der" and len(chromosomes) > 1 and not part.breakpoints:
+        segments, others = join_derivative(part, table)
+        for operation in others:
+            segments = rearrange(segments, operation, chromosomes, table)
+        return chromosomes, [(name, first, segments)]
     if part.kind == "rob" or (part.kind == "der" and len(chromosomes) > 1):
         if not whole_arm:
             raise KaryotypeError(part.text, "A derivative of two chromosomes is written der(A;B)(q10;q10).")
@@ -186,6 +203,8 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
             for label, slot, arms in zip(names, chromosomes, (pairs, other), strict=True)
         ]
     if part.kind == "t":
+        if UNKNOWN in chromosomes:
+            raise KaryotypeError(part.text, "The derivative of an unknown chromosome cannot be drawn.")
         return chromosomes, [
             (f"der({slot}){name}", slot, exchange(normal_segments(slot, table), part, index, table))
             for index, slot in enumerate(chromosomes)

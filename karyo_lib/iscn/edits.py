@@ -11,6 +11,8 @@ ISCN says only that breaks are somewhere in the bands; both conventions are choi
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
 
 from karyo_lib.iscn.bands import ACROCENTRICS, LEVELS, BandTable, KaryotypeError, load_bands
 from karyo_lib.iscn.operations import Part
@@ -79,6 +81,8 @@ def rearrange(segments: Segments, part: Part, homes: tuple[str, ...], table: Ban
         return _translocate(segments, part, homes, table)
     if part.kind == "ins":
         return _insert(segments, part, homes, table)
+    if part.kind in ("r", "dic r") and len(part.chromosomes) > 1:
+        return close_ring(part, table)
     if len(part.chromosomes) > 1 or part.kind not in _OF_ONE:
         raise KaryotypeError(part.text, f"{part.kind} is no change of one derivative chromosome.")
     (chromosome,) = part.chromosomes
@@ -118,6 +122,65 @@ def join_dicentric(part: Part, table: BandTable) -> Segments:
     return join(first, turn(second))
 
 
+def join_tricentric(part: Part, table: BandTable) -> Segments:
+    """Join three broken chromosomes, the middle one by both ends: trc(4;12;9)(q31.2;q22p13;q34)."""
+    (first, middle, last), (band, *bands, end) = part.chromosomes, part.breakpoints
+    if {name[0] for name in bands} != {"p", "q"}:
+        rule = "A tricentric has three centromeres: the chromosome in the middle breaks in both its arms."
+        raise KaryotypeError(part.text, rule)
+    return _bridge((first, band), (middle, *bands), (last, end), part, table)
+
+
+def join_derivative(part: Part, table: BandTable) -> tuple[Segments, list[Part]]:
+    """Join the centric pieces of two chromosomes as a derivative's translocations say.
+
+    der(5;7)t(5;7)(q22;p13) joins them at their breaks, der(5;7)t(3;5)(q21;q22)t(3;7)(q29;p13) through a piece
+    of a third. Returns the changes that are left to apply, too.
+    """
+    first, second = part.chromosomes
+    moves = [
+        (o, dict(zip(o.chromosomes, o.breakpoints, strict=True)))
+        for o in part.operations
+        if o.kind == "t" and len(o.chromosomes) == 2
+    ]
+    for own, breaks in moves:
+        if {first, second} == set(breaks):
+            direct = replace(own, chromosomes=part.chromosomes, breakpoints=(breaks[first], breaks[second]))
+            return join_dicentric(direct, table), [o for o in part.operations if o is not own]
+    for (own, breaks), (other, more) in permutations(moves, 2):
+        if first in breaks and second in more and (between := (set(breaks) & set(more)) - {UNKNOWN}):
+            (third,) = between
+            ends = (first, breaks[first]), (second, more[second])
+            segments = _bridge(ends[0], (third, breaks[third], more[third]), ends[1], part, table)
+            return segments, [o for o in part.operations if o is not own and o is not other]
+    rule = "Expected what joins its chromosomes, as in der(5;7)t(5;7)(q22;p13) or der(1;7)(q10;p10)."
+    raise KaryotypeError(part.text, rule)
+
+
+def close_ring(part: Part, table: BandTable) -> Segments:
+    """Join pieces of two chromosomes, between their breaks: dic r(1;3)(p36.1q23;p24q26.2)."""
+    pairs = (part.breakpoints[:2], part.breakpoints[2:])
+    each = zip(part.chromosomes, pairs, strict=True)
+    return join(*(_piece(name, bands, part, table) for name, bands in each))
+
+
+def _bridge(
+    first: tuple[str, str], middle: tuple[str, str, str], last: tuple[str, str], part: Part, table: BandTable
+) -> Segments:
+    """Join the centric pieces of two chromosomes by a piece of a third."""
+    upper, lower = (
+        _centric(normal_segments(name, table), name, band, table, part) for name, band in (first, last)
+    )
+    return join(upper, _piece(middle[0], middle[1:], part, table), turn(lower))
+
+
+def _piece(chromosome: str, bands: Sequence[str], part: Part, table: BandTable) -> Segments:
+    start, stop = place_breaks(table, chromosome, bands)
+    if start == stop:
+        raise KaryotypeError(part.text, "A piece lies between two different breaks.")
+    return (Segment(chromosome, min(start, stop), max(start, stop), reversed=start > stop),)
+
+
 def check_robertsonian(part: Part) -> None:
     """Robertsonian translocations join long arms of acrocentric chromosomes.
 
@@ -145,8 +208,9 @@ def _homes(part: Part) -> list[str]:
     """Chromosome of each breakpoint: ins(5;2)(p14;q22q32) has its last two breaks on 2."""
     if part.kind == "ins":
         return [part.chromosomes[0], part.chromosomes[-1], part.chromosomes[-1]]
-    if len(part.chromosomes) == 1:
-        return [part.chromosomes[0]] * len(part.breakpoints)
+    if len(part.breakpoints) != len(part.chromosomes):
+        each = len(part.breakpoints) // len(part.chromosomes)
+        return [name for name in part.chromosomes for _ in range(each)]
     return list(part.chromosomes)
 
 
@@ -277,10 +341,11 @@ def exchange(segments: Segments, part: Part, index: int, table: BandTable) -> Se
     """
     here, band = part.chromosomes[index], part.breakpoints[index]
     donor, donor_band = part.chromosomes[index - 1], part.breakpoints[index - 1]
-    if here == UNKNOWN:
-        raise KaryotypeError(part.text, "The derivative of an unknown chromosome cannot be drawn.")
-    position = _place_break(segments, here, band, table)
-    upper, lower, centric_above = cut_at(segments, here, position, band[0], table, part.text)
+    if here == UNKNOWN:  # nobody knows where it broke: joined to its end
+        upper, lower, centric_above = segments, (), True
+    else:
+        position = _place_break(segments, here, band, table)
+        upper, lower, centric_above = cut_at(segments, here, position, band[0], table, part.text)
     if donor == UNKNOWN:
         added = (Segment(UNKNOWN, 0.0, ADDED_LENGTH),)
         return join(upper, added) if centric_above else join(added, lower)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from karyo_lib.iscn.bands import CHROMOSOMES, UNKNOWN, KaryotypeError
 
@@ -22,7 +23,14 @@ _OLD = re.compile(r"(\d{1,2}|[XY])([pq])([+-])")
 _UNDRAWN = re.compile(
     r"\+?\d*(?P<dmin>dmin|min|ace)|(?P<kind>hsr|fra|upd|chtb|chtg|chrb|chrg|chte|chre)\((?P<where>[^()]*)\)(?:\([^()]*\))?"
 )
-_SPELT = {"psudic": "psu dic", "psuidic": "psu idic", "iso": "i", "isodic": "idic", "dirdup": "dup"}
+_SPELT = {
+    "psudic": "psu dic",
+    "psuidic": "psu idic",
+    "iso": "i",
+    "isodic": "idic",
+    "dirdup": "dup",
+    "dicr": "dic r",
+}
 
 #: Breakpoints that each rearrangement names on one chromosome; t, dic and rob name one on each of theirs.
 _BREAKS = {
@@ -30,10 +38,12 @@ _BREAKS = {
     "psu idic": (1,), "r": (0, 2), "add": (1,), "hsr": (1,),
 }  # fmt: skip
 _OF_SEVERAL = ("t", "dic", "psu dic", "rob")
+#: Those that name several breakpoints on several chromosomes: how many on each.
+_JOINED = {"trc": [1, 2, 1], "dic r": [2, 2], "r": [2, 2]}
 _FORM = "Changes are written as in t(9;22)(q34;q11.2), del(5)(q13q33) or inv(9)(p11q13)."
 _EXPECTED = (
-    f"Expected one of {', '.join((*_OF_SEVERAL, *_BREAKS))}, der, mar or +/- a chromosome. Received a part "
-    f"that cannot be applied. {_FORM}"
+    f"Expected one of {', '.join((*_OF_SEVERAL, 'trc', 'dic r', *_BREAKS))}, der, mar or +/- a chromosome. "
+    f"Received a part that cannot be applied. {_FORM}"
 )
 #: Pericentric inversions of heterochromatin that laboratories report as normal, by their bands without parts.
 _NORMAL_INVERSIONS = {"9": ({"p11", "p12"}, {"q11", "q12", "q13"}), "Y": ({"p11"}, {"q11"})}
@@ -177,16 +187,26 @@ def _read_chromosomes(body: str, text: str, before: Sequence[Part]) -> Part:
             rule = f"Expected der(A) before several changes of one chromosome, as in der(1){body}."
             raise KaryotypeError(text, rule)
         return _read_operation(found[0], text, before)
-    chromosomes = tuple(_chromosome(name, text) for name in found[0][2].split(";"))
-    bands = found[0][3] or ""
+    names, bands = found[0][2].split(";"), found[0][3] or ""
+    chromosomes = tuple(_chromosome(name, text, unknown=names == [UNKNOWN]) for name in names)
     if "->" in bands and len(found) == 1:
         return _detailed(kind, found[0], text)
     if kind == "rec":
         return _recombinant(found, chromosomes[0], text)
     operations = tuple(_read_operation(match, text, before) for match in found[1:])
+    if len(chromosomes) == 2 and kind == "der" and not bands and operations:  # der(5;7)t(5;7)(q22;p13)
+        whole = found[0][0] + "".join(operation.text for operation in operations)
+        return Part(whole, "", "der", chromosomes, operations=operations)
+    if len(chromosomes) == 2 and kind == "der" and not operations and not set(bands) & set("0?"):
+        return _checked("dic", chromosomes, _split_bands(bands, text), text)
     if len(chromosomes) == 2 and kind == "der":
         joined = _checked("der", chromosomes, _split_bands(bands, text), text)
         return replace(joined, operations=operations, text=joined.text + "".join(o.text for o in operations))
+    if chromosomes == (UNKNOWN,) and kind == "der" and not bands:  # a marker that something is joined to
+        if any(o.kind != "t" or UNKNOWN not in o.chromosomes for o in operations):
+            raise KaryotypeError(text, "What is joined to it is written as in der(?)t(?;9)(?;q22).")
+        whole = found[0][0] + "".join(operation.text for operation in operations)
+        return Part(whole, "", "der", chromosomes, operations=operations)
     if not operations and kind == "der" and not bands and len(chromosomes) == 1:
         operations = _derivative_before(chromosomes[0], before)
     if len(chromosomes) != 1 or not operations:
@@ -232,7 +252,7 @@ def _recombinant(found: list[re.Match], chromosome: str, text: str) -> Part:
 def _read_operation(match: re.Match, text: str, before: Sequence[Part]) -> Part:
     """Read one rearrangement such as t(9;22)(q34;q11.2)."""
     kind, chromosome_text, bands = _SPELT.get(match[1], match[1]), match[2], match[3]
-    if kind not in _BREAKS and kind not in _OF_SEVERAL:
+    if kind not in _BREAKS and kind not in _OF_SEVERAL and kind not in _JOINED:
         raise KaryotypeError(text, _EXPECTED)
     if bands and "->" in bands:
         return _detailed(kind, match, text)
@@ -259,6 +279,11 @@ def _read_operation(match: re.Match, text: str, before: Sequence[Part]) -> Part:
 def _checked(kind: str, chromosomes: tuple[str, ...], groups: list[list[str]], text: str) -> Part:
     """Check the grammar of one rearrangement and put it into normal form."""
     names = [name for group in groups for name in group]
+    if kind in _JOINED and (kind != "r" or len(chromosomes) > 1):
+        if [len(group) for group in groups] != (sizes := _JOINED[kind]) or len(chromosomes) != len(sizes):
+            form = {"trc": "trc(4;12;9)(q31.2;q22p13;q34)"}.get(kind, f"{kind}(1;3)(p36.1q23;p24q26.2)")
+            raise KaryotypeError(text, f"{kind} is written as in {form}.")
+        return _spell(kind, chromosomes, tuple(names))
     if kind in (*_OF_SEVERAL, "der"):
         if len(chromosomes) < 2:
             what = "A translocation" if kind == "t" else f"{kind}"
@@ -302,6 +327,9 @@ def _checked(kind: str, chromosomes: tuple[str, ...], groups: list[list[str]], t
 def _spell(kind: str, chromosomes: tuple[str, ...], names: tuple[str, ...]) -> Part:
     if kind in (*_OF_SEVERAL, "der"):
         bands = ";".join(names)
+    elif kind in _JOINED and len(chromosomes) > 1:
+        each = iter(names)
+        bands = ";".join("".join(islice(each, size)) for size in _JOINED[kind])
     else:
         bands = f"{names[0]};{''.join(names[1:])}" if len(chromosomes) == 2 else "".join(names)
     whole = f"{kind}({';'.join(chromosomes)}){f'({bands})' if bands else ''}".replace("??", UNKNOWN)

@@ -59,7 +59,7 @@ def write_line(line: "CellLine") -> str:
 def _write_part(part: Part, seen: set[str]) -> str:
     if part.kind == "number":
         return ",".join([f"{part.sign}{part.text}{part.suffix}"] * part.copies)
-    if part.chromosomes == (UNKNOWN,) and part.drawn:
+    if part.chromosomes == (UNKNOWN,) and part.drawn and part.kind != "der":
         if part.text[0].isdigit():  # an uncertain number: +1~4mar
             times = part.copies // int(re.match(r"\d+", part.text)[0])
             return ",".join([f"{part.sign}{part.text}{part.suffix}"] * times)

@@ -1,5 +1,7 @@
 """Known answers: what each rearrangement does to lengths, order, orientation and centromeres."""
 
+import re
+
 import pytest
 
 from karyo_lib.iscn import AUTOSOMES, LEVELS, Segment, load_bands, parse_karyotype
@@ -210,6 +212,40 @@ def test_ring():
     assert whole.ring
     assert whole.length == 8610
     assert whole.rearranged
+
+
+@pytest.mark.parametrize(
+    ("formula", "told", "centromeres", "ring"),
+    [
+        ("44,XX,trc(4;12;9)(q31.2;q22p13;q34)", "4pter->q31.2 12q22->p13 9q34->pter", 3, False),
+        ("45,XX,der(5;7)t(5;7)(q22;p13)", "5pter->q22 7p13->qter", 2, False),
+        ("45,XX,der(5;7)t(3;5)(q21;q22)t(3;7)(q29;p13)", "5pter->q22 3q21->q29 7p13->qter", 2, False),
+        ("45,XX,dic r(1;3)(p36.1q23;p24q26.2)", "1p36.1->q23 3p24->q26.2", 2, True),
+        ("46,XX,der(1)r(1;3)(p36.1q23;q21q27)", "1p36.1->q23 3q21->q27", 1, True),
+    ],
+)
+def test_chromosomes_of_several_pieces_as_iscn_describes_them(formula, told, centromeres, ring):
+    (chromosome,) = abnormal(formula)
+    pieces = []
+    for text in told.split():
+        name, first, last = re.fullmatch(r"(\d+)([pq].*)->(.*)", text).groups()
+        ends = {"pter": 0.0, "qter": load_bands(550).length(name)}
+        start, stop = (ends[band] if band in ends else middle(name, band) for band in (first, last))
+        pieces.append(Segment(name, min(start, stop), max(start, stop), start > stop))
+    assert [(s.chromosome, s.reversed) for s in chromosome.segments] == [
+        (p.chromosome, p.reversed) for p in pieces
+    ]
+    for own, piece in zip(chromosome.segments, pieces, strict=True):
+        assert (own.start, own.stop) == pytest.approx((piece.start, piece.stop), abs=0.125)
+    assert len(chromosome.centromeres) == centromeres
+    assert chromosome.ring == ring
+
+
+def test_a_marker_that_something_known_is_joined_to():
+    (marker,) = abnormal("47,XX,+der(?)t(?;9)(?;q22)")
+    unknown, known = marker.segments
+    assert (marker.slot, unknown.chromosome) == ("mar", "?")
+    assert (known.chromosome, known.start) == ("9", pytest.approx(middle("9", "q22"), abs=0.125))
 
 
 def test_inversions():
