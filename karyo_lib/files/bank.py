@@ -101,16 +101,6 @@ class ChromosomeBank:
             raise KeyError(f"Expected one of the bank's {len(self)} cells. Received {cell!r}.")
         return [self._cutout(cell, chromosome, copy) for chromosome, copy in self._members[cell]]
 
-    def cutout(self, cell: str, chromosome: str, copy: int = 1) -> Cutout:
-        """Return one chromosome of one cell; `KeyError` where the cell has no such copy."""
-        if (chromosome, copy) not in self._members.get(cell, ()):
-            raise KeyError(f"Expected a copy in the bank. Received {cell!r}, {chromosome!r} copy {copy}.")
-        return self._cutout(cell, chromosome, copy)
-
-    def copies(self, cell: str, chromosome: str) -> int:
-        """Return how many copies of a chromosome a cell has."""
-        return sum(name == chromosome for name, _ in self._members[cell])
-
     def _cutout(self, cell: str, chromosome: str, copy: int) -> Cutout:
         member = self._members[cell][chromosome, copy]
         try:

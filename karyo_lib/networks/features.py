@@ -71,10 +71,6 @@ class FeatureCache:
         with writing(self._path(group, key)) as part:
             np.save(part, array, allow_pickle=False)
 
-    def size(self) -> int:
-        """Return the bytes that are kept."""
-        return sum(size for _, size, _ in self._entries())
-
     def trim(self) -> None:
         """Drop the entries used least recently until the limit holds."""
         entries = sorted(self._entries())
@@ -84,11 +80,6 @@ class FeatureCache:
                 break
             path.unlink(missing_ok=True)
             total -= size
-
-    def clear(self) -> None:
-        """Drop all entries."""
-        for _, _, path in self._entries():
-            path.unlink(missing_ok=True)
 
     def _path(self, group: str, key: str) -> Path:
         return self.folder / group / f"{key}.npy"
