@@ -25,7 +25,7 @@ MORE_PAGES = "more than one page: the first was read"
 # Only these decoders are ever tried, whatever the file says it is.
 FORMATS = {
     "PNG": (".png",), "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"), "GIF": (".gif",), "DICOM": (".dcm", ".dicom", ""),
+    "TIFF": (".tif", ".tiff"), "GIF": (".gif",), "WEBP": (".webp",), "DICOM": (".dcm", ".dicom", ""),
 }  # fmt: skip
 _PILLOW_FORMATS = [name for name in FORMATS if name != "DICOM"]
 _DEEP_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
@@ -64,9 +64,9 @@ def read_image(
 ) -> np.ndarray:
     """Read an image file as 8-bit grey.
 
-    The format is found from the content, not from the name: PNG, JPEG, BMP, TIFF, GIF or DICOM. Size limits
-    are checked before anything is decoded. EXIF rotation is applied; transparent parts become white; colour
-    becomes luma (ITU-R 601); deeper pixels and floats are scaled by the range that they use, see
+    The format is found from the content, not from the name: PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM. Size
+    limits are checked before anything is decoded. EXIF rotation is applied; transparent parts become white;
+    colour becomes luma (ITU-R 601); deeper pixels and floats are scaled by the range that they use, see
     `karyo_lib.files.depth.to_8_bit`; of several pages the first is read, thumbnails and levels of a pyramid
     are none; MONOCHROME1 and WhiteIsZero are inverted.
 

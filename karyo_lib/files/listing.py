@@ -11,7 +11,7 @@ from karyo_lib.files.metadata import METADATA, DatasetError, plain_name, read_me
 LABELS = ("normal", "abnormal")
 LISTING_COLUMNS = ("path", "label", "iscn", "patient_id", "source")
 
-_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if suffix} | {".webp"}
+_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if suffix}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 _OUTSIDE = "leads out of the data folder"
 

@@ -115,13 +115,13 @@ def _outcomes(posterior: LineSets, practice: str) -> tuple[list[_Outcome], list[
 
 
 def _judge_cells(used: list[CellEvidence], chosen: _Outcome, settings: CaseSettings) -> list[CaseCell]:
-    """Compare every cell, as it reads on its own, with its line as it stands in the formula."""
+    """Compare what every cell most probably shows, being of its line, with that line."""
     distinct = list(dict.fromkeys(chosen.kept))
     readable = weigh_cells(used, distinct, settings.errors)[1]
     judged = []
     for cell, line, read in zip(used, chosen.kept, readable, strict=True):
         text = line_text(line, settings.practice, chosen.sex)
-        more, less = describe_difference(cell.best, line)
+        more, less = describe_difference(cell.read_in(line.counts, settings.errors), line)
         structural = tuple(c for c, value in cell.changes.items() if value > 0 and c not in line.changes)
         fits = read[distinct.index(line)]
         # a random loss leaves a cell in its line; so does a change of structure, in a single cell more often

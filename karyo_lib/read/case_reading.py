@@ -6,30 +6,24 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 from tqdm.auto import tqdm
 
 from karyo_lib.files.images import FORMATS, UnusableImage, load_pages
-from karyo_lib.iscn import LEVELS, NORMAL_GROUPS, KaryotypeError, load_bands
-from karyo_lib.iscn.changes import make_change
-from karyo_lib.iscn.operations import read_change
-from karyo_lib.iscn.segments import UNKNOWN, Segments
 from karyo_lib.read.case import compose_case
+from karyo_lib.read.case_changes import find_readable, show_changes
 from karyo_lib.read.case_record import Case, CaseSettings, CellSource
 from karyo_lib.read.cell_evidence import CellEvidence
-from karyo_lib.read.pooling import NOT_SEEN, find_breaks, recurrent_changes, spread_changes
+from karyo_lib.read.pooling import spread_changes
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
-from karyo_lib.shape.scaling import scale_strips
 
-_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if suffix} | {".webp"}
+_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if suffix}
 #: Share of a cell's chromosomes whose bands must be readable for the cell to count as analysed.
 _ANALYSED = 0.9
 _MOST_CANDIDATES = 40
-#: Scores of a reading are weighed by how well the path fits, about a half of what a path is better by.
-_AS_SCORE = 0.5
+#: What is told of a picture that could not be opened.
+NOTHING_READ = {"candidates": [], "p_abnormal": 0.5, "changes": {}, "readable": [], "excluded": "not read"}
 
 
 def read_case(
@@ -142,21 +136,12 @@ def join_cells(
     -------
     Case
     """
-    readings = [source.reading for source in sources]
-    told = [None if reading is None else tell_evidence(reading, reader) for reading in readings]
-    cells = gather_cells([source.name for source in sources], told)
-    asked = {text: NOT_SEEN for cell in cells for text in cell.changes}
-    asked |= dict.fromkeys(recurrent_changes((settings or CaseSettings()).practice), NOT_SEEN)
-    cells = [
-        cell
-        if cell.excluded
-        else replace(cell, changes=look_again({**asked, **cell.changes}, source.reading, reader))
-        for cell, source in zip(cells, sources, strict=True)
-    ]
-    cells = [
-        replace(cell, excluded=source.reason) if source.reason else cell
-        for cell, source in zip(cells, sources, strict=True)
-    ]
+    settings, cells = settings or CaseSettings(), []
+    shown = show_changes([source.reading for source in sources], reader, settings.practice)
+    for source, changes in zip(sources, shown, strict=True):
+        told = NOTHING_READ if source.reading is None else _tell_numbers(source.reading, reader)
+        told |= {"excluded": source.reason} if source.reason else {}
+        cells.append(_evidence(source.name, told, changes))
     return replace(compose_case(cells, settings), name=name, sources=tuple(sources))
 
 
@@ -167,73 +152,24 @@ def tell_evidence(reading: Reading, reader: Reader) -> dict[str, Any]:
     -------
     dict
         ``candidates``: list of (formula, probability), the most probable first; ``p_abnormal``: the reader's
-        prior of an abnormal number, which is in them; ``changes``: structural changes in ISCN with their
-        log-ratios; ``readable``: chromosomes of which every one could be read band by band; ``analysed``:
-        whether these are nearly all; ``excluded``: why nothing can be told, or ''.
+        prior of an abnormal number, which is in them; ``changes``: structural changes in ISCN, marked or
+        recurrent ones, with their log-ratios; ``readable``: chromosomes of which every one could be read band
+        by band; ``analysed``: whether these are nearly all; ``excluded``: why nothing can be told, or ''.
     """
+    changes = show_changes([reading], reader)[0]
+    return _tell_numbers(reading, reader) | {"changes": changes}
+
+
+def _tell_numbers(reading: Reading, reader: Reader) -> dict[str, Any]:
     table, likely = reading.chromosomes, reading.candidates.head(_MOST_CANDIDATES)
     named = table[table["chromosome"] != ""]
-    changes = reading.structure.drop_duplicates("iscn")
-    # rows of a chromosome err together: what one in e of the marked normal pages exceeds is one unit
-    scores = changes["score"].astype(float) / reader.settings.score_scale
     return {
         "candidates": [[f, float(p)] for f, p in zip(likely["formula"], likely["probability"], strict=True)],
         "p_abnormal": reader.counting.p_abnormal,
-        "changes": dict(zip(changes["iscn"], scores.tolist(), strict=True)),
-        "readable": [name for name, rows in named.groupby("chromosome") if rows["readable"].all()],
+        "readable": find_readable(reading),
         "analysed": bool(len(named)) and bool(named["readable"].astype(bool).mean() >= _ANALYSED),
         "excluded": "" if reading.karyotype else reading.refer_reason or "not read",
     }
-
-
-def look_again(changes: Mapping[str, float], reading: Reading, reader: Reader) -> dict[str, float]:
-    """Evidence of given changes in a cell, from its own chromosomes of the classes concerned.
-
-    Parameters
-    ----------
-    changes : mapping of str to float
-        Changes in ISCN, each with what is known of it in this cell: its log-ratio where it is marked.
-    reading : Reading
-    reader : Reader
-
-    Returns
-    -------
-    dict of str to float
-        Those of the changes that can be judged: the log-ratio of each, summed over its derivatives, each at
-        the chromosome that it fits best. A mark of the reader's own is not taken back.
-    """
-    table = reading.chromosomes
-    readable = table["readable"].to_numpy(bool)
-    makes = {text: _derivatives(text) for text in changes}
-    every = [derivative for derivatives in makes.values() for derivative in derivatives]
-    classes = {name for text in changes for name in find_breaks(text)[1]}
-    rows = np.flatnonzero(table["chromosome"].isin(classes) & readable)
-    # sizes are relative to the cell: all of its chromosomes are scaled, those concerned looked at
-    strips = scale_strips(reading.found.cutouts, reading.found.masks).take(rows)
-    scores = reader.decoder.evidence(strips, every) * _AS_SCORE / reader.settings.score_scale
-    found, first = {}, 0
-    for text, derivatives in makes.items():
-        own = table["chromosome"].iloc[rows].isin(find_breaks(text)[1]).to_numpy()
-        part = scores[own, first : first + len(derivatives)]
-        first += len(derivatives)
-        if derivatives and len(part) >= len(derivatives):
-            again = float(part[linear_sum_assignment(part, maximize=True)].sum())
-            found[text] = max(changes[text], again)
-        elif changes[text] > 0:
-            found[text] = changes[text]
-    return found
-
-
-def _derivatives(text: str) -> list[Segments]:
-    """The abnormal chromosomes that a change makes, at the finest level; none for a normal variant, and where
-    they hold material of unknown origin."""
-    try:
-        change = make_change(read_change(text, ())[0], load_bands(max(LEVELS)))
-    except KaryotypeError:
-        return []
-    made = [chromosome.segments for chromosome in change.produced if chromosome.rearranged]
-    unknown = any(segment.chromosome == UNKNOWN for segments in made for segment in segments)
-    return [] if unknown or change.group in NORMAL_GROUPS else made
 
 
 def gather_cells(names: Sequence[str], told: Sequence[dict[str, Any] | None]) -> list[CellEvidence]:
@@ -251,17 +187,17 @@ def gather_cells(names: Sequence[str], told: Sequence[dict[str, Any] | None]) ->
     list of CellEvidence
         One a name; a structural change that some cell shows is evidence in every cell that can be judged.
     """
-    nothing = {"candidates": [], "p_abnormal": 0.5, "changes": {}, "readable": [], "excluded": "not read"}
-    told = [one or nothing for one in told]
+    told = [one or NOTHING_READ for one in told]
     spread = spread_changes([one["changes"] for one in told], [one["readable"] for one in told])
-    return [
-        CellEvidence.from_candidates(
-            name,
-            pd.DataFrame(one["candidates"], columns=["formula", "probability"]),
-            one["p_abnormal"],
-            changes,
-            excluded=one["excluded"],
-            analysed=bool(one.get("analysed")),
-        )
-        for name, one, changes in zip(names, told, spread, strict=True)
-    ]
+    return [_evidence(*cell) for cell in zip(names, told, spread, strict=True)]
+
+
+def _evidence(name: str, told: dict[str, Any], changes: Mapping[str, float]) -> CellEvidence:
+    return CellEvidence.from_candidates(
+        name,
+        pd.DataFrame(told["candidates"], columns=["formula", "probability"]),
+        told["p_abnormal"],
+        changes,
+        excluded=told["excluded"],
+        analysed=bool(told.get("analysed")),
+    )

@@ -22,7 +22,7 @@ class CaseSettings:
     p_abnormal: float = 0.1  # probability that a line has an abnormal number, before any cell is seen
     # Probability that a line has one given structural change that the catalogue has not, before any cell is
     # seen.
-    p_change: float = 1e-5
+    p_change: float = 1e-4
     confidence: float = 0.95  # of what is excluded
     aim: float = 0.10  # share of cells to exclude, for which the further cells needed are told
     errors: CellErrors = field(default_factory=CellErrors)  # of the reader, and of the cells

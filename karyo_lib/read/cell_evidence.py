@@ -4,6 +4,7 @@ What is read of a cell may lack a chromosome (lost at random when the cell was s
 reader), have one too many, or one under another's name; or the reading may say nothing of the cell.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -11,7 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaln, xlogy
+from scipy.optimize import minimize
+from scipy.special import expit, gammaln, xlogy
 
 from karyo_lib.iscn import CHROMOSOMES, KaryotypeError, parse_karyotype
 from karyo_lib.read.cell import FURTHER_CHANGE, THIRD_CHANGE
@@ -26,21 +28,23 @@ _LEAST_PROBABLE = 1e-7
 class CellErrors:
     """How what is read of a cell differs from the line that the cell belongs to.
 
-    Random loss and gain of the cell, and the reader's own errors; measured by `fit` on cells whose formula is
-    known.
+    Random loss and gain of the cell, and what the reader does not know of its own errors; `fit` measures
+    those of number. The values: of number, fitted on 83 completely labelled metaphases of validation cases;
+    of a change, by changing chromosomes of 40 cut-out cells of another lab (10 to 40 Mb: 27 of 51 seen where
+    it was, 3 of 185 where it was not).
     """
 
     # Probability that a chromosome is lost or missed, that there is one too many, that one is taken for
     # another. Each further one has the same probability again.
-    lost: float = 0.03
-    gained: float = 0.01
-    exchanged: float = 0.01
-    failed: float = 0.02  # probability that the reading says nothing of the cell
+    lost: float = 0.23
+    gained: float = 0.012
+    exchanged: float = 0.008
+    failed: float = 0.01  # probability that the reading says nothing of the cell
     # Probability that a structural change is not seen in a cell that has it, and that this very change is
     # seen in one that has not.
-    change_missed: float = 0.15
-    change_false: float = 0.003
-    cells: int = 0  # cells that they were measured on; 0 for assumed values
+    change_missed: float = 0.4
+    change_false: float = 0.01
+    cells: int = 83  # cells that they were measured on; 0 for assumed values
 
     def __post_init__(self):
         for name, value in vars(self).items():
@@ -58,30 +62,39 @@ class CellErrors:
         return (1 - self.failed) * (1 - self.change_missed)
 
     @classmethod
-    def fit(cls, truths: Iterable[str], read: Iterable[str], **changes: float) -> "CellErrors":
-        """Measure the errors of numbers on single cells.
+    def fit(cls, cells: Iterable["CellEvidence"], truths: Iterable[str], **changes: float) -> "CellErrors":
+        """Fit the errors of numbers to cells whose formula is known.
 
-        ``truths``, ``read`` (iterable of str): formulae of the same cells; only numbers count; ``**changes``:
-        other attributes, such as ``change_missed``. Returns a cell that is off by more than two chromosomes
-        counts as failed. One case is added to each kind, so that none is impossible.
+        Parameters
+        ----------
+        cells : iterable of CellEvidence
+        truths : iterable of str
+            Formulae of the same cells; only numbers count.
+        **changes : float
+            Other attributes, such as ``change_missed``.
+
+        Returns
+        -------
+        CellErrors
+            The most probable ones; before any cell is seen, each is believed to be about 1 in 50.
         """
-        lost = gained = exchanged = failed = cells = 0
-        for truth, found in zip(truths, read, strict=True):
-            cells += 1
-            try:
-                off = np.subtract(read_counts(found), read_counts(truth))
-            except KaryotypeError:
-                failed += 1
-                continue
-            less, more = int(-off[off < 0].sum()), int(off[off > 0].sum())
-            if less + more > 2:
-                failed += 1
-            elif less and more:
-                exchanged += 1
-            else:
-                lost, gained = lost + (less > 0), gained + (more > 0)
-        rates = {"lost": lost, "gained": gained, "exchanged": exchanged, "failed": failed}
-        return cls(**{name: (n + 1) / (cells + 2) for name, n in rates.items()}, **changes, cells=cells)
+        known: dict[Counts, list[CellEvidence]] = defaultdict(list)
+        for cell, truth in zip(cells, truths, strict=True):
+            known[read_counts(truth)].append(cell)
+        names = ("lost", "gained", "exchanged", "failed")
+
+        def loss(logits: np.ndarray) -> float:
+            rates = np.clip(expit(logits), 1e-6, 0.5)
+            errors = cls(**dict(zip(names, rates.tolist(), strict=True)))
+            fits = sum(weigh_cells(own, [Line(counts)], errors)[0].sum() for counts, own in known.items())
+            return -fits - float((np.log(rates) + 50 * np.log1p(-rates)).sum())
+
+        rates = expit(minimize(loss, np.full(4, -4.0), method="Nelder-Mead", options={"maxiter": 200}).x)
+        return cls(
+            **dict(zip(names, rates.round(4).tolist(), strict=True)),
+            **changes,
+            cells=sum(map(len, known.values())),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +150,11 @@ class CellEvidence:
             complement_log_prior(tuple(c), 0.3) for c in self.complements.tolist()
         ]
         return tuple(self.complements[int(np.argmax(weights))].tolist())
+
+    def read_in(self, counts: Counts, errors: CellErrors) -> Counts:
+        """The numbers that fit best if the cell is of a line with these, and not misread more than others."""
+        fits = self.log_likelihood + log_misread(self.complements, counts, errors)
+        return tuple(self.complements[int(np.argmax(fits))].tolist())
 
 
 @dataclass(frozen=True)

@@ -143,24 +143,21 @@ class Decoder(TrainedNetwork):
             paths.normal,
         )
 
-    def evidence(self, strips: ScaledStrips, hypotheses: Sequence[Segments]) -> np.ndarray:
+    def evidence(self, strips: ScaledStrips, hypotheses: Sequence[Segments], slack: int = 0) -> np.ndarray:
         """Log-likelihood of each chromosome's being made of given segments, against the best normal one.
 
-        ``hypotheses``: sequence of tuple of Segment. Returns float32, shape (n, len(hypotheses)); either way
-        up; they add up over chromosomes and cells.
+        ``hypotheses``: sequence of tuple of Segment; ``slack``: bins that their breaks may be off. Returns
+        float32, shape (n, len(hypotheses)); either way up; they add up over chromosomes and cells.
         """
-        if len(strips) == 0:
-            return np.zeros((0, len(hypotheses)), np.float32)
-        s = self.settings.path
-        log_p = self.log_places(strips)
-        normal = find_paths(log_p, strips.rows, s).normal.max((1, 2))
+        if len(strips) == 0 or not hypotheses:
+            return np.zeros((len(strips), len(hypotheses)), np.float32)
+        s, rows, log_p = self.settings.path, strips.rows, self.log_places(strips)
+        normal = find_paths(log_p, rows, s).normal.max((1, 2))
         scores = [
-            np.maximum(*(chain_score(log_p, strips.rows, chain_of(way), s) for way in (h, turn(h))))
+            np.maximum(*(chain_score(log_p, rows, *chain_of(way, slack), settings=s) for way in (h, turn(h))))
             for h in hypotheses
         ]
-        return (
-            np.stack(scores, axis=1) - normal[:, None] if scores else np.zeros((len(strips), 0), np.float32)
-        )
+        return np.stack(scores, axis=1) - normal[:, None]
 
     def save(self, folder: Path) -> None:
         """Write ``decoding.npz`` (half-precision weights, no code) and ``decoding.json``."""
@@ -211,12 +208,22 @@ def path_segments(places: np.ndarray, jumps: np.ndarray, tip: int = 2) -> Segmen
     return tuple(segments) if forward >= 0 else turn(tuple(segments))
 
 
-def chain_of(segments: Segments) -> np.ndarray:
-    """The places, int (k,), that a chromosome made of these segments shows one after the other."""
-    parts = []
-    for segment in segments:
+def chain_of(segments: Segments, slack: int = 0) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
+    """The places, int (k,), that a chromosome made of these segments shows one after the other, and the
+    windows among them that breaks, off by as many bins, may lie in."""
+    parts, windows, done = [], [], 0
+    for number, segment in enumerate(segments):
         c = CHROMOSOMES.index(segment.chromosome)
         low, high = place_of(c, np.array([segment.start, segment.stop]))
-        bins = np.arange(int(np.floor(low + 1e-6)), max(int(np.ceil(high - 1e-6)), int(low) + 1))
+        low, high = int(np.floor(low + 1e-6)), max(int(np.ceil(high - 1e-6)), int(low) + 1)
+        joined = [number > 0, number < len(segments) - 1][:: -1 if segment.reversed else 1]
+        first = max(low - slack * joined[0], int(FIRST[c]))
+        stop = min(high + slack * joined[1], int(STOP[c]))
+        more = [low - first, stop - high][:: -1 if segment.reversed else 1]
+        if number:
+            windows[-1] = (max(windows[-1], 0), done + more[0] + slack)
+        bins = np.arange(first, stop)
         parts.append(bins[::-1] + BINS if segment.reversed else bins)
-    return np.concatenate(parts)
+        done += len(bins)
+        windows.append(done - more[1] - slack)
+    return np.concatenate(parts), tuple(windows[:-1]) if slack else ()

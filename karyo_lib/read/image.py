@@ -31,7 +31,7 @@ def read_image(image: str | os.PathLike | np.ndarray, reader: Reader | None = No
     Parameters
     ----------
     image : path or ndarray of uint8, shape (H, W)
-        PNG, JPEG, BMP, TIFF, GIF or DICOM, of whose pages the first is read; or grey pixels.
+        PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM, of whose pages the first is read; or grey pixels.
     reader : Reader, optional
         The one that comes with karyo by default.
 

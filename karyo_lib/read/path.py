@@ -5,6 +5,7 @@ end off a telomere, for another. A normal path does neither. Log-probabilities o
 rows beside each other show nearly the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,26 +149,47 @@ def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = Pat
 
 
 def chain_score(
-    log_p: np.ndarray, rows: np.ndarray, chain: np.ndarray, settings: PathSettings = PathSettings()
+    log_p: np.ndarray,
+    rows: np.ndarray,
+    chain: np.ndarray,
+    windows: Sequence[tuple[int, int]] = (),
+    settings: PathSettings = PathSettings(),
 ) -> np.ndarray:
     """Log-probability, float32 (n,), of the best path through given places in this order, from tip to tip.
 
     ``log_p``, ``rows``, ``settings``: as for `find_paths`; ``chain`` (int, shape (k,)): places from one end
-    to the other.
+    to the other; ``windows``: stretches of it within which a path may skip, for half of a jump's price.
     """
     n, length = log_p.shape[:2]
     ink = np.logaddexp(log_p[..., chain], log_p[..., NONE:] + np.float32(np.log(max(settings.unread, 1e-7))))
     ink = np.maximum(ink, np.float32(np.log(1e-7))) * np.float32(settings.weight)
     steps = np.arange(len(chain))
-    tip = settings.tip_slope * np.maximum(steps - settings.tip + 1, 0)
-    score = (ink[:, 0] - tip).astype(np.float32)
+    top, bottom = (
+        settings.tip_slope * np.maximum(steps - settings.tip + 1 - _short_arm(way), 0)
+        for way in (chain, chain[::-1])
+    )
+    score = (ink[:, 0] - top).astype(np.float32)
     out = np.full(n, _IMPOSSIBLE)
     for t in range(length):
         if t:
             best = score + np.float32(np.log(settings.moves[0]))
             for m in range(1, min(4, len(chain))):
                 best[:, m:] = np.maximum(best[:, m:], score[:, :-m] + np.float32(np.log(settings.moves[m])))
+            for first, stop in windows:
+                reached = np.maximum.accumulate(score[:, first : stop - 1], axis=1) - np.float32(
+                    settings.jump / 2
+                )
+                best[:, first + 1 : stop] = np.maximum(best[:, first + 1 : stop], reached)
             score = best + ink[:, t]
         done = np.asarray(rows) == t + 1
-        out[done] = (score[done] - tip[::-1]).max(1)
+        out[done] = (score[done] - bottom[::-1]).max(1)
     return out.astype(np.float32)
+
+
+def _short_arm(chain: np.ndarray) -> int:
+    """How many places at the beginning lie on the short arm of an acrocentric chromosome."""
+    c = int(CLASS_OF_BIN[chain[0] % BINS])
+    if CHROMOSOMES[c] not in ACROCENTRICS:
+        return 0
+    inside = (CLASS_OF_BIN[chain % BINS] == c) & (chain % BINS < int(centromere_place(c)))
+    return int(np.cumprod(inside).sum())

@@ -153,7 +153,7 @@ def screen(
 ) -> None:
     """Screen a folder of karyograms: cleared, abnormal, or for a specialist, in a worklist.
 
-    PNG, JPEG, BMP, TIFF, GIF and DICOM; every page of a file is a case. A file that cannot be read is
+    PNG, JPEG, BMP, TIFF, GIF, WebP and DICOM; every page of a file is a case. A file that cannot be read is
     quarantined with the reason; whatever is unlike the training karyograms is referred.
 
     With the reader, the cells of each patient are also weighed together: `patients.html` and `patients.csv`

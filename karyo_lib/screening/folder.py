@@ -179,8 +179,9 @@ def _screen(
         present = [entry for entry in journal.entries if entry.file in known]
         screened = len({entry.file for entry in present})
         about = replace(source.about, screened=screened, found=len(files))
-        write_worklist(out, present, journal.read, names, about, options.pictures)
-        if by_reading and groups:
+        by_patient = bool(by_reading and groups)
+        write_worklist(out, present, journal.read, names, about, options.pictures, by_patient)
+        if by_patient:
             from karyo_lib.screening.patients import write_patients  # networks need nothing that reads
 
             write_patients(out, present, journal.read, groups, names, options.practice)

@@ -90,8 +90,10 @@ def write_patients(
         writer.writerow(COLUMNS)
         for patient in patients:
             writer.writerow([safe_cell(value) for value in _row(patient).values()])
+    ranks = {entry.number: rank for rank, entry in enumerate(sorted(entries, key=Entry.urgency), 1)}
     page = environment().get_template("patients.html.j2").render(
         patients=[(_row(patient), _fold(patient)) for patient in patients],
+        ranks=ranks,
         total=sum(len(patient.rows) for patient in patients),
         practice=practice,
         notice=NOTICE,

@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = self._asked()
         if name == "reviews":
             self._answer_reviews()
-        elif name == "worklist.html":
+        elif name in ("worklist.html", "patients.html"):
             self._send_file(self.server.folder / name)
         elif name is not None and _PICTURE.fullmatch(name.removeprefix(f"{PICTURE_FOLDER}/")):
             self._send_file(self.server.folder / PICTURE_FOLDER / name.removeprefix(f"{PICTURE_FOLDER}/"))

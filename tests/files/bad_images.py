@@ -177,7 +177,7 @@ def write_bad_images(folder: Path) -> dict[str, str | None]:
         "bomb.dcm": encode_dicom(next(pages), side=60000),
         "truncated.dcm": encode_dicom(next(pages))[:-9000],
         "postscript.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 240 200\nshowpage\n",
-        "photo.webp": encode(page(), "WEBP"),
+        "photo.webp": encode(page(), "PPM"),
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)

@@ -41,10 +41,10 @@ def test_odd_but_usable_files_are_read_as_grey(bad_folder, name):
     assert np.percentile(pixels, 2) < 140
 
 
-@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "GIF"])
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "GIF", "WEBP"])
 def test_lossless_formats_keep_every_pixel(tmp_path, format):
     page = draw_page(1)
-    (tmp_path / "page").write_bytes(encode(Image.fromarray(page), format))
+    (tmp_path / "page").write_bytes(encode(Image.fromarray(page), format, lossless=True))
     np.testing.assert_array_equal(read_image(tmp_path / "page"), page)
 
 
@@ -267,6 +267,7 @@ SEEDS = {
     "TIFF": encode(Image.fromarray(draw_page()), "TIFF", compression="tiff_lzw"),
     "GIF": encode(Image.fromarray(draw_page()), "GIF"),
     "BMP": encode(Image.fromarray(draw_page()), "BMP"),
+    "WEBP": encode(Image.fromarray(draw_page()), "WEBP"),
     "DICOM": encode_dicom(draw_page()),
 }
 

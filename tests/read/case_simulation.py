@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from karyo_lib.iscn import CHROMOSOMES, count_formula, parse_karyotype
-from karyo_lib.read.cell_evidence import CellErrors, CellEvidence
+from karyo_lib.iscn import CHROMOSOMES, count_formula
+from karyo_lib.read.cell_evidence import CellErrors, CellEvidence, read_counts
 
 P_ABNORMAL = 0.3
 
@@ -30,7 +30,7 @@ def misread(counts, errors, rng):
 
 def read_cell(name, formula, rng, errors=None, changes=None):
     """Evidence of a cell of this line; without errors it is read as it is."""
-    counts = tuple(parse_karyotype(formula).counts[c] for c in CHROMOSOMES)
+    counts = read_counts(formula)
     read = counts if errors is None else misread(counts, errors, rng)
     if read is None or not read[22]:  # junk: a cell with odd numbers, read with confidence
         read = list(counts)
@@ -50,4 +50,4 @@ def draw_cells(lines, rng, errors=None):
     return [read_cell(f"cell {n}", formula, rng, errors) for n, formula in enumerate(names, 1)]
 
 
-ERRORS = CellErrors()
+ERRORS = CellErrors(lost=0.03, gained=0.01, exchanged=0.01, failed=0.02, change_missed=0.15)

@@ -16,11 +16,12 @@ from karyo_lib.read.case_record import CaseSettings
 from karyo_lib.read.cell_evidence import CellErrors, CellEvidence, log_misread
 
 PH = "t(9;22)(q34;q11.2)"
+SETTINGS = CaseSettings(errors=ERRORS)
 
 
 def _case(lines, practice="constitutional", errors=None, seed=0):
     cells = draw_cells(lines, np.random.default_rng(seed), errors)
-    return compose_case(cells, CaseSettings(practice))
+    return compose_case(cells, CaseSettings(practice, errors=ERRORS))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_structural_change_adds_up_over_cells():
         changes = [{PH: score}] * seen + [{PH: -3.0}] * unseen + [{}] * unread
         return [read_cell(str(i), "46,XX", rng, changes=one) for i, one in enumerate(changes)]
 
-    acquired = CaseSettings("acquired")
+    acquired = CaseSettings("acquired", errors=ERRORS)
     assert compose_case(cells(10, 0, 0, 6.0), acquired).formula == f"46,XX,{PH}[10]"
     assert compose_case(cells(8, 12, 0, 6.0), acquired).formula == f"46,XX,{PH}[8]/46,XX[12]"
     # a cell whose chromosome could not be judged goes with the others
@@ -156,7 +157,7 @@ def test_the_stated_exclusion_holds(share):
     for _ in range(draws):
         abnormal = ("47,XX,+8", "+8") if rng.random() < 0.5 else ("45,X", "-X")
         n = rng.binomial(20, share)
-        case = compose_case(draw_cells([(abnormal[0], n), ("46,XX", 20 - n)], rng, ERRORS))
+        case = compose_case(draw_cells([(abnormal[0], n), ("46,XX", 20 - n)], rng, ERRORS), SETTINGS)
         if abnormal[0] in case.formula:
             found += 1
         else:
@@ -193,22 +194,19 @@ def test_probabilities_of_what_is_read_add_up():
         for step in (-1, 1):
             if counts[index] + step >= 0:
                 others.append(tuple(n + step * (i == index) for i, n in enumerate(counts)))
-    total = np.exp(log_misread(np.array(others), counts, CellErrors())).sum()
+    total = np.exp(log_misread(np.array(others), counts, ERRORS)).sum()
     assert 0.97 < total <= 1  # two errors at once are the rest
 
 
 def test_errors_are_measured_on_known_cells():
-    truths = ["46,XX"] * 100
-    read = ["46,XX"] * 90 + ["45,XX,-21"] * 4 + ["47,XX,+8"] * 2 + ["46,XY"] + ["?"] + ["49,XX,+1,+2,+3"] * 2
-    errors = CellErrors.fit(truths, read, change_missed=0.3)
-    assert [round(x * 102) for x in (errors.lost, errors.gained, errors.exchanged, errors.failed)] == [
-        5,
-        3,
-        2,
-        4,
-    ]
+    rng, true = np.random.default_rng(3), CellErrors(lost=0.2, gained=0.02, exchanged=0.01, failed=0.05)
+    cells = draw_cells([("46,XX", 150)], rng, true)
+    errors = CellErrors.fit(cells, ["46,XX"] * 150, change_missed=0.3)
+    assert 0.1 < errors.lost < 0.3
+    assert errors.gained < 0.08
+    assert errors.exchanged < 0.06
     assert errors.change_missed == 0.3
-    assert errors.cells == 100
+    assert errors.cells == 150
     with pytest.raises(ValueError, match="between 0 and 1"):
         CellErrors(lost=0.0)
 

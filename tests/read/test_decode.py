@@ -1,6 +1,7 @@
 """Strips read as paths through the genome."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ SMALL = NetworkSettings(stem=(4, 4, 4), channels=16, dilations=(1, 2), attention
 def posterior(segments, noise=0.4, seed=0):
     """Log-probabilities (1, T, NONE + 1) of a network that sees segments, not quite sharply."""
     rng = np.random.default_rng(seed)
-    chain = chain_of(segments)
+    chain, _ = chain_of(segments)
     count = max(4, round(total_length(segments) / ROW_UNITS))
     places = chain[np.clip(((np.arange(count) + 0.5) * len(chain) / count).astype(int), 0, len(chain) - 1)]
     logits = rng.normal(0, noise, (count, NONE + 1)).astype(np.float32)
@@ -142,8 +143,19 @@ def test_a_true_hypothesis_beats_a_normal_path_and_a_false_one_does_not():
     log_p = posterior(true)
     rows = np.array([log_p.shape[1]])
     best_normal = find_paths(log_p, rows).normal.max()
-    assert chain_score(log_p, rows, chain_of(true))[0] > best_normal + 8
-    assert chain_score(log_p, rows, chain_of(false))[0] < best_normal
+    assert chain_score(log_p, rows, *chain_of(true))[0] > best_normal + 8
+    assert chain_score(log_p, rows, *chain_of(false))[0] < best_normal
+
+
+def test_breaks_may_be_off_by_some_bins():
+    true = CHANGED["del(5)"]
+    off = (replace(true[0], stop=true[0].stop - 500), replace(true[1], start=true[1].start + 500))
+    log_p = posterior(true)
+    rows = np.array([log_p.shape[1]])
+    strict, loose = (chain_score(log_p, rows, *chain_of(off, slack))[0] for slack in (0, 3))
+    exact = chain_score(log_p, rows, *chain_of(true))[0]
+    assert strict < loose <= exact
+    assert chain_of(true, 0)[1] == ()
 
 
 def rearranged_chromosomes(least=12):
@@ -224,25 +236,3 @@ def test_a_decoder_is_saved_and_read_and_padding_changes_nothing(tmp_path):
     assert len(again.decode(strips.take([])).segments) == 0
     assert again.evidence(strips, list(CHANGED.values())).shape == (4, len(CHANGED))
     assert read_.take([2]).segments == read_.segments[2:3]
-
-
-@pytest.mark.parametrize("name", ["1", "9", "16", "Y", "13", "21"])
-def test_variable_regions_are_named_as_variants(name):
-    bands = [band for band in TABLE.bands(name) if band.stain in ("gvar", "stalk")]
-    start, stop, whole = bands[0].iscn_start, bands[-1].iscn_stop, TABLE.length(name)
-    longer = (Segment(name, 0, stop), Segment(name, start + 100, whole))
-    shorter = tuple(s for s in (Segment(name, 0, start + 100), Segment(name, stop, whole)) if s.length > 0)
-    told = [describe(longer), describe(turn(shorter))]
-    assert [d.group for d in told] == ["variant", "variant"]
-    assert [d.text[-1] for d in told] == ["+", "-"]
-    assert all(
-        parse_karyotype(f"46,X{name if name == 'Y' else 'X'},{d.text}").group == "variant" for d in told
-    )
-
-
-def test_only_heterochromatin_makes_a_variant():
-    turned = (Segment("9", 0, 2300), Segment("9", 2300, 3300, True), Segment("9", 3300, TABLE.length("9")))
-    assert describe(turned).group == "variant"
-    assert describe(pieces(("9", 0, 0.1), ("9", 0.7, 0.1), ("9", 0.7, 1))).group != "variant"
-    assert describe(pieces(("9", 0, 0.3), ("9", 0.7, 1))).group == "deletion"
-    assert describe(pieces(("13", 0, 0.5))).group == "deletion"

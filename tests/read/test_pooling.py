@@ -1,7 +1,9 @@
 """Which changes of different cells are one change."""
 
+import pandas as pd
 import pytest
 
+from karyo_lib.read.case_changes import settle
 from karyo_lib.read.pooling import NOT_SEEN, find_breaks, pool_changes, spread_changes
 
 
@@ -34,3 +36,14 @@ def test_a_change_that_was_not_seen_counts_only_where_it_could_have_been():
 def test_what_is_no_iscn_stays_by_itself():
     assert find_breaks("?") == ("?", (), ())
     assert len(pool_changes([{"?": 1.0}, {"del(5)(q22q31)": 1.0}])) == 2
+
+
+def test_a_chromosome_speaks_for_one_change_alone():
+    table = pd.DataFrame({"t": [5.0, -1.0], "u": [-1.0, 4.0]}, index=[7, 8])
+    parts = {"t(11;14)": table, "der(14)": table[["u"]], "del(14)": pd.DataFrame({"d": [-2.0]}, index=[7])}
+    assert settle(parts, ["t(11;14)", "der(14)", "del(14)"]) == {
+        "t(11;14)": 9.0,
+        "der(14)": NOT_SEEN,
+        "del(14)": NOT_SEEN,
+    }
+    assert settle(parts, ["del(14)", "der(14)"]) == {"del(14)": -2.0, "der(14)": 4.0}

@@ -1,7 +1,9 @@
 """Notebook 06: what a second cell of a patient is worth, and a fifth, on patients read cell by cell."""
 
 import json
+from functools import lru_cache
 
+import joblib
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
@@ -13,15 +15,15 @@ from karyo_lib.iscn import parse_karyotype, sample_formulae
 from karyo_lib.iscn.clones import read_clones, same_line
 from karyo_lib.judge import compute_risk_coverage
 from karyo_lib.judge.intervals import wilson
+from karyo_lib.machines.workers import count_processes, keep_worker
 from karyo_lib.read.case import compose_case
 from karyo_lib.read.case_reading import gather_cells, tell_evidence
-from karyo_lib.read.reader import Reader
 from karyo_lib.study.displays.confidence import RiskCoverageDisplay
+from karyo_lib.study.reading.tables import PAGES_A_WORKER, own_reader
 from karyo_lib.study.runs import Run
 
-#: Patients of each profile, half of them normal, and cells of each patient.
-PATIENTS, CELLS = {"smoke": 2, "quick": 12, "thesis": 60}, 5
-SHOWN = (1, 2, 5)
+#: Patients, half of them normal, and cells of each, by profile.
+PATIENTS = {"smoke": (2, 3), "quick": (12, 5), "thesis": (60, 5)}
 
 
 def read_patients(run: Run) -> pd.DataFrame:
@@ -35,25 +37,38 @@ def read_patients(run: Run) -> pd.DataFrame:
         One row a cell: ``patient, cell, truth`` (formula), ``evidence`` (JSON, see
         :func:`karyo_lib.read.case_reading.tell_evidence`).
     """
-    rng, n = np.random.default_rng([run.seed, 24]), PATIENTS[run.settings.name]
+    rng, (n, cells) = np.random.default_rng([run.seed, 24]), PATIENTS[run.settings.name]
     normal = rng.choice(["46,XX", "46,XY"], n - n // 2).tolist()
     formulae = [*normal, *sample_formulae(n // 2, rng)]
-    bank, reader = ChromosomeBank(run.bank) if run.bank else None, Reader.load()
-    work = [(p, c, formula) for p, formula in enumerate(formulae) for c in range(CELLS)]
-    rows = []
-    for patient, cell, formula in tqdm(work, "Reading cells of patients", unit="cell"):
-        page = _make_page(formula, bank, np.random.default_rng([run.seed, 24, patient, cell]))
-        told = tell_evidence(reader.read(page.image), reader)
-        rows.append((f"patient {patient + 1}", cell + 1, formula, json.dumps(told)))
+    work = [(p, c, formula) for p, formula in enumerate(formulae) for c in range(cells)]
+    read = joblib.Parallel(count_processes(len(work), PAGES_A_WORKER), return_as="generator")(
+        joblib.delayed(_read_cell)(formula, run.bank, (run.seed, 24, patient, cell))
+        for patient, cell, formula in work
+    )
+    told = list(tqdm(read, "Reading cells of patients", len(work), unit="cell"))
+    rows = [
+        (f"patient {p + 1}", c + 1, formula, one) for (p, c, formula), one in zip(work, told, strict=True)
+    ]
     table = pd.DataFrame(rows, columns=["patient", "cell", "truth", "evidence"])
     run.save_table(table, "cells_of_patients")
     return table
 
 
-def _make_page(formula: str, bank: ChromosomeBank | None, rng: np.random.Generator) -> Page:
+def _read_cell(formula: str, bank: str, seed: tuple[int, ...]) -> str:
+    keep_worker()
+    reader = own_reader()
+    page = _make_page(formula, bank, np.random.default_rng(seed))
+    return json.dumps(tell_evidence(reader.read(page.image), reader))
+
+
+_load_bank = lru_cache(maxsize=1)(ChromosomeBank)
+
+
+def _make_page(formula: str, folder: str, rng: np.random.Generator) -> Page:
     seed = int(rng.integers(2**31))
-    if bank is None:
+    if not folder:
         return draw_karyogram(formula, seed=seed)
+    bank = _load_bank(folder)
     sex = "XY" if "Y" in parse_karyotype(formula).sex else "XX"
     own = bank.cells.loc[bank.cells["count_formula"] == f"46,{sex}", "cell"].to_numpy()
     men = bank.cells.loc[bank.cells["count_formula"] == "46,XY", "cell"].to_numpy()
@@ -101,7 +116,7 @@ def _same(formula: str, truth: str) -> bool:
 def cases_coverage(cases: pd.DataFrame) -> RiskCoverageDisplay:
     """Return error rate against the share of cases kept, from one cell, two and five."""
     curves = {}
-    for size in SHOWN:
+    for size in sorted({1, 2, cases["cells"].max()}):
         rows = cases[cases["cells"] == size]
         wrong = (rows["p_abnormal"] >= 0.5).astype(int) != rows["y_true"]
         unsure = -np.abs(rows["p_abnormal"] - 0.5)

@@ -33,7 +33,7 @@ from karyo_lib.study.runs import Run
 
 FOLDER = "readings"
 UNKNOWN = "unknown"
-_PAGES_A_WORKER = 4  # fewer are read sooner than a further process starts
+PAGES_A_WORKER = 4  # fewer are read sooner than a further process starts
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def read_collection(run: Run) -> Readings:
     files = [folder / f"{image_id}.json" for image_id in index["image_id"]]
     known = [_load(file, key) for file, key in zip(files, keys, strict=True)]
     missing = [i for i, record in enumerate(known) if record is None]
-    jobs = count_processes(len(missing), _PAGES_A_WORKER)
+    jobs = count_processes(len(missing), PAGES_A_WORKER)
     work = (
         joblib.delayed(_read_page)(collection.pages / index["path"].iloc[i], files[i], keys[i])
         for i in missing
@@ -116,14 +116,14 @@ def _reader_digest() -> str:
 
 
 @lru_cache(maxsize=1)
-def _reader() -> Reader:
+def own_reader() -> Reader:
     return Reader.load()
 
 
 def _read_page(page: Path, file: Path, key: str) -> dict:
     keep_worker()
     began = time.perf_counter()
-    reading = _reader().read(read_image(page))
+    reading = own_reader().read(read_image(page))
     record = summary(reading) | {"seconds": time.perf_counter() - began, "key": key}
     with writing(file) as part:
         part.write_text(json.dumps(record), encoding="utf-8")
