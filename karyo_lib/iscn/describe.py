@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
-from karyo_lib.iscn.bands import AUTOSOMES, BandTable, load_bands
+import numpy as np
+
+from karyo_lib.iscn.bands import ACROCENTRICS, AUTOSOMES, BandTable, load_bands
+from karyo_lib.iscn.operations import is_normal_inversion
 from karyo_lib.iscn.segments import UNKNOWN, Segments, find_centromeres, turn
 
 #: A break this near to a centromere, in ISCN units, lies at it.
 _NEAR = 400.0
+#: What a longer or shorter variable region of these classes is called; without it what is around is slack.
+_VARIABLE = {c: f"{c}qh" for c in ("1", "9", "16", "Y")} | {c: f"{c}ps" for c in ACROCENTRICS}
+_SLACK = 250.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ def describe(segments: Segments, level: int = 550) -> Description:
     if UNKNOWN in classes:
         return Description("mar" if len(classes) == 1 else f"add({home(segments, level)})", "complex")
     if len(classes) == 1:
-        return _of_one(_upright(segments), classes[0], table)
+        variant = _variant(segments, classes[0], table)
+        return Description(variant, "variant") if variant else _of_one(_upright(segments), *classes, table)
     return _of_two(segments, table) if len(classes) == 2 else _derivative(segments, level)
 
 
@@ -75,11 +82,36 @@ def _band(table: BandTable, chromosome: str, position: float, towards: float = 0
     return table.band_at(chromosome, min(max(position + towards, 0.0), length)).name
 
 
+def _variant(segments: Segments, name: str, table: BandTable) -> str:
+    """'9qh+' where nothing but a variable region is longer or shorter; else ''."""
+    if name not in _VARIABLE:
+        return ""
+    bands = [band for band in table.bands(name) if band.stain in ("gvar", "stalk")]
+    start, stop = bands[0].iscn_start - _SLACK, bands[-1].iscn_stop + _SLACK
+    at = np.arange(0, table.length(name), 25.0)
+    extra = sum((s.start <= at) & (at < s.stop) for s in segments) - 1
+    off = np.flatnonzero(extra)
+    turned = any(s.reversed and not start <= s.start <= s.stop <= stop for s in _upright(segments))
+    if turned or len(off) == 0 or ((at[off] < start) | (at[off] > stop)).mean() > 0.3:
+        return ""
+    return _VARIABLE[name] + ("+" if extra.sum() > 0 else "-")
+
+
+def _inversion(table: BandTable, name: str, start: float, stop: float) -> Description:
+    bands = _bands(table, name, start, stop)
+    group = "variant" if is_normal_inversion("inv", (name,), bands) else "inversion"
+    return Description(f"inv({name})({''.join(bands)})", group)
+
+
 def _pair(table: BandTable, name: str, start: float, stop: float) -> str:
+    return "".join(_bands(table, name, start, stop))
+
+
+def _bands(table: BandTable, name: str, start: float, stop: float) -> list[str]:
     """Bands at both ends of a stretch: the one nearer the centromere first, p before q."""
     nudge = min(20.0, 0.1 * (stop - start))
     bands = [_band(table, name, start, nudge), _band(table, name, stop, -nudge)]
-    return "".join(bands if stop > table.centromere(name) else bands[::-1])
+    return bands if stop > table.centromere(name) else bands[::-1]
 
 
 def _of_one(segments: Segments, name: str, table: BandTable) -> Description:
@@ -112,7 +144,7 @@ def _of_one(segments: Segments, name: str, table: BandTable) -> Description:
         slack = max(0.35 * middle.length, 500.0)
         if abs(middle.start - first.stop) < slack and abs(last.start - middle.stop) < slack:
             start, stop = (first.stop + middle.start) / 2, (middle.stop + last.start) / 2
-            return Description(f"inv({name})({_pair(table, name, start, stop)})", "inversion")
+            return _inversion(table, name, start, stop)
         if abs(middle.stop - first.stop) < slack and abs(last.start - first.stop) < slack:
             start, stop = middle.start, (middle.stop + last.start) / 2
             bands = [_band(table, name, stop, -20), _band(table, name, start, 20)]
@@ -125,7 +157,7 @@ def _of_one(segments: Segments, name: str, table: BandTable) -> Description:
         # One end of an inversion is a tip, or a turned copy stands at one.
         turned, kept = sorted(segments, key=lambda s: not s.reversed)
         if turned.start >= kept.stop - _NEAR or turned.stop <= kept.start + _NEAR:
-            return Description(f"inv({name})({_pair(table, name, turned.start, turned.stop)})", "inversion")
+            return _inversion(table, name, turned.start, turned.stop)
         return Description(f"dup({name})({_pair(table, name, turned.start, turned.stop)})", "duplication")
     return Description(f"der({name})", "complex")
 

@@ -73,7 +73,8 @@ def show_changes(
 
 def find_suspects(reading: Reading, reader: Reader) -> dict[str, float]:
     """Changes that single chromosomes of a cell may have, with their scores."""
-    marked = reader.mark_changes(reading.chromosomes, SUSPECT)
+    marked = reader.mark_changes(reading.chromosomes)
+    marked = marked[(marked["score"] > SUSPECT) & (marked["kind"] != "variant")]
     suspects = dict(zip(marked["iscn"], marked["score"].astype(float), strict=True))
     # one derivative that is seen is half of an exchange as well
     return suspects | {m[1]: suspects[text] for text in list(suspects) if (m := _EXCHANGE.fullmatch(text))}

@@ -23,6 +23,8 @@ from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, unreadable
 from karyo_lib.resources import data_file
 from karyo_lib.shape.scaling import scale_strips
 
+_OF_ONE_CLASS = ("deletion", "duplication", "inversion", "ring/isochromosome/marker", "variant")
+
 
 @dataclass(frozen=True)
 class ReaderSettings:
@@ -37,6 +39,11 @@ class ReaderSettings:
         pages has one.
     score_scale : float
         By which the share of normal pages with a chromosome of so high a score falls to 1/e.
+    unanswered : float
+        Share of its score that counts of a chromosome that seems to hold material of another class, or no
+        simple change, where no second derivative answers it: most false marks are of this kind.
+    half_seen : float or None
+        Megabases of deletions and duplications of which half are marked; None: not measured.
     upside_down : float
         Share of chromosomes of a karyogram that stand on their heads; of a metaphase it is a half.
     most_unexplained : int
@@ -62,8 +69,10 @@ class ReaderSettings:
     """
 
     p_structural: float = 0.05
-    least_score: float = 16.0
-    score_scale: float = 4.0
+    least_score: float = 10.0
+    score_scale: float = 3.4
+    unanswered: float = 0.4
+    half_seen: float | None = None
     upside_down: float = 0.02
     most_unexplained: int = 12
     detector_weight: float = 0.5
@@ -129,8 +138,9 @@ class Reader:
             reason = f"{len(found)} objects found that no karyotype explains"
             return unreadable(found, f"not a {found.kind} that can be read: {reason}")
         table = self._table(found, decoded, count, arrangement)
-        structure = self.mark_changes(table, self.settings.least_score)
-        p_structural = self._p_structural(table)
+        changes = self.mark_changes(table)
+        structure = changes[changes["score"] > self.settings.least_score]
+        p_structural = self._p_structural(changes)
         missed = left_over(found, arrangement) if arrangement else []
         reasons = [*missed, *self._refer(table, count, structure, arrangement)]
         return Reading(
@@ -147,6 +157,7 @@ class Reader:
             candidates=count.candidates,
             refer_reason="; ".join(reasons),
             found=found,
+            half_seen=self.settings.half_seen,
         )
 
     def _seen(self, decoded: Decoded, found: FoundPage) -> Decoded:
@@ -196,29 +207,32 @@ class Reader:
             score=decoded.score,
         )
 
-    def mark_changes(self, table: pd.DataFrame, least_score: float) -> pd.DataFrame:
-        """Chromosomes that are marked as changed; both derivatives of one exchange are one change."""
-        marked = table[table["readable"] & (table["score"] > least_score)]
+    def mark_changes(self, table: pd.DataFrame) -> pd.DataFrame:
+        """What chromosomes show, the surest first; both derivatives of one exchange are one change."""
+        readable = table[table["readable"]].sort_values("score", ascending=False)
+        told = {i: describe(segments) for i, segments in readable["segments"].items()}
+        odd = readable.loc[[i for i, what in told.items() if what.text]]
         rows, used = [], set()
-        for i, one in marked.sort_values("score", ascending=False).iterrows():
+        for i, one in odd.iterrows():
             if i in used:
                 continue
-            what, objects, score = describe(one["segments"]), (i,), one["score"]
-            for j, other in marked.drop(index=[i, *used]).iterrows():
+            what, objects, score = told[i], (i,), one["score"]
+            if what.group not in _OF_ONE_CLASS:
+                score *= self.settings.unanswered
+            for j, other in odd.drop(index=[i, *used]).iterrows():
                 exchange = describe_exchange(one["segments"], other["segments"])
                 if exchange is not None:
                     what, objects, score = exchange, (i, j), one["score"] + other["score"]
                     break
-            if what.text:
-                used.update(objects)
-                rows.append((one["chromosome"], what.text, what.group, score, objects))
-        return pd.DataFrame(rows, columns=STRUCTURE_COLUMNS)
+            used.update(objects)
+            rows.append((one["chromosome"], what.text, what.group, score, objects))
+        changes = pd.DataFrame(rows, columns=STRUCTURE_COLUMNS)
+        return changes.sort_values("score", ascending=False, ignore_index=True)
 
-    def _p_structural(self, table: pd.DataFrame) -> float:
+    def _p_structural(self, changes: pd.DataFrame) -> float:
         """Probability of a structural change: by how few normal cells the highest score is reached."""
-        readable = table.loc[table["readable"], "score"]
-        highest = float(readable.max()) if len(readable) else 0.0
-        s = self.settings
+        scores, s = changes.loc[changes["kind"] != "variant", "score"], self.settings
+        highest = float(scores.max()) if len(scores) else 0.0
         tail = min(1.0, 0.05 * float(np.exp((s.least_score - highest) / s.score_scale)))
         return s.p_structural / (s.p_structural + (1 - s.p_structural) * tail)
 

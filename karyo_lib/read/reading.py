@@ -48,6 +48,8 @@ class Reading:
     found : FoundPage
     page : ndarray of uint8, shape (H, W), or None
         What was read, where the reading is to be looked at.
+    half_seen : float or None
+        Megabases of deletions and duplications of which the reader marks half.
 
     Examples
     --------
@@ -73,6 +75,7 @@ class Reading:
     refer_reason: str
     found: FoundPage
     page: np.ndarray | None = field(default=None, repr=False)
+    half_seen: float | None = None
 
     def __str__(self) -> str:
         lines = [
@@ -80,6 +83,7 @@ class Reading:
             f"{self.p_abnormal:.2f}"
         ]
         lines += [f"Changes: {', '.join(self.changes)}"] * bool(self.changes)
+        lines += [f"Bands: {self.sight}"] * bool(self.karyotype)
         return "\n".join([*lines, *[f"Refer: {self.refer_reason}"] * bool(self.refer_reason), NOTICE])
 
     def _repr_html_(self) -> str:
@@ -105,6 +109,19 @@ class Reading:
             return "unreadable"
         by_number = self.karyotype.group
         return self.structure["kind"].iloc[0] if by_number == "normal" and len(self.structure) else by_number
+
+    @property
+    def readable(self) -> float:
+        """Share of the objects whose bands could be read."""
+        return float(self.chromosomes["readable"].mean()) if len(self.chromosomes) else 0.0
+
+    @property
+    def sight(self) -> str:
+        """How much of a structural change would have been seen, in words."""
+        table = self.chromosomes
+        told = f"{int(table['readable'].sum())} of {len(table)} chromosomes readable"
+        size = self.half_seen
+        return f"{told}; of deletions and duplications of {size:g} Mb about half are seen" if size else told
 
     @property
     def changes(self) -> tuple[str, ...]:

@@ -11,14 +11,15 @@ from karyo_lib.networks.weights import WeightsSource
 _METRICS = ("roc_auc", "pr_auc", "sensitivity", "specificity", "ppv_at_0.1", "brier", "ece")
 
 
-def _section(title: str, *text: str, rows: list[list[str]] | None = None) -> dict:
+def make_section(title: str, *text: str, rows: list[list[str]] | None = None) -> dict:
+    """Return a section of a card: paragraphs, then a table whose first row holds the headings."""
     return {"title": title, "text": list(text), "rows": rows or []}
 
 
 def describe_quality(metrics: pd.DataFrame) -> dict:
     """Say how good the model is, from :func:`karyo_lib.judge.compute_metrics` on the calibration part."""
     about = "On the calibration part, whose patients neither trained nor tuned anything."
-    return _section("How good it is", about, _judge_auc(metrics), rows=_metric_rows(metrics))
+    return make_section("How good it is", about, _judge_auc(metrics), rows=_metric_rows(metrics))
 
 
 def _judge_auc(metrics: pd.DataFrame) -> str:
@@ -49,7 +50,7 @@ def _metric_rows(metrics: pd.DataFrame) -> list[list[str]]:
 
 def describe_use() -> dict:
     """Say what a model is for and what it is not."""
-    return _section(
+    return make_section(
         "What it is for",
         "It sorts karyograms of one laboratory into cleared, abnormal and refer, to measure how far that can "
         "be trusted. It names no abnormality to a patient and replaces no specialist.",
@@ -78,7 +79,7 @@ def describe_data(rows: pd.DataFrame, n_unusable: int, method: str) -> dict:
     text = [f"{len(rows)} karyograms, split by patient. Digest of their files: {digest}."]
     if n_unusable:
         text.append(f"{n_unusable} files of the folder could not be used.")
-    return _section("What it was made from", *text, rows=table)
+    return make_section("What it was made from", *text, rows=table)
 
 
 def describe_network(fit: FitResult, source: WeightsSource, passes: int, n_augmented: int) -> list[dict]:
@@ -92,10 +93,10 @@ def describe_network(fit: FitResult, source: WeightsSource, passes: int, n_augme
         f"Confidence from {passes} Monte Carlo dropout passes."
     )
     weights = f"Base weights: {source.purity}, {source.origin}, digest {source.digest[:16]}."
-    return [_section("How it was trained", trained, weights)]
+    return [make_section("How it was trained", trained, weights)]
 
 
 def describe_reading() -> list[dict]:
     """Say what the reader is."""
     told = "The reader finds, names, counts and compares the chromosomes of a page. It was trained before; "
-    return [_section("How it was trained", f"{told}here it was only calibrated.")]
+    return [make_section("How it was trained", f"{told}here it was only calibrated.")]

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -60,8 +62,7 @@ class SignedCell:
     @property
     def counts(self) -> dict[str, int]:
         """Number of chromosomes of each class."""
-        names = [one.name for one in self.objects if one.name]
-        return {name: names.count(name) for name in dict.fromkeys(names)}
+        return dict(Counter(one.name for one in self.objects if one.name))
 
     @property
     def formula(self) -> str:
@@ -72,10 +73,18 @@ class SignedCell:
         """The picture, uint8, shape (H, W)."""
         return cv2.imdecode(np.frombuffer(self.result.picture, np.uint8), cv2.IMREAD_GRAYSCALE)
 
+    @cached_property
+    def read(self) -> list[dict]:
+        """What the reader said of the objects that it found."""
+        return read_objects(self.result)
+
     def read_as(self, one: ReviewedObject) -> dict:
         """What the reader said of the object that this one was made of; {} where there is no such one."""
-        read = json.loads(self.result.cell)["objects"] if self.result.cell else []
-        return read[one.was[0]] if len(one.was) == 1 and one.was[0] < len(read) else {}
+        return self.read[one.was[0]] if len(one.was) == 1 and one.was[0] < len(self.read) else {}
+
+    def cut_out(self, picture: np.ndarray, one: ReviewedObject) -> np.ndarray:
+        """Cut one of its chromosomes out of its picture, upright."""
+        return cut_out(picture, one, self.read_as(one).get("angle", 0.0))
 
 
 def open_cells(folder: Path, reviews: Iterable[Path] = ()) -> Iterator[SignedCell]:
@@ -174,18 +183,10 @@ def _rotate(image: np.ndarray, angle: float, ground: int) -> np.ndarray:
 
 def draw_cell(cell: SignedCell, picture: np.ndarray) -> Figure:
     """Draw the karyogram of a cell on an A4 sheet: its own chromosomes, each in its slot."""
-    own = [
-        (one, cut_out(picture, one, cell.read_as(one).get("angle", 0.0))) for one in cell.objects if one.name
-    ]
+    own = [(one.name, cell.cut_out(picture, one)) for one in cell.objects if one.name]
     gap = max(4, round(_GAP * max(cut.shape[0] for _, cut in own)))
-    rows = [
-        [
-            (name, [cut for one, cut in own if one.name == name])
-            for name in names
-            if name != "mar" or cell.counts.get("mar")
-        ]
-        for names in _ROWS
-    ]
+    shown = [[name for name in names if name != "mar" or cell.counts.get("mar")] for names in _ROWS]
+    rows = [[(name, [cut for of, cut in own if of == name]) for name in names] for names in shown]
     widths = [[max(3 * gap, sum(cut.shape[1] + 2 for cut in cuts)) for _, cuts in row] for row in rows]
     heights = [max([cut.shape[0] for _, cuts in row for cut in cuts], default=gap) for row in rows]
     width = max(sum(row) + 3 * gap * len(row) for row in widths)
@@ -247,15 +248,12 @@ def _chromosome_table(cell: SignedCell) -> list[dict]:
         seen[one.name] = seen.get(one.name, 0) + 1
         polygons = [np.reshape(polygon, (-1, 2)).astype(np.float32) for polygon in one.outline]
         points, read = np.concatenate(polygons), cell.read_as(one)
-        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        corners = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
         rows.append(
             {
                 "chromosome": one.name,
                 "copy": seen[one.name],
-                **{
-                    key: float(value)
-                    for key, value in zip(("x0", "y0", "x1", "y1"), (x0, y0, x1, y1), strict=True)
-                },
+                **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)),
                 "area": round(sum(float(cv2.contourArea(polygon)) for polygon in polygons), 1),
                 "upside_down": one.turned,
                 "read_as": read.get("class", ""),
@@ -268,7 +266,7 @@ def _chromosome_table(cell: SignedCell) -> list[dict]:
 
 
 def _case_row(cell: SignedCell) -> dict:
-    review = cell.review
+    signed = {name: getattr(cell.review, name, "") for name in ("initials", "time", "note")}
     return {
         "case": cell.entry.number,
         "file": cell.result.file,
@@ -277,9 +275,7 @@ def _case_row(cell: SignedCell) -> dict:
         "status": cell.status,
         "formula": cell.formula,
         "read_as": cell.result.formula,
-        "initials": review.initials if review else "",
-        "time": review.time if review else "",
-        "note": review.note if review else "",
+        **signed,
         "folder": cell.name if cell.counts else "",
     }
 
@@ -292,7 +288,7 @@ def _add_to_bank(cell: SignedCell, picture: np.ndarray, members: zipfile.ZipFile
             continue  # a bank has no place for markers
         copies[one.name] = copies.get(one.name, 0) + 1
         content = io.BytesIO()
-        Image.fromarray(cut_out(paper, one, cell.read_as(one).get("angle", 0.0))).save(content, "PNG")
+        Image.fromarray(cell.cut_out(paper, one)).save(content, "PNG")
         name = f"{cell.name}/{one.name}_{copies[one.name]}.png"
         members.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content.getvalue())
     label = "normal" if cell.formula in NORMAL_FORMULAE else "abnormal"
@@ -300,11 +296,15 @@ def _add_to_bank(cell: SignedCell, picture: np.ndarray, members: zipfile.ZipFile
     return told | {"chromosomes": sum(copies.values())}
 
 
+def read_objects(result: Result) -> list[dict]:
+    """Objects of a cell as the reader told them, see :mod:`karyo_lib.screening.view`."""
+    return json.loads(result.cell)["objects"] if result.cell else []
+
+
 def _as_read(result: Result) -> tuple[ReviewedObject, ...]:
-    read = json.loads(result.cell)["objects"] if result.cell else []
     return tuple(
         ReviewedObject((i,), one["class"], one.get("turned", False), tuple(map(tuple, one["outline"])))
-        for i, one in enumerate(read)
+        for i, one in enumerate(read_objects(result))
     )
 
 

@@ -142,9 +142,8 @@ class ReadingJudge:
             normal = reading.formula in NORMAL_FORMULAE
             evidence = "number uncertain" if normal else f"counted {reading.formula}"
         elif reading.karyotype:
-            readable = int(reading.chromosomes["readable"].sum())
-            none = f"no change seen in the {readable} of {len(reading.chromosomes)} that are readable"
-            evidence = f"as if by {'; '.join(reading.told_changes)}" if reading.changes else none
+            changes = f"as if by {'; '.join(reading.told_changes)}"
+            evidence = changes if reading.changes else f"no change seen: {reading.sight}"
         evidence_of_cell = tell_evidence(reading, self.reader)
         return Look(
             p=float(reading.p_abnormal),

@@ -200,11 +200,6 @@ def load_package(path: str | os.PathLike) -> Package:
         ) from error
 
 
-def read_card(path: str | os.PathLike) -> str:
-    """Return the model card of a package as Markdown."""
-    return _read_members(Path(path))[0]["card.md"].decode("utf-8")
-
-
 def _read_members(path: Path) -> tuple[dict[str, bytes], str]:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ from karyo_lib.screening.card_sections import (
     describe_quality,
     describe_reading,
     describe_use,
+    make_section,
 )
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.decision import describe_need, fit_promise, is_held_back
@@ -91,16 +92,8 @@ class PackSettings:
 
     def recipe(self) -> Recipe:
         """Return what of this the package keeps."""
-        return Recipe(
-            method=self.method,
-            page_size=self.page_size,
-            passes=self.passes,
-            referral_confidence=self.referral_confidence if self.passes else 0.0,
-            base=self.base,
-            trainable=self.trainable,
-            input_shape=self.input_shape,
-            seed=self.seed,
-        )
+        kept = {one.name: getattr(self, one.name) for one in fields(Recipe) if hasattr(self, one.name)}
+        return replace(Recipe(**kept), **({} if self.passes else {"referral_confidence": 0.0}))
 
 
 def train_package(
@@ -207,26 +200,16 @@ def _fit(
         others[["image_id", "label"]].assign(part=others["image_id"].map(part)),
     ])  # fmt: skip
     condition = Condition("package", "package", "augmented", settings.base, settings.trainable)
-    how = TrainSettings(
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        input_shape=settings.input_shape,
-    )
+    shared = ("epochs", "learning_rate", "batch_size", "seed", "input_shape")
+    how = TrainSettings(**{name: getattr(settings, name) for name in shared})
     cache = FeatureCache(folder / "features")
     return fit_condition(condition, images, split, how, source, cache, progress=progress), len(copies)
 
 
 def _join(fit: FitResult, source: WeightsSource, settings: PackSettings):
     """Return the whole network: the base as it came, its trained tail on top."""
-    model = build_model(
-        settings.base,
-        source,
-        trainable=settings.trainable,
-        dropout=fit.settings.dropout,
-        input_shape=settings.input_shape,
-    )
+    how = {"dropout": fit.settings.dropout, "input_shape": settings.input_shape}
+    model = build_model(settings.base, source, trainable=settings.trainable, **how)
     for layer in fit.model.layers:
         if layer.weights:
             model.get_layer(layer.name).set_weights(layer.get_weights())
@@ -303,43 +286,31 @@ def _finish(
     promise = replace(promise, sentence=f"{promise.sentence} {need}".strip())
     metrics = compute_metrics(y[test], p[test], groups=groups[test], seed=settings.seed)
     needed = package.recipe.referral_confidence
+    clearing = (
+        promise.sentence,
+        "How it is found: Learn then Test (Angelopoulos et al. 2021, arXiv:2110.01052). Thresholds are tried "
+        "upwards in an order fixed beforehand, each with an exact binomial test, for as long as they pass; "
+        "one karyogram a patient counts.",
+        "A case must also be like the training karyograms"
+        + (f", and at least {needed:g} % of the passes must agree" if needed else "")
+        + f". Of the {int(test.sum())} karyograms of the calibration part {int(held_back[test].sum())} are "
+        "held back by these rules or called abnormal.",
+        f"Calibration of the probability: {calibration.describe()}.",
+    )
+    unlike = (
+        f"Limits from {reference.n} karyograms. A page outside any of them is referred.",
+        "They catch pages that are plainly something else; they do not prove that a page is like those of "
+        "training.",
+    )
+    made = [["What", "Version"], ["karyo", __version__], *map(list, backend_facts().items())]
     sections = [
         describe_use(),
         describe_data(rows, n_unusable, package.recipe.method),
         *told,
         describe_quality(metrics),
-        {
-            "title": "When a case is cleared",
-            "text": [
-                promise.sentence,
-                "How it is found: Learn then Test (Angelopoulos et al. 2021, arXiv:2110.01052). Thresholds "
-                "are tried upwards in an order fixed beforehand, each with an exact binomial test, for as "
-                "long as they pass; one karyogram a patient counts.",
-                "A case must also be like the training karyograms"
-                + (f", and at least {needed:g} % of the passes must agree" if needed else "")
-                + f". Of the {int(test.sum())} karyograms of the calibration part "
-                f"{int(held_back[test].sum())} are held back by these rules or called abnormal.",
-                f"Calibration of the probability: {calibration.describe()}.",
-            ],
-            "rows": [],
-        },
-        {
-            "title": "What is unlike the training karyograms",
-            "text": [
-                f"Limits from {reference.n} karyograms. A page outside any of them is referred.",
-                "They catch pages that are plainly something else; they do not prove that a page is like "
-                "those of training.",
-            ],
-            "rows": [],
-        },
-        {
-            "title": "Made with",
-            "text": [],
-            "rows": [
-                ["What", "Version"],
-                *[[k, v] for k, v in {"karyo": __version__, **backend_facts()}.items()],
-            ],
-        },
+        make_section("When a case is cleared", *clearing),
+        make_section("What is unlike the training karyograms", *unlike),
+        make_section("Made with", rows=made),
     ]
     facts = {"title": f"karyo model, {package.recipe.method}", "warning": warning, "sections": sections}
     return Package(package.recipe, package.weights, calibration, promise, reference, package.reader, facts)

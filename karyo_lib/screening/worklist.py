@@ -3,7 +3,6 @@
 import base64
 import csv
 import html
-import itertools
 import math
 import zlib
 from collections import Counter
@@ -33,34 +32,16 @@ TITLES = {"abnormal": "Abnormal", "refer": "Refer", "quarantined": "Quarantined"
 
 @dataclass(frozen=True)
 class About:
-    """What a worklist says of its screening.
+    """What a worklist says of its screening."""
 
-    Attributes
-    ----------
-    model : str
-        Name of the model's file.
-    digest : str
-        Of the model.
-    method, threshold : str
-        In words.
-    heat_map : {'grad-cam', 'occlusion'}
-        What is laid over the pages (method network).
-    clears : bool
-        Whether there is a threshold below which cases are cleared.
-    warning : str
-        Of the model's weights; may be ''.
-    screened, found : int
-        Files screened and files found; fewer screened than found is a partial worklist.
-    """
-
-    model: str
-    digest: str
-    method: str
-    heat_map: str
-    threshold: str
-    clears: bool
-    warning: str
-    screened: int
+    model: str  # name of the model's file
+    digest: str  # of the model
+    method: str  # 'network' or 'reading'
+    heat_map: str  # {'grad-cam', 'occlusion'}; what is laid over the pages (method network)
+    threshold: str  # in words
+    clears: bool  # whether there is a threshold below which cases are cleared
+    warning: str  # of the model's weights; may be ''
+    screened: int  # files screened; fewer than found is a partial worklist
     found: int
 
     @property
@@ -198,9 +179,6 @@ def safe_cell(value: Any) -> str:
     return "'" + text if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
-_CELL = 'style="text-align:left;vertical-align:top;padding:.3em .8em"'
-
-
 class Worklist:
     """Results as a table: in a notebook with pictures, in code as a DataFrame.
 
@@ -240,33 +218,25 @@ class Worklist:
         return ", ".join(f"{counts[d]} {d}" for d in DECISIONS) or "empty worklist"
 
     def _repr_html_(self) -> str:
-        read = any(r.formula for r in self.results)
-        titles = [
-            "",
-            "File",
-            "Decision",
-            "P(abnormal)",
-            *(["Formula"] if read else []),
-            "Reason",
-        ]
-        head = "".join(f"<th {_CELL}>{title}</th>" for title in titles)
-        rows = []
-        for r in itertools.islice(self.results, self.SHOWN):
+        def row(r: Result) -> dict[str, str]:
             small = base64.b64encode(r.thumbnail).decode("ascii")
-            picture = f'<img src="data:image/webp;base64,{small}" width="110" alt="">' if small else ""
-            page = f", page {r.page}" if r.page > 1 else ""
-            cells = (
-                html.escape(r.file + page), f"<b>{r.decision}</b>", _number(r.probability, ".2f"),
-                *([html.escape(r.formula)] if read else []), html.escape(r.reason),
-            )  # fmt: skip
-            rows.append(
-                f"<tr><td>{picture}</td>" + "".join(f"<td {_CELL}>{cell}</td>" for cell in cells) + "</tr>"
-            )
-        left = len(self.results) - len(rows)
-        more = f"<p>{left} more cases.</p>" if left > 0 else ""
-        return (
-            f"<p><b>{html.escape(repr(self))}</b>. {NOTICE}</p><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table>{more}"
+            told = {
+                "File": html.escape(r.file + (f", page {r.page}" if r.page > 1 else "")),
+                "Decision": f"<b>{r.decision}</b>",
+                "P(abnormal)": _number(r.probability, ".2f"),
+                "Formula": html.escape(r.formula),
+                "Reason": html.escape(r.reason),
+            }
+            return {"": f'<img src="data:image/webp;base64,{small}" width="110" alt="">' * bool(small)} | told
+
+        table = pd.DataFrame([row(r) for r in self.results[: self.SHOWN]])
+        if not any(r.formula for r in self.results):
+            table = table.drop(columns="Formula", errors="ignore")
+        left = len(self.results) - len(table)
+        with pd.option_context("display.max_colwidth", None):
+            shown = table.to_html(index=False, escape=False, border=0, justify="left")
+        return f"<p><b>{html.escape(repr(self))}</b>. {NOTICE}</p>{shown}" + f"<p>{left} more cases.</p>" * (
+            left > 0
         )
 
 

@@ -3,6 +3,7 @@
 import doctest
 import json
 import resource
+import runpy
 import subprocess
 import sys
 
@@ -78,3 +79,11 @@ def test_every_name_shows_an_example_that_runs(name, tmp_path, monkeypatch):
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for test in examples:
         assert runner.run(test).failed == 0
+
+
+def test_the_package_runs_as_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["karyo", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("karyo_lib", run_name="__main__")
+    assert ended.value.code == 0
+    assert "screen" in capsys.readouterr().out

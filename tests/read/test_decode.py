@@ -236,3 +236,25 @@ def test_a_decoder_is_saved_and_read_and_padding_changes_nothing(tmp_path):
     assert len(again.decode(strips.take([])).segments) == 0
     assert again.evidence(strips, list(CHANGED.values())).shape == (4, len(CHANGED))
     assert read_.take([2]).segments == read_.segments[2:3]
+
+
+@pytest.mark.parametrize("name", ["1", "9", "16", "Y", "13", "21"])
+def test_variable_regions_are_named_as_variants(name):
+    bands = [band for band in TABLE.bands(name) if band.stain in ("gvar", "stalk")]
+    start, stop, whole = bands[0].iscn_start, bands[-1].iscn_stop, TABLE.length(name)
+    longer = (Segment(name, 0, stop), Segment(name, start + 100, whole))
+    shorter = tuple(s for s in (Segment(name, 0, start + 100), Segment(name, stop, whole)) if s.length > 0)
+    told = [describe(longer), describe(turn(shorter))]
+    assert [d.group for d in told] == ["variant", "variant"]
+    assert [d.text[-1] for d in told] == ["+", "-"]
+    assert all(
+        parse_karyotype(f"46,X{name if name == 'Y' else 'X'},{d.text}").group == "variant" for d in told
+    )
+
+
+def test_only_heterochromatin_makes_a_variant():
+    turned = (Segment("9", 0, 2300), Segment("9", 2300, 3300, True), Segment("9", 3300, TABLE.length("9")))
+    assert describe(turned).group == "variant"
+    assert describe(pieces(("9", 0, 0.1), ("9", 0.7, 0.1), ("9", 0.7, 1))).group != "variant"
+    assert describe(pieces(("9", 0, 0.3), ("9", 0.7, 1))).group == "deletion"
+    assert describe(pieces(("13", 0, 0.5))).group == "deletion"

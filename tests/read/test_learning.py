@@ -1,5 +1,8 @@
 """Training and measuring a whole reader: mechanics on tiny settings, the parts' truths on known pages."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -13,7 +16,7 @@ from karyo_lib.read.decode import Decoder, DecoderSettings
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.train.learn import adapt, sorted_page, strips_of_bank
+from karyo_lib.read.train.learn import adapt, fit_marks, sorted_page, strips_of_bank
 from karyo_lib.read.train.score import score_finding
 from karyo_lib.read.train.score_folder import read_truths
 from karyo_lib.read.train.trials import aneuploid_trials, compose_trials, normal_cells, trial_formulae
@@ -55,6 +58,19 @@ def small_reader():
     reader.decoder = Decoder(DecoderSettings(NetworkSettings((4, 4, 4), 16, (1, 2), 1, 2)))
     reader.decoder.model = build_decoding_model(reader.decoder.settings.network)
     return reader
+
+
+def test_changes_are_marked_on_one_normal_page_in_twenty(small_reader, monkeypatch):
+    def read(reader, number):
+        assert reader.settings.least_score == -np.inf
+        rows = [("variant", 99.0), ("deletion", float(number))] if number else []
+        return SimpleNamespace(structure=pd.DataFrame(rows, columns=["kind", "score"]))
+
+    monkeypatch.setattr(Reader, "read", read)
+    settings = fit_marks(small_reader, range(41)).settings
+    assert settings.least_score == 38  # 39 and 40 are marked
+    assert settings.score_scale == pytest.approx(8 / np.log(5))
+    assert settings.half_seen is None
 
 
 def test_sorted_pages_teach_their_looks(small_reader, tmp_path):

@@ -3,6 +3,7 @@ name their chromosomes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from karyo_lib.read.train.fit_decoder import DecoderTraining, fit
 from karyo_lib.read.train.rearrange import StripSet, whole_places
 from karyo_lib.read.train.score_decoder import fit_settings
 from karyo_lib.read.train.spread_strips import orient, read_spreads
-from karyo_lib.read.train.trials import normal_cells, patient_part
+from karyo_lib.read.train.trials import compose_trials, normal_cells, patient_part
 from karyo_lib.shape.scaled import ScaledStrips
 from karyo_lib.shape.scaling import scale_strips
 
@@ -178,9 +179,14 @@ def train_on_spreads(
 
 
 def train_on_bank(
-    bank: ChromosomeBank, minutes: float, seed: int = 2, tell: Callable[[str], None] = print
+    bank: ChromosomeBank,
+    minutes: float,
+    seed: int = 2,
+    pages: int = 60,
+    tell: Callable[[str], None] = print,
 ) -> Reader:
-    """Fine-tune karyo's reader on a bank's training patients; temperature and scores are set on others."""
+    """Fine-tune karyo's reader on a bank's training patients; temperature is set on others, and on normal
+    pages composed of their chromosomes, from which score a change is marked."""
     cells = {part: normal_cells(bank, part)["cell"] for part in ("train", "val")}
     if any(len(own) == 0 for own in cells.values()):
         raise ValueError(
@@ -192,7 +198,26 @@ def train_on_bank(
     tell(f"{len(cells['train'])} cells to train on, {len(cells['val'])} to set thresholds on")
     tuned = fine_tune(reader.decoder, strips_of_bank(bank, cells["train"]), minutes, seed)
     reader.decoder = fit_settings(tuned, strips_of_bank(bank, cells["val"]))
-    return reader
+    composed = compose_trials(bank, -(-pages // len(STYLES)), seed, part="val", abnormal=0)
+    composed = tqdm(islice(composed, pages), "Reading composed normal pages", pages, unit="page")
+    return fit_marks(reader, (page.image for page in composed))
+
+
+def fit_marks(reader: Reader, images: Iterable[np.ndarray], share: float = 0.05) -> Reader:
+    """Set from which score changes are marked: on at most ``share`` of these pages, which have none."""
+    counted = Reader(replace(reader.settings, least_score=-np.inf), reader.counting)
+    counted.detector, counted.decoder = reader.detector, reader.decoder
+    highest = []
+    for image in images:
+        changes = counted.read(image).structure
+        highest.append(changes.loc[changes["kind"] != "variant", "score"].max())
+    high = np.sort(np.nan_to_num(np.array(highest, float)))[::-1]
+    least, often = high[int(share * len(high))], high[int(5 * share * len(high))]
+    scale = max(float(least - often) / np.log(5), 1.0)
+    settings = replace(reader.settings, least_score=max(float(least), 1.0), score_scale=scale, half_seen=None)
+    fitted = Reader(settings, reader.counting)
+    fitted.detector, fitted.decoder = reader.detector, reader.decoder
+    return fitted
 
 
 @dataclass(frozen=True)
