@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 LEAVES = ("store", "machines", "resources", "settings")
 ROOMS = (
     *("iscn", "files", "shape", "draw", "judge", "networks", "read", "read.train", "screening", "study"),
-    *("__init__", "cli"),
+    *("__init__", "cli", "__main__"),
 )
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path
