@@ -1,13 +1,16 @@
 """From what the detector saw to cut-outs: masks on the page's own ink, and the ink that belongs to none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pandas as pd
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from karyo_lib.read.detector import MASK_CELL, Detections
+from karyo_lib.shape.centreline import find_centreline, path_length
 
 _EIGHT = np.ones((3, 3))
 #: Probability of a pixel that belongs to an object; of one that belongs to it if it is inked and nobody's.
@@ -92,10 +95,35 @@ def _joined(mask: np.ndarray, thick: int) -> np.ndarray:
     return whole > 0
 
 
+def tighten(cut: Cut) -> Cut:
+    """The same in the smallest window."""
+    down, across = np.flatnonzero(cut.mask.any(1)), np.flatnonzero(cut.mask.any(0))
+    tight = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
+    rows, columns = (
+        slice(w.start + t.start, w.start + t.stop) for w, t in zip(cut.where, tight, strict=True)
+    )
+    return Cut((rows, columns), cut.mask[tight])
+
+
+def part_cut(cut: Cut, share: float) -> list[Cut]:
+    """The two parts of an object, of which the upper has a given share of its length."""
+    line = find_centreline(cut.mask)
+    along = path_length(line)
+    nearest = KDTree(line).query(np.argwhere(cut.mask))[1]
+    upper = np.zeros_like(cut.mask)
+    upper[cut.mask] = along[nearest] < share * along[-1]
+    return [tighten(Cut(cut.where, half)) for half in (upper, cut.mask & ~upper) if half.any()]
+
+
 def cut_out(cut: Cut, paper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The object alone on white, and its mask."""
     image = np.where(cut.mask, paper[cut.where], 255).astype(np.uint8)
     return np.pad(image, _MARGIN, constant_values=255), np.pad(cut.mask, _MARGIN)
+
+
+def uncut(mask: np.ndarray) -> np.ndarray:
+    """The mask of a cut-out without its margin."""
+    return mask[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
 
 
 def label_page(cuts: list[Cut], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -134,3 +162,9 @@ def box_of(where: tuple[slice, slice], scale: float) -> tuple[float, float, floa
     """``x0, y0, x1, y1`` in page pixels of a window at the working scale."""
     rows, columns = where
     return columns.start / scale, rows.start / scale, columns.stop / scale, rows.stop / scale
+
+
+def window_of(box: Sequence[float], scale: float) -> tuple[slice, slice]:
+    """The window at the working scale of ``x0, y0, x1, y1`` in page pixels."""
+    x0, y0, x1, y1 = (round(value * scale) for value in box)
+    return slice(y0, y1), slice(x0, x1)

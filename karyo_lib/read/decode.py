@@ -22,6 +22,7 @@ from karyo_lib.shape.scaled import ScaledStrips
 _AT_ONCE = 16  # strips that go through the network together
 _LENGTHS = (48, 80, 112, 160)  # to one of which they are padded
 _EDGES = [0, 1, 2, -3, -2, -1]  # columns at the edges of a strip
+_JOINED = 0.7  # share of two chromosomes that is seen where they lie end to end
 _MOST_CLASSES = 2  # a path through more is hardly ever a chromosome's
 
 
@@ -56,6 +57,9 @@ class Decoded:
     # Float32, shape (n, 24, 2); log-probability of the best normal path of each class, upright and upside
     # down.
     normal: np.ndarray
+    # Float32, shape (n,); where along the strip one whole chromosome ends and another begins; 0 where it is
+    # one.
+    joint: np.ndarray
 
     def __len__(self) -> int:
         return len(self.score)
@@ -106,7 +110,7 @@ class Decoder(TrainedNetwork):
         if n == 0:
             none = np.zeros(0, np.float32)
             classes = np.zeros((0, 24), np.float32)
-            return Decoded(classes, none, none, none > 0, none, (), np.zeros((0, 24, 2), np.float32))
+            return Decoded(classes, none, none, none > 0, none, (), np.zeros((0, 24, 2), np.float32), none)
         log_p = self.log_places(strips)
         return self.interpret(log_p, find_paths(log_p, strips.rows, s.path), strips, p_upside_down)
 
@@ -141,6 +145,9 @@ class Decoder(TrainedNetwork):
             score.astype(np.float32),
             segments,
             paths.normal,
+            np.array(
+                [r and find_joint(p[p >= 0]) for r, p in zip(readable, paths.places, strict=True)], np.float32
+            ),
         )
 
     def evidence(self, strips: ScaledStrips, hypotheses: Sequence[Segments], slack: int = 0) -> np.ndarray:
@@ -180,6 +187,28 @@ def _whole(label: int) -> Segments:
     """A normal chromosome of a class."""
     name = CHROMOSOMES[label]
     return (Segment(name, 0.0, load_bands(850).length(name)),)
+
+
+def find_joint(places: np.ndarray) -> float:
+    """Where along a path one whole chromosome ends and another begins, as a share of its rows; 0 if nowhere.
+
+    Two acrocentric ones joined by short arms of which little is seen are a Robertsonian translocation.
+    """
+    bins = places % BINS
+    ends = np.flatnonzero(np.diff(CLASS_OF_BIN[bins])) + 1
+    if len(ends) != 1:
+        return 0.0
+    fused = True
+    for part, end, short_arm_last in zip(
+        np.split(bins, ends), ends[0] - np.array([1, 0]), (True, False), strict=True
+    ):
+        c = int(CLASS_OF_BIN[part[0]])
+        if np.ptp(part) + 1 < _JOINED * (STOP[c] - FIRST[c]):
+            return 0.0
+        by_short_arm = (places[end] >= BINS) == short_arm_last
+        seen = bins[end] < (FIRST[c] + centromere_place(c)) / 2
+        fused &= CHROMOSOMES[c] in ACROCENTRICS and by_short_arm and not seen
+    return 0.0 if fused else float(ends[0] / len(places))
 
 
 def path_segments(places: np.ndarray, jumps: np.ndarray, tip: int = 2) -> Segments:

@@ -1,6 +1,7 @@
 """Image -> chromosomes: what the detector sees becomes objects with masks; what is no cell is told so."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,9 +11,22 @@ import pandas as pd
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from karyo_lib.read.cutouts import REJECTED, box_of, cut_objects, cut_out, label_page, reject_rest
+from karyo_lib.read.cutouts import (
+    REJECTED,
+    Cut,
+    box_of,
+    cut_objects,
+    cut_out,
+    label_page,
+    part_cut,
+    reject_rest,
+    tighten,
+    uncut,
+    window_of,
+)
 from karyo_lib.read.detector import Detections, Detector
 from karyo_lib.resources import data_file
+from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.centreline import mask_width
 from karyo_lib.shape.ink import measure_ink, resize
 
@@ -32,6 +46,11 @@ _LEAST_SCORE, _SAME = 0.35, 0.75
 #: On a karyogram, what another scale is so sure of counts where the surest one sees nothing: a small Y alone
 #: in its slot is missed at one scale and plain at the next. Share of its box that may lie in those of others.
 _SURE_ELSEWHERE, _LIES_ON = 0.5, 0.25
+#: On a metaphase, what another look sees counts if so much of it lies on no object: of the chromosomes that
+#: are missed in piles two thirds are found (validation spreads); what is none the counting sorts out.
+_UNCOVERED = 0.4
+#: By which the odds of its being a chromosome are less than its score says.
+_ELSEWHERE = 0.35
 #: Widths of chromosomes, in pixels, at which they are cut out: the page's own if it lies between.
 _CUT_WIDTH = 14.0, 24.0
 #: Objects smaller than this (squared chromosome widths) are none; least difference of grey values.
@@ -98,23 +117,28 @@ class FoundPage:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def without(self, dropped: np.ndarray) -> "FoundPage":
-        """The page without some objects (bool, shape (n,)), which are rejected as 'unlike' a chromosome."""
-        kept = np.flatnonzero(~dropped)
-        number = np.zeros(len(self) + 1, self.labels.dtype)
-        number[kept + 1] = np.arange(1, len(kept) + 1)
-        unlike = self.boxes.loc[dropped, ["x0", "y0", "x1", "y1"]].assign(kind="unlike")
-        boxes = self.boxes.iloc[kept].reset_index(drop=True)
-        if self.kind == "karyogram":
-            boxes = boxes.assign(**infer_slots(boxes, self.width))
+    def part(self, joints: np.ndarray) -> "FoundPage":
+        """The same where objects of a metaphase that are two, end to end, are parted.
+
+        ``joints`` (float, shape (n,)): where along each object, as a share of its length; 0 where it is one.
+        The detector saw no class of the parts.
+        """
+        rows, cuts, log_proba = [], [], []
+        for i, row in enumerate(self.boxes.to_dict("records")):
+            where = window_of([row[c] for c in BOX], self.scale)
+            cut = Cut(where, uncut(self.masks[i]))
+            for one in part_cut(cut, joints[i]) if joints[i] else [cut]:
+                box = dict(zip(BOX, box_of(one.where, self.scale), strict=True))
+                rows.append(row | box | {"area": one.mask.sum() / self.scale**2})
+                cuts.append(one)
+                log_proba.append(
+                    np.full_like(self.log_proba[i], -np.log(24)) if joints[i] else self.log_proba[i]
+                )
+        labels, hidden = label_page(cuts, self.labels.shape)
+        cutouts, masks = zip(*(cut_out(cut, self.paper) for cut in cuts), strict=True)
+        boxes = pd.DataFrame(rows, columns=_COLUMNS).assign(hidden=hidden)
         return replace(
-            self,
-            boxes=boxes,
-            cutouts=tuple(self.cutouts[i] for i in kept),
-            masks=tuple(self.masks[i] for i in kept),
-            log_proba=self.log_proba[kept],
-            rejected=pd.concat([self.rejected, unlike], ignore_index=True),
-            labels=number[self.labels],
+            self, boxes=boxes, cutouts=cutouts, masks=masks, log_proba=np.stack(log_proba), labels=labels
         )
 
 
@@ -174,8 +198,8 @@ def _sureness(seen: Detections) -> float:
 
 
 def _look(light: np.ndarray, detector: Detector) -> tuple[Detections, float]:
-    """What the detector sees at the scale where it is surest, and that scale; of a karyogram, what only its
-    neighbours see, too."""
+    """What the detector sees at the scale where it is surest, and that scale; and what only other
+    looks show."""
     usual = _SEEN_WIDTH / (_USUAL_WIDTH * np.sqrt(light.size))
     most = min(_MOST_SCALE, np.sqrt(_MOST_PIXELS / light.size))
     seen: dict[int, tuple[Detections, float]] = {}
@@ -194,33 +218,69 @@ def _look(light: np.ndarray, detector: Detector) -> tuple[Detections, float]:
     best = best if seen else 0  # a picture too small for either
     while sureness(better := max((best - 1, best + 1), key=sureness)) > sureness(best):
         best = better
-    if uprightness([mask > 0.5 for _, _, mask in seen[best][0].masks]) < _UPRIGHT:
+    spread = uprightness([mask > 0.5 for _, _, mask in seen[best][0].masks]) < _UPRIGHT
+    if spread:
         best = max(at for at in seen if sureness(at) >= _AS_SURE * sureness(best))
-        return seen[best]
-    found, scale = seen[best]
-    for at in sorted(seen.keys() - {best}, key=lambda at: abs(at - best)):
-        found = _join_looks(found, *seen[at], scale)
-    return found, scale
-
-
-def _join_looks(found: Detections, other: Detections, other_scale: float, scale: float) -> Detections:
-    """Objects, and those of a look at another scale that it is sure of and that lie on none of them."""
-    ratio = scale / other_scale
-    boxes = other.boxes * ratio
-    low = np.maximum(boxes[:, None, :2], found.boxes[:, :2])
-    common = np.clip(np.minimum(boxes[:, None, 2:], found.boxes[:, 2:]) - low, 0, None).prod(2).sum(1)
-    apart = common < _LIES_ON * (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    new = np.flatnonzero((other.score >= _SURE_ELSEWHERE) & apart)
-    masks = [
-        (round(mx * ratio), round(my * ratio), resize(mask.astype(np.float32), ratio))
-        for mx, my, mask in (other.masks[i] for i in new)
+    found, scale = seen.pop(best)
+    others = [
+        _rescaled(other, scale / its)
+        for _, (other, its) in sorted(seen.items(), key=lambda s: abs(s[0] - best))
     ]
-    return Detections(
-        np.concatenate([found.boxes, boxes[new]]),
-        np.concatenate([found.score, other.score[new]]),
-        np.concatenate([found.log_proba, other.log_proba[new]]),
-        [*found.masks, *masks],
+    return (_add_uncovered if spread else _add_apart)(found, others), scale
+
+
+def _rescaled(seen: Detections, ratio: float) -> Detections:
+    """What was seen, in pixels of another look."""
+    masks = [
+        (round(x * ratio), round(y * ratio), resize(mask.astype(np.float32), ratio))
+        for x, y, mask in seen.masks
+    ]
+    return replace(seen, boxes=seen.boxes * ratio, masks=masks)
+
+
+def _together(found: Detections, other: Detections, new: Sequence[int] | np.ndarray) -> Detections:
+    """Objects, and some of another look."""
+    arrays = {
+        name: np.concatenate([getattr(found, name), getattr(other, name)[new]])
+        for name in ("boxes", "score", "log_proba")
+    }
+    return Detections(**arrays, masks=[*found.masks, *(other.masks[i] for i in new)])
+
+
+def _add_apart(found: Detections, others: list[Detections]) -> Detections:
+    """Objects of a karyogram, and those of other looks that are sure and whose boxes lie on none of them."""
+    for other in others:
+        low = np.maximum(other.boxes[:, None, :2], found.boxes[:, :2])
+        common = (
+            np.clip(np.minimum(other.boxes[:, None, 2:], found.boxes[:, 2:]) - low, 0, None).prod(2).sum(1)
+        )
+        apart = common < _LIES_ON * (other.boxes[:, 2:] - other.boxes[:, :2]).prod(1)
+        found = _together(found, other, np.flatnonzero((other.score >= _SURE_ELSEWHERE) & apart))
+    return found
+
+
+def _add_uncovered(found: Detections, others: list[Detections]) -> Detections:
+    """Objects of a metaphase, where they cross, and those of other looks of which no object covers much."""
+    both = [found, *others]
+    right, bottom = (
+        max((m[at] + m[2].shape[1 - at] for one in both for m in one.masks), default=0) for at in (0, 1)
     )
+    covered = np.zeros((bottom, right), bool)
+    for x, y, mask in found.masks:
+        covered[y : y + mask.shape[0], x : x + mask.shape[1]] |= mask > 0.5
+    for number, i in sorted(
+        ((k, i) for k, other in enumerate(others) for i in range(len(other.score))),
+        key=lambda at: -others[at[0]].score[at[1]],
+    ):
+        x, y, mask = others[number].masks[i]
+        own, under = mask > 0.5, covered[y : y + mask.shape[0], x : x + mask.shape[1]]
+        if own.any() and (own & ~under).sum() >= _UNCOVERED * own.sum():
+            under |= own
+            found = _together(found, others[number], [i])
+    n = len(both[0].score)
+    later = found.score[n:]
+    later = _ELSEWHERE * later / (_ELSEWHERE * later + 1 - later)
+    return replace(found, score=np.concatenate([found.score[:n], later]))
 
 
 def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> FoundPage:
@@ -267,13 +327,8 @@ def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> Fou
     for i, cut in enumerate(cuts):
         if cut.mask.sum() < least:
             continue
-        down, across = np.flatnonzero(cut.mask.any(1)), np.flatnonzero(cut.mask.any(0))
-        tight = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
-        where = tuple(
-            slice(w.start + t.start, w.start + t.stop) for w, t in zip(cut.where, tight, strict=True)
-        )
-        kept.append((i, replace(cut, where=where, mask=cut.mask[tight])))
-        rows.append((*box_of(where, working), cut.mask.sum() / working**2, width, seen.score[i]))
+        kept.append((i, tighten(cut)))
+        rows.append((*box_of(kept[-1][1].where, working), cut.mask.sum() / working**2, width, seen.score[i]))
     if not kept:
         return _nothing(image, _what_else(light))
     boxes = pd.DataFrame(rows, columns=["x0", "y0", "x1", "y1", "area", "width", "score"])

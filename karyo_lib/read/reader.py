@@ -90,7 +90,9 @@ class Reader:
     Parameters
     ----------
     settings : ReaderSettings, optional
-    counting : CountSettings, optional
+    counting, spread_counting : CountSettings, optional
+        For karyograms and for metaphases, where a chromosome is more often missed and the finder knows best
+        what is none.
 
     Attributes
     ----------
@@ -106,9 +108,15 @@ class Reader:
     '46,XX'
     """
 
-    def __init__(self, settings: ReaderSettings | None = None, counting: CountSettings | None = None):
+    def __init__(
+        self,
+        settings: ReaderSettings | None = None,
+        counting: CountSettings | None = None,
+        spread_counting: CountSettings | None = None,
+    ):
         self.settings = settings or ReaderSettings()
         self.counting = counting or CountSettings()
+        self.spread_counting = spread_counting or self.counting
         self.detector: Detector | None = None
         self.decoder = Decoder()
 
@@ -129,7 +137,12 @@ class Reader:
         laid_out = found.kind == "karyogram"
         turned = self.settings.upside_down if laid_out else 0.5
         strips = scale_strips(found.cutouts, found.masks)
-        decoded = self._seen(self.decoder.decode(strips, turned), found)
+        decoded = self.decoder.decode(strips, turned)
+        if not laid_out and decoded.joint.any():
+            found = found.part(decoded.joint)
+            strips = scale_strips(found.cutouts, found.masks)
+            decoded = self.decoder.decode(strips, turned)
+        decoded = self._seen(decoded, found)
         arrangement = arrange(found.boxes, read_labels(found, image), decoded.log_proba) if laid_out else None
         boxes = found.boxes.assign(rows=strips.rows)
         count = self.count(decoded, boxes, arrangement)
@@ -177,7 +190,7 @@ class Reader:
         return count_chromosomes(
             decoded.log_proba,
             decoded.log_none,
-            self.counting,
+            self.spread_counting if arrangement is None and boxes is not None else self.counting,
             boxes=boxes,
             log_prior=None if arrangement is None else arrangement.log_prior,
         )
@@ -286,7 +299,8 @@ class Reader:
         folder = Path(folder)
         self.decoder.save(folder)
         (self.detector or shipped_detector()).save(folder)
-        record = {"settings": asdict(self.settings), "counting": asdict(self.counting)}
+        names = ("settings", "counting", "spread_counting")
+        record = {name: asdict(getattr(self, name)) for name in names}
         (folder / "reader.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -307,8 +321,9 @@ class Reader:
             )
         record = read_record(folder, "reader")
         try:
-            reader = cls(ReaderSettings(**record["settings"]), CountSettings(**record["counting"]))
-        except TypeError as error:
+            counting = (CountSettings(**record[name]) for name in ("counting", "spread_counting"))
+            reader = cls(ReaderSettings(**record["settings"]), *counting)
+        except (KeyError, TypeError) as error:
             raise ValueError(
                 "Expected reader.json of this version. Received one of an earlier version: train the reader "
                 "again."

@@ -13,7 +13,7 @@ from karyo_lib.iscn.catalogue import load_catalogue
 from karyo_lib.iscn.describe import describe, describe_exchange
 from karyo_lib.iscn.karyotype import parse_karyotype
 from karyo_lib.iscn.segments import Segment, normal_segments, total_length, turn
-from karyo_lib.read.decode import Decoder, DecoderSettings, chain_of, path_segments
+from karyo_lib.read.decode import Decoder, DecoderSettings, chain_of, find_joint, path_segments
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.path import chain_score, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, place_of, units_of
@@ -51,6 +51,20 @@ def pieces(*stretches):
     return tuple(
         Segment(n, min(a, b) * TABLE.length(n), max(a, b) * TABLE.length(n), a > b) for n, a, b in stretches
     )
+
+
+def test_two_whole_chromosomes_end_to_end_are_told_from_one_that_is_changed():
+    def joint(segments):
+        places = read(segments)[0].places[0]
+        return find_joint(places[places >= 0])
+
+    two = joint((*normal("22"), *normal("19")))
+    assert two == pytest.approx(TABLE.length("22") / (TABLE.length("22") + TABLE.length("19")), abs=0.06)
+    by_short_arms = pieces(("13", 1, 0), ("22", 0, 1))
+    assert joint(by_short_arms) > 0.5
+    assert joint(normal("1")) == 0
+    assert joint(pieces(("9", 0, 0.9), ("22", 0.5, 1))) == 0
+    assert joint(pieces(("14", 1, 0.17), ("21", 0.32, 1))) == 0  # der(14;21)(q10;q10)
 
 
 def assert_alike(read_, true, slack=900):

@@ -284,6 +284,7 @@ def adapt(
         before += int((page.log_proba.argmax(1) == truth).sum())
         after += int((looks.argmax(1) == truth).sum())
         n += len(truth)
-    adapted = Reader(replace(reader.settings, clear_below=None, promise=""), reader.counting)
+    settings = replace(reader.settings, clear_below=None, promise="")
+    adapted = Reader(settings, reader.counting, reader.spread_counting)
     adapted.detector, adapted.decoder = reader.detector, tuned
     return Adapted(adapted, len(own), len(aside), before, after, n)
