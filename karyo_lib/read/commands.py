@@ -45,7 +45,7 @@ def read(
         from karyo_lib.read.sorting import add_to_bank
 
         add_to_bank(reading, bank, image.stem, patient or image.stem)
-        typer.echo(f"{bank}: {len(reading.chromosomes)} chromosomes of {image.stem}")
+        typer.echo(f"{bank}: {(reading.chromosomes['chromosome'] != '').sum()} chromosomes of {image.stem}")
 
 
 COMMANDS = (read,)

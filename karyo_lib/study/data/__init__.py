@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "pictures": [
             "augmentation_ranges", "before_after", "change_size_display", "change_sizes", "example_pages",
-            "group_gallery", "male_karyogram", "measure_realism", "metaphase_spread",
+            "group_gallery", "male_karyogram", "measure_realism",
             "normal_and_abnormal_male", "sibling_example", "sorted_metaphase",
         ],
     },

@@ -1,5 +1,8 @@
 """Figures of notebooks 01 and 02: karyograms of the run, drawn examples, augmented copies."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
@@ -8,6 +11,8 @@ from karyo_lib.draw import Page, draw_karyogram, draw_metaphase
 from karyo_lib.draw.realism import compute_realism
 from karyo_lib.files.augment import Alteration, alter_image
 from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.files.images import UnusableImage
+from karyo_lib.files.listing import list_images
 from karyo_lib.iscn import GROUPS
 from karyo_lib.iscn.catalogue import load_catalogue
 from karyo_lib.study.data.collection import Collection, load_images
@@ -19,6 +24,7 @@ from karyo_lib.study.runs import Run
 
 CLEAN_STYLE = "digital"  # numbered slots, even background: the one to explain with
 NORMAL_MALE, ABNORMAL_MALE = "46,XY", "47,XXY"
+_TRIED = 4  # own images that are looked at for a spread
 SIZES = {"pixels_150": "150 x 150", "pixels_416": "416 x 416", "pixels_native": "native"}
 
 
@@ -41,20 +47,23 @@ def male_karyogram(run: Run) -> ImageGridDisplay:
     return show_pages([page], [NORMAL_MALE], n_columns=1)
 
 
-def metaphase_spread(run: Run) -> ImageGridDisplay:
-    """Return a drawn metaphase spread (Fig 3.1)."""
-    return show_pages([draw_metaphase(NORMAL_MALE, seed=run.seed)], [NORMAL_MALE], n_columns=1)
-
-
 def sorted_metaphase(run: Run) -> ImageGridDisplay:
-    """Return a drawn spread, and the karyogram that the reader makes of it (Figs 3.1 and 3.2)."""
+    """Return a spread, and the karyogram that the reader makes of it (Fig 3.1).
+
+    The spread is the user's own where one of the first images is one, else drawn.
+    """
     from karyo_lib.read.image import read_image
     from karyo_lib.read.sorting import lay_out
 
-    spread = draw_metaphase(NORMAL_MALE, seed=run.seed, size=(900, 720)).image
-    reading = read_image(spread)
-    captions = ["as under the microscope", f"sorted by the reader: {reading.formula}"]
-    return ImageGridDisplay.from_images([spread, lay_out(reading, CLEAN_STYLE).image], captions, n_columns=2)
+    readings = []
+    for file in list_images(Path(run.data))[:_TRIED] if run.data else []:
+        with suppress(UnusableImage):
+            readings.append(read_image(Path(run.data) / file))
+    own = [reading for reading in readings if reading.kind == "metaphase"]
+    reading, *_ = own or [read_image(draw_metaphase(NORMAL_MALE, seed=run.seed, size=(900, 720)).image)]
+    captions = [f"{'own' if own else 'drawn'} spread", f"sorted by the reader: {reading.formula}"]
+    images = [reading.page, lay_out(reading, CLEAN_STYLE).image]
+    return ImageGridDisplay.from_images(images, captions, n_columns=2)
 
 
 def normal_and_abnormal_male(run: Run) -> ImageGridDisplay:
