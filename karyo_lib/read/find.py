@@ -1,7 +1,6 @@
 """Image -> chromosomes: what the detector sees becomes objects with masks; what is no cell is told so."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,47 +24,23 @@ from karyo_lib.read.cutouts import (
     window_of,
 )
 from karyo_lib.read.detector import Detections, Detector
+from karyo_lib.read.looks import MOST_SCALE, SEEN_WIDTH, UPRIGHT, look, uprightness
 from karyo_lib.resources import data_file
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.centreline import mask_width
 from karyo_lib.shape.ink import measure_ink, resize
 
-#: Width in pixels at which the detector knows chromosomes, and what it is on most pictures as a share of the
-#: root of their area: where the search for the scale begins.
-_SEEN_WIDTH, _USUAL_WIDTH = 11.0, 0.02
-#: Scales that are tried, relative to that one; the search begins at two of them and goes on where the
-#: detector is surer of what it sees. Chromosomes whose chromatids lie apart are seen whole at smaller ones.
-_SCALES, _BEGIN = (0.25, 0.32, 0.4, 0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5), (3, 5)
-#: Of scales at which it is nearly as sure of a metaphase the largest is taken, where it sees more of what
-#: crosses (validation spreads: 99 against 98 % of the boxes).
-_AS_SURE = 0.95
-#: Most magnification, most pixels of one look.
-_MOST_SCALE, _MOST_PIXELS = 4.0, 2.5e6
-#: Least score of an object; share of the smaller of two masks from which they are one object.
-_LEAST_SCORE, _SAME = 0.35, 0.75
-#: On a karyogram, what another scale is so sure of counts where the surest one sees nothing: a small Y alone
-#: in its slot is missed at one scale and plain at the next. Share of its box that may lie in those of others.
-_SURE_ELSEWHERE, _LIES_ON = 0.5, 0.25
-#: On a metaphase, what another look sees counts if so much of it lies on no object: of the chromosomes that
-#: are missed in piles two thirds are found (validation spreads); what is none the counting sorts out.
-_UNCOVERED = 0.4
-#: By which the odds of its being a chromosome are less than its score says.
-_ELSEWHERE = 0.35
 #: Widths of chromosomes, in pixels, at which they are cut out: the page's own if it lies between.
 _CUT_WIDTH = 14.0, 24.0
 #: Objects smaller than this (squared chromosome widths) are none; least difference of grey values.
 _LEAST_AREA, _LEAST_CONTRAST = 0.35, 20
 #: A cell with fewer chromosomes is not whole, one with more is not one cell (92: tetraploid).
 _FEWEST, _MOST = 30, 100
-#: Most cells have at least so many: of a scale at which fewer are seen the detector is less sure.
-_USUAL = 42
 #: From so many on it may be two cells: if they lie in two heaps whose middles are further apart, in mean
 #: distances from the middle of a heap (one heap cut in two: 1.8; two round ones side by side: 3).
 _TWO_CELLS, _APART = 60, 2.4
 #: Share of the picture from which dark ground is told as a nucleus or a blot.
 _BLOT = 0.004
-#: Uprightness from which chromosomes are laid out: on real pages 0.75 and more, on spreads 0.22 and less.
-_UPRIGHT = 0.5
 _COLUMNS = ["x0", "y0", "x1", "y1", "row", "slot", "area", "width", "score", "hidden"]
 
 
@@ -181,7 +156,7 @@ def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
 def finder_digest() -> str:
     """Digest of the code and arrays that pages are read with: what was made by others is made again."""
     room = Path(__file__).parents[1]
-    names = ("read/find", "read/cutouts", "read/detector", "shape/ink")
+    names = ("read/find", "read/cutouts", "read/detector", "read/looks", "shape/ink")
     files = [room / f"{name}.py" for name in names] + [data_file("reader") / "detector.npz"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
@@ -190,97 +165,6 @@ def finder_digest() -> str:
 def shipped_detector() -> Detector:
     """The detector that comes with karyo."""
     return Detector.load(data_file("reader"))
-
-
-def _sureness(seen: Detections) -> float:
-    """Mean score of what was seen, as if nothing were seen of the rest of a cell."""
-    return float(seen.score.sum() / max(len(seen.score), _USUAL))
-
-
-def _look(light: np.ndarray, detector: Detector) -> tuple[Detections, float]:
-    """What the detector sees at the scale where it is surest, and that scale; and what only other
-    looks show."""
-    usual = _SEEN_WIDTH / (_USUAL_WIDTH * np.sqrt(light.size))
-    most = min(_MOST_SCALE, np.sqrt(_MOST_PIXELS / light.size))
-    seen: dict[int, tuple[Detections, float]] = {}
-
-    def sureness(at: int) -> float:
-        if not 0 <= at < len(_SCALES):
-            return -1.0
-        if at and usual * _SCALES[at - 1] >= most:
-            return -1.0
-        if at not in seen:
-            scale = min(usual * _SCALES[at], most)
-            seen[at] = detector.detect(resize(light, scale), _LEAST_SCORE, _SAME), scale
-        return _sureness(seen[at][0])
-
-    best = max(_BEGIN, key=sureness)
-    best = best if seen else 0  # a picture too small for either
-    while sureness(better := max((best - 1, best + 1), key=sureness)) > sureness(best):
-        best = better
-    spread = uprightness([mask > 0.5 for _, _, mask in seen[best][0].masks]) < _UPRIGHT
-    if spread:
-        best = max(at for at in seen if sureness(at) >= _AS_SURE * sureness(best))
-    found, scale = seen.pop(best)
-    others = [
-        _rescaled(other, scale / its)
-        for _, (other, its) in sorted(seen.items(), key=lambda s: abs(s[0] - best))
-    ]
-    return (_add_uncovered if spread else _add_apart)(found, others), scale
-
-
-def _rescaled(seen: Detections, ratio: float) -> Detections:
-    """What was seen, in pixels of another look."""
-    masks = [
-        (round(x * ratio), round(y * ratio), resize(mask.astype(np.float32), ratio))
-        for x, y, mask in seen.masks
-    ]
-    return replace(seen, boxes=seen.boxes * ratio, masks=masks)
-
-
-def _together(found: Detections, other: Detections, new: Sequence[int] | np.ndarray) -> Detections:
-    """Objects, and some of another look."""
-    arrays = {
-        name: np.concatenate([getattr(found, name), getattr(other, name)[new]])
-        for name in ("boxes", "score", "log_proba")
-    }
-    return Detections(**arrays, masks=[*found.masks, *(other.masks[i] for i in new)])
-
-
-def _add_apart(found: Detections, others: list[Detections]) -> Detections:
-    """Objects of a karyogram, and those of other looks that are sure and whose boxes lie on none of them."""
-    for other in others:
-        low = np.maximum(other.boxes[:, None, :2], found.boxes[:, :2])
-        common = (
-            np.clip(np.minimum(other.boxes[:, None, 2:], found.boxes[:, 2:]) - low, 0, None).prod(2).sum(1)
-        )
-        apart = common < _LIES_ON * (other.boxes[:, 2:] - other.boxes[:, :2]).prod(1)
-        found = _together(found, other, np.flatnonzero((other.score >= _SURE_ELSEWHERE) & apart))
-    return found
-
-
-def _add_uncovered(found: Detections, others: list[Detections]) -> Detections:
-    """Objects of a metaphase, where they cross, and those of other looks of which no object covers much."""
-    both = [found, *others]
-    right, bottom = (
-        max((m[at] + m[2].shape[1 - at] for one in both for m in one.masks), default=0) for at in (0, 1)
-    )
-    covered = np.zeros((bottom, right), bool)
-    for x, y, mask in found.masks:
-        covered[y : y + mask.shape[0], x : x + mask.shape[1]] |= mask > 0.5
-    for number, i in sorted(
-        ((k, i) for k, other in enumerate(others) for i in range(len(other.score))),
-        key=lambda at: -others[at[0]].score[at[1]],
-    ):
-        x, y, mask = others[number].masks[i]
-        own, under = mask > 0.5, covered[y : y + mask.shape[0], x : x + mask.shape[1]]
-        if own.any() and (own & ~under).sum() >= _UNCOVERED * own.sum():
-            under |= own
-            found = _together(found, others[number], [i])
-    n = len(both[0].score)
-    later = found.score[n:]
-    later = _ELSEWHERE * later / (_ELSEWHERE * later + 1 - later)
-    return replace(found, score=np.concatenate([found.score[:n], later]))
 
 
 def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> FoundPage:
@@ -311,12 +195,12 @@ def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> Fou
     if np.ptp(image) < _LEAST_CONTRAST:
         return _nothing(image)
     light = 255 - image if np.median(image) < 110 else image
-    seen, scale = _look(light, detector or shipped_detector())
+    seen, scale = look(light, detector or shipped_detector())
     if len(seen.score) == 0:
         return _nothing(image, _what_else(light))
     width = _width(seen) / scale  # in pixels of the image
     working = float(np.clip(1.0, _CUT_WIDTH[0] / width, _CUT_WIDTH[1] / width))
-    working = min(working, np.sqrt(6e6 / image.size), 2 * _MOST_SCALE)
+    working = min(working, np.sqrt(6e6 / image.size), 2 * MOST_SCALE)
     ink = measure_ink(resize(light, working))
     working = ink.shape[0] / image.shape[0]
     paper = np.clip(255 - 255 * ink, 0, 255).astype(np.uint8)
@@ -358,7 +242,7 @@ def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> Fou
 def _width(seen: Detections) -> float:
     """Median width of the objects in pixels of the picture that the detector saw."""
     masks = [resize(mask.astype(np.float32), 2.0) > 0.5 for _, _, mask in seen.masks]
-    return float(np.median([mask_width(mask) for mask in masks if mask.any()] or [_SEEN_WIDTH]))
+    return float(np.median([mask_width(mask) for mask in masks if mask.any()] or [SEEN_WIDTH]))
 
 
 def judge(
@@ -366,7 +250,7 @@ def judge(
 ) -> tuple[str, str]:
     """Whether objects are laid out or lie about, and why they are no cell where they are none."""
     n = len(boxes)
-    kind = "karyogram" if uprightness(masks) > _UPRIGHT else "metaphase"
+    kind = "karyogram" if uprightness(masks) > UPRIGHT else "metaphase"
     if n < _FEWEST:
         high, wide = shape
         edge = (boxes["x0"] <= 1) | (boxes["y0"] <= 1) | (boxes["x1"] >= wide - 1) | (boxes["y1"] >= high - 1)
@@ -415,20 +299,6 @@ def _what_else(light: np.ndarray) -> str:
         what = "nucleus or blot" if blots == 1 else "nuclei or blots"
         return f"no chromosomes found, but {blots} {what}"
     return "no chromosomes found" + (", but print or noise" if n > 60 else "")
-
-
-def uprightness(masks: list[np.ndarray]) -> float:
-    """Mean of cos 2a over objects, a the angle from upright, long ones weighing more: 1 upright, 0 anyhow."""
-    total = weight = 0.0
-    for mask in masks:
-        y, x = np.nonzero(mask)
-        if len(y) < 2:
-            continue
-        vx, vy, cross = x.var(), y.var(), ((x - x.mean()) * (y - y.mean())).mean()
-        size = np.hypot(vy - vx, 2 * cross) / max(vx + vy, 1e-6)
-        total += (vy - vx) / max(vx + vy, 1e-6)
-        weight += size
-    return total / max(weight, 1e-6)
 
 
 def _nothing(image: np.ndarray, reason: str = "no chromosomes found") -> FoundPage:

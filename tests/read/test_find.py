@@ -10,7 +10,8 @@ import pytest
 from karyo_lib.draw import draw_karyogram, draw_metaphase
 from karyo_lib.read.cutouts import cut_objects, label_page
 from karyo_lib.read.detector import Detections
-from karyo_lib.read.find import _add_apart, _add_uncovered, _rescaled, find_chromosomes
+from karyo_lib.read.find import find_chromosomes
+from karyo_lib.read.looks import add_apart, add_uncovered, rescaled
 from karyo_lib.shape.boxes import match_boxes
 
 
@@ -122,7 +123,7 @@ def test_what_only_another_scale_is_sure_of_counts_once():
         [0.9, 0.7, 0.4],
         [(0, 0, mask), (50, 0, mask), (100, 0, mask)],
     )
-    joined = _add_apart(found, [_rescaled(other, 0.5)])
+    joined = add_apart(found, [rescaled(other, 0.5)])
     assert joined.boxes.tolist() == [[0, 0, 16, 40], [50, 0, 66, 40]]  # not twice, and not what is unsure
     assert joined.score.tolist() == [0.8, 0.7]
     x, y, again = joined.masks[1]
@@ -133,7 +134,7 @@ def test_what_crosses_and_only_another_look_shows_is_added_with_less_certainty()
     down, across = np.ones((40, 6), np.float32), np.ones((6, 40), np.float32)
     found = _seen([[34.0, 0, 46, 80]], [0.9], [(17, 0, down)])
     other = _seen([[0.0, 34, 80, 46], [34, 0, 46, 70]], [0.6, 0.8], [(0, 17, across), (17, 0, down[:35])])
-    joined = _add_uncovered(found, [other])
+    joined = add_uncovered(found, [other])
     assert joined.boxes.tolist() == [[34, 0, 46, 80], [0, 34, 80, 46]]
     assert joined.score[0] == 0.9
     assert 0.1 < joined.score[1] < 0.6
