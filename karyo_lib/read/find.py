@@ -118,21 +118,10 @@ class FoundPage:
 
 
 def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
-    """Rows and slots of a layout.
+    """``row`` and ``slot`` (int) of boxes ``x0, y0, x1, y1`` in a layout, same index.
 
     Rows are bands of the page that share height; inside a row a slot is a run of objects with narrow gaps.
-
-    Parameters
-    ----------
-    boxes : pandas.DataFrame
-        ``x0, y0, x1, y1``.
-    width : float
-        Width of an average chromosome, same units.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``row``, ``slot`` (int), same index.
+    ``width``: of an average chromosome, same units.
     """
     out = pd.DataFrame({"row": -1, "slot": -1}, index=boxes.index)
     if boxes.empty:

@@ -100,13 +100,14 @@ def score_spreads(reader: Reader, trials: Iterable[SpreadTrial]) -> pd.DataFrame
             lies = truth["polarity"].to_numpy()[match[got]] < 0
             upright = float((table["upside_down"].to_numpy()[got] == lies).mean())
         is_y = truth["chromosome"].to_numpy()[match[got]] == "Y"
+        named = int((table["chromosome"] != "").sum())
         formula = count_formula(Counter(c for c in truth["chromosome"] if c in CLASSES))
         rows.append(
             dict(
                 name=trial.name,
                 kind=reading.kind,
                 chromosomes=len(truth),
-                objects=len(table),
+                objects=named,
                 found=len(got),
                 right=int(same.sum()),
                 y=int((truth["chromosome"] == "Y").sum()),
@@ -116,7 +117,7 @@ def score_spreads(reader: Reader, trials: Iterable[SpreadTrial]) -> pd.DataFrame
                 truth=formula,
                 probability=reading.formula_probability,
                 exact=reading.formula == formula,
-                whole=bool(same.sum() == len(truth) == len(table)),
+                whole=bool(same.sum() == len(truth) == named),
             )
         )
     return pd.DataFrame(rows)
