@@ -12,7 +12,7 @@ from benchmarks.material import Sizes
 from benchmarks.measure import Row
 from karyo_lib.networks.backend import backend_facts
 from karyo_lib.store import writing
-from karyo_lib.study.displays.style import new_axes, new_grid, style
+from karyo_lib.study.displays.style import new_grid, style
 from karyo_lib.study.present import static
 from karyo_lib.study.report.provenance import commit, device
 from karyo_lib.study.runs import Run
@@ -85,9 +85,10 @@ def _part(title: str, text: str, shown) -> dict[str, str]:
 
 
 @style()
-def plot_ratios(table: pd.DataFrame, ax: plt.Axes | None = None) -> plt.Figure:
+def plot_ratios(table: pd.DataFrame) -> plt.Figure:
     """Draw the ratios on a logarithmic axis, one line a comparison."""
-    figure, ax = new_axes(ax, height=0.6 + 0.34 * len(table))
+    figure, axes = new_grid(None, 1, 1, height=0.6 + 0.34 * len(table))
+    ax = axes[0, 0]
     for place, line in enumerate(table.to_dict("records")):
         ax.plot([line["q25"], line["q75"]], [place, place], color="0.5")
         ax.plot(line["ratio"], place, "o", color="C0")
