@@ -6,15 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from karyo_lib.read.places import BINS, FIRST, LENGTHS, NONE, centromere_place
-from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS
+from karyo_lib.iscn.bands import CHROMOSOMES, load_bands
+from karyo_lib.read.places import BINS, FIRST, LENGTHS, centromere_place, place_of
+from karyo_lib.shape.scaled import MOST_ROWS
 
 #: A piece of a strip: its number, first row, row after the last, and whether it is read backwards.
 Piece = tuple[int, int, int, bool]
 _LONGEST = MOST_ROWS - 6
 _CENTROMERES = np.array([centromere_place(c) for c in range(24)])
-#: Bins of chromosome 13 p, which no picture tells apart, and so on: a piece must hold more rows than this.
-_LEAST_ROWS = 3
 
 
 @dataclass(frozen=True)
@@ -320,9 +319,6 @@ class Rearranger:
 
 def whole_places(classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """First guess of each row's place: a chromosome's length, in ISCN units, laid evenly over its rows."""
-    from karyo_lib.iscn.bands import CHROMOSOMES, load_bands
-    from karyo_lib.read.places import place_of
-
     out = np.full((len(rows), MOST_ROWS), -1, np.float32)
     for i, (c, n) in enumerate(zip(classes, rows, strict=True)):
         length = load_bands(850).length(CHROMOSOMES[c])
@@ -334,6 +330,3 @@ def clamp_to_class(places: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Places (n, rows) held within each strip's class."""
     low, high = FIRST[classes], FIRST[classes] + LENGTHS[classes] - 1e-3
     return np.clip(places, low[:, None], high[:, None])
-
-
-__all__ = ["COLUMNS", "NONE", "Example", "Rearranger", "StripSet", "clamp_to_class", "whole_places"]
