@@ -58,7 +58,7 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
     judged = _judge_cells(used, chosen, settings)
     p_abnormal = sum(w for key, w in totals.items() if not all(Clone(f).normal for f in key)) / sum(weights)
     probability = best_weight / sum(weights)
-    composite = _composite(used, judged, chosen.sex) if settings.practice == "acquired" else None
+    composite = _composite(used, judged, chosen.sex, settings) if settings.practice == "acquired" else None
     if composite:
         lines = [CaseLine(composite[0].formula, composite[1], *_share(len(composite[1]), len(used)))]
         normal = [c for c in judged if c.name not in composite[1] and c.counted and Clone(c.line).normal]
@@ -122,7 +122,7 @@ def _judge_cells(used: list[CellEvidence], chosen: _Outcome, settings: CaseSetti
     for cell, line, read in zip(used, chosen.kept, readable, strict=True):
         text = line_text(line, settings.practice, chosen.sex)
         more, less = describe_difference(cell.read_in(line.counts, settings.errors), line)
-        structural = tuple(c for c, value in cell.changes.items() if value > 0 and c not in line.changes)
+        structural = tuple(sorted(cell.shown(settings.errors) - line.changes))
         fits = read[distinct.index(line)]
         # a random loss leaves a cell in its line; so does a change of structure, in a single cell more often
         # false than true; a gain makes it no normal cell
@@ -167,17 +167,14 @@ def _share(cells: int, total: int) -> tuple[float, float, float]:
 
 
 def _composite(
-    used: list[CellEvidence], judged: list[CaseCell], sex: str
+    used: list[CellEvidence], judged: list[CaseCell], sex: str, settings: CaseSettings
 ) -> tuple[Clone, tuple[str, ...]] | None:
     """A composite line and its cells, where the abnormal cells differ too much for lines."""
     abnormal = [
         (cell, judgement) for cell, judgement in zip(used, judged, strict=True)
         if not (judgement.line and Clone(judgement.line).normal and judgement.counted)
     ]  # fmt: skip
-    shown = [
-        Line(cell.best, frozenset(change for change, value in cell.changes.items() if value > 0))
-        for cell, _ in abnormal
-    ]
+    shown = [Line(cell.best, cell.shown(settings.errors)) for cell, _ in abnormal]
     found = composite_clone(shown, sex)
     return (found[0], tuple(abnormal[i][0].name for i in found[1])) if found else None
 

@@ -22,6 +22,7 @@ from karyo_lib.read.complements import candidate_complements
 Counts = tuple[int, ...]  # chromosome numbers, in the order of CHROMOSOMES
 
 _LEAST_PROBABLE = 1e-7
+_PLAIN = 3.0  # log-ratio
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,10 @@ class CellEvidence:
         """The numbers that fit best if the cell is of a line with these, and not misread more than others."""
         fits = self.log_likelihood + log_misread(self.complements, counts, errors)
         return tuple(self.complements[int(np.argmax(fits))].tolist())
+
+    def shown(self, errors: CellErrors) -> frozenset[str]:
+        """Structural changes that this cell by itself speaks for as plainly as single cells can."""
+        return frozenset(c for c, value in self.changes.items() if change_log_ratio(value, errors) > _PLAIN)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,18 @@
 Of every set of lines that is weighed, the shares are integrated out.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 
 import numpy as np
 
-from karyo_lib.iscn import CHROMOSOMES
+from karyo_lib.iscn import CHROMOSOMES, KaryotypeError, load_bands
+from karyo_lib.iscn.changes import make_change
+from karyo_lib.iscn.operations import read_change
 from karyo_lib.read.cell_evidence import (
     CellErrors,
     CellEvidence,
@@ -113,7 +117,26 @@ def _candidates(
     found = dict.fromkeys(shown)
     found |= dict.fromkeys(Line(c, change) for c in (*NORMAL.values(), *sorted(counts)) for change in changes)
     found |= dict.fromkeys(Line(core) for core in sorted(cores))
+    found |= dict.fromkeys(
+        Line(_add(c, _numbers_made(change), 1), change) for c in NORMAL.values() for change in changes
+    )
     return list(found)
+
+
+@cache
+def _numbers_made(changes: frozenset[str]) -> Counts:
+    """What changes do to the numbers: a Robertsonian translocation leaves one chromosome less."""
+    made: Counter[str] = Counter()
+    for text in changes:
+        with suppress(KaryotypeError):
+            change = make_change(read_change(text, ())[0], load_bands(850))
+            made.update(chromosome.slot for chromosome in change.produced)
+            made.subtract(change.consumed)
+    return tuple(made[name] for name in CHROMOSOMES)
+
+
+def _add(counts: Counts, more: Counts, sign: int) -> Counts:
+    return tuple(max(0, n + sign * m) for n, m in zip(counts, more, strict=True))
 
 
 def _common(first: Counts, second: Counts) -> Counts:
@@ -136,13 +159,14 @@ def _most_useful(log_cells: np.ndarray, prior: np.ndarray) -> list[int]:
 
 
 def _line_log_prior(line: Line, p_abnormal: float, change_log_prior: Mapping[str, float]) -> float:
-    prior = complement_log_prior(line.counts, p_abnormal)
+    prior = complement_log_prior(_add(line.counts, _numbers_made(line.changes), -1), p_abnormal)
     return prior + sum(change_log_prior[change] for change in line.changes)
 
 
 def _log_step(first: Line, second: Line, change_log_prior: Mapping[str, float]) -> float:
     """Log-probability that a line arises from another one of the same person."""
-    off = sum(abs(a - b) for a, b in zip(first.counts, second.counts, strict=True))
+    numbers = [_add(line.counts, _numbers_made(line.changes), -1) for line in (first, second)]
+    off = sum(abs(a - b) for a, b in zip(*numbers, strict=True))
     sexes = [NORMAL["XX"][22:] == line.counts[22:] for line in (first, second)]
     male = [line.counts[_Y] > 0 for line in (first, second)]
     if (sexes[0] and male[1]) or (sexes[1] and male[0]):

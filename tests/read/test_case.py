@@ -13,7 +13,7 @@ from scipy.stats import binom
 from karyo_lib.iscn.clones import read_clones, same_line
 from karyo_lib.read.case import compose_case
 from karyo_lib.read.case_record import CaseSettings
-from karyo_lib.read.cell_evidence import CellErrors, CellEvidence, log_misread
+from karyo_lib.read.cell_evidence import CellErrors, CellEvidence, log_misread, read_counts
 
 PH = "t(9;22)(q34;q11.2)"
 SETTINGS = CaseSettings(errors=ERRORS)
@@ -121,6 +121,24 @@ def test_a_structural_change_adds_up_over_cells():
     odd = "t(3;13)(p21;q22)"
     rare = [replace(cell, changes={odd: cell.changes[PH]}) for cell in cells(3, 9, 0, 6.0)]
     assert compose_case(rare, acquired).p_abnormal < compose_case(cells(3, 9, 0, 6.0), acquired).p_abnormal
+
+
+def test_a_robertsonian_translocation_is_no_loss():
+    rng, rob = np.random.default_rng(1), "rob(14;21)(q10;q10)"
+    cells = [read_cell(str(i), "45,XX,-21", rng, changes={rob: 4.0}) for i in range(4)]
+    case = compose_case(cells, SETTINGS)
+    assert case.formula == f"45,XX,{rob}"
+    # where each cell alone is as well one of 46 with a chromosome missed, the change says which
+    either = [
+        replace(
+            cell,
+            complements=np.array([read_counts("46,XX"), read_counts("45,XX,-21")]),
+            log_likelihood=np.array([3.5, 3.0]),
+        )
+        for cell in cells
+    ]
+    assert compose_case(either, SETTINGS).formula == f"45,XX,{rob}"
+    assert compose_case([replace(cell, changes={}) for cell in either], SETTINGS).formula == "46,XX"
 
 
 def test_cells_that_could_not_be_read_are_told():
