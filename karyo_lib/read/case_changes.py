@@ -37,18 +37,9 @@ def show_changes(
 ) -> list[dict[str, float]]:
     """Log-ratio of every change in every cell.
 
-    Parameters
-    ----------
-    readings : sequence of Reading or None
-    reader : Reader
-        What read them.
-    practice : {'constitutional', 'acquired'}, optional
-        Whose recurrent changes are looked for; of both by default.
-
-    Returns
-    -------
-    list of dict
-        Of each cell the changes, in ISCN, that can be judged there.
+    ``readings``: sequence of Reading or None; ``reader``: what read them; ``practice`` ({'constitutional',
+    'acquired'}): whose recurrent changes are looked for; of both by default. Returns of each cell the
+    changes, in ISCN, that can be judged there.
     """
     read = [one for one in readings if one is not None and one.karyotype]
     suspected = [find_suspects(one, reader) for one in read]
@@ -85,20 +76,10 @@ def look_for(
 ) -> dict[str, pd.DataFrame]:
     """How well the abnormal chromosomes of given changes fit the chromosomes of a cell.
 
-    Parameters
-    ----------
-    texts : iterable of str
-        Changes in ISCN.
-    reading : Reading
-    reader : Reader
-    least : float
-        Score of the chromosomes that are looked at; in others it is not seen.
-
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        Of each change that can be judged the log-ratios: a row a readable chromosome of its classes, a column
-        an abnormal chromosome that the change makes.
+    ``texts`` (iterable of str): changes in ISCN; ``least``: score of the chromosomes that are looked at; in
+    others it is not seen. Returns dict of str to pandas.DataFrame; of each change that can be judged the
+    log-ratios: a row a readable chromosome of its classes, a column an abnormal chromosome that the change
+    makes.
     """
     table = reading.chromosomes[reading.chromosomes["readable"].astype(bool)]
     makes = {text: made for text in texts if (made := _derivatives(text))}

@@ -78,10 +78,7 @@ def read_case(
 def find_pictures(paths: str | PathLike | Iterable[str | PathLike]) -> list[tuple[str, Path]]:
     """Names and paths of the pictures of a folder, at any depth, or of those given; links are not followed.
 
-    Raises
-    ------
-    ValueError
-        If there is none.
+    Raises ValueError if there is none.
     """
     if isinstance(paths, str | PathLike):
         paths = [paths]
@@ -122,19 +119,9 @@ def join_cells(
 ) -> Case:
     """Compose the case of cells that were read.
 
-    Parameters
-    ----------
-    sources : sequence of CellSource
-    reader : Reader
-        What read them: its own belief in an abnormal number is taken out of what it says, and every change
-        that one cell shows is looked for in the others.
-    settings : CaseSettings, optional
-    name : str
-        Of the patient.
-
-    Returns
-    -------
-    Case
+    ``sources``: sequence of CellSource; ``reader``: what read them: its own belief in an abnormal number is
+    taken out of what it says, and every change that one cell shows is looked for in the others; ``name``: of
+    the patient.
     """
     settings, cells = settings or CaseSettings(), []
     shown = show_changes([source.reading for source in sources], reader, settings.practice)
@@ -148,13 +135,10 @@ def join_cells(
 def tell_evidence(reading: Reading, reader: Reader) -> dict[str, Any]:
     """What a reading says of its cell, ready for JSON.
 
-    Returns
-    -------
-    dict
-        ``candidates``: list of (formula, probability), the most probable first; ``p_abnormal``: the reader's
-        prior of an abnormal number, which is in them; ``changes``: structural changes in ISCN, marked or
-        recurrent ones, with their log-ratios; ``readable``: chromosomes of which every one could be read band
-        by band; ``analysed``: whether these are nearly all; ``excluded``: why nothing can be told, or ''.
+    Returns ``candidates``: list of (formula, probability), the most probable first; ``p_abnormal``: the
+    reader's prior of an abnormal number, which is in them; ``changes``: structural changes in ISCN, marked or
+    recurrent ones, with their log-ratios; ``readable``: chromosomes of which every one could be read band by
+    band; ``analysed``: whether these are nearly all; ``excluded``: why nothing can be told, or ''.
     """
     changes = show_changes([reading], reader)[0]
     return _tell_numbers(reading, reader) | {"changes": changes}
@@ -175,17 +159,8 @@ def _tell_numbers(reading: Reading, reader: Reader) -> dict[str, Any]:
 def gather_cells(names: Sequence[str], told: Sequence[dict[str, Any] | None]) -> list[CellEvidence]:
     """Bring what `tell_evidence` says of the cells of one patient together.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of the cells.
-    told : sequence of dict or None
-        None for a picture that could not be opened.
-
-    Returns
-    -------
-    list of CellEvidence
-        One a name; a structural change that some cell shows is evidence in every cell that can be judged.
+    ``names``: of the cells; ``told`` (sequence of dict or None): None for a picture that could not be opened.
+    Returns one a name; a structural change that some cell shows is evidence in every cell that can be judged.
     """
     told = [one or NOTHING_READ for one in told]
     spread = spread_changes([one["changes"] for one in told], [one["readable"] for one in told])

@@ -66,18 +66,9 @@ class CellErrors:
     def fit(cls, cells: Iterable["CellEvidence"], truths: Iterable[str], **changes: float) -> "CellErrors":
         """Fit the errors of numbers to cells whose formula is known.
 
-        Parameters
-        ----------
-        cells : iterable of CellEvidence
-        truths : iterable of str
-            Formulae of the same cells; only numbers count.
-        **changes : float
-            Other attributes, such as ``change_missed``.
-
-        Returns
-        -------
-        CellErrors
-            The most probable ones; before any cell is seen, each is believed to be about 1 in 50.
+        ``cells``: iterable of CellEvidence; ``truths`` (iterable of str): formulae of the same cells; only
+        numbers count; ``**changes``: other attributes, such as ``change_missed``. Returns the most probable
+        ones; before any cell is seen, each is believed to be about 1 in 50.
         """
         known: dict[Counts, list[CellEvidence]] = defaultdict(list)
         for cell, truth in zip(cells, truths, strict=True):

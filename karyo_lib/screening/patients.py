@@ -25,20 +25,11 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """A patient of a screening.
+    """A patient of a screening."""
 
-    Attributes
-    ----------
-    name : str
-        As it is shown.
-    case : Case
-    rows : tuple of (Entry, Result)
-        Its cells, without pictures.
-    """
-
-    name: str
+    name: str  # as it is shown
     case: Case
-    rows: tuple[tuple[Entry, Result], ...]
+    rows: tuple[tuple[Entry, Result], ...]  # its cells, without pictures
 
 
 def compose_patients(
@@ -50,16 +41,9 @@ def compose_patients(
 ) -> list[Patient]:
     """Weigh the cells of every patient together; the most probably abnormal patient first.
 
-    Parameters
-    ----------
-    entries : iterable of Entry
-    results : callable
-        Maps a list of entries to an iterator of their results.
-    groups : mapping of str to str
-        See :func:`karyo_lib.screening.names.group_files`.
-    names : Names
-        How files and patients are called.
-    settings : CaseSettings, optional
+    ``entries``: iterable of Entry; ``results``: maps a list of entries to an iterator of their results;
+    ``groups`` (mapping of str to str): see :func:`karyo_lib.screening.names.group_files`; ``names``: how
+    files and patients are called.
     """
     cells: dict[str, list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: (entry.file, entry.page)):

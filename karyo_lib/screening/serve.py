@@ -19,17 +19,8 @@ _KINDS = {".html": "text/html; charset=utf-8", ".webp": "image/webp", ".png": "i
 class ReviewServer(ThreadingHTTPServer):
     """Serves one worklist on 127.0.0.1, to who knows its token.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        What `karyo screen` wrote.
-    port : int
-        0 for any that is free.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no worklist.
+    ``folder``: what `karyo screen` wrote; ``port``: 0 for any that is free. Raises ValueError if the folder
+    holds no worklist.
     """
 
     daemon_threads = True

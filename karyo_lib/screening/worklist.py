@@ -61,19 +61,10 @@ def write_worklist(
 ) -> None:
     """Write both files, each whole or not at all, with one result in memory at a time.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    entries : list of Entry
-    results : callable
-        Maps a list of entries to an iterator of their results.
-    names : Names
-        How files and patients are called.
-    about : About
-    pictures : {'auto', 'inside', 'beside', 'none'}
-        In the page, in a folder beside it, or nowhere; 'auto' chooses the folder for more than `MOST_INSIDE`.
-    by_patient : bool
-        Whether ``patients.html`` lies beside it.
+    ``results``: maps a list of entries to an iterator of their results; ``names``: how files and patients are
+    called; ``pictures`` ({'auto', 'inside', 'beside', 'none'}): in the page, in a folder beside it, or
+    nowhere; 'auto' chooses the folder for more than `MOST_INSIDE`; ``by_patient``: whether ``patients.html``
+    lies beside it.
     """
     ordered, size = sorted(entries, key=Entry.urgency), 0
     with writing(folder / "worklist.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:

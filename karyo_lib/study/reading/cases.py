@@ -31,11 +31,8 @@ def read_patients(run: Run) -> pd.DataFrame:
 
     The cells of one patient are drawn, or composed of different cells of the run's bank.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row a cell: ``patient, cell, truth`` (formula), ``evidence`` (JSON, see
-        :func:`karyo_lib.read.case_reading.tell_evidence`).
+    One row a cell: ``patient, cell, truth`` (formula), ``evidence`` (JSON, see
+    :func:`karyo_lib.read.case_reading.tell_evidence`).
     """
     rng, (n, cells) = np.random.default_rng([run.seed, 24]), PATIENTS[run.settings.name]
     normal = rng.choice(["46,XX", "46,XY"], n - n // 2).tolist()
@@ -80,16 +77,8 @@ def _make_page(formula: str, folder: str, rng: np.random.Generator) -> Page:
 def compose_cases(cells: pd.DataFrame) -> pd.DataFrame:
     """Report every patient from one cell, from two, and so on; each cell begins once.
 
-    Parameters
-    ----------
-    cells : pandas.DataFrame
-        From `read_patients`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a case: ``cells, patient, truth, formula, p_abnormal, y_true, exact`` (right numbers and
-        structure, single line).
+    ``cells``: from `read_patients`. One row a case: ``cells, patient, truth, formula, p_abnormal, y_true,
+    exact`` (right numbers and structure, single line).
     """
     rows = []
     for patient, own in cells.groupby("patient", sort=False):

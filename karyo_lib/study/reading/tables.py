@@ -38,18 +38,13 @@ PAGES_A_WORKER = 4  # fewer are read sooner than a further process starts
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """What was read from each karyogram of a run.
+    """What was read from each karyogram of a run."""
 
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        One row a karyogram, in the order of the index: ``image_id, patient_id, source, style, y_true, iscn,
-        group, truth`` (count formula, '' where the karyotype is not known), ``changed`` (classes with a
-        structural change, such as '9 22') and what
-        :func:`karyo_lib.read.reading.summary` says: ``found, formula, formula_probability,
-        read_group, p_abnormal, p_count, p_structural, changes, refer_reason``, and ``seconds``.
-    """
-
+    # One row a karyogram, in the order of the index: ``image_id, patient_id, source, style, y_true, iscn,
+    # group, truth`` (count formula, '' where the karyotype is not known), ``changed`` (classes with a
+    # structural change, such as '9 22') and what :func:`karyo_lib.read.reading.summary` says: ``found,
+    # formula, formula_probability, read_group, p_abnormal, p_count, p_structural, changes, refer_reason``,
+    # and ``seconds``.
     table: pd.DataFrame
 
     def predictions(self, run: Run) -> pd.DataFrame:
