@@ -156,7 +156,9 @@ def shipped_detector() -> Detector:
     return Detector.load(data_file("reader"))
 
 
-def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> FoundPage:
+def find_chromosomes(
+    image: np.ndarray, detector: Detector | None = None, thorough: bool = False
+) -> FoundPage:
     """Find the chromosomes of a karyogram or of a metaphase spread.
 
     Parameters
@@ -165,6 +167,8 @@ def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> Fou
         Light on dark is read inverted.
     detector : Detector, optional
         By default the one that comes with karyo.
+    thorough : bool
+        Whether a karyogram is looked at on two larger scales, too, even if as much was found as cells have.
 
     Returns
     -------
@@ -184,7 +188,7 @@ def find_chromosomes(image: np.ndarray, detector: Detector | None = None) -> Fou
     if np.ptp(image) < _LEAST_CONTRAST:
         return _nothing(image)
     light = 255 - image if np.median(image) < 110 else image
-    seen, scale = look(light, detector or shipped_detector())
+    seen, scale = look(light, detector or shipped_detector(), thorough)
     if len(seen.score) == 0:
         return _nothing(image, _what_else(light))
     width = _width(seen) / scale  # in pixels of the image

@@ -28,6 +28,10 @@ _LEAST_OTHER, _OTHER_IN_ROW = 0.02, 4.0
 _LEAST_NAMES, _LEAST_LETTERS = 8, 5
 #: Sorting slips: share of chromosomes that lie in another slot than their own; where they lie between two.
 _SLIP, _BETWEEN = 0.006, 0.15
+#: Width and height, in widths of a chromosome, from which ink may be one, and its greatest height.
+_LEAST_INK, _MOST_INK = (0.6, 1.6), 12.0
+#: Evidence, in nats, from which two chromosomes were exchanged.
+LEAST_EXCHANGED = 10.0
 
 
 @dataclass(frozen=True)
@@ -152,18 +156,19 @@ def arrange(boxes: pd.DataFrame, labels: pd.DataFrame, log_proba: np.ndarray) ->
         slots, prior = order_evidence(boxes, log_proba)
         return Arrangement("order" if any(slots) else "", slots, prior, labels)
     slots, between = assign_slots(boxes, labels)
-    prior, no_y = np.zeros(log_proba.shape), "Y" not in set(labels["name"])
+    if "Y" not in set(labels["name"]):  # one slot for both
+        slots = tuple("XY" if name == "X" else name for name in slots)
+    prior = np.zeros(log_proba.shape)
     for i, name in enumerate(slots):
         if name:
-            prior[i] = _prior(name, _BETWEEN if between[i] else _SLIP, no_y)
+            prior[i] = _prior(name, _BETWEEN if between[i] else _SLIP)
     source = "letters" if labels["name"].iloc[0] in GROUP_NAMES else "names"
     return Arrangement(source, slots, prior, labels)
 
 
-def _prior(name: str, wrong: float, no_y: bool) -> np.ndarray:
+def _prior(name: str, wrong: float) -> np.ndarray:
     """Log-probability of each class in a slot of this name, against even odds."""
-    shared = name == "XY" or (name == "X" and no_y)
-    members = GROUP_NAMES.get(name, ("X", "Y") if shared else (name,))
+    members = GROUP_NAMES.get(name, ("X", "Y") if name == "XY" else (name,))
     inside = np.isin(CLASSES, members)
     share = np.where(inside, (1 - wrong) / inside.sum(), wrong / (~inside).sum())
     return np.log(share * len(CLASSES))
@@ -331,39 +336,57 @@ def order_evidence(
     if (likelihood.argmax(1) == classes).mean() < _AGREEMENT:
         return none
     names = [(*CLASSES[:_SEX], "XY")[k] for k in classes]
-    prior = np.stack([_prior(name, wrong, no_y=True) for name in names])
+    prior = np.stack([_prior(name, wrong) for name in names])
     return tuple(names[k] for k in slot), prior[slot]
 
 
 _PLACES = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
-def misplaced(table: pd.DataFrame, sure: float = 0.99) -> list[str]:
-    """What lies in a slot and looks, for sure, like a chromosome of another one: 'the second of slot 5 looks
-    like a 4'; ``table`` is `Reading.chromosomes`."""
+def misplaced(table: pd.DataFrame, log_proba: np.ndarray, least: float = LEAST_EXCHANGED) -> list[str]:
+    """Chromosomes of two slots that look as if they had been exchanged, or one too many of a slot that looks
+    like one of another: 'the second of slot 5 looks like a 4'.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        `Reading.chromosomes`.
+    log_proba : ndarray, shape (n, 24)
+        What each looks like.
+    least : float
+        By how many nats both together look more like the other's slot than like their own.
+    """
+    classes = np.array(CLASSES, object)
+    slots = table["printed"].to_numpy()
+    named = np.flatnonzero((table["chromosome"] != "").to_numpy() & np.isin(slots, CLASSES))
+    own = np.array([CLASSES.index(slots[i]) for i in named], int)
+    gain = log_proba[named] - log_proba[named, own][:, None]  # in favour of each class
+    both = gain[:, own] + gain[:, own].T
+    both[own[:, None] == own] = -np.inf
+    found: dict[int, int] = {}
+    for one, other in sorted(zip(*np.nonzero(np.triu(both) > least), strict=True), key=lambda ij: -both[ij]):
+        if one not in found and other not in found:
+            found |= {one: own[other], other: own[one]}
+    for one in np.flatnonzero(np.bincount(own, minlength=len(CLASSES))[own] > 2):
+        if one not in found and gain[one].max() > least:
+            found[one] = int(gain[one].argmax())
     out = []
-    for name, slot in table[(table["chromosome"] != "") & (table["printed"] != "")].groupby("printed"):
-        alone = slot.sort_values("x0")["alone"].tolist()
-        certain = (slot.sort_values("x0")["alone_probability"] > sure).tolist()
-        members = GROUP_NAMES.get(name, ("X", "Y") if name in ("X", "XY") else (name,))
-        for place, looks, known in zip(_PLACES, alone, certain, strict=False):
-            if known and looks not in members:
-                out.append(f"the {place} of slot {name} looks like a {looks}")
+    for one in sorted(found):
+        row = np.flatnonzero(slots == slots[named[one]])
+        place = int((table["x0"].to_numpy()[row] < table["x0"].to_numpy()[named[one]]).sum())
+        if place < len(_PLACES):
+            out.append(f"the {_PLACES[place]} of slot {slots[named[one]]} looks like a {classes[found[one]]}")
     return out
 
 
-def left_over(found: FoundPage, arrangement: Arrangement) -> list[str]:
-    """Slots with fewer chromosomes than usual where ink of a chromosome's size was taken for none."""
-    rest = found.rejected[~found.rejected["kind"].isin(["rule", "box", "dust"])]
-    high, wide = rest["y1"] - rest["y0"], rest["x1"] - rest["x0"]
-    rest = rest[(high > found.width) & (wide > 0.6 * found.width) & (high < 10 * found.width)]
-    middle, out = (rest["x0"] + rest["x1"]) / 2, []
-    for label in arrangement.labels.itertuples():
-        usual = 1 if label.name in ("X", "Y") else 2
-        if arrangement.slots.count(label.name) >= usual or label.name in GROUP_NAMES:
-            continue
-        beside = (middle - (label.x0 + label.x1) / 2).abs() < 1.5 * found.width
-        gap = np.minimum((label.y0 - rest["y1"]).abs(), (rest["y0"] - label.y1).abs())
-        if (beside & (gap < 2 * found.width)).any():
-            out.append(f"ink at slot {label.name} that was not taken for a chromosome")
-    return out
+def left_over(found: FoundPage, labels: pd.DataFrame) -> np.ndarray:
+    """Boxes (k, 4) of ink of a chromosome's size, level with chromosomes, that was taken for none and is no
+    name; ``labels`` is of `read_labels`."""
+    rest = found.rejected[found.rejected["kind"].isin(["print", "blob"])]
+    boxes, names = (table[["x0", "y0", "x1", "y1"]].to_numpy(float) for table in (rest, labels))
+    wide, high = (boxes[:, 2:] - boxes[:, :2]).T / found.width
+    common = np.minimum(boxes[:, None, 2:], names[:, 2:]) - np.maximum(boxes[:, None, :2], names[:, :2])
+    middle, rows = boxes[:, [1, 3]].mean(1), found.boxes[["y0", "y1"]].to_numpy(float)
+    level = ((middle[:, None] > rows[:, 0]) & (middle[:, None] < rows[:, 1])).any(1)
+    sized = (high > _LEAST_INK[1]) & (high < _MOST_INK) & (wide > _LEAST_INK[0])
+    return boxes[sized & level & ~(common > 0).all(2).any(1)]

@@ -11,9 +11,11 @@ from karyo_lib.shape.ink import resize
 #: Width in pixels at which the detector knows chromosomes, and what it is on most pictures as a share of the
 #: root of their area: where the search for the scale begins.
 SEEN_WIDTH, _USUAL_WIDTH = 11.0, 0.02
-#: Scales that are tried, relative to that one; the search begins at two of them and goes on where the
-#: detector is surer of what it sees. Chromosomes whose chromatids lie apart are seen whole at smaller ones.
+#: Scales that are tried, relative to that one. Of a karyogram the search begins at the first of two of them,
+#: goes to smaller ones, where chromosomes whose chromatids lie apart are seen whole and looks cost less, and
+#: else to larger ones; the second is a beginning, too, of what is none, or where the detector is not `_SURE`.
 _SCALES, _BEGIN = (0.25, 0.32, 0.4, 0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5), (3, 5)
+_SURE = 0.75
 #: Of scales at which it is nearly as sure of a metaphase the largest is taken, where it sees more of what
 #: crosses (validation spreads: 99 against 98 % of the boxes).
 _AS_SURE = 0.95
@@ -30,7 +32,7 @@ _UNCOVERED = 0.4
 #: By which the odds of its being a chromosome are less than its score says.
 _ELSEWHERE = 0.35
 #: Most cells have at least so many: of a scale at which fewer are seen the detector is less sure.
-_USUAL = 42
+_USUAL, _WHOLE = 42, 46
 #: Uprightness from which chromosomes are laid out: on real pages 0.75 and more, on spreads 0.22 and less.
 UPRIGHT = 0.5
 
@@ -40,9 +42,9 @@ def _sureness(seen: Detections) -> float:
     return float(seen.score.sum() / max(len(seen.score), _USUAL))
 
 
-def look(light: np.ndarray, detector: Detector) -> tuple[Detections, float]:
-    """What the detector sees at the scale where it is surest, and that scale; and what only other
-    looks show."""
+def look(light: np.ndarray, detector: Detector, thorough: bool = False) -> tuple[Detections, float]:
+    """What the detector sees at the scale where it is surest, and that scale; and what only other looks show,
+    on a karyogram those at two larger scales, too, where something is lacking or they are asked for."""
     usual = SEEN_WIDTH / (_USUAL_WIDTH * np.sqrt(light.size))
     most = min(MOST_SCALE, np.sqrt(_MOST_PIXELS / light.size))
     seen: dict[int, tuple[Detections, float]] = {}
@@ -57,19 +59,34 @@ def look(light: np.ndarray, detector: Detector) -> tuple[Detections, float]:
             seen[at] = detector.detect(resize(light, scale), _LEAST_SCORE, _SAME), scale
         return _sureness(seen[at][0])
 
-    best = max(_BEGIN, key=sureness)
-    best = best if seen else 0  # a picture too small for either
-    while sureness(better := max((best - 1, best + 1), key=sureness)) > sureness(best):
-        best = better
-    spread = uprightness([mask > 0.5 for _, _, mask in seen[best][0].masks]) < UPRIGHT
+    def upright(at: int) -> bool:
+        return uprightness([mask > 0.5 for _, _, mask in seen[at][0].masks]) >= UPRIGHT
+
+    best = _BEGIN[0]
+    if sureness(best) > 0 and upright(best):
+        for step in (-1, 1):
+            while sureness(best + step) > sureness(best):
+                best += step
+            if best != _BEGIN[0]:
+                break
+    if sureness(best) < _SURE or not upright(best):
+        best = max(best, _BEGIN[1], key=sureness)
+        best = best if seen else 0  # a picture too small for either
+        while sureness(better := max((best - 1, best + 1), key=sureness)) > sureness(best):
+            best = better
+    spread = not upright(best)
     if spread:
         best = max(at for at in seen if sureness(at) >= _AS_SURE * sureness(best))
-    found, scale = seen.pop(best)
-    others = [
-        rescaled(other, scale / its)
-        for _, (other, its) in sorted(seen.items(), key=lambda s: abs(s[0] - best))
-    ]
-    return (add_uncovered if spread else add_apart)(found, others), scale
+    found, scale = seen[best]
+    looks = sorted(seen.keys() - {best}, key=lambda at: abs(at - best))
+    others = [rescaled(seen[at][0], scale / seen[at][1]) for at in looks]
+    if spread:
+        return add_uncovered(found, others), scale
+    found, largest = add_apart(found, others), max(seen)
+    for at in (largest + 1, largest + 2):  # what is lacking may be small
+        if (thorough or len(found.score) < _WHOLE) and sureness(at) > 0:
+            found = add_apart(found, [rescaled(seen[at][0], scale / seen[at][1])])
+    return found, scale
 
 
 def rescaled(seen: Detections, ratio: float) -> Detections:

@@ -13,7 +13,7 @@ import pandas as pd
 from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.describe import describe, describe_exchange
-from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes
+from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes, log_odds_false
 from karyo_lib.read.decode import Decoded, Decoder
 from karyo_lib.read.detector import Detector
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
@@ -65,7 +65,10 @@ class ReaderSettings:
         What is promised of that threshold, and on what data.
     least_alike : float
         Where fewer chromosomes look most like what they are counted as, the image is unlike those that the
-        promise was made on, and is not cleared.
+        promise was made on, and is not cleared: another lab, or a poor image.
+    most_false, least_own : float
+        Nor is an image cleared with an object counted of which the log-odds that it is no chromosome are
+        larger, or whose log-probability of its class, by its looks alone, is less.
     """
 
     p_structural: float = 0.05
@@ -82,6 +85,8 @@ class ReaderSettings:
     clear_below: float | None = None
     promise: str = ""
     least_alike: float = 0.8
+    most_false: float = -2.2
+    least_own: float = -6.0
 
 
 class Reader:
@@ -132,6 +137,10 @@ class Reader:
         Reading
         """
         found = find_chromosomes(image, self.detector)
+        labels = read_labels(found, image) if found.kind == "karyogram" else None
+        if labels is not None and len(left_over(found, labels)):
+            found = find_chromosomes(image, self.detector, thorough=True)
+            labels = read_labels(found, image)
         if found.kind == "unreadable":
             return unreadable(found, found.reason)
         laid_out = found.kind == "karyogram"
@@ -143,7 +152,7 @@ class Reader:
             strips = scale_strips(found.cutouts, found.masks)
             decoded = self.decoder.decode(strips, turned)
         decoded = self._seen(decoded, found)
-        arrangement = arrange(found.boxes, read_labels(found, image), decoded.log_proba) if laid_out else None
+        arrangement = arrange(found.boxes, labels, decoded.log_proba) if laid_out else None
         boxes = found.boxes.assign(rows=strips.rows)
         count = self.count(decoded, boxes, arrangement)
         unexplained = int((count.assigned < 0).sum()) + len(count.missed)
@@ -154,21 +163,27 @@ class Reader:
         changes = self.mark_changes(table)
         structure = changes[changes["score"] > self.settings.least_score]
         p_structural = self._p_structural(changes)
-        missed = left_over(found, arrangement) if arrangement else []
-        reasons = [*missed, *self._refer(table, count, structure, arrangement)]
+        missed = _beside(table, left_over(found, labels)) if laid_out else []
+        # where one is lacking, even odds that the ink is that chromosome
+        lone = 0.5 if missed and sum(count.karyotype.counts.values()) < 46 else 1.0
+        doubts = [*missed, *self._doubt(table, count, arrangement, decoded)]
+        if laid_out and self.settings.clear_below is not None:
+            doubts += self._unlike(
+                table, count, decoded, log_odds_false(decoded.log_none, boxes, self.counting)
+            )
         return Reading(
             kind=found.kind,
-            decision="refer" if missed else self._decide(found, table, count, reasons),
+            decision=self._decide(found, count, lone, doubts),
             karyotype=count.karyotype,
             chromosomes=table,
             structure=structure,
             arrangement=_laid_out(table) if laid_out else "",
-            formula_probability=count.probability,
-            p_abnormal=float(1 - (1 - count.p_abnormal) * (1 - p_structural)),
-            p_count=count.p_abnormal,
+            formula_probability=lone * count.probability,
+            p_abnormal=float(1 - (1 - lone * count.p_abnormal) * (1 - p_structural)),
+            p_count=lone * count.p_abnormal,
             p_structural=p_structural,
             candidates=count.candidates,
-            refer_reason="; ".join(reasons),
+            refer_reason="; ".join([*doubts, *_marked(count, structure)]),
             found=found,
             half_seen=self.settings.half_seen,
         )
@@ -249,50 +264,62 @@ class Reader:
         tail = min(1.0, 0.05 * float(np.exp((s.least_score - highest) / s.score_scale)))
         return s.p_structural / (s.p_structural + (1 - s.p_structural) * tail)
 
-    def _refer(
+    def _doubt(
         self,
         table: pd.DataFrame,
         count: CountPosterior,
-        structure: pd.DataFrame,
         arrangement: Arrangement | None,
+        decoded: Decoded,
     ) -> list[str]:
-        reasons = []
+        """What speaks against the number, whatever its probability."""
+        s, doubts = self.settings, []
         unread = int((table["chromosome"] == "").sum())
         if count.missed and len(count.missed) <= 6:
-            reasons.append(f"chromosome {', '.join(count.missed)} expected but not found")
+            doubts.append(f"chromosome {', '.join(count.missed)} expected but not found")
         elif count.missed:
-            reasons.append(f"{len(count.missed)} chromosomes expected but not found")
+            doubts.append(f"{len(count.missed)} chromosomes expected but not found")
         if unread:
-            reasons.append(f"{unread} object{'s' * (unread > 1)} on the page not read as single chromosomes")
-        if count.probability < self.settings.least_certain:
+            doubts.append(f"{unread} object{'s' * (unread > 1)} on the page not read as single chromosomes")
+        if count.probability < s.least_certain:
             second = count.candidates["formula"].iloc[1]
-            reasons.append(f"count uncertain: {count.formula} ({count.probability:.0%}) or {second}")
-        agreeing = _agreeing(table)
-        if agreeing < self.settings.least_agreeing:
-            reasons.append(f"banding unlike: only {agreeing:.0%} look most like what they are counted as")
+            doubts.append(f"count uncertain: {count.formula} ({count.probability:.0%}) or {second}")
+        alike = _alike(table)
+        if alike < s.least_agreeing:
+            doubts.append(f"banding unlike: only {alike:.0%} look most like what they are counted as")
         if arrangement and arrangement.source == "names":
-            reasons += misplaced(table)
+            doubts += misplaced(table, decoded.log_proba)
             laid_out = _laid_out(table)
             if laid_out and laid_out != count.formula:
-                reasons.append(f"laid out as {laid_out}; looks like {count.formula}")
-        if count.formula in NORMAL_FORMULAE:  # an abnormal number is reason enough
-            reasons += [
-                f"chromosome {row.chromosome}: {row.iscn}{' (normal variant)' * (row.kind == 'variant')}"
-                for row in structure.itertuples()
-            ]
-        return reasons
+                doubts.append(f"laid out as {laid_out}; looks like {count.formula}")
+        return doubts
 
-    def _decide(
-        self, found: FoundPage, table: pd.DataFrame, count: CountPosterior, reasons: list[str]
-    ) -> str:
+    def _unlike(
+        self, table: pd.DataFrame, count: CountPosterior, decoded: Decoded, odds_false: np.ndarray
+    ) -> list[str]:
+        """What keeps a page from being cleared: it, or a single object, is unlike those that clearing rests
+        on."""
+        s, doubts, alike = self.settings, [], _alike(table)
+        if s.least_agreeing <= alike < s.least_alike:
+            doubts.append(f"unlike the pages that clearing rests on: {alike:.0%} look most like their class")
+        own = np.flatnonzero(count.assigned >= 0)
+        looks = decoded.log_proba - np.logaddexp.reduce(decoded.log_proba, axis=1, keepdims=True)
+        none = own[odds_false[own] > s.most_false]
+        other = own[looks[own, count.assigned[own]] < s.least_own]
+        for objects, what in (
+            (none, "may be no chromosome"),
+            (other, "looks like no chromosome of its class"),
+        ):
+            if len(objects):
+                names = ", ".join(dict.fromkeys(table["chromosome"].iloc[objects]))
+                doubts.append(f"what is counted as {names} {what}")
+        return doubts
+
+    def _decide(self, found: FoundPage, count: CountPosterior, lone: float, doubts: list[str]) -> str:
         s = self.settings
-        if count.p_abnormal > 0.5:
+        if lone * count.p_abnormal > 0.5:
             return "abnormal" if count.probability >= s.least_certain else "refer"
         sure = s.clear_below is not None and count.p_abnormal < s.clear_below
-        alike = _agreeing(table) >= s.least_alike
-        return (
-            "cleared for number" if sure and alike and found.kind == "karyogram" and not reasons else "refer"
-        )
+        return "cleared for number" if sure and found.kind == "karyogram" and not doubts else "refer"
 
     def save(self, folder: Path) -> None:
         """Write the reader into a folder: arrays (``.npz``) and settings (``.json``), no code."""
@@ -341,7 +368,25 @@ def _laid_out(table: pd.DataFrame) -> str:
     return count_formula(Counter(slots)) if slots and set(slots) <= set(CLASSES) else ""
 
 
-def _agreeing(table: pd.DataFrame) -> float:
+def _beside(table: pd.DataFrame, ink: np.ndarray) -> list[str]:
+    """Ink that may be a chromosome, said by the object next to it."""
+    middles = (table[["x0", "y0"]].to_numpy() + table[["x1", "y1"]].to_numpy()) / 2
+    near = [int(np.hypot(*(middles - box.reshape(2, 2).mean(0)).T).argmin()) for box in ink]
+    names = dict.fromkeys(table["chromosome"].iloc[i] or "an object" for i in near)
+    return [f"ink beside {name} that may be a chromosome was not taken for one" for name in names]
+
+
+def _alike(table: pd.DataFrame) -> float:
     """Share of the chromosomes that look most like what they are counted as."""
     named = table[table["chromosome"] != ""]
     return float((named["alone"] == named["chromosome"]).mean())
+
+
+def _marked(count: CountPosterior, structure: pd.DataFrame) -> list[str]:
+    """Structural changes to look at; an abnormal number is reason enough."""
+    if count.formula not in NORMAL_FORMULAE:
+        return []
+    return [
+        f"chromosome {row.chromosome}: {row.iscn}{' (normal variant)' * (row.kind == 'variant')}"
+        for row in structure.itertuples()
+    ]

@@ -82,6 +82,7 @@ class Reading:
             f"{self.formula} (probability {self.formula_probability:.2f}), abnormal with probability "
             f"{self.p_abnormal:.2f}"
         ]
+        lines += ["Cleared for number"] * (self.decision == "cleared for number")
         lines += [f"Changes: {', '.join(self.changes)}"] * bool(self.changes)
         lines += [f"Bands: {self.sight}"] * bool(self.karyotype)
         return "\n".join([*lines, *[f"Refer: {self.refer_reason}"] * bool(self.refer_reason), NOTICE])

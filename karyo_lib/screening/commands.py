@@ -106,7 +106,7 @@ def screen(
         str,
         typer.Option(
             help="**reading**: the reader of chromosomes that comes with karyo, in place of a MODEL; needs "
-            "no training, and clears nothing."
+            "no training, and clears the number alone."
         ),
     ] = "",
     fresh: Annotated[

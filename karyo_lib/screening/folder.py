@@ -279,7 +279,8 @@ def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> 
         method=package.recipe.method,
         heat_map=options.heat_map,
         threshold=_describe_threshold(package, options.clear_below),
-        clears=Rule.from_promise(package.promise, 0, options.clear_below).clear_below is not None,
+        clears=bool(package.facts.get("promise of number"))
+        or Rule.from_promise(package.promise, 0, options.clear_below).clear_below is not None,
         warning=str(package.facts.get("warning", "")),
         screened=0,
         found=0,
@@ -290,6 +291,8 @@ def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> 
 def _describe_threshold(package: Package, clear_below: float | None) -> str:
     if clear_below is not None:
         return f"Cleared below a probability of {clear_below:g}, set by the user. Nothing is promised."
+    if promised := package.facts.get("promise of number"):
+        return promised
     if package.promise is None:
         least = compute_smallest_n(ALPHA, DELTA)
         method = " --method reading" if package.recipe.method == "reading" else ""

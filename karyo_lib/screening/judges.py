@@ -23,6 +23,7 @@ from karyo_lib.screening.package import Package, Recipe
 from karyo_lib.screening.view import describe_cell
 
 BATCH = 16
+CLEARED = "cleared for number"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,7 @@ class Look:
     formula: str = ""  # count formula, and the pair that differs most and how (reader only)
     formula_probability: float = float("nan")  # of that formula against all others; NaN without one
     evidence: str = ""
+    cleared: str = ""  # said where a reader clears the number of chromosomes under a promise of its own
     # Whether nothing on the page could be read, so that `p` says nothing; `doubts` say why.
     unread: bool = False
     cell: str = ""  # what was read, as JSON, see :mod:`karyo_lib.screening.view` (reader only)
@@ -154,6 +156,7 @@ class ReadingJudge:
             formula=reading.formula,
             formula_probability=float(reading.formula_probability),
             evidence=evidence,
+            cleared=CLEARED if reading.decision == "cleared for number" else "",
             unread=not len(reading.found),
             cell=describe_cell(reading, page.native.shape),
             cell_evidence=json.dumps(evidence_of_cell),

@@ -19,7 +19,7 @@ import numpy as np
 
 from karyo_lib import __version__
 from karyo_lib.judge import Promise
-from karyo_lib.read.network_files import READER_FILES
+from karyo_lib.read.network_files import READER_FILES, read_record
 from karyo_lib.resources import data_file
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.card import render_card
@@ -116,9 +116,12 @@ class Package:
 
 
 def shipped_reader() -> Package:
-    """Return the reader that comes with karyo as a package: without a promise; the digest is of its files."""
+    """Return the reader that comes with karyo as a package; what its own threshold promises is in the facts,
+    the digest is of its files."""
     recipe = Recipe("reading", passes=0, referral_confidence=0.0)
-    return Package(recipe, None, Calibration(), None, None, digest=digest_reader())
+    settings = read_record(data_file("reader"), "reader")["settings"]
+    facts = {"promise of number": settings["promise"]}
+    return Package(recipe, None, Calibration(), None, None, facts=facts, digest=digest_reader())
 
 
 def digest_reader(folder: Path | None = None) -> str:

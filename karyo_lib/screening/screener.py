@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from karyo_lib.screening.cases import CaseFile, Page, list_files, read_pages
-from karyo_lib.screening.decision import Rule, decide
+from karyo_lib.screening.decision import Decision, Rule, decide
 from karyo_lib.screening.heatmap import crop_to_page, encode_heat
 from karyo_lib.screening.judges import Judge, Look, open_judge
 from karyo_lib.screening.package import Package, load_package, shipped_reader
@@ -29,8 +29,8 @@ class Screener:
     Parameters
     ----------
     model : Package, path or 'reading'
-        'reading' needs no training, but has no threshold with a promise: it clears nothing unless
-        `clear_below` is given.
+        'reading' needs no training, and clears the number of chromosomes under the promise that comes with
+        the reader, unless `clear_below` is given.
     workers : int, optional
         Threads that read files; all processors by default.
     clear_below : float, optional
@@ -141,6 +141,10 @@ class Screener:
         if reference is not None:
             doubts = (*doubts, *reference.compare(page.measures, look.embedding))
         decision = decide(p, confidence, doubts, self.rule)
+        own = self.package.facts.get("promise of number") and self.rule.clear_below is None
+        if look.cleared and own:  # the number; structure is told beside it
+            said = "; ".join([look.cleared, *(doubts or [look.evidence])])
+            decision = Decision("refer" if doubts or p >= 0.5 else "cleared", said)
         heat = crop_to_page(look.heat, page.shape)
         return Result(
             file=page.name,

@@ -86,22 +86,32 @@ def test_the_place_says_more_than_doubtful_looks():
 
 
 def test_a_chromosome_in_another_ones_slot_is_named():
-    table = pd.DataFrame(
-        {"chromosome": "5", "printed": "5", "alone": ["5", "4"], "alone_probability": 0.995, "x0": [1.0, 9.0]}
-    )
-    assert misplaced(table) == ["the second of slot 5 looks like a 4"]
-    assert misplaced(table.assign(alone_probability=0.6)) == []
+    slots, looks = ["4", "4", "5", "5"], ["4", "5", "5", "4"]
+    table = pd.DataFrame({"chromosome": looks, "printed": slots, "x0": [1.0, 9.0, 21.0, 29.0]})
+    log_proba = np.log(np.where(np.array(CLASSES) == np.array(looks)[:, None], 0.999, 1e-5))
+    exchanged = ["the second of slot 4 looks like a 5", "the second of slot 5 looks like a 4"]
+    assert misplaced(table, log_proba) == exchanged
+    assert misplaced(table, 0.2 * log_proba) == []
+    log_proba[1] = log_proba[0]
+    assert misplaced(table, log_proba) == [], "one odd chromosome in a slot of two is no exchange"
+    extra = pd.concat([table, table.iloc[[2]].assign(x0=37.0)], ignore_index=True)
+    assert misplaced(extra, np.vstack([log_proba, log_proba[2:3]])) == exchanged[1:]
 
 
-def test_ink_at_an_empty_slot_is_pointed_at():
+def test_ink_of_a_chromosomes_size_is_pointed_at():
     labels = _row(2).assign(row=0, name=["X", "Y"], probability=1.0)
     boxes = pd.DataFrame({"x0": [50.0], "x1": [70.0], "y0": [40.0], "y1": [95.0], "width": [10.0]})
-    arrangement = arrange(boxes.assign(row=0, slot=0), labels, np.zeros((1, len(CLASSES))))
     ink = pd.DataFrame([("print", 114.0, 70.0, 126.0, 95.0)], columns=["kind", "x0", "y0", "x1", "y1"])
-    page = SimpleNamespace(rejected=ink, width=10.0)
-    assert left_over(page, arrangement) == ["ink at slot Y that was not taken for a chromosome"]
-    assert left_over(SimpleNamespace(rejected=ink.assign(kind="dust"), width=10.0), arrangement) == []
-    assert left_over(SimpleNamespace(rejected=ink.assign(x0=54.0, x1=66.0), width=10.0), arrangement) == []
+
+    def told(rejected: pd.DataFrame) -> list[list[float]]:
+        return left_over(SimpleNamespace(rejected=rejected, width=10.0, boxes=boxes), labels).tolist()
+
+    assert told(ink) == [[114, 70, 126, 95]]
+    assert told(ink.assign(kind="dust")) == []
+    assert told(ink.assign(y0=85.0)) == [], "small print"
+    assert told(ink.assign(y0=76.0, y1=108.0)) == [], "a name is print"
+    assert told(ink.assign(y0=5.0, y1=30.0)) == [], "a title above the rows"
+    assert told(ink.iloc[:0]) == []
 
 
 def test_small_print_is_read():

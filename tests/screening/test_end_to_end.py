@@ -1,7 +1,6 @@
 """From labelled folder to worklist, with a real network; the worklist in a real browser; the command."""
 
 import csv
-import html
 import io
 import re
 import signal
@@ -165,15 +164,13 @@ def test_the_reader_needs_no_model(stub, pages_dir, tmp_path):
     command = ["screen", "--method", "reading", str(pages_dir), "-o", str(tmp_path / "out")]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
-    assert "0 cleared" in result.output
-    assert "Nothing is cleared" in result.output
+    assert "0 cleared" in result.output  # the stub's looks say nothing of a reader's own promise
     page = (tmp_path / "out" / "worklist.html").read_text(encoding="utf-8")
-    assert "at least 45 calibration cases" in page  # 0.95 ** 45 < 0.1
+    assert "are cleared for number, with 95 % confidence" in page
     assert ">Formula<" in page
     assert "Model: the reader that comes with karyo; method reading" in page
     assert shipped_reader().digest[:16] in page
     assert ">Confidence<" not in page  # no passes to agree
-    assert "karyo train --method reading --data" in html.unescape(page)
 
 
 def test_a_mistyped_method_is_named_with_the_valid_one(pages_dir, tmp_path):

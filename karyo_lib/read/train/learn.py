@@ -198,6 +198,7 @@ def train_on_bank(
     tell(f"{len(cells['train'])} cells to train on, {len(cells['val'])} to set thresholds on")
     tuned = fine_tune(reader.decoder, strips_of_bank(bank, cells["train"]), minutes, seed)
     reader.decoder = fit_settings(tuned, strips_of_bank(bank, cells["val"]))
+    reader.settings = replace(reader.settings, clear_below=None, promise="")
     composed = compose_trials(bank, -(-pages // len(STYLES)), seed, part="val", abnormal=0)
     composed = tqdm(islice(composed, pages), "Reading composed normal pages", pages, unit="page")
     return fit_marks(reader, (page.image for page in composed))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.judge.intervals import wilson
+from karyo_lib.judge.promise import compute_smallest_n
 from karyo_lib.read.reader import Reader
 from karyo_lib.shape.boxes import match_boxes
 
@@ -32,7 +34,7 @@ def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
 
     One row a page: ``style, width, truth, formula, exact, abnormal, p_count, p_abnormal, chromosomes, found,
     false, discarded`` (false objects that the reader itself took for no chromosome), ``named`` (matched
-    chromosomes named right with the counts respected), ``named_alone``, ``refer_reason``.
+    chromosomes named right with the counts respected), ``named_alone``, ``decision``, ``refer_reason``.
     """
     rows = []
     for page in pages:
@@ -59,6 +61,7 @@ def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
                 "discarded": int((~hit & (table["chromosome"] == "")).sum()),
                 "named": int((hit & (table["chromosome"].to_numpy() == classes)).sum()),
                 "named_alone": int((hit & (table["alone"].to_numpy() == classes)).sum()),
+                "decision": reading.decision,
                 "refer_reason": reading.refer_reason,
             }
         )
@@ -69,7 +72,8 @@ def summarise_pages(scores: pd.DataFrame, by: str | list[str] = "style") -> pd.D
     """Rates by style (or another column), with Wilson 95 % intervals of sensitivity and specificity.
 
     Columns ``pages, found_rate, false_per_page, named, named_alone`` (shares of those found), ``exact``,
-    ``sensitivity, sensitivity_low, sensitivity_high, specificity, ..., referred``.
+    ``sensitivity, sensitivity_low, sensitivity_high, specificity, ..., cleared`` (share of the normal ones),
+    ``abnormal_cleared, referred``.
     """
 
     def one(group: pd.DataFrame) -> pd.Series:
@@ -89,10 +93,49 @@ def summarise_pages(scores: pd.DataFrame, by: str | list[str] = "style") -> pd.D
             n, k = int(chosen.sum()), int((chosen & right).sum())
             low, high = wilson(k, n) if n else (np.nan, np.nan)
             out |= {name: k / n if n else np.nan, f"{name}_low": low, f"{name}_high": high}
+        cleared = group["decision"] == "cleared for number"
+        for name, chosen in (("cleared", ~group["abnormal"]), ("abnormal_cleared", group["abnormal"])):
+            out[name] = cleared[chosen].mean()
         return pd.Series(out | {"referred": (group["refer_reason"] != "").mean()})
 
     groups = {key: one(group) for key, group in scores.groupby(by)}
     return pd.DataFrame({**groups, "all": one(scores)}).T
+
+
+def fit_clearing(reader: Reader, pages: Iterable[Page], alpha: float = 0.01, below: float = 0.002) -> Reader:
+    """Let a reader clear the number of chromosomes where it is shown, with 95 % confidence, that it clears at
+    most ``alpha`` of the cells with an abnormal one.
+
+    Parameters
+    ----------
+    reader : Reader
+    pages : iterable of Page
+        With an abnormal number, each of another patient, on whom nothing of the reader was trained or chosen;
+        whole ones, since what the finder misses counts.
+    alpha : float
+    below : float
+        Threshold, chosen beforehand: an abnormal number is rarely so improbable by chance.
+
+    Returns
+    -------
+    Reader
+        The same with `ReaderSettings.clear_below` and its promise; both are empty where it cannot be shown.
+    """
+    fitted = Reader(replace(reader.settings, clear_below=below), reader.counting)
+    fitted.detector, fitted.decoder = reader.detector, reader.decoder
+    table = score_pages(fitted, pages)
+    table = table[table["abnormal"]]
+    n, missed = len(table), int((table["decision"] == "cleared for number").sum())
+    shown = n >= compute_smallest_n(alpha, 0.05, missed)
+    said = (
+        f"Of cells with an abnormal number of chromosomes at most {alpha:.1%} are cleared for number, with "
+        f"95 % confidence, on pages like those that this was tried on: {n} composed of the real chromosomes "
+        f"of as many patients, of which {missed} were cleared. Of structure nothing is promised."
+    )
+    fitted.settings = replace(
+        reader.settings, clear_below=below if shown else None, promise=said if shown else ""
+    )
+    return fitted
 
 
 def score_cells(
