@@ -24,6 +24,7 @@ from karyo_lib.resources import data_file
 from karyo_lib.shape.scaling import scale_strips
 
 _OF_ONE_CLASS = ("deletion", "duplication", "inversion", "ring/isochromosome/marker", "variant")
+_MOST_MISPLACED = 4  # chromosomes in another slot: nobody sorts worse, so print or rows were misread
 
 
 @dataclass(frozen=True)
@@ -360,12 +361,16 @@ class Reader:
 
 
 def _laid_out(table: pd.DataFrame) -> str:
-    """Formula of the cell by the slots that its chromosomes lie in; '' where one of them lies in none."""
+    """Formula of the cell by the slots that its chromosomes lie in; '' where one of them lies in none, or so
+    many lie in another's that the slots must have been misread."""
+    named = table[table["chromosome"] != ""]
     slots = [
         row.chromosome if row.printed == "XY" and row.chromosome in ("X", "Y") else row.printed
-        for row in table[table["chromosome"] != ""].itertuples()
+        for row in named.itertuples()
     ]
-    return count_formula(Counter(slots)) if slots and set(slots) <= set(CLASSES) else ""
+    elsewhere = sum(slot != name for slot, name in zip(slots, named["chromosome"], strict=True))
+    known = slots and set(slots) <= set(CLASSES) and elsewhere <= _MOST_MISPLACED
+    return count_formula(Counter(slots)) if known else ""
 
 
 def _beside(table: pd.DataFrame, ink: np.ndarray) -> list[str]:

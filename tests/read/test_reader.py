@@ -19,7 +19,7 @@ from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.segments import Segment
 from karyo_lib.read.evidence import ReadingDisplay, find_odd
 from karyo_lib.read.network_files import READER_FILES
-from karyo_lib.read.reader import Reader
+from karyo_lib.read.reader import Reader, _laid_out
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, summary
 from karyo_lib.read.train.score import fit_clearing, score_cells, score_finding, score_pages, summarise_pages
 from karyo_lib.read.train.trials import patient_part
@@ -218,3 +218,13 @@ def test_the_shipped_reader_reads_a_real_page(shipped, real_karyogram):
     assert (reading.chromosomes.groupby(["row", "slot"]).size() == 2).all()
     told = pd.DataFrame([summary(reading)])
     assert told["decision"].isin(["cleared for number", "refer"]).all()
+
+
+def test_slots_that_were_misread_lay_nothing_out():
+    names = [str(k) for k in range(1, 23) for _ in range(2)] + ["X", "Y"]
+    table = pd.DataFrame({"chromosome": names, "printed": [*names[:-2], "XY", "XY"]})
+    assert _laid_out(table) == "46,XY"
+    slip = table.assign(printed=["2", *table["printed"][1:]])
+    assert _laid_out(slip) == "46,XY,-1,+2"
+    shifted = table.assign(printed=[*table["printed"][2:], "1", "1"])
+    assert _laid_out(shifted) == ""
