@@ -162,7 +162,7 @@ def test_the_readme_is_short_and_its_numbers_are_the_committed_figures():
     assert len(text.splitlines()) <= 120
     assert fill(text, load_figures()) == text, "make figures"
     groups = re.findall(r"<!-- figures: ([\w ]+) -->", text)
-    assert groups == ["real pages", "thesis"]
+    assert groups == ["real pages", "spreads", "thesis"]
     figures = load_figures()
     assert set(figures["group"]) == set(groups)
     assert (figures["value"] != "").all()
