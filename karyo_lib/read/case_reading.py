@@ -98,7 +98,7 @@ def find_pictures(paths: str | PathLike | Iterable[str | PathLike]) -> list[tupl
             )
     if not found:
         given = ", ".join(repr(Path(path).name) for path in paths)
-        raise ValueError(f"Expected pictures of cells. Received {given or 'nothing'} without any.")
+        raise ValueError(f"Expected pictures of cells, or folders of them. Received {given or 'none'}.")
     return found
 
 

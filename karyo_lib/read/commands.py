@@ -36,6 +36,12 @@ def read(
     from karyo_lib.read.image import read_image, write_reading
     from karyo_lib.read.reader import Reader
 
+    if image.is_dir():
+        raise typer.BadParameter(
+            f"Expected one image. Received the folder {image.name!r}: `karyo screen --method reading` reads "
+            "a folder of cells, `karyo case` the cells of a patient.",
+            param_hint="IMAGE",
+        )
     reading = read_image(image, Reader.load(reader) if reader else None)
     typer.echo(str(reading))
     if output:

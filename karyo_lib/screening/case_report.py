@@ -113,8 +113,9 @@ def describe_limits(case: Case) -> tuple[str, ...]:
         f"ISCN's rule ({CELLS_FOR_GAIN} cells with a gain, {CELLS_FOR_LOSS} with a loss) finds a gain in "
         f"{100 * exclusion.gains_found:.0f} % of the cells or more, a loss in "
         f"{100 * exclusion.losses_found:.0f} %, at {100 * exclusion.confidence:.0f} %.",
-        "Changes below 5 to 10 megabases are below the resolution of banding; those between bands alike may "
-        "be missed well above it. Uniparental disomy and gene variants are not seen.",
+        f"Of structural changes {100 * errors.change_missed:.0f} % are missed in a single cell, those below "
+        "20 megabases or between bands alike nearly always. Uniparental disomy and variants of genes are "
+        "not seen.",
     ]
     if exclusion.analysed == 0:
         limits.append("No cell was analysed band by band: structural changes are not excluded.")

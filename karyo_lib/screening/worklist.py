@@ -140,7 +140,8 @@ def _describe(rank: int, entry: Entry, result: Result, names: Names) -> dict[str
         "name": file + (f", page {result.page}" if result.page > 1 else ""),
         "patient_id": names.patient(result.file),
         "decision": result.decision,
-        "title": TITLES[result.decision],
+        "title": TITLES[result.decision]
+        + " for number" * (result.decision == "cleared" and result.formula != ""),
         "reason": result.reason,
         "label": result.label,
         "probability": _number(result.probability, ".4f"),
