@@ -31,7 +31,7 @@ def test_five_cells_are_surer_than_one():
     assert (table["patients"] == 2).all()
     assert table.loc[5, "area"] <= table.loc[1, "area"]
     assert list(cases_coverage(cases).curves) == ["1 cell", "2 cells", "5 cells"]
-    assert "Of 2 patients" in describe_cases(table.reset_index())
+    assert "Of 2 patients" in describe_cases(table.reset_index())[0]
 
 
 def test_a_patient_without_a_readable_cell_is_neither():

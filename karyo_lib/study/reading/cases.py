@@ -136,17 +136,16 @@ def cases_table(cases: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def describe_cases(table: pd.DataFrame) -> str:
+def describe_cases(table: pd.DataFrame) -> list[str]:
     """Say in words what more cells of a patient gain."""
     one, most = table.iloc[0], table.iloc[-1]
-    told = [
-        f"{text} {one[name]:.0%} from one cell and {most[name]:.0%} [{most[f'{name}_low']:.0%}, "
-        f"{most[f'{name}_high']:.0%}] from {most['cells']:.0f}"
+    return [
+        f"{text}: {one[name]:.0%} from one cell and {most[name]:.0%} [{most[f'{name}_low']:.0%}, "
+        f"{most[f'{name}_high']:.0%}] from {most['cells']:.0f}."
         for name, text in (
-            ("exact", "formula right"),
-            ("sensitivity", "sensitivity"),
-            ("specificity", "specificity"),
+            ("exact", f"Of {one['patients']:.0f} patients the formula is right"),
+            ("sensitivity", "Sensitivity"),
+            ("specificity", "Specificity"),
         )
         if np.isfinite(one[name])
     ]
-    return f"Of {one['patients']:.0f} patients read cell by cell: {'; '.join(told)}."
