@@ -16,6 +16,7 @@ from karyo_lib.read.decode import Decoder, DecoderSettings
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.reader import Reader
+from karyo_lib.read.train import trials
 from karyo_lib.read.train.learn import adapt, fit_marks, sorted_page, strips_of_bank
 from karyo_lib.read.train.score import score_finding
 from karyo_lib.read.train.score_folder import read_truths
@@ -39,7 +40,7 @@ def test_trials_are_half_abnormal():
     assert "46,XX" not in formulae
 
 
-def test_a_bank_trains_and_measures_a_reader(bank_dir, tmp_path):
+def test_a_bank_trains_and_measures_a_reader(bank_dir, monkeypatch):
     bank = ChromosomeBank(bank_dir)
     parts = [set(normal_cells(bank, part)["case"]) for part in ("train", "val", "test")]
     assert not any(parts[i] & parts[j] for i, j in ((0, 1), (0, 2), (1, 2)))
@@ -49,6 +50,9 @@ def test_a_bank_trains_and_measures_a_reader(bank_dir, tmp_path):
     strips = strips_of_bank(bank, normal_cells(bank, "val")["cell"].iloc[:2])
     assert len(strips) == 92
     assert strips.weights.sum() == pytest.approx(1)
+    monkeypatch.setattr(trials, "normal_cells", lambda bank, part: normal_cells(bank, part).iloc[:1])
+    small = compose_trials(bank, 2, styles=("digital",), size=(300, 240), part="val", abnormal=0)
+    assert [len(p.truth) for p in small] == [46, 46], "normal pages need no donors"
 
 
 @pytest.fixture(scope="module")

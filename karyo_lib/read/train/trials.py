@@ -80,7 +80,7 @@ def compose_trials(
     for number, (style, cell, formula) in enumerate(
         zip(np.repeat(styles, per_style).tolist(), order, formulae, strict=True)
     ):
-        donors = choose_donors(bank, cells, male, cell, rng)
+        donors = choose_donors(bank, cells, male, cell, rng) if abnormal else []  # a small bank has none
         own = bank.cutouts(cell)
         yield compose_karyogram(formula, own, donors, style=style, seed=seed * 10_000 + number, size=size)
 
