@@ -4,6 +4,7 @@ sure it is, and when to refer."""
 import json
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -126,6 +127,12 @@ class Reader:
         self.detector: Detector | None = None
         self.decoder = Decoder()
 
+    def with_settings(self, **changes: object) -> "Reader":
+        """The same reader, its networks and counting shared, with some settings changed."""
+        other = copy(self)
+        other.settings = replace(self.settings, **changes)
+        return other
+
     def read(self, image: np.ndarray) -> Reading:
         """Read a karyogram or a metaphase.
 
@@ -197,10 +204,7 @@ class Reader:
         return replace(decoded, log_proba=both)
 
     def count(
-        self,
-        decoded: Decoded,
-        boxes: pd.DataFrame | None = None,
-        arrangement: Arrangement | None = None,
+        self, decoded: Decoded, boxes: pd.DataFrame | None = None, arrangement: Arrangement | None = None
     ) -> CountPosterior:
         """Count decoded chromosomes; ``boxes`` and ``arrangement`` are None for a cell that was cut out."""
         return count_chromosomes(
@@ -266,11 +270,7 @@ class Reader:
         return s.p_structural / (s.p_structural + (1 - s.p_structural) * tail)
 
     def _doubt(
-        self,
-        table: pd.DataFrame,
-        count: CountPosterior,
-        arrangement: Arrangement | None,
-        decoded: Decoded,
+        self, table: pd.DataFrame, count: CountPosterior, arrangement: Arrangement | None, decoded: Decoded
     ) -> list[str]:
         """What speaks against the number, whatever its probability."""
         s, doubts = self.settings, []

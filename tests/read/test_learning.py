@@ -72,7 +72,11 @@ def test_changes_are_marked_on_one_normal_page_in_twenty(small_reader, monkeypat
         return SimpleNamespace(structure=pd.DataFrame(rows, columns=["kind", "score"]))
 
     monkeypatch.setattr(Reader, "read", read)
-    settings = fit_marks(small_reader, range(41)).settings
+    fitted = fit_marks(small_reader, range(41))
+    settings = fitted.settings
+    assert fitted.spread_counting == small_reader.spread_counting != fitted.counting
+    assert (fitted.detector, fitted.decoder) == (small_reader.detector, small_reader.decoder)
+    assert small_reader.settings.half_seen == 40, "what was given stays as it is"
     assert settings.least_score == 38  # 39 and 40 are marked
     assert settings.score_scale == pytest.approx(8 / np.log(5))
     assert settings.half_seen is None

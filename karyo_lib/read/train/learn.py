@@ -194,11 +194,10 @@ def train_on_bank(
             f"{bank.cells['case'].nunique()} patients, of parts "
             f"{sorted(set(bank.cells['case'].map(patient_part)))}: ten or more patients have all parts."
         )
-    reader = Reader.load()
+    reader = Reader.load().with_settings(clear_below=None, promise="")
     tell(f"{len(cells['train'])} cells to train on, {len(cells['val'])} to set thresholds on")
     tuned = fine_tune(reader.decoder, strips_of_bank(bank, cells["train"]), minutes, seed)
     reader.decoder = fit_settings(tuned, strips_of_bank(bank, cells["val"]))
-    reader.settings = replace(reader.settings, clear_below=None, promise="")
     composed = compose_trials(bank, -(-pages // len(STYLES)), seed, part="val", abnormal=0)
     composed = tqdm(islice(composed, pages), "Reading composed normal pages", pages, unit="page")
     return fit_marks(reader, (page.image for page in composed))
@@ -206,8 +205,7 @@ def train_on_bank(
 
 def fit_marks(reader: Reader, images: Iterable[np.ndarray], share: float = 0.05) -> Reader:
     """Set from which score changes are marked: on at most ``share`` of these pages, which have none."""
-    counted = Reader(replace(reader.settings, least_score=-np.inf), reader.counting)
-    counted.detector, counted.decoder = reader.detector, reader.decoder
+    counted = reader.with_settings(least_score=-np.inf)
     highest = []
     for image in images:
         changes = counted.read(image).structure
@@ -215,10 +213,7 @@ def fit_marks(reader: Reader, images: Iterable[np.ndarray], share: float = 0.05)
     high = np.sort(np.nan_to_num(np.array(highest, float)))[::-1]
     least, often = high[int(share * len(high))], high[int(5 * share * len(high))]
     scale = max(float(least - often) / np.log(5), 1.0)
-    settings = replace(reader.settings, least_score=max(float(least), 1.0), score_scale=scale, half_seen=None)
-    fitted = Reader(settings, reader.counting)
-    fitted.detector, fitted.decoder = reader.detector, reader.decoder
-    return fitted
+    return reader.with_settings(least_score=max(float(least), 1.0), score_scale=scale, half_seen=None)
 
 
 @dataclass(frozen=True)
@@ -285,7 +280,6 @@ def adapt(
         before += int((page.log_proba.argmax(1) == truth).sum())
         after += int((looks.argmax(1) == truth).sum())
         n += len(truth)
-    settings = replace(reader.settings, clear_below=None, promise="")
-    adapted = Reader(settings, reader.counting, reader.spread_counting)
-    adapted.detector, adapted.decoder = reader.detector, tuned
+    adapted = reader.with_settings(clear_below=None, promise="")
+    adapted.decoder = tuned
     return Adapted(adapted, len(own), len(aside), before, after, n)

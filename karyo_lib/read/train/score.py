@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -121,9 +120,7 @@ def fit_clearing(reader: Reader, pages: Iterable[Page], alpha: float = 0.01, bel
     Reader
         The same with `ReaderSettings.clear_below` and its promise; both are empty where it cannot be shown.
     """
-    fitted = Reader(replace(reader.settings, clear_below=below), reader.counting)
-    fitted.detector, fitted.decoder = reader.detector, reader.decoder
-    table = score_pages(fitted, pages)
+    table = score_pages(reader.with_settings(clear_below=below), pages)
     table = table[table["abnormal"]]
     n, missed = len(table), int((table["decision"] == "cleared for number").sum())
     shown = n >= compute_smallest_n(alpha, 0.05, missed)
@@ -132,10 +129,7 @@ def fit_clearing(reader: Reader, pages: Iterable[Page], alpha: float = 0.01, bel
         f"95 % confidence, on pages like those that this was tried on: {n} composed of the real chromosomes "
         f"of as many patients, of which {missed} were cleared. Of structure nothing is promised."
     )
-    fitted.settings = replace(
-        reader.settings, clear_below=below if shown else None, promise=said if shown else ""
-    )
-    return fitted
+    return reader.with_settings(clear_below=below if shown else None, promise=said if shown else "")
 
 
 def score_cells(
