@@ -7,11 +7,7 @@ _CANDIDATES = (Path(__file__).parent / "_data", Path(__file__).parent.parent / "
 
 
 def data_file(*parts: str) -> Path:
-    """Return the path of an embedded data file.
-
-    ``*parts``: Path components below ``data/``, for example ``"cytobands", "iscn_550.tsv"``. Raises
-    FileNotFoundError if the file is not part of this installation.
-    """
+    """Path of an embedded data file below ``data/``: ``"cytobands", "iscn_550.tsv"``."""
     for root in _CANDIDATES:
         path = root.joinpath(*parts)
         if path.exists():

@@ -14,12 +14,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Profile:
-    """How much of the study a run does.
-
-    The defaults are the thesis's own figures (sections 3.1 to 3.4): 105 normal and 41 abnormal karyograms,
-    augmented to 376 and 316, 30 epochs, learning rate 1e-3, batches of 16, 100 stochastic passes, referral
-    below 80 %.
-    """
+    """How much of the study a run does. The defaults are the thesis's own figures (sections 3.1 to 3.4)."""
 
     name: str
     normal: int = 105  # karyograms in the alpha-dataset
@@ -151,12 +146,7 @@ def suggest(received: str, valid: tuple[str, ...]) -> str:
 
 
 def load_settings(profile: str = "quick", **overrides: Any) -> Profile:
-    """Return the settings of a profile, with single values replaced.
-
-    ``profile``: ``'smoke'``, ``'quick'`` or ``'thesis'``; ``**overrides``: fields of :class:`Profile` by
-    name. Raises SettingsError if the profile or a parameter does not exist, or a value is of the wrong type
-    or out of range.
-    """
+    """The settings of a profile, with single values replaced."""
     if profile not in PROFILES:
         valid = tuple(PROFILES)
         raise SettingsError(
@@ -175,11 +165,7 @@ def load_settings(profile: str = "quick", **overrides: Any) -> Profile:
 
 
 def parse_settings(words: Iterable[str]) -> dict[str, Any]:
-    """Return settings by name from words such as ``'passes=50'`` or ``'conditions=a,b'``.
-
-    Raises SettingsError if a word is not ``NAME=VALUE``, the name does not exist, or the value is not of its
-    kind.
-    """
+    """Settings by name from words such as ``'passes=50'`` or ``'conditions=a,b'``."""
     found: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")

@@ -39,11 +39,7 @@ class OtherJournalError(ValueError):
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path that becomes *path* if the block succeeds and vanishes if it does not.
-
-    Raises CannotWriteError if there is no permission to write there, or *path* is a folder, NoSpace if the
-    disk is full.
-    """
+    """Give a temporary path that becomes *path* if the block succeeds and vanishes if it does not."""
     path, part = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,11 +72,8 @@ def writing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: str | Path, work: str | Path | None = None) -> Iterator[None]:
-    """Keep other processes out of a folder, until this one leaves the block or ends in whatever way.
-
-    ``folder``: where the lock is kept; ``work``: the folder or file that is worked on, if another, for the
-    message. Raises BusyError if another process is at work there.
-    """
+    """Keep other processes out of a folder, until this one leaves the block or ends in whatever way; ``work``
+    is what the message names, if not the folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+b") as stream:
@@ -111,15 +104,8 @@ def _lock(stream: IO[bytes], work: Path) -> None:
 
 
 class Journal:
-    """Records on disk as they come: one JSON line each, only ever added to, by one process at a time.
-
-    A stop at any moment loses nothing but a record half written, which is cut off when the journal is opened
-    again.
-
-    ``made_from`` (mapping): what the records depend on; stands in the first line; ``fresh``: begin anew
-    whatever is there. Raises BusyError if another process writes to it, OtherJournalError if its records were
-    made from something else.
-    """
+    """Records on disk as they come: one JSON line each, only ever added to, by one process at a time. A stop
+    at any moment loses nothing but a record half written. The first line says what the records depend on."""
 
     def __init__(self, path: str | Path, made_from: Mapping[str, Any], *, fresh: bool = False):
         self.path = Path(path)
@@ -173,10 +159,8 @@ class Journal:
 
 
 def read_records(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield where each record of a journal begins and ends, in bytes, and what it says.
-
-    The first is the header; the last is the one before a record that is damaged.
-    """
+    """Yield where each record of a journal begins and ends, in bytes, and what it says: from the header to
+    the one before a record that is damaged."""
     with open(path, "rb") as file:
         start = 0
         while line := file.readline():

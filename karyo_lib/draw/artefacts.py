@@ -11,11 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 def add_dust(
     ink: np.ndarray, amount: float, scratches: float, scale: float, rng: np.random.Generator
 ) -> None:
-    """Sprinkle specks and hairs on a page of ink, in place.
-
-    ``ink`` (float32, shape (H, W)): 0 paper to 1 black; ``amount``, ``scratches``: mean numbers of specks and
-    of hairs; ``scale``: size relative to a page of 1200 x 950.
-    """
+    """Sprinkle specks and hairs, so many on the mean, on a page of ink (0 paper to 1 black), in place."""
     height, width = ink.shape
     count = rng.poisson(amount)
     places = np.column_stack([rng.uniform(0, width, count), rng.uniform(0, height, count)])
@@ -52,13 +48,9 @@ def add_dust(
 def expose(
     ink: np.ndarray, settings: SimpleNamespace, scale: float, size: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """Photograph, print and scan a drawing.
-
-    ``ink`` (float32, shape (H, W)): 0 paper to 1 black; ``settings``:
-    :class:`~karyo_lib.draw.styles.Artefacts` whose ranges have been settled for the page; ``scale``: size of
-    the drawing relative to a page of 1200 x 950; ``size``: width and height of the page that comes out, the
-    drawing's or smaller. Returns uint8, shape (size[1], size[0]).
-    """
+    """Photograph, print and scan a drawing (ink, 0 paper to 1 black) on a page of ``size`` (width, height),
+    as large or smaller. ``settings``: `Artefacts` whose ranges have been settled. ``scale``: relative to a
+    page of 1200 x 950."""
     sigma = settings.blur * scale
     if sigma > 0.2:
         ink = cv2.GaussianBlur(ink, (0, 0), sigma)

@@ -75,10 +75,8 @@ class StraightChromosome:
 
 @lru_cache(maxsize=1024)
 def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
-    """List the bands along a chromosome, cutting them where its segments cut them.
-
-    ``level``: {400, 550, 850}; ``seed``: seeds the invented pattern of material of unknown origin.
-    """
+    """List the bands along a chromosome, cutting them where its segments cut them; ``seed`` is of the
+    invented pattern of material of unknown origin."""
     bands: list[tuple[float, str, str, str]] = []
     tones: list[tuple[float, np.ndarray]] = []
     for number, segment in enumerate(chromosome.segments):
@@ -135,12 +133,8 @@ def paint_straight(
     *,
     ring: bool = False,
 ) -> StraightChromosome:
-    """Paint a chromosome straight and upright.
-
-    ``look``: a :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled for the page; ``units``:
-    pixels per ISCN unit; ``width``: full width in pixels; ``ring``: without telomeres, to be closed on
-    itself.
-    """
+    """Paint a chromosome upright; ``units``: pixels per ISCN unit; ``ring``: without telomeres, to be closed
+    on itself."""
     edges = _band_edges(plan, look, units, rng)
     length = max(3, round(float(edges[-1])))
     edges = edges * (length / edges[-1])

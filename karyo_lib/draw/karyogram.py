@@ -96,22 +96,8 @@ def draw_chromosome(
     length: float = 119.0,
     level: int = 550,
 ) -> np.ndarray:
-    """Draw one normal chromosome as a cut-out: upright, on white.
-
-    Parameters
-    ----------
-    chromosome : str
-        '1' to '22', 'X', 'Y'.
-    style : str or LabStyle
-        Whose look and optics apply.
-    length : float
-        Mean length of chromosome 1 in pixels.
-    level : {400, 550, 850}
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W)
-    """
+    """Draw one normal chromosome as a cut-out, uint8 (H, W): upright, on white; ``length`` is the mean of
+    chromosome 1 in pixels."""
     sheet = make_sheet(style, seed, None, False, {})
     rng = sheet.rng("single")
     look = settle(sheet.style.look, rng)
@@ -147,10 +133,7 @@ def settle_manner(sheet: Sheet, level: int, rng: np.random.Generator) -> Manner:
 def draw_piece(
     chromosome: Chromosome, copy: int, manner: Manner, rng: np.random.Generator, turn: float = 0.0
 ) -> Piece:
-    """Draw one chromosome, bent, on a patch of its own.
-
-    ``copy``: 1 for the first of its slot; ``turn``: radians by which it is turned from upright.
-    """
+    """Draw one chromosome, bent, on a patch of its own, turned from upright by ``turn`` radians."""
     unknown = any(segment.chromosome == UNKNOWN for segment in chromosome.segments)
     plan = plan_bands(chromosome, manner.level, manner.seed if unknown else 0)
     # Short chromosomes are a little thicker than long ones.

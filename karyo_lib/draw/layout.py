@@ -28,11 +28,8 @@ class Placement:
 
 
 def page_scale(size: tuple[int, int], copies: int = 2) -> float:
-    """Return the size of things on a page of `size` (width, height), relative to a page of 1200 x 950.
-
-    ``copies``: the largest number of chromosomes that one slot holds; pages of more than three draw them
-    smaller.
-    """
+    """Size of things on a page of ``size`` (width, height), relative to a page of 1200 x 950; smaller where a
+    slot holds more than three ``copies``."""
     width, height = size
     scale = min(np.sqrt(width * height / _NATIVE_AREA), width / 1000, height / 800)
     return float(scale * min(1.0, 3 / max(copies, 1)))
@@ -51,11 +48,8 @@ def place_pieces(
     width: float,
     rng: np.random.Generator,
 ) -> Placement:
-    """Lay chromosomes out in the rows and slots of a layout.
-
-    ``size``: width and height of the page in pixels; ``scale``: from :func:`page_scale`; ``width``: width of
-    a chromosome in pixels.
-    """
+    """Lay chromosomes, ``width`` pixels wide, out in the rows and slots of a layout on a page of ``size``
+    (width, height)."""
     page_width, page_height = size
     rows = [list(row) for row in layout.rows]
     if any(piece.slot == MARKER_SLOT for piece in pieces):

@@ -46,12 +46,8 @@ class RealChromosome:
 def trace_chromosome(
     image: np.ndarray, zoom: float, gain: float, chromosome: str, source: str, centromere: float
 ) -> RealChromosome:
-    """Enlarge or reduce a cut-out, match its grey level, and find its axis.
-
-    ``image`` (uint8, shape (H, W)): white background, p arm up; ``zoom``, ``gain``: factors on size and on
-    ink; ``chromosome``, ``source``: class, and the cell that it comes from; ``centromere``: where the
-    centromere ought to be, as a fraction of the length; the constriction is looked for near it.
-    """
+    """Enlarge a cut-out (uint8, white background, p arm up) by ``zoom``, its ink by ``gain``, and find its
+    axis. The constriction is looked for near the expected ``centromere``, a fraction of the length."""
     mask = chromosome_mask(image)
     line = find_centreline(mask)
     ink = np.where(mask, 1 - image.astype(np.float32) / 255, 0).astype(np.float32)
@@ -85,11 +81,8 @@ def _find_constriction(ink: np.ndarray, axis: Axis, expected: float) -> float:
 
 
 def straighten_ink(real: RealChromosome, pad: int, across: int) -> np.ndarray:
-    """Read a chromosome along its axis.
-
-    ``pad``, ``across``: rows before and after the chromosome, and columns. Returns float32, shape
-    (axis.length + 2 * pad, across); the axis is the middle column.
-    """
+    """Read a chromosome along its axis, the middle column of ``across``, with ``pad`` rows before and after
+    it."""
     return _read_along(real.ink, real.axis, pad, across)
 
 
@@ -123,15 +116,9 @@ class Cut:
 def join_cuts(
     cuts: list[Cut], width: float, pad: int, *, ring: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Join stretches of straight chromosomes end to end.
-
-    Widths are made equal at each seam and the two sides cross-faded; ends that are no telomeres are rounded
-    off.
-
-    ``cuts``: all with the same number of columns; ``width``: width of a chromosome in pixels; ``pad``: blank
-    rows before and after; ``ring``: the last stretch meets the first. Returns ``ink``: float32, shape (length
-    + 2 * pad, across); ``ends``: float64, shape (len(cuts) + 1,); rows, from the first stretch's start, where
-    stretches begin and end; ``ends[-1]`` is the length.
+    """Join stretches of straight chromosomes end to end: widths made equal at each seam and the two sides
+    cross-faded, ends that are no telomeres rounded off. Returns ink, float32, of (length + 2 * pad, across),
+    and the rows, from the first stretch's start, where stretches begin and end; the last one is the length.
     """
     ends = np.concatenate([[0.0], np.cumsum([cut.stop - cut.start for cut in cuts])])
     length = max(3, round(float(ends[-1])))

@@ -73,12 +73,9 @@ def assemble_page(
     rng: np.random.Generator,
     ground: np.ndarray | None = None,
 ) -> Page:
-    """Lay pieces on a page, print what the style prints, expose it, and write the truth down.
-
-    ``pieces``: in the order of the truth table, at the size of the sheet's drawing; ``rng``
-    (numpy.random.Generator): annotations have another one, so that a page with and without them is otherwise
-    the same; ``ground`` (float32, shape (H, W)): ink that lies under the chromosomes.
-    """
+    """Lay pieces on a page, print what the style prints, expose it, and write the truth down. Annotations
+    have a generator of their own, so that a page with and without them is otherwise the same; ``ground`` is
+    ink that lies under the chromosomes."""
     style, scale, factor = sheet.style, sheet.scale, sheet.factor
     artefacts = settle(style.artefacts, rng)
     ink, labels = _composite(pieces, placement, sheet.canvas, artefacts, scale)

@@ -1,9 +1,6 @@
-"""Per-pair augmentation and the compact layout of the thesis (section 5.3), on any page whose chromosomes
-are known.
-
-The chromosomes are lifted off their page by their label image, changed or moved, and laid on the page's own
-background. Works on drawn, composed and scanned pages alike, dark on light or bright on dark.
-"""
+"""Per-pair augmentation and the compact layout of the thesis (section 5.3), on any page whose chromosomes are
+known: lifted off by their label image, changed or moved, and laid on the page's own background. Works on
+drawn, composed and scanned pages alike, dark on light or bright on dark."""
 
 from dataclasses import dataclass
 
@@ -36,15 +33,9 @@ class Patch:
 def lift_chromosomes(
     image: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[Patch | None]]:
-    """Part a page into its background, with grain, and a patch for every chromosome.
-
-    A mask brings its blurred rim with it, and ink that joins it where it is drawn too small.
-
-    ``image``: uint8, shape (H, W); ``labels`` (int, shape (H, W)): 0 background, i + 1 for chromosome i;
-    ``count``: number of chromosomes; ``rng`` (numpy.random.Generator): for the grain laid where chromosomes
-    stood. Returns ``ground``: float32, shape (H, W); ``patches``: list of Patch or None; one a chromosome;
-    None where it has no pixel.
-    """
+    """Part a page into its background, with grain where chromosomes stood, and a patch for every chromosome
+    of ``labels`` (i + 1 for chromosome i), None where it has no pixel. A mask brings its blurred rim with it,
+    and ink that joins it where it is drawn too small."""
     page = image.astype(np.float32)
     reach = max(_RIM, round(_REACH * max(image.shape)))
     smooth, grain = _background(page, _grow(labels > 0, reach))
@@ -126,12 +117,8 @@ def augment_pairs(
     rng: np.random.Generator,
     settings: PairSettings | None = None,
 ) -> PairPage:
-    """Bend, rotate and mirror each chromosome where it stands; print and annotations stay.
-
-    ``image``: uint8, shape (H, W); ``chromosomes``: one row a chromosome with `x0`, `y0`, `x1`, `y1` in
-    pixels; ``labels`` (int, shape (H, W)): 0 background, i + 1 for row i of `chromosomes`. The result has the
-    same size.
-    """
+    """Bend, rotate and mirror each chromosome (a row with `x0`, `y0`, `x1`, `y1`; i + 1 in ``labels``) where
+    it stands; print and annotations stay."""
     _check(image, chromosomes, labels)
     settings = settings or PairSettings()
     ground, lifted = lift_chromosomes(image, labels, len(chromosomes), rng)
@@ -163,12 +150,8 @@ def compact_page(
     rng: np.random.Generator,
     size: tuple[int, int],
 ) -> PairPage:
-    """Close the blank gaps between chromosomes and between rows; print and annotations are left out.
-
-    ``image``, ``chromosomes``, ``labels``: as in :func:`augment_pairs`; rows are found from the heights at
-    which chromosomes stand. ``rng``: only for the grain of the background. ``size``: width and height to
-    which the compact page is scaled, without distortion.
-    """
+    """Close the blank gaps between chromosomes and between rows, and scale the page to ``size``, without
+    distortion; print and annotations are left out."""
     _check(image, chromosomes, labels)
     ground, lifted = lift_chromosomes(image, labels, len(chromosomes), rng)
     present = [i for i, patch in enumerate(lifted) if patch is not None]

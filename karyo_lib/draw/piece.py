@@ -16,13 +16,9 @@ _POINT = 150.0
 
 
 def changed_spans(chromosome: Chromosome, table: BandTable) -> list[tuple[float, float]]:
-    """Find what is changed, in ISCN units along the chromosome from its p end.
-
-    Foreign, reversed, repeated and unknown material is marked whole; lost material by a short span round
-    the place where it is missing. A whole extra chromosome is marked from end to end.
-
-    Returns list of (float, float); within 0 and ``chromosome.length``; at least one span.
-    """
+    """What is changed, in ISCN units along the chromosome from its p end; at least one span. Foreign,
+    reversed, repeated and unknown material is marked whole; lost material by a short span round the place
+    where it is missing; an extra chromosome from end to end."""
     home = chromosome.slot
     spans: list[tuple[float, float]] = []
     seen: list[tuple[float, float]] = []
@@ -126,12 +122,9 @@ def make_piece(
     polarity: int = 1,
     source: str = "",
 ) -> Piece:
-    """Find the landmarks of a chromosome on its patch.
-
-    ``ink``: float32, shape (H, W); ``origin``: pixel of the patch at the axis's (0, 0), as x, y; ``plan``:
-    bands of the chromosome; ``rows`` (shape (bands + 1,)): where the edges of `plan` lie along the axis, in
-    pixels from its start; ``width``: width of the chromosome in pixels.
-    """
+    """Find the landmarks of a chromosome on its patch. ``origin``: pixel at the axis's (0, 0), as x, y;
+    ``rows``: where the edges of ``plan`` lie along the axis, in pixels from its start; ``width``: of the
+    chromosome, in pixels."""
 
     def on_patch(along: np.ndarray) -> np.ndarray:
         x, y = axis.point(along)

@@ -18,12 +18,8 @@ REALISM_COLUMNS = ("chromosome", "correlation", "correlation_whole", "real", "dr
 
 
 def band_profile(image: np.ndarray, chromosome: str) -> np.ndarray:
-    """Measure the band profile of a cut-out, bent or not.
-
-    ``image`` (uint8, shape (H, W)): white background, p arm up; ``chromosome``: class; tells where to look
-    for the centromere. Returns float64, shape (PROFILE_POINTS,); mean ink across
-    the middle half of the chromosome, pter first, standardised to mean 0 and deviation 1.
-    """
+    """Band profile of a cut-out, bent or not (white background, p arm up): mean ink across the middle half of
+    the chromosome at `PROFILE_POINTS` places from pter, standardised to mean 0 and deviation 1."""
     table = load_bands(550)
     expected = table.centromere(chromosome) / table.length(chromosome)
     real = trace_chromosome(image, 1.0, 1.0, chromosome, "", expected)
@@ -51,15 +47,9 @@ def compute_realism(
     style: str = "mottled",
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Correlate drawn with real band profiles for each of the 24 classes.
-
-    Drawn chromosomes pass the same way as real ones: an image about as large as a cut-out, found,
-    straightened, measured.
-
-    ``cells``: cells whose chromosomes are averaged; one of each patient by default; ``drawn``: drawn
-    chromosomes of each class; ``style``: lab style whose look is measured. One row a class: `chromosome`;
-    `correlation` of the mean profiles without their ends (3 % each); `correlation_whole` with them; `real`
-    and `drawn`, the numbers of chromosomes averaged.
+    """Correlate drawn with real band profiles for each of the 24 classes, both found, straightened and
+    measured the same way; one real cell of each patient by default. `correlation` is of the mean profiles
+    without their ends (3 % each), `correlation_whole` with them; `real` and `drawn` are the numbers averaged.
     """
     cells = bank.cells.drop_duplicates("case")["cell"].tolist() if cells is None else list(cells)
     images: dict[str, list[np.ndarray]] = {name: [] for name in CHROMOSOME_CLASSES}

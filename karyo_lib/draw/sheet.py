@@ -55,14 +55,7 @@ def make_sheet(
     annotate: Collection[str] | bool | None,
     counts: Mapping[str, int],
 ) -> Sheet:
-    """Check the settings of a page.
-
-    ``style`` (str or LabStyle): the name of one of :data:`~karyo_lib.draw.styles.STYLES`, or a style of one's
-    own; ``seed``: at least 0; ``size`` ((int, int) or None): width and height, 100 to 6000 pixels; None for
-    the style's own; ``annotate`` (collection of str, bool or None): kinds of annotation; None leaves it to
-    the style, True stands for all, False for none; ``counts`` (mapping of str to int): how many chromosomes
-    each slot holds. Raises ValueError for an unknown style or annotation, or an impossible size or seed.
-    """
+    """Check the settings of a page, as `draw_karyogram` takes them; ``counts``: chromosomes of each slot."""
     if not isinstance(style, LabStyle):
         if style not in STYLES:
             raise ValueError(f"Expected a style, one of {', '.join(STYLES)}. Received {style!r}.")

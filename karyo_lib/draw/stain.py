@@ -1,11 +1,8 @@
-"""How dark every place of a chromosome stains with Giemsa.
-
-Band tables give stain classes, not darkness. The few numbers below were tuned so that drawn chromosomes
-agree with the mean profile of real ones (:mod:`karyo_lib.draw.realism` measures it). The two band tables
-were measured on different specimens and disagree by up to some percent of a chromosome's length about where
-a band lies; the mean of the level's own table and of its neighbour agrees with real chromosomes better than
-either, so both are kept and each drawn chromosome mixes them.
-"""
+"""How dark every place of a chromosome stains with Giemsa. Band tables give stain classes; the few numbers
+below were tuned so that drawn chromosomes agree with the mean profile of real ones
+(`karyo_lib.draw.realism`). The two band tables were measured on different specimens and disagree by some
+percent of a chromosome's length about where a band lies; their mean agrees with real chromosomes better than
+either, so each drawn chromosome mixes them."""
 
 from functools import lru_cache
 
@@ -50,12 +47,8 @@ def darkness_of(band: Band) -> float:
 
 @lru_cache(maxsize=128)
 def stain_profile(chromosome: str, level: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how dark a normal chromosome stains along its length.
-
-    ``chromosome``: '1' to '22', 'X', 'Y'; ``level``: {400, 550, 850}. Returns ``edges``: float64, shape (n +
-    1,); ISCN units from pter; ``darkness``: float64, shape (n, 2); constant between edges; by the level's own
-    table, and by its neighbour's.
-    """
+    """How dark a normal chromosome stains: edges (n + 1,), ISCN units from pter, and darkness (n, 2) between
+    them, by the level's own table and by its neighbour's."""
     tables = [load_bands(level).bands(chromosome), load_bands(_PARTNER[level]).bands(chromosome)]
     edges = np.unique([0.0, *(band.iscn_stop for bands in tables for band in bands)])
     middles = (edges[:-1] + edges[1:]) / 2

@@ -1,9 +1,6 @@
-"""Lab styles: how a laboratory lays out, stains, prints and scans its karyograms.
-
-Lengths are fractions of the page height (layout), of a chromosome's width (look) or pixels of a page 1200
-wide (artefacts), so that a style means the same at every page size. A pair ``(low, high)`` is a range from
-which each page draws its own value.
-"""
+"""Lab styles: how a laboratory lays out, stains, prints and scans its karyograms. Lengths are fractions of
+the page height (layout), of a chromosome's width (look) or pixels of a page 1200 wide (artefacts), so that a
+style means the same at every page size. From a range ``(low, high)`` each page draws its own value."""
 
 import json
 from dataclasses import dataclass
@@ -106,13 +103,8 @@ class Artefacts:
 
 @dataclass(frozen=True)
 class LabStyle:
-    """A laboratory's manner: layout, look of the chromosomes, artefacts, annotations that it prints by habit.
-
-    Parameters
-    ----------
-    annotations : tuple of str
-        Kinds printed unless the caller says otherwise: any of 'arrow', 'box', 'title'.
-    """
+    """A laboratory's manner; ``annotations`` ('arrow', 'box', 'title') are printed unless the caller says
+    otherwise."""
 
     name: str
     description: str

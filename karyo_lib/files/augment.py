@@ -1,7 +1,5 @@
-"""Altered copies of karyograms, as in the thesis: brighter or darker, noisy, slightly blurred; never flipped.
-
-Position in a karyogram carries meaning, so nothing moves (thesis, section 3.2).
-"""
+"""Altered copies of karyograms, as in the thesis (section 3.2): brighter or darker, noisy, slightly blurred.
+Never flipped or moved: position in a karyogram carries meaning."""
 
 import functools
 import os
@@ -75,11 +73,7 @@ def draw_alteration(rng: np.random.Generator, settings: AugmentSettings) -> Alte
 
 
 def alter_image(image: np.ndarray, alteration: Alteration, rng: np.random.Generator) -> np.ndarray:
-    """Apply an alteration: blur, then brightness, then salt-and-pepper noise.
-
-    ``image``: uint8, shape (H, W); ``rng`` (numpy.random.Generator): chooses the noisy pixels. Returns uint8,
-    shape (H, W).
-    """
+    """Apply an alteration to a uint8 page: blur, then brightness, then salt-and-pepper noise."""
     if image.dtype != np.uint8 or image.ndim != 2:
         raise ValueError(f"Expected a uint8 image (H, W). Received {image.dtype} of shape {image.shape}.")
     altered = image
@@ -108,17 +102,9 @@ def augment_dataset(
     progress: bool = True,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """Write originals and altered copies as PNG pages.
-
-    Every copy depends on its parent's content, its number and the seed alone, so neither the order of the
-    index nor other images change it. Finished pages are kept, so an interrupted call resumes.
-
-    ``index``: with the index columns ``image_id, path, label, patient_id, sha256``; ``root`` (str or
-    os.PathLike): the folder that ``path`` is relative to; ``n_jobs``: processes. Columns `AUGMENTED_COLUMNS`,
-    one row an image, parents in the order of the index, each followed by its copies; ``copy`` 0 is the
-    original, ``path`` is relative to `out_dir`, ``brightness``, ``noise`` and ``blur`` are what was done.
-    Raises ValueError if fewer images are asked for than there are originals, UnusableImage if an original
-    cannot be read.
+    """Write originals and altered copies as PNG pages below ``out_dir``; one row an image, parents in the
+    order of the index, each followed by its copies (``copy`` 0 is the original). Every copy depends on its
+    parent's content, its number and the seed alone. Finished pages are kept, so an interrupted call resumes.
     """
     settings = settings or AugmentSettings()
     extra = _count_copies(index, settings, seed)

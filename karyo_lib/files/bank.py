@@ -44,17 +44,11 @@ class Cutout:
 
 
 class ChromosomeBank:
-    """Cells whose chromosomes are cut out, upright and named.
-
-    Reads ``chromosomes.zip`` (members ``<cell>/<class>_<copy>.png``) and ``cells.csv`` (columns ``cell, case,
-    label, count_formula, chromosomes``) from one folder. Only the archive's directory is kept in memory;
-    images are decoded when asked for. An instance can be pickled and used from several threads or processes.
-
-    ``path`` (str or pathlib.Path): the folder with both files. ``cells``: one row a cell: ``cell``, ``case``
-    (patient), ``label`` ('normal' or 'abnormal', by chromosome count), ``count_formula`` such as
-    ``'47,XXY'``, ``chromosomes`` (int). Raises BankError if a file is missing or damaged, a member's name is
-    unsafe or names no chromosome, or the two files disagree.
-    """
+    """Cells whose chromosomes are cut out, upright and named: a folder with ``chromosomes.zip`` (members
+    ``<cell>/<class>_<copy>.png``) and ``cells.csv``. Only the archive's directory is kept in memory; an
+    instance can be pickled and used from several threads or processes. ``cells`` has a row a cell: ``case``
+    (patient), ``label`` ('normal' or 'abnormal', by chromosome count), ``count_formula`` such as '47,XXY',
+    ``chromosomes``."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
@@ -93,10 +87,7 @@ class ChromosomeBank:
         return digest.hexdigest()
 
     def cutouts(self, cell: str) -> list[Cutout]:
-        """Return the chromosomes of one cell, 1 to 22, X, Y, first copies before second ones.
-
-        Raises KeyError if the bank has no such cell, BankError if an image of the cell cannot be decoded.
-        """
+        """The chromosomes of one cell, 1 to 22, X, Y, first copies before second ones."""
         if cell not in self._members:
             raise KeyError(f"Expected one of the bank's {len(self)} cells. Received {cell!r}.")
         return [self._cutout(cell, chromosome, copy) for chromosome, copy in self._members[cell]]
@@ -192,12 +183,8 @@ def _read_cells(path: Path) -> pd.DataFrame:
 
 
 def add_cell(folder: Path, cutouts: Sequence[Cutout], label: str, count_formula: str) -> None:
-    """Add a cell to a bank, which is made where there is none; both files are replaced at once.
-
-    ``cutouts`` (sequence of Cutout): of one cell, which the bank does not have yet; ``label``: {'normal',
-    'abnormal'}. Raises BankError if there is no cut-out, or the bank has the cell, or its name is not fit for
-    a file.
-    """
+    """Add the cut-outs of a new cell to a bank, which is made where there is none; both files are replaced at
+    once."""
     if not cutouts:
         raise BankError("Expected the chromosomes of a cell. Received none.")
     cell, case = cutouts[0].cell, cutouts[0].case

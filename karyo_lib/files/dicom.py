@@ -36,17 +36,10 @@ def is_dicom(data: bytes) -> bool:
 
 
 def decode_frames(data: bytes, max_pixels: int) -> Iterator[tuple[np.ndarray, bool, int]]:
-    """Decode the frames of a file one by one.
-
-    The modality and value-of-interest transforms are applied (DICOM PS3.3, C.11.1 and C.11.2), so the values
-    are those that a viewer would show.
-
-    ``data`` (bytes): the whole file; ``max_pixels``: largest allowed width times height, checked before
-    anything is decoded. Returns ``values``: shape (H, W), integer or float of any range, or (H, W, 3) uint8
-    for colour; ``inverted``: True for MONOCHROME1, where the smallest value is white; ``frames``: how many
-    the file says it holds. Raises UnreadableDicom with the reason, where the file holds no image that can be
-    read. Damaged files can raise nearly any other exception.
-    """
+    """Decode the frames of a file one by one: values as a viewer would show them (modality and
+    value-of-interest transforms applied; DICOM PS3.3, C.11.1 and C.11.2), (H, W) or colour (H, W, 3) uint8;
+    whether the smallest is white (MONOCHROME1); and how many frames there are. Sizes are checked before
+    anything is decoded. Damaged files can raise nearly any exception."""
     header = io.BytesIO(data)
     read_preamble(header, force=True)
     meta = read_dataset(

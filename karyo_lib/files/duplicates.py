@@ -17,12 +17,8 @@ _INK_SHARE = 0.005
 
 
 def compute_page_hash(pixels: np.ndarray) -> np.ndarray:
-    """Return two perceptual hashes of a page: of all of it, and of the part that its ink spans.
-
-    The second finds copies with other margins. A median filter comes first, or speckle would decide.
-
-    ``pixels``: uint8, shape (H, W). Returns uint64, shape (2, 16): 1024 bits each.
-    """
+    """Two perceptual hashes of a page, uint64 (2, 16): of all of it, and of the part that its ink spans,
+    which finds copies with other margins. A median filter comes first, or speckle would decide."""
     image = Image.fromarray(pixels)
     if max(image.size) > _WORKING_SIDE:
         image.thumbnail((_WORKING_SIDE, _WORKING_SIDE), Image.Resampling.BOX)
@@ -39,12 +35,7 @@ def compute_page_hash(pixels: np.ndarray) -> np.ndarray:
 
 
 def find_groups(hashes: np.ndarray, max_distance: float = MAX_DISTANCE) -> np.ndarray:
-    """Number the groups of pages that are near duplicates of each other, directly or through others.
-
-    ``hashes``: uint64, shape (N, 2, 16), from `compute_page_hash`; ``max_distance``: largest share of
-    differing bits, in either hash, between two near duplicates. Returns int, shape (N,): the group of each
-    page; a page without near duplicates is a group of one.
-    """
+    """Number the groups of pages that are near duplicates by either hash, directly or through others."""
     n_pages, _, words = hashes.shape
     limit = int(max_distance * words * 64)
     pairs = [np.empty((0, 2), np.intp)]

@@ -35,10 +35,8 @@ _INK_SHARE = 0.001  # a page with less ink than this shows no karyogram
 
 
 class UnusableImage(ValueError):
-    """An image file that cannot be used.
-
-    ``name``: file name, without its folder; ``reason``: what is wrong, in words for the user; never a path.
-    """
+    """An image file that cannot be used: its name, without folder, and the reason in words for the user;
+    never a path."""
 
     def __init__(self, name: str, reason: str):
         super().__init__(name, reason)
@@ -62,33 +60,11 @@ class LoadedImage:
 def read_image(
     path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
 ) -> np.ndarray:
-    """Read an image file as 8-bit grey.
-
-    The format is found from the content, not from the name: PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM. Size
-    limits are checked before anything is decoded. EXIF rotation is applied; transparent parts become white;
-    colour becomes luma (ITU-R 601); deeper pixels and floats are scaled by the range that they use, see
-    `karyo_lib.files.depth.to_8_bit`; of several pages the first is read, thumbnails and levels of a pyramid
-    are none; MONOCHROME1 and WhiteIsZero are inverted.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-    max_pixels : int
-        Largest width times height.
-    min_side : int
-        Smallest width and height in pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, shape (H, W), 0 black to 255 white.
-
-    Raises
-    ------
-    UnusableImage
-        If the file cannot be opened, is no image of these formats, is damaged, is too large or too small, or
-        shows a blank page.
-    """
+    """Read an image file as uint8 grey (H, W). The format is found from the content: PNG, JPEG, BMP, TIFF,
+    GIF, WebP or DICOM. Size limits are checked before anything is decoded. EXIF rotation is applied;
+    transparent parts become white; colour becomes luma (ITU-R 601); deeper pixels and floats are scaled, see
+    `to_8_bit`; of several pages the first is read, thumbnails and levels of a pyramid are none; MONOCHROME1
+    and WhiteIsZero are inverted."""
     return load_image(path, max_pixels=max_pixels, min_side=min_side).pixels
 
 
@@ -105,14 +81,9 @@ def load_image(
 def load_pages(
     path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
 ) -> Iterator[LoadedImage | UnusableImage]:
-    """Read every page of a file one by one: pages of a TIFF, images of a GIF, frames of a DICOM file.
-
-    A page that cannot be used is yielded as the error that says why. Whatever stands behind a damaged page
-    cannot be trusted and is not read; pages that are blank or of the wrong size keep nothing from the others.
-
-    ``path``, ``max_pixels``, ``min_side``: see `read_image`. Returns LoadedImage or UnusableImage; at least
-    one.
-    """
+    """Read every page of a file one by one: pages of a TIFF, images of a GIF, frames of a DICOM file; at
+    least one. A page that cannot be used is yielded as the error that says why. What stands behind a damaged
+    page is not read; pages that are blank or of the wrong size keep nothing from the others."""
     path = Path(path)
     try:
         data = _read_bytes(path)

@@ -20,21 +20,12 @@ INDEX_COLUMNS = ("image_id", "path", "label", "iscn", "patient_id", "source", "s
 def index_folder(
     folder: str | os.PathLike, *, progress: bool = True, n_jobs: int = 1
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Index a folder of karyograms: every image opened, checked and compared with the others.
-
-    The folder holds images below ``normal/`` and ``abnormal/`` (any depth), or a ``metadata.csv`` with the
-    columns ``file_name, label`` and, where known, ``iscn, patient_id, source``. An image that cannot be used
-    is left out with its reason; the rest goes on. One image under two labels is left out under both; a second
-    copy under the same label is left out once. Nothing outside the folder is opened.
-
-    ``n_jobs``: threads that read images. Returns ``index``: one row an image, sorted by path: ``image_id``
-    (from the content, so it neither changes with the name nor reveals it), ``path`` (relative to the folder),
-    ``label`` ('normal' or 'abnormal'), ``iscn``, ``patient_id``, ``source``, ``sha256`` (of the file),
-    ``notes``. ``patient_id`` is the unit that splits keep together: the given one, else the image's own; near
-    duplicates share one, which the notes say; ``quarantine``: ``path`` (relative), ``reason``. Raises
-    DatasetError if the folder does not exist or is empty, ``metadata.csv`` is no such table, no image can be
-    used, or all images have one label.
-    """
+    """Index a folder of karyograms, every image opened, checked and compared with the others: images below
+    ``normal/`` and ``abnormal/``, or a ``metadata.csv`` with ``file_name, label`` and, where known, ``iscn,
+    patient_id, source``. Returns a row an image (``image_id`` from the content; ``patient_id``, the unit that
+    splits keep together: the given one, else the image's own, shared by near duplicates) and what was left
+    out with its reason: images that cannot be used, one image under two labels, second copies. Nothing
+    outside the folder is opened."""
     folder = Path(folder)
     listing, quarantine = list_folder(folder)
     if listing.empty and quarantine.empty:

@@ -17,14 +17,8 @@ _OUTSIDE = "leads out of the data folder"
 
 
 def list_folder(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """List a data folder without opening any image.
-
-    ``folder``: with ``metadata.csv`` (columns ``file_name, label[, iscn, patient_id, source]``, others
-    ignored), or with images below folders named ``normal`` and ``abnormal``, at any depth. Columns
-    ``listing``: columns ``path`` (relative, POSIX), ``label``, ``iscn``, ``patient_id``, ``source``; '' if
-    not given; ``quarantine``: columns ``path``, ``reason``. Raises DatasetError if the folder does not exist,
-    or ``metadata.csv`` cannot be read as a table with its two columns.
-    """
+    """List a data folder without opening any image: rows of `LISTING_COLUMNS` ('' if not given), and what is
+    left out, ``path`` and ``reason``."""
     if not folder.is_dir():
         raise DatasetError(f"Expected a folder with karyograms. Received {str(folder)!r}, which is none.")
     files, refused = _walk(folder)

@@ -25,16 +25,10 @@ def plain_name(name: str) -> str:
 
 
 def read_metadata(folder: Path, *required: str) -> pd.DataFrame:
-    """Read ``metadata.csv`` of a folder.
-
-    Fields are parted by commas, semicolons or tabs, as the header has them. Columns are known by their names
-    in small letters ('File_Name' and 'file name' are ``file_name``). A formula may stand without quotes:
-    what a row has more than the header belongs to ``iscn``. Empty fields behind a row are passed over.
-
-    ``*required``: columns that there must be. One row a line, all text, '' where nothing stands;
-    ``file_name`` as `plain_name` spells it. Raises DatasetError if it is no such table; the message names
-    line and field.
-    """
+    """Read ``metadata.csv`` of a folder; all text, '' where nothing stands. Fields are parted by commas,
+    semicolons or tabs, as the header has them. Columns are known in small letters ('File_Name' and 'file
+    name' are ``file_name``). A formula may stand without quotes: what a row has more than the header belongs
+    to ``iscn``. Empty fields behind a row are passed over."""
     expected = f"Expected {METADATA} as a table in UTF-8 with the columns {' and '.join(required)}."
     try:
         data = (Path(folder) / METADATA).read_bytes()

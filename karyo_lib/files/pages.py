@@ -22,11 +22,8 @@ from karyo_lib.store import Journal, writing
 
 
 def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
-    """Write a page as PNG without any metadata: whole or not at all, and only where it is not there already.
-
-    ``pixels``: uint8, shape (H, W). Returns SHA-256 of the file. Raises karyo_lib.store.NoSpace if the disk
-    is full.
-    """
+    """Write a page as PNG without any metadata, where it is not there already; returns the SHA-256 of the
+    file."""
     path = Path(path)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -38,13 +35,9 @@ def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
 
 
 def fit_page(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale a page to fit a size, its proportions kept, on a margin of its own background.
-
-    The thesis resizes to 416 x 416 (section 3.2). Stretching would change the lengths of chromosomes against
-    their widths by the shape of the scan, which differs between labs; so the page is padded instead.
-
-    ``pixels``: uint8, shape (H, W); ``size``: width and height wanted, in pixels.
-    """
+    """Scale a page to fit ``size`` (width, height), its proportions kept, on a margin of its own background.
+    The thesis resizes to 416 x 416 (section 3.2); stretching would change the lengths of chromosomes against
+    their widths by the shape of the scan, which differs between labs."""
     height, width = pixels.shape
     scale = min(size[0] / width, size[1] / height)
     if scale != 1:
@@ -61,11 +54,7 @@ def fit_page(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def load_pages(table: pd.DataFrame, root: str | os.PathLike) -> np.ndarray:
-    """Read the pages of an index or augmented table, whose ``path`` is relative to `root`.
-
-    Returns uint8, shape (N, H, W), in the order of the table. Raises UnusableImage if a page is missing or
-    damaged, ValueError if the pages differ in size.
-    """
+    """Read the pages of a table, whose ``path`` is relative to `root`: uint8, (N, H, W)."""
     pages = []
     for path in table["path"]:
         pages.append(read_image(Path(root) / path))
@@ -85,15 +74,9 @@ def prepare_dataset(
     size: tuple[int, int] = (416, 416),
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Copy a user's images into a folder of uniform grey PNG pages.
-
-    What leaves the user's folder are pixels alone: no names, no EXIF, no DICOM header. Pages that are there
-    already with the right content are kept, so an interrupted call resumes.
-
-    ``index``: from `karyo_lib.files.index.index_folder`; ``root`` (str or os.PathLike): the indexed folder;
-    ``size``: width and height in pixels. Returns the index with the new ``path`` (relative to `out_dir`) and
-    ``sha256``.
-    """
+    """Copy a user's images into a folder of uniform grey PNG pages: pixels alone, no names, no EXIF, no DICOM
+    header. Pages that are there already are kept. Returns the index with the new ``path`` (relative to
+    ``out_dir``) and ``sha256``."""
     prepared = index.assign(path=index["image_id"] + ".png")
     digests = []
     rows = zip(index["path"], prepared["path"], strict=True)
@@ -111,13 +94,9 @@ def make_pages(
     progress: bool = True,
     n_jobs: int = 1,
 ) -> list[str]:
-    """Make and write the pages of a folder that are not finished yet.
-
-    ``jobs`` (list of (str, str, callable)): for each page its path below `folder`, a text that names all that
-    it is made from, and a function without arguments that makes it: uint8 (H, W). The function is pickled
-    where `n_jobs` is not 1. ``title``: what the progress bar says. ``n_jobs``: processes. Returns SHA-256 of
-    each page's file, in the order of the jobs.
-    """
+    """Make and write the pages of a folder that are not finished yet; returns the SHA-256 of each file.
+    ``jobs``: for each page its path below ``folder``, a text that names all that it is made from, and a
+    function that makes it, which is pickled where ``n_jobs`` is not 1."""
     folder = Path(folder)
     keys = [hashlib.sha256(made_from.encode()).hexdigest() for _, made_from, _ in jobs]
     with closing(Journal(folder / "pages.jsonl", {"format": 1})) as journal:

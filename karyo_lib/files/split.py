@@ -42,22 +42,11 @@ def make_splits(
     repeats: int = 1,
     test_only: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Split original and augmented images under every protocol.
-
-    Parts are stratified by label and hold 64, 16 and 20 % of the images: 92, 24, 30 of 146 originals and
-    442, 111, 139 of 692 augmented images, as in the thesis. Where patients have several karyograms the
-    grouped parts come as near to this as whole patients allow. One split of the patients serves original and
-    augmented data.
-
-    ``index``: originals: ``image_id, label, patient_id`` and, for splits that hold a source apart,
-    ``source``. ``augmented``: from `karyo_lib.files.augment.augment_dataset`: ``image_id, parent_id, copy``.
-    ``repeats``: independent random splits. ``test_only`` (collection of str): ``image_id`` of karyograms that
-    stand in the test part under the grouped protocols, with all others of their patients: an external check.
-    The thesis protocols know no such rule. Columns `SPLIT_COLUMNS`: ``data`` 'original' or 'augmented',
-    ``label`` as trained with (permuted under the shuffled protocols; copies have their parent's), ``part``
-    'train', 'val' or 'test'. Raises ValueError if a label has too few patients to stand in each part, an id
-    of `test_only` does not exist, or a parent of an augmented image is not in the index.
-    """
+    """Split original and augmented images under every protocol; columns `SPLIT_COLUMNS`, ``label`` as trained
+    with. Parts are stratified by label and hold 64, 16 and 20 % of the images: 92, 24, 30 of 146 originals
+    and 442, 111, 139 of 692 augmented images, as in the thesis; the grouped parts come as near to this as
+    whole patients allow. ``test_only``: images that stand in the test part under the grouped protocols, with
+    all others of their patients: an external check."""
     parents = _check(index, augmented, test_only)
     held = frozenset(parents.loc[parents["image_id"].isin(test_only), "patient_id"])
     copies = augmented[["image_id", "parent_id", "copy"]]
@@ -77,11 +66,7 @@ def make_splits(
 
 
 def list_sources(index: pd.DataFrame, test_only: Collection[str] = ()) -> list[str]:
-    """Return the sources that can be held apart: both labels there, and enough to train on elsewhere.
-
-    ``index``: ``image_id, label, patient_id, source``; ``test_only`` (collection of str): ``image_id`` of
-    karyograms that are not trained on.
-    """
+    """Sources that can be held apart: both labels there, and enough to train on elsewhere."""
     if "source" not in index or index["source"].nunique() < 2:
         return []
     counts = pd.crosstab(index["source"], index["label"]).reindex(columns=list(LABELS), fill_value=0)
@@ -96,11 +81,8 @@ def list_sources(index: pd.DataFrame, test_only: Collection[str] = ()) -> list[s
 
 
 def check_no_leak(splits: pd.DataFrame) -> None:
-    """Check that but for the thesis's protocols no patient and no karyogram stands in two parts.
-
-    ``splits``: columns `SPLIT_COLUMNS`. Rows of the thesis protocols, which leak by design, are not looked
-    at. Raises LeakError naming the ids.
-    """
+    """Check that but for the thesis's protocols, which leak by design, no patient and no karyogram stands in
+    two parts."""
     grouped = splits[~splits["protocol"].str.endswith("thesis")]
     for column in ("patient_id", "parent_id", "image_id"):
         by = grouped.groupby(["data", "protocol", "repeat", column])["part"]
@@ -231,9 +213,7 @@ def _share(abnormal: int, normal: int, size: int, least_abnormal: int, least_nor
 
 def _deal(sizes: np.ndarray, target: np.ndarray, in_test: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Deal groups out: large ones first, each to a part with a chance equal to its room, then single images.
-
-    Where all groups are single images the targets are met exactly and every such split is equally likely.
-    """
+    Where all are single the targets are met exactly and every such split is equally likely."""
     dealt = np.full(len(sizes), PARTS.index("test"))
     room = target.copy()
     room[PARTS.index("test")] -= sizes[in_test].sum(axis=0)

@@ -25,13 +25,9 @@ def is_shown(subfile: object, old: object) -> bool:
 
 
 def decode_pages(data: bytes, max_pixels: int) -> Iterator[tuple[np.ndarray, bool, int]]:
-    """Decode the full-size pages of an uncompressed TIFF file one by one.
-
-    ``data``: bytes; ``max_pixels``: largest allowed width times height, checked before anything is decoded.
-    Returns ``values``: shape (H, W), or (H, W, 3) for colour; whole numbers or floats of any range;
-    ``inverted``: True where the smallest value is white; ``pages``: how many there are. Raises
-    UnreadableTiffError with the reason. Damaged files can raise nearly any other exception.
-    """
+    """Decode the full-size pages of an uncompressed TIFF file one by one: values (H, W) or colour (H, W, 3),
+    whether the smallest is white, and how many pages there are. Sizes are checked before anything is decoded.
+    Damaged files can raise nearly any exception."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         pages = [file.pages[n] for n in range(min(len(file.pages), _MOST_PAGES))]
         if not pages:

@@ -1,8 +1,6 @@
-"""Band tables: what bands each chromosome has at the 400-, 550- and 850-band levels, and where they lie.
-
-Positions are in ISCN units (relative optical length from the tip of the short arm, pter = 0), the length of a
-chromosome being the same at every level: 15100 for chromosome 1, 3200 for chromosome 21.
-"""
+"""Bands of each chromosome at the 400-, 550- and 850-band levels, in ISCN units: relative optical length from
+the tip of the short arm (pter = 0). A chromosome is as long at every level: 15100 for chromosome 1, 3200 for
+21."""
 
 import csv
 import re
@@ -24,20 +22,8 @@ _BAND_NAME = re.compile(r"([pq])(\d+(?:\.\d+)?)")
 
 
 class KaryotypeError(ValueError):
-    """A karyotype formula, or a part of it, that cannot be: names the part and the rule that it breaks.
-
-    Parameters
-    ----------
-    part : str
-        The part of the formula at fault, as written.
-    rule : str
-        The rule it breaks, in one sentence, with the remedy where there is one.
-
-    Attributes
-    ----------
-    part, rule : str
-        As given.
-    """
+    """A karyotype formula, or a ``part`` of it, that cannot be, and the ``rule`` that it breaks, with the
+    remedy."""
 
     def __init__(self, part: str, rule: str):
         super().__init__(f"{part!r}: {rule}")
@@ -47,36 +33,19 @@ class KaryotypeError(ValueError):
 
 @dataclass(frozen=True)
 class Band:
-    """One band of one chromosome at one level.
-
-    Attributes
-    ----------
-    chromosome : str
-        '1' to '22', 'X' or 'Y'.
-    arm : str
-        'p' or 'q'.
-    name : str
-        With the arm: 'p36.3'.
-    iscn_start, iscn_stop : float
-        ISCN units from pter, start < stop.
-    bp_start, bp_stop : int
-        Base pairs of GRCh38, both ends included, from 1.
-    stain : str
-        'gneg' (light), 'gpos' (dark), 'acen' (half of the centromere), 'gvar' (variable heterochromatin) or
-        'stalk' (satellite stalk of an acrocentric chromosome).
-    density : int
-        Darkness in percent: 25, 50, 75 or 100 for 'gpos', 0 for every other stain.
-    """
+    """One band of one chromosome at one level."""
 
     chromosome: str
-    arm: str
-    name: str
-    iscn_start: float
+    arm: str  # 'p' or 'q'
+    name: str  # with the arm: 'p36.3'
+    iscn_start: float  # ISCN units from pter
     iscn_stop: float
-    bp_start: int
+    bp_start: int  # base pairs of GRCh38, both ends included, from 1
     bp_stop: int
+    # 'gneg' (light), 'gpos' (dark), 'acen' (half of the centromere), 'gvar' (variable heterochromatin) or
+    # 'stalk' (satellite stalk of an acrocentric chromosome).
     stain: str
-    density: int
+    density: int  # percent: 25, 50, 75 or 100 for 'gpos', 0 for every other stain
 
     @property
     def length(self) -> float:
@@ -86,13 +55,7 @@ class Band:
 
 @dataclass(frozen=True)
 class BandTable:
-    """All bands of the 24 human chromosomes at one level. Made by `load_bands`.
-
-    Attributes
-    ----------
-    level : int
-        400, 550 or 850.
-    """
+    """All bands of the 24 human chromosomes at one level. Made by `load_bands`."""
 
     level: int
     _bands: dict[str, tuple[Band, ...]] = field(repr=False, hash=False, compare=False)
@@ -103,13 +66,7 @@ class BandTable:
         return CHROMOSOMES
 
     def bands(self, chromosome: str) -> tuple[Band, ...]:
-        """Bands of a chromosome from pter to qter; they touch and cover it from 0 to `length`.
-
-        Raises
-        ------
-        KaryotypeError
-            If there is no such chromosome.
-        """
+        """Bands of a chromosome from pter to qter; they touch and cover it from 0 to `length`."""
         try:
             return self._bands[chromosome]
         except KeyError:
@@ -125,28 +82,9 @@ class BandTable:
         return next(band.iscn_start for band in self.bands(chromosome) if band.arm == "q")
 
     def find(self, chromosome: str, name: str) -> tuple[float, float]:
-        """Start and stop of a named band, in ISCN units.
-
-        Parameters
-        ----------
-        chromosome : str
-            '1' to '22', 'X' or 'Y'.
-        name : str
-            A band with its arm ('q34', 'p11.2'); 'p10', 'q10' or 'cen' for the centromere; 'pter' or 'qter'.
-
-        Returns
-        -------
-        tuple of float
-            ``(start, stop)``. A band divided at this level gives the union of its parts (q34 where there are
-            q34.1 to q34.3). A sub-band that only finer levels show gives the band that holds it at this level
-            (q11.22 where there is only q11.2): the break is there, this resolution cannot say where more
-            closely. The centromere and the tips have no length: start equals stop.
-
-        Raises
-        ------
-        KaryotypeError
-            If no level has such a band on this chromosome.
-        """
+        """Start and stop, in ISCN units, of a band ('q34', 'p11.2') or point ('p10', 'q10', 'cen', 'pter',
+        'qter'), where they are equal. A band divided at this level gives the union of its parts; one that
+        only finer levels show, the band that holds it here: this resolution cannot say where more closely."""
         point = self._points(chromosome).get(name)
         if point is not None:
             return point, point
@@ -197,29 +135,10 @@ class BandTable:
 
 @lru_cache
 def load_bands(level: int = 550) -> BandTable:
-    """Band table of one level, read once.
-
-    Parameters
-    ----------
-    level : {400, 550, 850}
-        Number of bands in the haploid set, about.
-
-    Returns
-    -------
-    BandTable
-
-    Raises
-    ------
-    ValueError
-        If there is no table for this level.
-
-    Notes
-    -----
-    Source: the NCBI ideogram data (ISCN), see ``data/cytobands/README.md``. At 550 bands that table leaves
-    eight gaps where sub-bands do not fill the band that they divide (18p11.3: 623 units, its two sub-bands
-    208). There the sub-bands are stretched evenly over their band as it stands at 400 bands, to whole units:
-    all positions are whole numbers, so that sums of lengths are exact.
-    """
+    """Band table of one level (400, 550 or 850), read once. Source: the NCBI ideogram data (ISCN), see
+    ``data/cytobands/README.md``. At 550 bands it leaves eight gaps where sub-bands do not fill the band that
+    they divide (18p11.3: 623 units, its two sub-bands 208): there they are stretched evenly over it, to whole
+    units, so that sums of lengths are exact."""
     if level not in LEVELS:
         raise ValueError(f"Expected a band level of 400, 550 or 850. Received {level!r}.")
     return BandTable(level, {name: _close_gaps(bands) for name, bands in _read(level).items()})

@@ -1,9 +1,6 @@
-"""The catalogue of abnormal karyotypes: formulae with their frequency and the size of the change.
-
-``data/catalogue.csv`` holds it, ``data/catalogue.md`` explains its columns and gives the references. The
-columns that follow from the formula are computed; ``python -m karyo_lib.iscn`` computes them again after an
-edit.
-"""
+"""The catalogue of abnormal karyotypes: formulae with their frequency and the size of the change. Columns and
+references are explained in ``data/catalogue.md``; ``python -m karyo_lib.iscn`` computes those again that
+follow from the formula."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -63,13 +60,9 @@ def load_catalogue() -> pd.DataFrame:
 
 
 def describe_change(formula: str, level: int = 550) -> dict[str, object]:
-    """Compute the columns of the catalogue that follow from a formula.
-
-    ``formula``: ISCN; of a mosaic, the first cell line; ``level``: {400, 550, 850}. The keys are
-    `COMPUTED_COLUMNS`. Sizes are those of the whole karyotype against the normal one: what was lost and
-    gained together or, where that is more, what was moved; in ISCN units, megabases, and pixels where
-    chromosome 1 is as long as `CHROMOSOME_1_PIXELS` says.
-    """
+    """Columns that follow from a formula (of a mosaic, its first line): group, and size of the whole
+    karyotype against the normal one: what was lost and gained together or, where that is more, what was
+    moved."""
     karyotype = parse_karyotype(formula, level)
     size = karyotype.size()
     units = load_bands(level).length("1")
@@ -81,29 +74,9 @@ def describe_change(formula: str, level: int = 550) -> dict[str, object]:
 def sample_formulae(
     n: int, rng: np.random.Generator, groups: Collection[str] | None = None, *, visible_only: bool = True
 ) -> list[str]:
-    """Draw abnormal karyotypes by their relative frequency.
-
-    Parameters
-    ----------
-    n : int
-        How many; the same formula may come more than once.
-    rng : numpy.random.Generator
-    groups : collection of str, optional
-        Of `karyo_lib.iscn.GROUPS`; all abnormal ones that the catalogue has if not given.
-    visible_only : bool
-        Leave out changes that banding does not show: a lab reports those karyograms as normal.
-
-    Returns
-    -------
-    list of str
-        Formulae of single cells: of a mosaic, its abnormal line. Where either sex can have the change, XX and
-        XY are equally likely.
-
-    Raises
-    ------
-    ValueError
-        If the catalogue has no formula of the groups asked for.
-    """
+    """Draw ``n`` abnormal karyotypes of single cells by their relative frequency, of some of `GROUPS` or all.
+    Of a mosaic the abnormal line; where either sex can have a change, XX and XY are equally likely. Changes
+    that banding does not show are left out if ``visible_only``: a lab reports those karyograms as normal."""
     catalogue = _read()
     catalogue = catalogue[~catalogue["group"].isin(NORMAL_GROUPS)]
     if visible_only:
@@ -124,10 +97,7 @@ def sample_formulae(
 
 
 def formula_frequencies(groups: Collection[str]) -> list[tuple[str, float]]:
-    """Formulae of single cells of some groups and their relative frequency, for women and for men.
-
-    Of a mosaic the abnormal line counts; where either sex can have a change, each has half of the frequency.
-    """
+    """Formulae as `sample_formulae` gives them, and the relative frequency of each, for women and for men."""
     catalogue = _read()
     chosen = catalogue[catalogue["group"].isin(set(groups))]
     return [
@@ -138,10 +108,7 @@ def formula_frequencies(groups: Collection[str]) -> list[tuple[str, float]]:
 
 
 def write_catalogue() -> Path:
-    """Compute the computed columns again and write the catalogue.
-
-    Returns the file written.
-    """
+    """Compute the computed columns again and write the catalogue."""
     path = data_file("catalogue.csv")
     given = pd.read_csv(path, keep_default_na=False)[list(GIVEN_COLUMNS)]
     computed = pd.DataFrame([describe_change(formula) for formula in given["formula"]])

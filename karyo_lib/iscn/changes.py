@@ -52,19 +52,13 @@ _GROUP_OF_KIND = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much material a change concerns.
+    """How much material a change concerns."""
 
-    Attributes
-    ----------
-    lost, gained, moved : float
-        ISCN units: material there are fewer copies of, more copies of, or as many but elsewhere or turned.
-    lost_mb, gained_mb, moved_mb : float
-        The same in megabases of GRCh38; material of unknown origin is nan.
-    """
-
+    # ISCN units: material there are fewer copies of, more copies of, or as many but elsewhere or turned.
     lost: float
     gained: float
     moved: float
+    # The same in megabases of GRCh38; nan for material of unknown origin.
     lost_mb: float
     gained_mb: float
     moved_mb: float
@@ -86,34 +80,15 @@ class Size:
 
 @dataclass(frozen=True)
 class Change:
-    """What one part of a formula does to the normal complement.
+    """What one part of a formula does to the normal complement."""
 
-    Attributes
-    ----------
-    text : str
-        The part: '+21', 't(9;22)(q34;q11.2)'; for sex chromosomes named in the complement only, '+X', '-X',
-        '+Y'.
-    group : str
-        One of `GROUPS`.
-    consumed : tuple of str
-        Normal chromosomes that go.
-    produced : tuple of Chromosome
-        Chromosomes that come, in the order of the formula.
-    """
-
-    text: str
-    group: str
-    consumed: tuple[str, ...]
-    produced: tuple[Chromosome, ...]
+    text: str  # the part: '+21', 't(9;22)(q34;q11.2)'; '+X', '-X' for what the sex complement alone shows
+    group: str  # one of `GROUPS`
+    consumed: tuple[str, ...]  # normal chromosomes that go
+    produced: tuple[Chromosome, ...]  # those that come, in the order of the formula
 
     def size(self, table: BandTable) -> Size:
-        """Size of the change.
-
-        Parameters
-        ----------
-        table : BandTable
-            Of the level that the change was made at.
-        """
+        """Size of the change, by the band table that it was made with."""
         lost, gained = _imbalance(self.consumed, self.produced, table)
         moved = [segment for chromosome in self.produced for segment in _moved(chromosome)]
         if len(self.produced) > 1 and not (lost or gained or moved):  # homologues that exchange their ends
@@ -125,11 +100,7 @@ class Change:
 
 
 def make_change(part: Part, table: BandTable) -> Change:
-    """Apply one part of a formula to normal chromosomes.
-
-    ``part``: with ``copies == 1`` in effect; the caller repeats it. Raises KaryotypeError if the
-    rearrangement is impossible; the message names the part and the rule.
-    """
+    """Apply one part of a formula, once, to normal chromosomes."""
     if part.kind == "number":
         return _numerical(part, table)
     if not part.drawn:

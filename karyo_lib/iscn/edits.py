@@ -1,13 +1,10 @@
-"""The rearrangements of ISCN as edits on band segments.
-
-Two conventions turn band names into positions, at every level alike:
+"""The rearrangements of ISCN as edits on band segments. ISCN says only that breaks are somewhere in the
+bands; two conventions turn bands into positions, at every level alike, and make lengths exact:
 
 * **Breaks** (t, inv, ins, i, idic, dic, r, add, and der made of them) lie in the middle of the named band;
   two breaks named in one band of one chromosome lie at its quarter points. p10 and q10 are the centromere.
 * **Losses and copies** (del, dup, trp, qdp) take the named bands whole: del(5)(q13q33) loses q13 to q33, both
   included; del(5)(p15.2) loses p15.2 and all that is distal to it.
-
-ISCN says only that breaks are somewhere in the bands; both conventions are choices that make lengths exact.
 """
 
 from collections.abc import Sequence
@@ -38,11 +35,8 @@ _COPIES = {"dup": 2, "trp": 3, "qdp": 4}
 
 
 def place_breaks(table: BandTable, chromosome: str, names: Sequence[str]) -> list[float]:
-    """Positions of breakpoints on one chromosome.
-
-    ``names``: band names. Returns ISCN units from pter, in the order of `names`: the middle of each band;
-    where n breaks fall in one band at this level, they are spread over it in the order that the finest level
-    gives.
+    """Positions of breakpoints (ISCN units from pter, in the order given): the middle of each band; where n
+    breaks fall in one band at this level, they are spread over it in the order that the finest level gives.
     """
     found = [table.find(chromosome, name) for name in names]
     finest = load_bands(max(LEVELS))
@@ -64,13 +58,8 @@ def _place_break(segments: Segments, chromosome: str, band: str, table: BandTabl
 
 
 def rearrange(segments: Segments, part: Part, homes: tuple[str, ...], table: BandTable) -> Segments:
-    """Apply one rearrangement to one chromosome, normal or already rearranged.
-
-    ``segments``: the chromosome before; ``part``: one of del, dup, trp, qdp, inv, ins, i, idic, r, add, t;
-    hsr changes nothing that is drawn; ``homes``: whose derivative this is; tells the recipient of
-    ``ins(A;B)`` from the donor, and the places in ``t(A;B)``. Raises KaryotypeError if the rearrangement does
-    not fit the chromosome.
-    """
+    """Apply one rearrangement to one chromosome, normal or already rearranged. ``homes``: whose derivative it
+    is; tells the recipient of ``ins(A;B)`` from the donor, and the places in ``t(A;B)``."""
     # every band must exist, also on the chromosomes that this edit does not touch
     for band, home in zip(part.breakpoints, _homes(part), strict=True):
         if home != UNKNOWN:
@@ -94,10 +83,7 @@ def rearrange(segments: Segments, part: Part, homes: tuple[str, ...], table: Ban
 
 
 def fuse_arms(part: Part, arms: Sequence[tuple[str, str]], table: BandTable) -> Segments:
-    """Join two whole arms at the centromere, the shorter on top.
-
-    ``part``: for the message; ``arms``: sequence of two (chromosome, 'p10' or 'q10').
-    """
+    """Join two whole arms, (chromosome, 'p10' or 'q10') each, at the centromere, the shorter on top."""
     if any(band not in ("p10", "q10") for _, band in arms):
         raise KaryotypeError(part.text, "A whole-arm rearrangement breaks at p10 or q10.")
     upper, lower = sorted(
@@ -108,10 +94,7 @@ def fuse_arms(part: Part, arms: Sequence[tuple[str, str]], table: BandTable) -> 
 
 
 def join_dicentric(part: Part, table: BandTable) -> Segments:
-    """Join the centric pieces of two broken chromosomes at their breaks.
-
-    Raises KaryotypeError if it does not name two chromosomes with one break each, off the centromere.
-    """
+    """Join the centric pieces of two broken chromosomes at their breaks."""
     if len(part.chromosomes) != 2 or any(band in ("p10", "q10") for band in part.breakpoints):
         rule = "A dicentric joins two chromosomes, broken off the centromere, as in dic(13;15)(q22;q24)."
         raise KaryotypeError(part.text, rule)
@@ -132,11 +115,9 @@ def join_tricentric(part: Part, table: BandTable) -> Segments:
 
 
 def join_derivative(part: Part, table: BandTable) -> tuple[Segments, list[Part]]:
-    """Join the centric pieces of two chromosomes as a derivative's translocations say.
-
-    der(5;7)t(5;7)(q22;p13) joins them at their breaks, der(5;7)t(3;5)(q21;q22)t(3;7)(q29;p13) through a piece
-    of a third. Returns the changes that are left to apply, too.
-    """
+    """Join the centric pieces of two chromosomes as a derivative's translocations say:
+    der(5;7)t(5;7)(q22;p13) at their breaks, der(5;7)t(3;5)(q21;q22)t(3;7)(q29;p13) through a piece of a
+    third. Returns also the changes that are left to apply."""
     first, second = part.chromosomes
     moves = [
         (o, dict(zip(o.chromosomes, o.breakpoints, strict=True)))
@@ -182,10 +163,7 @@ def _piece(chromosome: str, bands: Sequence[str], part: Part, table: BandTable) 
 
 
 def check_robertsonian(part: Part) -> None:
-    """Robertsonian translocations join long arms of acrocentric chromosomes.
-
-    Raises KaryotypeError if another chromosome or arm is named.
-    """
+    """Robertsonian translocations join long arms of acrocentric chromosomes."""
     if len(part.chromosomes) != 2 or not set(part.chromosomes) <= set(ACROCENTRICS):
         rule = f"A Robertsonian translocation joins two of the chromosomes {', '.join(ACROCENTRICS)}."
         raise KaryotypeError(part.text, rule)
@@ -334,11 +312,8 @@ def _translocate(segments: Segments, part: Part, homes: tuple[str, ...], table: 
 
 
 def exchange(segments: Segments, part: Part, index: int, table: BandTable) -> Segments:
-    """Derivative of the chromosome in place `index` of a translocation.
-
-    ``segments``: the chromosome before; ``part``: the translocation, any number of chromosomes; ``index``:
-    whose derivative: the distal piece comes from the chromosome in place ``index - 1``.
-    """
+    """Derivative of the chromosome in place ``index`` of a translocation of any number of chromosomes: the
+    distal piece comes from the one in place ``index - 1``."""
     here, band = part.chromosomes[index], part.breakpoints[index]
     donor, donor_band = part.chromosomes[index - 1], part.breakpoints[index - 1]
     if here == UNKNOWN:  # nobody knows where it broke: joined to its end

@@ -224,20 +224,9 @@ def _apply(line: CellLine, table: BandTable) -> Karyotype:
 
 
 def count_formula(counts: Mapping[str, int]) -> str:
-    """ISCN formula of chromosome numbers alone.
-
-    Parameters
-    ----------
-    counts : mapping
-        Slot ('1' to '22', 'X', 'Y', 'mar') to number of chromosomes; absent slots are 0.
-
-    Returns
-    -------
-    str
-        '47,XY,+21'; where no X or Y is counted, the sex field is '?'. Gains and losses are relative to the
-        number of sets that most autosomes have, which is written where the count alone says another one:
-        '59<2n>,XX,+1,...'.
-    """
+    """Formula of chromosome numbers by slot ('1' to '22', 'X', 'Y', 'mar'; absent is 0) alone: '47,XY,+21';
+    where no X or Y is counted, the sex field is '?'. Gains and losses are relative to the number of sets that
+    most autosomes have, which is written where the count alone says another one: '59<2n>,XX,+1,...'."""
     autosomes = [counts.get(name, 0) for name in AUTOSOMES]
     sets = Counter(autosomes).most_common(1)[0][0]
     total = sum(counts.values())
@@ -299,10 +288,8 @@ def _sex_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
 
 
 def _taken_from_cell(change: Change, line: CellLine) -> tuple[str, ...]:
-    """Chromosomes to take out of the cell: sex chromosomes that are lost or rearranged were never put in.
-
-    The exception is a loss from a constitutional complement, which is written in full: 46,XXYc,-X.
-    """
+    """Chromosomes to take out of the cell: sex chromosomes that are lost or rearranged were never put in, but
+    where a constitutional complement is written in full: 46,XXYc,-X."""
     if line.constitutional_sex and not change.produced:
         return change.consumed
     return tuple(name for name in change.consumed if name not in ("X", "Y"))

@@ -1,8 +1,6 @@
 """Text of a karyotype formula -> its parts in the normal form of ISCN 2024, with notes on what was put right.
-
-Everything that leaves here is a list of parts that `karyo_lib.iscn.edits` can apply, or that is kept and not
-drawn. `karyo_lib.iscn.writing` is the inverse.
-"""
+`karyo_lib.iscn.edits` can apply them, or they are kept and not drawn; `karyo_lib.iscn.writing` is the
+inverse."""
 
 import re
 from collections.abc import Iterable
@@ -59,12 +57,7 @@ class CellLine:
 
 
 def read_cell_lines(formula: str) -> tuple[CellLine, ...]:
-    """Read a karyotype formula.
-
-    ``formula``: ISCN text; cell lines parted by '/', if need be with 'mos ' or 'chi ' before and cell numbers
-    behind. Returns one, or those of a mosaic in the order written. Raises KaryotypeError naming the part and
-    the rule, for anything that is not a formula this package can apply.
-    """
+    """Cell lines of a formula, in the order written."""
     text = _clean(formula)
     lines: list[CellLine] = []
     for written in re.split(r"/+", text):

@@ -96,12 +96,9 @@ def is_normal_inversion(kind: str, chromosomes: Sequence[str], breakpoints: Sequ
 
 
 def read_change(text: str, before: Sequence[Part]) -> tuple[Part, list[str]]:
-    """Read one part.
-
-    ``text``: without spaces; ' or ' as '|'; ``before`` (sequence of Part): parts of the same line:
-    breakpoints are written once, +der(22)t(9;22) after t(9;22)(q34;q11.2). Returns ``notes``: what was put
-    right, is taken as certain, or is not drawn. Raises KaryotypeError naming the part and the rule.
-    """
+    """Read one part, without spaces and with ' or ' as '|', and notes on what was put right, is taken as
+    certain, or is not drawn. Breakpoints may stand in parts ``before``: +der(22)t(9;22) after
+    t(9;22)(q34;q11.2)."""
     if not text:
         raise KaryotypeError(",", "Expected a part after each comma. Received none.")
     if text.count("(") != text.count(")"):

@@ -10,22 +10,12 @@ from karyo_lib.iscn.bands import UNKNOWN, BandTable, KaryotypeError, load_bands
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of one normal chromosome.
+    """A stretch of one normal chromosome."""
 
-    Attributes
-    ----------
-    chromosome : str
-        '1' to '22', 'X', 'Y', or '?' for material of unknown origin (``add``, ``mar``).
-    start, stop : float
-        ISCN units from pter of the normal chromosome, start < stop.
-    reversed : bool
-        Read from stop to start.
-    """
-
-    chromosome: str
-    start: float
+    chromosome: str  # '1' to '22', 'X', 'Y', or '?' for material of unknown origin (``add``, ``mar``)
+    start: float  # ISCN units from pter of the normal chromosome, start < stop
     stop: float
-    reversed: bool = False
+    reversed: bool = False  # read from stop to start
 
     @property
     def length(self) -> float:
@@ -38,30 +28,14 @@ Segments = tuple[Segment, ...]
 
 @dataclass(frozen=True)
 class Chromosome:
-    """One chromosome of a karyotype.
+    """One chromosome of a karyotype."""
 
-    Attributes
-    ----------
-    name : str
-        '9', or the ISCN designation without breakpoints: 'del(5)', 'der(22)t(9;22)', 'mar'.
-    slot : str
-        Where it stands in the karyogram, by its centromere: '1' to '22', 'X', 'Y', or 'mar'.
-    segments : tuple of Segment
-        From the end that is drawn at the top to the one at the bottom.
-    ring : bool
-        The two ends are joined.
-    abnormal : bool
-        Rearranged, or the copy that was gained: what an annotation would point at.
-    level : int
-        Band level whose positions the segments use.
-    """
-
-    name: str
-    slot: str
-    segments: Segments
-    ring: bool = False
-    abnormal: bool = False
-    level: int = 550
+    name: str  # '9', or the ISCN designation without breakpoints: 'del(5)', 'der(22)t(9;22)', 'mar'
+    slot: str  # where it stands in the karyogram, by its centromere: '1' to '22', 'X', 'Y', or 'mar'
+    segments: Segments  # from the end that is drawn at the top to the one at the bottom
+    ring: bool = False  # the two ends are joined
+    abnormal: bool = False  # rearranged, or the copy that was gained: what an annotation would point at
+    level: int = 550  # of the bands
 
     @property
     def length(self) -> float:
@@ -142,12 +116,8 @@ def split(segments: Segments, position: float) -> tuple[Segments, Segments]:
 
 
 def locate(segments: Segments, chromosome: str, position: float) -> float | None:
-    """Where a position of a normal chromosome lies along these segments.
-
-    ``position``: ISCN units from pter of the normal chromosome. Returns ISCN units from the top of the
-    segments; the uppermost place where it is there more than once, a place inside a segment going before one
-    at its end; None if it is not there.
-    """
+    """Where a position (ISCN units from pter) of a normal chromosome lies along these segments; the uppermost
+    place where it is there more than once, a place inside a segment going before one at its end."""
     inside, at_end = None, None
     offset = 0.0
     for segment in segments:
@@ -162,12 +132,10 @@ def locate(segments: Segments, chromosome: str, position: float) -> float | None
 
 
 def find_centromeres(segments: Segments, table: BandTable) -> tuple[float, ...]:
-    """Positions of the centromeres along segments, in ISCN units from their top.
-
-    A centromere is the boundary between the arms. Where a segment ends just there it brings half of one: two
-    halves that meet make a centromere (an isochromosome, a whole-arm translocation), a single half counts
-    only where the chromosome has no other. Markers, whose origin is unknown, get theirs in the middle.
-    """
+    """Positions of the centromeres along segments. A centromere is the boundary between the arms. Where a
+    segment ends just there it brings half of one: two halves that meet make one (an isochromosome, a
+    whole-arm translocation), a single half counts only where there is no other. Markers get theirs in the
+    middle."""
     whole: list[float] = []
     halves: list[float] = []
     offset = 0.0
@@ -193,14 +161,9 @@ def find_centromeres(segments: Segments, table: BandTable) -> tuple[float, ...]:
 def cut_at(
     segments: Segments, chromosome: str, position: float, arm: str, table: BandTable, part: str
 ) -> tuple[Segments, Segments, bool]:
-    """Cut segments at a breakpoint and tell which piece keeps the centromere.
-
-    ``chromosome``: chromosome whose band is broken; ``position``: ISCN units from pter of that chromosome;
-    ``arm`` ({'p', 'q'}): arm of the breakpoint; it decides which piece is distal where the break is at the
-    centromere itself; ``part``: part of the formula, for the message. Returns ``upper, lower``: the pieces,
-    in order; ``centric_above``: whether `upper` keeps the centromere. Raises KaryotypeError if the breakpoint
-    is not on these segments.
-    """
+    """Cut segments at a breakpoint (ISCN units from pter of a normal chromosome): upper and lower piece, and
+    whether the upper one keeps the centromere; of a break at the centromere itself, the ``arm`` decides which
+    is distal."""
     at = locate(segments, chromosome, position)
     if at is None:
         raise KaryotypeError(

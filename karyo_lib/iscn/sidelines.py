@@ -25,10 +25,7 @@ def undo(parts: Sequence[Part], part: Part) -> list[Part] | None:
 
 
 def lose(parts: Sequence[Part], lost: Part) -> list[Part]:
-    """Parts of a line that no longer has an abnormal chromosome: idem,-der(22)t(9;22).
-
-    Raises KaryotypeError if none of the parts makes that chromosome.
-    """
+    """Parts of a line that no longer has an abnormal chromosome: idem,-der(22)t(9;22)."""
     for place, part in enumerate(parts):
         if part.text == lost.text and part.drawn:
             homes = part.chromosomes * (part.sign != "+" and part.chromosomes != (UNKNOWN,))

@@ -1,9 +1,6 @@
-"""Work on many machines: a Dask scheduler behind joblib, chosen by address.
-
-Whatever runs through joblib inside :func:`on_cluster` runs on the workers. They need karyo and must see the
-run's folder (and karyo's cache, to share features) under the same paths. A worker that dies takes its tasks
-with it only until the scheduler gives them to another one.
-"""
+"""Work on many machines: what runs through joblib inside :func:`on_cluster` runs on the workers of a Dask
+scheduler. They need karyo and must see the run's folder (and karyo's cache, to share features) under the same
+paths. A worker that dies takes its tasks with it only until the scheduler gives them to another one."""
 
 import os
 from collections.abc import Iterator
@@ -21,11 +18,7 @@ _CONNECT_SECONDS = 20
 
 
 def connect(scheduler: str) -> "Client":
-    """Return a client of a Dask scheduler; to be closed.
-
-    ``scheduler``: address, 'tcp://host:port'. Raises ValueError if Dask is not installed or the scheduler
-    does not answer within 20 seconds.
-    """
+    """A client of the Dask scheduler at 'tcp://host:port'; to be closed."""
     try:
         from distributed import Client
     except ImportError:

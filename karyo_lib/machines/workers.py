@@ -8,11 +8,8 @@ _MOST_GROWTH = 4_000_000_000  # bytes
 
 def keep_worker() -> None:
     """Let this worker grow by what a network and its engine take; called first in a job that may load one.
-
-    Loky takes a worker that has grown by 300 MB since its first job for one that leaks, and replaces it. A
-    worker that drew pages before and then loads TensorFlow is none; where several leave at once, the parent
-    and the last of them can wait for each other for ever (seen with joblib 1.5).
-    """
+    Loky takes a worker that has grown by 300 MB for one that leaks; where several leave at once, the parent
+    and the last of them can wait for each other for ever (seen with joblib 1.5)."""
     process_executor._MAX_MEMORY_LEAK_SIZE = _MOST_GROWTH
 
 

@@ -1,8 +1,6 @@
-"""The one place that knows which engine runs Keras: environment, threads, determinism, precision, device.
-
-Other modules write ``from karyo_lib.networks.backend import keras``, so that the settings below are in place
-before Keras is imported for the first time, whatever a module's import order.
-"""
+"""The one place that knows which engine runs Keras: environment, threads, precision, device. Other modules
+import ``keras`` from here, so that the settings below are in place before its first import, in whatever
+order."""
 
 import contextlib
 import importlib
@@ -72,15 +70,10 @@ __all__ = [
 
 
 def compile_options(batches_at_once: int = 1) -> dict[str, Any]:
-    """Return the keyword arguments that every ``model.compile`` of karyo passes on.
-
-    ``batches_at_once``: training steps in one call of the engine, on TensorFlow. The results are the same; a
-    small network spends most of its time between calls.
-
-    XLA is left off on TensorFlow: it recompiles for every batch shape (the last batch of an epoch, every
-    batch size of a search), which on a CPU costs far more than these small heads gain. The other backends
-    choose for themselves.
-    """
+    """Keyword arguments of every ``model.compile``. Several steps in one call of TensorFlow give the same
+    results: a small network spends most of its time between calls. XLA is left off there: it recompiles for
+    every batch shape (the last of an epoch, each size of a search), which costs a CPU far more than small
+    heads gain."""
     if keras.config.backend() == "tensorflow":
         return {"jit_compile": False, "steps_per_execution": batches_at_once}
     return {"jit_compile": "auto"}
@@ -127,13 +120,8 @@ def explain_no_card(engine: str) -> str:
 
 
 def inference_engine() -> str:
-    """Return what runs a frozen base forward: ``"openvino"`` or ``"keras"``.
-
-    OpenVINO where it is installed, on a CPU, in float32: it computes the same features in less time. The
-    environment variable ``KARYO_ENGINE`` decides otherwise.
-
-    Raises ValueError if ``KARYO_ENGINE`` asks for something that does not exist or is not installed.
-    """
+    """What runs a frozen base forward: ``"openvino"`` where it is installed, on a CPU, in float32 (the same
+    features in less time), else ``"keras"``; or what ``KARYO_ENGINE`` says."""
     asked = os.environ.get("KARYO_ENGINE") or "auto"
     if asked not in ("auto", "openvino", "keras"):
         raise ValueError(f"Expected KARYO_ENGINE to be auto, openvino or keras. Received {asked!r}.")
@@ -163,8 +151,6 @@ def backend_facts() -> dict[str, str]:
 
 
 def use_mixed_precision(enabled: bool = True) -> None:
-    """Compute in 16 bits with 32-bit weights on models built from now on, where the device has them.
-
-    ``enabled``: True for ``mixed_bfloat16`` (no loss scaling needed), False for ``float32``.
-    """
+    """Compute in ``mixed_bfloat16`` (32-bit weights, no loss scaling needed) on models built from now on, or
+    in float32."""
     keras.config.set_dtype_policy("mixed_bfloat16" if enabled else "float32")

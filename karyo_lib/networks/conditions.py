@@ -52,10 +52,7 @@ TITLES = {condition.key: condition.title for condition in (*CONDITIONS, READER)}
 
 
 def get_condition(key: str) -> Condition:
-    """Return the condition of a key.
-
-    Raises ValueError if there is none; the message lists the keys.
-    """
+    """The condition of a key."""
     for condition in CONDITIONS:
         if condition.key == key:
             return condition

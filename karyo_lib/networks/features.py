@@ -1,9 +1,6 @@
-"""Activations of the frozen part of a base, computed once per image and kept on disk by content.
-
-The key of an entry is what it depends on: the image's bytes, the digest of the weights, the cut, the input
-shape, the preprocessing and the engine that computes. Adding images computes only the new ones, whatever run
-or condition asks.
-"""
+"""Activations of the frozen part of a base, computed once per image and kept on disk by content: the image's
+bytes, the digest of the weights, the cut, the input shape, the preprocessing and the engine. Adding images
+computes only the new ones, whatever run or condition asks."""
 
 import hashlib
 import os
@@ -31,14 +28,9 @@ _DEFAULT_LIMIT_GB = 4.0
 
 
 class FeatureCache:
-    """A folder of activations with an upper limit on its size.
-
-    Files are written whole or not at all, so that runs may share the folder at the same time; entries that
-    were not used for longest are dropped first. Deleting the folder loses nothing but time.
-
-    ``folder``: where to keep them; ``features`` in karyo's cache folder by default; ``limit_bytes``: upper
-    limit, by default 4 GB or the number of gigabytes in ``KARYO_CACHE_GB``.
-    """
+    """A folder of activations with a limit on its size (4 GB, or ``KARYO_CACHE_GB``). Files are written whole
+    or not at all, so that runs may share it; what was not used for longest is dropped first. Deleting it
+    loses nothing but time."""
 
     def __init__(self, folder: str | Path | None = None, limit_bytes: int | None = None):
         self.folder = Path(folder) if folder else cache_folder() / "features"
@@ -98,14 +90,9 @@ class FeatureCache:
 def preprocess(
     base: str, images: Sequence[np.ndarray], input_shape: tuple[int, int, int] = INPUT_SHAPE
 ) -> np.ndarray:
-    """Turn karyograms into the input of a base network.
-
-    ``base`` ({"VGG16", "InceptionV3"}): VGG16 takes BGR values minus the ImageNet means, InceptionV3 values
-    in [-1, 1]. ``images`` (shape (N, H, W) or sequence of arrays of shape (H, W)): greyscale, uint8; sizes
-    may differ. Resized with anti-aliasing, the three channels equal. ``input_shape``: height and width of the
-    result in pixels, and 3. Returns shape (N, height, width, 3), float32. Raises ValueError if an image is
-    not a two-dimensional uint8 array.
-    """
+    """Turn greyscale pages (uint8, sizes may differ) into the input of a base, float32 (N, height, width, 3):
+    resized with anti-aliasing, three equal channels; BGR minus the ImageNet means for VGG16, [-1, 1] for
+    InceptionV3."""
     height, width, channels = input_shape
     out = np.empty((len(images), height, width, channels), "float32")
     for position, image in enumerate(images):
@@ -125,17 +112,10 @@ def compute_features(
     keep_cuts: Sequence[str] = (),
     input_shape: tuple[int, int, int] = INPUT_SHAPE,
 ) -> np.ndarray:
-    """Return the activations of a base at a cut, from the cache where it has them.
-
-    ``images`` (shape (N, H, W) or sequence of arrays of shape (H, W)): greyscale karyograms, uint8. ``cut``:
-    layer whose output is wanted (:func:`karyo_lib.networks.models.get_cut`); ``"input"`` gives the
-    preprocessed images, which are never cached. ``cache``: where activations are kept; without one everything
-    is computed. Images that are cached at an earlier cut start from there. ``keep_cuts``: earlier cuts to
-    store on the way, for conditions that will train the last blocks. ``input_shape``: input of the base.
-    Returns shape (N, height, width, channels), float32, in the order of `images`. An image gives the same
-    values in any company to about 1e-6 (the last bits may depend on the batch it was computed in). Raises
-    ValueError if an image or a cut is not what it should be.
-    """
+    """Activations of a base at a cut, float32, in the order of the images (uint8, greyscale); equal in any
+    company to about 1e-6. From the cache where it has them, or on from an earlier cut that it has;
+    ``keep_cuts`` are stored on the way, for conditions that will train the last blocks; ``"input"`` gives the
+    preprocessed images."""
     stages = _stages(base, weights)
     for name in (cut, *keep_cuts):
         if name not in stages:

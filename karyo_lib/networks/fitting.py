@@ -1,9 +1,7 @@
-"""Training of one network on arrays: seeded batches, best epoch by validation AUC, resumable.
-
-Nothing here depends on Keras's global random state. The order of the images and the dropout masks of an epoch
-follow from the seed and the epoch's number alone, so that a network trained on cached features sees the
-batches that the whole network would see, and a training that was interrupted goes on as if it had not been.
-"""
+"""Training of one network on arrays: seeded batches, best epoch by validation AUC, resumable. Order of the
+images and dropout masks of an epoch follow from the seed and its number, not from Keras's global state: a
+network trained on cached features sees the batches that the whole network would see, and an interrupted
+training goes on as if it had not been."""
 
 import json
 import time
@@ -84,12 +82,8 @@ class Fit:
 
 
 class Trainer:
-    """A network compiled once and trained any number of times, each time from its start.
-
-    ``model``: from :func:`~karyo_lib.networks.models.build_model` or the tail of one; its weights are the
-    start. The head is initialised anew from the seed of each training. ``optimizer``: name of a Keras
-    optimiser.
-    """
+    """A network compiled once and trained any number of times, each time from the weights that it came with,
+    its head initialised anew from the seed."""
 
     def __init__(self, model: keras.Model, optimizer: str = "adam"):
         self.model = model
@@ -116,14 +110,9 @@ class Trainer:
         checkpoint: Path | None = None,
         title: str | None = None,
     ) -> Fit:
-        """Train from the start and leave the weights of the best epoch in the model.
-
-        ``train``, ``validation``: inputs of the model and labels. ``settings``: `optimizer`, `dropout`,
-        `momentum` and `input_shape` are fixed by the model already. ``checkpoint``: ``.npz`` file written
-        after every epoch; if it exists, training goes on from it. The caller vouches that it belongs to the
-        same data and settings, and deletes it. ``title``: shows a progress bar under this name. Raises
-        DivergenceError if no epoch had a finite loss.
-        """
+        """Train from the start and leave the weights of the best epoch in the model. Goes on from the
+        ``checkpoint`` (.npz, written after every epoch) if it exists: the caller vouches that it belongs to
+        the same data and settings, and deletes it. ``title`` shows a progress bar."""
         began = time.perf_counter()
         self._reset(settings)
         memory = _EpochMemory(settings, validation, checkpoint)
@@ -155,11 +144,8 @@ class Trainer:
 
 
 def compute_validation(model: keras.Model, examples: Examples) -> dict[str, float]:
-    """Return the :data:`METRICS` of a model on examples, dropout off.
-
-    ``model.evaluate`` would do, but sets up a data pipeline for each call, which costs a head more than its
-    training.
-    """
+    """The :data:`METRICS` of a model, dropout off. ``model.evaluate`` sets up a data pipeline for each call,
+    which costs a head more than its training."""
     chunks = range(0, len(examples.x), _VALIDATED_AT_ONCE)
     p = np.concatenate([model.predict_on_batch(examples.x[i : i + _VALIDATED_AT_ONCE]) for i in chunks])
     p, y = p[:, 0].astype(float), examples.y.astype(bool)

@@ -1,8 +1,4 @@
-"""Forward passes of frozen networks: by OpenVINO on a CPU where it is installed, else by Keras.
-
-A frozen base only ever runs forward, which an inference engine does faster than one that could also train.
-Which of the two is at work is decided by :func:`karyo_lib.networks.backend.inference_engine`.
-"""
+"""Forward passes of frozen networks: by OpenVINO on a CPU where it is installed, else by Keras."""
 
 from typing import Protocol
 
@@ -22,13 +18,9 @@ class Forward(Protocol):
 
 
 def prepare_forward(model: keras.Model) -> Forward:
-    """Make a network ready to run forward on the engine in use.
-
-    ``model``: a functional graph with one input and its outputs in a dict. With OpenVINO every image is
-    computed on its own, so that it has the same values to the bit in any company. The two engines agree
-    within 1e-4 of the largest value of an output (tested). Raises ValueError if OpenVINO is to run a layer
-    that bases of karyo do not have.
-    """
+    """Make a functional network with one input and named outputs ready to run forward. With OpenVINO every
+    image is computed on its own, so that it has the same values to the bit in any company; the engines agree
+    within 1e-4 of the largest value of an output."""
     if inference_engine() == "openvino":
         from karyo_lib.networks.openvino_forward import OpenVINOForward
 

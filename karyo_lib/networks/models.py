@@ -3,9 +3,8 @@
 base without top -> Dropout -> GlobalAveragePooling2D -> Dense(256, relu) -> BatchNormalization -> Dropout
 -> Dense(1, sigmoid)
 
-A network falls into two parts at its *cut*: the trunk, which is frozen and therefore needs to run only once
-per image, and the tail, which is trained. Neither base holds a dropout layer, so everything random is in the
-head.
+Its *cut* parts it into the trunk, which is frozen and runs once per image, and the tail, which is trained and
+holds everything random: neither base has a dropout layer.
 """
 
 import re
@@ -50,12 +49,8 @@ FEATURES_DROPOUT, POOLING, HIDDEN, HIDDEN_NORMALIZATION, HIDDEN_DROPOUT, OUTPUT 
 
 
 def get_cut(base: str, trainable: str) -> str:
-    """Return the name of the last frozen layer.
-
-    ``trainable`` ({"head", "last-block", "last-two-blocks", "all"}): what is trained; the blocks exist for
-    VGG16 only, as InceptionV3 is not sequential (section 4.3.4). Raises ValueError if the base or the choice
-    does not exist.
-    """
+    """Name of the last frozen layer. InceptionV3 has no blocks to train, as it is not sequential (section
+    4.3.4)."""
     if base not in CUTS:
         raise ValueError(f"Expected base to be one of {', '.join(CUTS)}. Received {base!r}.")
     if trainable not in CUTS[base]:
@@ -73,21 +68,10 @@ def build_model(
     input_shape: tuple[int, int, int] = INPUT_SHAPE,
     seed: int = 0,
 ) -> keras.Model:
-    """Build the whole network of a condition: pretrained base, fresh head.
-
-    ``weights``: what the base starts from; see :func:`karyo_lib.networks.weights.resolve_weights`.
-    ``trainable`` ({"head", "last-block", "last-two-blocks", "all"}): what is trained. ``dropout``: rate of
-    both dropout layers, in [0, 1). ``momentum``: of the moving averages of the BatchNormalization layers that
-    are trained, in [0, 1). ``input_shape``: height, width, channels in pixels. The thesis uses (150, 150, 3).
-    ``seed``: seeds the head's initial weights and its dropout. Returns preprocessed images (N, height, width,
-    3) float32 -> probability of *abnormal* (N, 1). Raises ValueError if an argument does not exist or
-    `weights` belong to another base.
-
-    BatchNormalization layers of a frozen base stay in inference mode even while the head trains: Keras ties
-    that to ``trainable=False``. Where InceptionV3 is trained in full they are trained too, as the thesis's
-    count of 22,293,665 trainable parameters says: batch statistics while training, moving averages at
-    inference.
-    """
+    """Build the whole network of a condition: pretrained base, fresh head; preprocessed images -> probability
+    of *abnormal* (N, 1). BatchNormalization layers of a frozen base stay in inference mode even while the
+    head trains: Keras ties that to ``trainable=False``. Where InceptionV3 is trained in full they are trained
+    too, as the thesis's count of 22,293,665 trainable parameters says."""
     cut = get_cut(base, trainable)
     if weights.base != base:
         raise ValueError(f"Expected weights of {base}. Received weights of {weights.base}.")
@@ -125,12 +109,7 @@ def _set_trainable(model: keras.Model, cut: str, momentum: float) -> None:
 
 
 def split_model(model: keras.Model, cut: str) -> tuple[keras.Model | None, keras.Model]:
-    """Return the trunk and the tail of a network.
-
-    ``model``: from :func:`build_model`; ``cut``: from :func:`get_cut`. Returns ``trunk``: keras.Model or
-    None; input -> features at the cut, with the layers of `model`; None when everything is trained; ``tail``:
-    features -> probability, with layers of its own; `model` itself when everything is trained.
-    """
+    """Trunk (None when everything is trained) and tail of a network; the tail has layers of its own."""
     if cut == INPUT:
         return None, model
     boundary = model.get_layer(cut).output
@@ -146,11 +125,9 @@ def copy_model(model: keras.Model) -> keras.Model:
 
 
 def seed_head(model: keras.Model, seed: int) -> None:
-    """Give the head of a network or tail its starting state for a seed: weights, averages and dropout.
-
-    The values come from numpy (uniform after Glorot and Bengio, 2010), so that a seed means the same head on
-    every backend, and a compiled model can be used for many fits without being traced again.
-    """
+    """Give the head its starting weights, averages and dropout for a seed, drawn by numpy (uniform after
+    Glorot and Bengio, 2010): the same on every backend, and a compiled model need not be traced again for
+    another fit."""
     rng = np.random.default_rng(seed)
     for name in (HIDDEN, OUTPUT):
         layer = model.get_layer(name)
@@ -183,12 +160,7 @@ def count_parameters(model: keras.Model) -> dict[str, int]:
 
 
 def summarize_layers(model: keras.Model, start: str | None = None) -> pd.DataFrame:
-    """Return what Figures 3.5 and 3.6 print: one row a layer.
-
-    ``start``: name of the first layer shown; Figure 3.6 shows the top layers of InceptionV3 only. Columns
-    ``layer``, ``type``, ``output_shape`` ("4 x 4 x 512"), ``parameters``, ``trainable`` (whether the layer
-    holds weights that are trained), ``block``.
-    """
+    """What Figures 3.5 and 3.6 print: one row a layer, from ``start`` on."""
     rows = []
     for layer, block in zip(model.layers, _blocks(model), strict=True):
         shape = " x ".join(str(size) for size in layer.output.shape[1:])
@@ -204,12 +176,8 @@ def summarize_layers(model: keras.Model, start: str | None = None) -> pd.DataFra
 
 
 def describe_structure(model: keras.Model) -> pd.DataFrame:
-    """Return the boxes of the structure diagrams (Figures 3.7 and 4.13): one row a block of the network.
-
-    Columns ``block`` ("block5", "mixed3", a head layer's name ...), ``part`` ("input", "base" or "head"),
-    ``layers``, ``layer_types`` ("3 x Conv2D, MaxPooling2D"), ``output_shape``, ``parameters`` and
-    ``trainable`` ("yes", "no", or "" for a block without weights), in the order data flows.
-    """
+    """The boxes of the structure diagrams (Figures 3.7 and 4.13): one row a block, in the order data flows;
+    ``trainable`` is "yes", "no", or "" for a block without weights."""
     table = summarize_layers(model)
     rows = []
     for block, layers in table.groupby("block", sort=False):

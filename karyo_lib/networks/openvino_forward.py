@@ -1,8 +1,5 @@
-"""Frozen networks run by OpenVINO: the graph is built from Keras's layers.
-
-That is sooner done than by way of a saved model, works from every backend of Keras, and needs neither files
-nor OpenVINO's converter.
-"""
+"""Frozen networks run by OpenVINO: the graph is built from Keras's layers, which is sooner done than by a
+saved model, works from every backend, and needs neither files nor OpenVINO's converter."""
 
 import os
 import sys

