@@ -15,7 +15,7 @@ from karyo_lib.draw.piece import Piece, make_piece
 from karyo_lib.draw.sheet import Sheet, make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout
-from karyo_lib.iscn import BandTable, Chromosome, Karyotype, Segment, load_bands, parse_karyotype
+from karyo_lib.iscn import CHROMOSOMES, BandTable, Chromosome, Karyotype, Segment, load_bands, parse_karyotype
 from karyo_lib.iscn.segments import UNKNOWN
 from karyo_lib.shape.bend import Axis, bend_axis, bend_image, ring_axis, ring_width, turn_axis
 
@@ -120,7 +120,7 @@ def compose_pieces(
 
 def counted_karyotype(cutouts: Sequence[Cutout], level: int = 550) -> Karyotype:
     """The karyotype of a cell as it is, aneuploid or not."""
-    counts = {name: 0 for name in load_bands(level).chromosomes}
+    counts = dict.fromkeys(CHROMOSOMES, 0)
     for cutout in cutouts:
         counts[cutout.chromosome] += 1
     return Karyotype.from_counts(counts, level)
@@ -140,7 +140,7 @@ class _Stock:
         self._rng, self._table, self._donors = rng, table, list(donors)
         self._cell_units, self._cell_ink = _measure(cutouts, table)
         self.zoom = units / self._cell_units
-        self._free: dict[str, list[RealChromosome]] = {name: [] for name in table.chromosomes}
+        self._free: dict[str, list[RealChromosome]] = {name: [] for name in CHROMOSOMES}
         for cutout in cutouts:
             self._free[cutout.chromosome].append(self._trace(cutout, self.zoom, 1.0))
         everything = [real for reals in self._free.values() for real in reals]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from karyo_lib.draw.chromosome import BandPlan
-from karyo_lib.iscn.bands import BandTable
+from karyo_lib.iscn.bands import CHROMOSOMES, BandTable
 from karyo_lib.iscn.segments import Chromosome
 from karyo_lib.shape.bend import Axis
 
@@ -42,7 +42,7 @@ def changed_spans(chromosome: Chromosome, table: BandTable) -> list[tuple[float,
             seen.append((segment.start, segment.stop))
         at, last = end, segment
     length = at
-    if home in table.chromosomes and not spans:
+    if home in CHROMOSOMES and not spans:
         first, final = chromosome.segments[0], chromosome.segments[-1]
         if first.start > 0:
             spans.append((0.0, 2 * _POINT))

@@ -31,6 +31,12 @@ class KaryotypeError(ValueError):
         self.rule = rule
 
 
+def require(met: object, part: str, rule: str) -> None:
+    """Raise a `KaryotypeError` where a rule is not met."""
+    if not met:
+        raise KaryotypeError(part, rule)
+
+
 @dataclass(frozen=True)
 class Band:
     """One band of one chromosome at one level."""
@@ -60,18 +66,11 @@ class BandTable:
     level: int
     _bands: dict[str, tuple[Band, ...]] = field(repr=False, hash=False, compare=False)
 
-    @property
-    def chromosomes(self) -> tuple[str, ...]:
-        """The chromosomes '1' to '22', 'X', 'Y', in this order."""
-        return CHROMOSOMES
-
     def bands(self, chromosome: str) -> tuple[Band, ...]:
         """Bands of a chromosome from pter to qter; they touch and cover it from 0 to `length`."""
-        try:
-            return self._bands[chromosome]
-        except KeyError:
-            rule = "Expected a chromosome from 1 to 22, X or Y. Received another."
-            raise KaryotypeError(str(chromosome), rule) from None
+        rule = "Expected a chromosome from 1 to 22, X or Y. Received another."
+        require(chromosome in self._bands, str(chromosome), rule)
+        return self._bands[chromosome]
 
     def length(self, chromosome: str) -> float:
         """Length of a chromosome in ISCN units; the same at every level."""
@@ -91,12 +90,9 @@ class BandTable:
         wanted = self._matching(chromosome, name)
         if not wanted and self.level != max(LEVELS) and load_bands(max(LEVELS))._matching(chromosome, name):
             wanted = [band for band in self.bands(chromosome) if _holds(band.name, name)]
-        if not wanted:
-            raise KaryotypeError(
-                f"{chromosome}{name}",
-                f"Chromosome {chromosome} has no band {name} at any of the levels "
-                f"{', '.join(map(str, LEVELS))}.",
-            )
+        levels = ", ".join(map(str, LEVELS))
+        rule = f"Chromosome {chromosome} has no band {name} at any of the levels {levels}."
+        require(wanted, f"{chromosome}{name}", rule)
         return wanted[0].iscn_start, wanted[-1].iscn_stop
 
     def bp(self, chromosome: str, position: float) -> float:
@@ -107,11 +103,8 @@ class BandTable:
     def band_at(self, chromosome: str, position: float) -> Band:
         """The band at a position in ISCN units; at a boundary, the band that starts there."""
         bands = self.bands(chromosome)
-        if not 0 <= position <= bands[-1].iscn_stop:
-            raise KaryotypeError(
-                f"{chromosome} at {position:g}",
-                f"Expected a position from 0 to {bands[-1].iscn_stop:g} on chromosome {chromosome}.",
-            )
+        rule = f"Expected a position from 0 to {bands[-1].iscn_stop:g} on chromosome {chromosome}."
+        require(0 <= position <= bands[-1].iscn_stop, f"{chromosome} at {position:g}", rule)
         return next((band for band in bands if position < band.iscn_stop), bands[-1])
 
     def _points(self, chromosome: str) -> dict[str, float]:
@@ -149,18 +142,11 @@ def _read(level: int) -> dict[str, tuple[Band, ...]]:
     bands: dict[str, list[Band]] = {chromosome: [] for chromosome in CHROMOSOMES}
     with data_file("cytobands", f"iscn_{level}.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
-            bands[row["chromosome"]].append(
-                Band(
-                    chromosome=row["chromosome"],
-                    arm=row["arm"],
-                    name=row["arm"] + row["band"],
-                    iscn_start=float(row["iscn_start"]),
-                    iscn_stop=float(row["iscn_stop"]),
-                    bp_start=int(row["bp_start"]),
-                    bp_stop=int(row["bp_stop"]),
-                    stain=row["stain"],
-                    density=int(row["density"] or 0),
-                )
+            name, arm, stain = row["chromosome"], row["arm"], row["stain"]
+            units = float(row["iscn_start"]), float(row["iscn_stop"])
+            pairs = int(row["bp_start"]), int(row["bp_stop"])
+            bands[name].append(
+                Band(name, arm, arm + row["band"], *units, *pairs, stain, int(row["density"] or 0))
             )
     return {chromosome: tuple(rows) for chromosome, rows in bands.items()}
 
@@ -183,8 +169,5 @@ def _close_gaps(bands: tuple[Band, ...]) -> tuple[Band, ...]:
 
 def _holds(outer: str, inner: str) -> bool:
     """Whether the band `inner` is `outer` or one of its sub-bands: q34 holds q34.1, q34.1 holds q34.11."""
-    if outer == inner:
-        return True
-    if not (_BAND_NAME.fullmatch(outer) and inner.startswith(outer)):
-        return False
-    return "." in outer or inner[len(outer)] == "."
+    inside = _BAND_NAME.fullmatch(outer) and inner.startswith(outer)
+    return outer == inner or bool(inside and ("." in outer or inner[len(outer)] == "."))

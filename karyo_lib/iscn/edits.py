@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 
-from karyo_lib.iscn.bands import ACROCENTRICS, LEVELS, BandTable, KaryotypeError, load_bands
+from karyo_lib.iscn.bands import ACROCENTRICS, LEVELS, BandTable, KaryotypeError, load_bands, require
 from karyo_lib.iscn.operations import Part
 from karyo_lib.iscn.segments import (
     UNKNOWN,
@@ -72,20 +72,18 @@ def rearrange(segments: Segments, part: Part, homes: tuple[str, ...], table: Ban
         return _insert(segments, part, homes, table)
     if part.kind in ("r", "dic r") and len(part.chromosomes) > 1:
         return close_ring(part, table)
-    if len(part.chromosomes) > 1 or part.kind not in _OF_ONE:
-        raise KaryotypeError(part.text, f"{part.kind} is no change of one derivative chromosome.")
+    rule = f"{part.kind} is no change of one derivative chromosome."
+    require(len(part.chromosomes) == 1 and part.kind in _OF_ONE, part.text, rule)
     (chromosome,) = part.chromosomes
-    if not any(segment.chromosome == chromosome for segment in segments):
-        raise KaryotypeError(
-            part.text, f"Expected a change of chromosome {' or '.join(homes)}. Received another's."
-        )
+    rule = f"Expected a change of chromosome {' or '.join(homes)}. Received another's."
+    require(any(segment.chromosome == chromosome for segment in segments), part.text, rule)
     return _OF_ONE[part.kind](segments, part, chromosome, table)
 
 
 def fuse_arms(part: Part, arms: Sequence[tuple[str, str]], table: BandTable) -> Segments:
     """Join two whole arms, (chromosome, 'p10' or 'q10') each, at the centromere, the shorter on top."""
-    if any(band not in ("p10", "q10") for _, band in arms):
-        raise KaryotypeError(part.text, "A whole-arm rearrangement breaks at p10 or q10.")
+    rule = "A whole-arm rearrangement breaks at p10 or q10."
+    require(all(band in ("p10", "q10") for _, band in arms), part.text, rule)
     upper, lower = sorted(
         (_arm(normal_segments(name, table), name, band[0], table) for name, band in arms),
         key=lambda piece: piece[0].length,
@@ -95,9 +93,8 @@ def fuse_arms(part: Part, arms: Sequence[tuple[str, str]], table: BandTable) -> 
 
 def join_dicentric(part: Part, table: BandTable) -> Segments:
     """Join the centric pieces of two broken chromosomes at their breaks."""
-    if len(part.chromosomes) != 2 or any(band in ("p10", "q10") for band in part.breakpoints):
-        rule = "A dicentric joins two chromosomes, broken off the centromere, as in dic(13;15)(q22;q24)."
-        raise KaryotypeError(part.text, rule)
+    rule = "A dicentric joins two chromosomes, broken off the centromere, as in dic(13;15)(q22;q24)."
+    require(len(part.chromosomes) == 2 and not {"p10", "q10"} & {*part.breakpoints}, part.text, rule)
     first, second = (
         _centric(normal_segments(name, table), name, band, table, part)
         for name, band in zip(part.chromosomes, part.breakpoints, strict=True)
@@ -108,9 +105,8 @@ def join_dicentric(part: Part, table: BandTable) -> Segments:
 def join_tricentric(part: Part, table: BandTable) -> Segments:
     """Join three broken chromosomes, the middle one by both ends: trc(4;12;9)(q31.2;q22p13;q34)."""
     (first, middle, last), (band, *bands, end) = part.chromosomes, part.breakpoints
-    if {name[0] for name in bands} != {"p", "q"}:
-        rule = "A tricentric has three centromeres: the chromosome in the middle breaks in both its arms."
-        raise KaryotypeError(part.text, rule)
+    rule = "A tricentric has three centromeres: the chromosome in the middle breaks in both its arms."
+    require({name[0] for name in bands} == {"p", "q"}, part.text, rule)
     return _bridge((first, band), (middle, *bands), (last, end), part, table)
 
 
@@ -157,27 +153,22 @@ def _bridge(
 
 def _piece(chromosome: str, bands: Sequence[str], part: Part, table: BandTable) -> Segments:
     start, stop = place_breaks(table, chromosome, bands)
-    if start == stop:
-        raise KaryotypeError(part.text, "A piece lies between two different breaks.")
+    require(start != stop, part.text, "A piece lies between two different breaks.")
     return (Segment(chromosome, min(start, stop), max(start, stop), reversed=start > stop),)
 
 
 def check_robertsonian(part: Part) -> None:
     """Robertsonian translocations join long arms of acrocentric chromosomes."""
-    if len(part.chromosomes) != 2 or not set(part.chromosomes) <= set(ACROCENTRICS):
-        rule = f"A Robertsonian translocation joins two of the chromosomes {', '.join(ACROCENTRICS)}."
-        raise KaryotypeError(part.text, rule)
-    if part.breakpoints != ("q10", "q10"):
-        raise KaryotypeError(
-            part.text, "A Robertsonian translocation breaks at q10;q10; write others as dic or der."
-        )
+    rule = f"A Robertsonian translocation joins two of the chromosomes {', '.join(ACROCENTRICS)}."
+    require(len(part.chromosomes) == 2 and {*part.chromosomes} <= {*ACROCENTRICS}, part.text, rule)
+    rule = "A Robertsonian translocation breaks at q10;q10; write others as dic or der."
+    require(part.breakpoints == ("q10", "q10"), part.text, rule)
 
 
 def mirror_arm(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
     """Isochromosome: one arm and its mirror image, joined at the centromere."""
-    if part.breakpoints not in (("p10",), ("q10",)):
-        rule = "An isochromosome breaks at p10 or q10; elsewhere write idic, as in idic(17)(p11.2)."
-        raise KaryotypeError(part.text, rule)
+    rule = "An isochromosome breaks at p10 or q10; elsewhere write idic, as in idic(17)(p11.2)."
+    require(part.breakpoints in (("p10",), ("q10",)), part.text, rule)
     arm = _arm(segments, chromosome, part.breakpoints[0][0], table, part)
     return join(turn(arm), arm)
 
@@ -186,10 +177,8 @@ def _homes(part: Part) -> list[str]:
     """Chromosome of each breakpoint: ins(5;2)(p14;q22q32) has its last two breaks on 2."""
     if part.kind == "ins":
         return [part.chromosomes[0], part.chromosomes[-1], part.chromosomes[-1]]
-    if len(part.breakpoints) != len(part.chromosomes):
-        each = len(part.breakpoints) // len(part.chromosomes)
-        return [name for name in part.chromosomes for _ in range(each)]
-    return list(part.chromosomes)
+    each = len(part.breakpoints) // len(part.chromosomes)
+    return [name for name in part.chromosomes for _ in range(each)]
 
 
 def _arm(
@@ -213,10 +202,8 @@ def _range(
 ) -> tuple[float, float]:
     """A stretch of the normal chromosome as top and bottom positions along the segments."""
     places = [locate(segments, chromosome, position) for position in positions]
-    if None in places:
-        raise KaryotypeError(
-            part.text, f"Its bands of chromosome {chromosome} are no longer on the derivative."
-        )
+    rule = f"Its bands of chromosome {chromosome} are no longer on the derivative."
+    require(None not in places, part.text, rule)
     return min(places), max(places)
 
 
@@ -239,23 +226,18 @@ def _proximal_first(part: Part, chromosome: str) -> bool:
 def _delete(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
     start, stop = _named_stretch(part, chromosome, table)
     if len(part.breakpoints) == 2:
-        if start == stop:
-            raise KaryotypeError(part.text, "It names no band to lose: p10 and q10 are the centromere.")
+        require(start != stop, part.text, "It names no band to lose: p10 and q10 are the centromere.")
         top, bottom = _range(segments, part, chromosome, (start, stop))
         return join(split(segments, top)[0], split(segments, bottom)[1])
     arm = part.breakpoints[0][0]
-    upper, lower, centric_above = cut_at(
-        segments, chromosome, start if arm == "q" else stop, arm, table, part.text
-    )
+    at = start if arm == "q" else stop
+    upper, lower, centric_above = cut_at(segments, chromosome, at, arm, table, part.text)
     return upper if centric_above else lower
 
 
 def _copy(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
-    if len(part.breakpoints) != 2:
-        raise KaryotypeError(part.text, f"{part.kind} names two bands, the same one twice if need be.")
     start, stop = _named_stretch(part, chromosome, table)
-    if start == stop:
-        raise KaryotypeError(part.text, "It names no band to copy: p10 and q10 are the centromere.")
+    require(start != stop, part.text, "It names no band to copy: p10 and q10 are the centromere.")
     top, bottom = _range(segments, part, chromosome, (start, stop))
     upper, rest = split(segments, bottom)
     stretch = split(upper, top)[1]
@@ -266,8 +248,7 @@ def _copy(segments: Segments, part: Part, chromosome: str, table: BandTable) -> 
 
 def _invert(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
     first, second = place_breaks(table, chromosome, part.breakpoints)
-    if first == second:
-        raise KaryotypeError(part.text, "An inversion has two different breaks.")
+    require(first != second, part.text, "An inversion has two different breaks.")
     top, bottom = _range(segments, part, chromosome, (first, second))
     upper, rest = split(segments, bottom)
     upper, stretch = split(upper, top)
@@ -277,8 +258,6 @@ def _invert(segments: Segments, part: Part, chromosome: str, table: BandTable) -
 def _ring(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
     if not part.breakpoints:
         return segments  # "r(X)": the bands are not known, the ends are joined as they are
-    if [band[0] for band in part.breakpoints] != ["p", "q"]:
-        raise KaryotypeError(part.text, "A ring names a break in p, then one in q, as in r(20)(p13q13.3).")
     first, second = place_breaks(table, chromosome, part.breakpoints)
     top, bottom = _range(segments, part, chromosome, (first, second))
     return split(split(segments, bottom)[0], top)[1]
@@ -293,8 +272,8 @@ def _add(segments: Segments, part: Part, chromosome: str, table: BandTable) -> S
 
 def _isodicentric(segments: Segments, part: Part, chromosome: str, table: BandTable) -> Segments:
     band = part.breakpoints[0]
-    if band in ("p10", "q10"):
-        raise KaryotypeError(part.text, "Broken at the centromere it has only one; write i, as in i(X)(q10).")
+    rule = "Broken at the centromere it has only one; write i, as in i(X)(q10)."
+    require(band not in ("p10", "q10"), part.text, rule)
     centric = _centric(segments, chromosome, band, table, part)
     return join(centric, turn(centric))
 
@@ -305,9 +284,8 @@ def _translocate(segments: Segments, part: Part, homes: tuple[str, ...], table: 
     candidates = [index for index, name in enumerate(part.chromosomes) if name in homes]
     there = {segment.chromosome for segment in segments} - {UNKNOWN}
     candidates += [index for index, name in enumerate(part.chromosomes) if name in there]
-    if not candidates:
-        rule = f"None of its chromosomes is on the derivative of chromosome {' and '.join(homes)}."
-        raise KaryotypeError(part.text, rule)
+    rule = f"None of its chromosomes is on the derivative of chromosome {' and '.join(homes)}."
+    require(candidates, part.text, rule)
     return exchange(segments, part, candidates[0], table)
 
 
@@ -336,21 +314,19 @@ def _insert(segments: Segments, part: Part, homes: tuple[str, ...], table: BandT
     """The band of the inserted segment that is named first comes to lie nearer the recipient's centromere."""
     recipient, donor = part.chromosomes[0], part.chromosomes[-1]
     there = {segment.chromosome for segment in segments}
-    if not {recipient, donor} & there:
-        rule = f"Expected an insertion that involves chromosome {' or '.join(homes)}."
-        raise KaryotypeError(part.text, rule)
+    rule = f"Expected an insertion that involves chromosome {' or '.join(homes)}."
+    require({recipient, donor} & there, part.text, rule)
     gives_only = recipient not in there or (donor in homes and recipient not in homes)
     site_band, first, second = part.breakpoints
     if recipient == donor:
         site, start, stop = place_breaks(table, recipient, part.breakpoints)
-        if min(start, stop) < site < max(start, stop):
-            raise KaryotypeError(part.text, "The point of insertion lies in the segment that is inserted.")
+        rule = "The point of insertion lies in the segment that is inserted."
+        require(not min(start, stop) < site < max(start, stop), part.text, rule)
     elif donor == UNKNOWN:
         start, stop = 0.0, ADDED_LENGTH
     else:
         start, stop = place_breaks(table, donor, [first, second])
-    if start == stop:
-        raise KaryotypeError(part.text, "The inserted segment lies between two different breaks.")
+    require(start != stop, part.text, "The inserted segment lies between two different breaks.")
     if recipient == donor or gives_only:
         top, bottom = _range(segments, part, donor, (start, stop))
         upper, rest = split(segments, bottom)

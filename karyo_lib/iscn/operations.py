@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from karyo_lib.iscn.bands import CHROMOSOMES, UNKNOWN, KaryotypeError
+from karyo_lib.iscn.bands import CHROMOSOMES, UNKNOWN, KaryotypeError, require
 
 _SUFFIX = re.compile(r"(?<=[)\dXYrh+\-s])(dmat|dpat|dinh|dn|mat|pat|inh|c)$")
 _TIMES = re.compile(r"(?<=[)\dXYr])x(\d{1,3})$")
@@ -24,13 +24,9 @@ _UNDRAWN = re.compile(
     r"\+?\d*(?P<dmin>dmin|min|ace)|(?P<kind>hsr|fra|upd|chtb|chtg|chrb|chrg|chte|chre)\((?P<where>[^()]*)\)(?:\([^()]*\))?"
 )
 _SPELT = {
-    "psudic": "psu dic",
-    "psuidic": "psu idic",
-    "iso": "i",
-    "isodic": "idic",
-    "dirdup": "dup",
+    "psudic": "psu dic", "psuidic": "psu idic", "iso": "i", "isodic": "idic", "dirdup": "dup",
     "dicr": "dic r",
-}
+}  # fmt: skip
 
 #: Breakpoints that each rearrangement names on one chromosome; t, dic and rob name one on each of theirs.
 _BREAKS = {
@@ -87,11 +83,9 @@ class Part:
 
 def is_normal_inversion(kind: str, chromosomes: Sequence[str], breakpoints: Sequence[str]) -> bool:
     """Whether an inversion only turns the heterochromatin of chromosome 9 or Y."""
-    if kind != "inv" or chromosomes[0] not in _NORMAL_INVERSIONS:
-        return False
-    return all(
-        band.split(".")[0] in allowed
-        for band, allowed in zip(breakpoints, _NORMAL_INVERSIONS[chromosomes[0]], strict=True)
+    allowed = _NORMAL_INVERSIONS.get(chromosomes[0], ()) if kind == "inv" else ()
+    return bool(allowed) and all(
+        band.split(".")[0] in bands for band, bands in zip(breakpoints, allowed, strict=True)
     )
 
 
@@ -99,18 +93,11 @@ def read_change(text: str, before: Sequence[Part]) -> tuple[Part, list[str]]:
     """Read one part, without spaces and with ' or ' as '|', and notes on what was put right, is taken as
     certain, or is not drawn. Breakpoints may stand in parts ``before``: +der(22)t(9;22) after
     t(9;22)(q34;q11.2)."""
-    if not text:
-        raise KaryotypeError(",", "Expected a part after each comma. Received none.")
-    if text.count("(") != text.count(")"):
-        raise KaryotypeError(
-            text,
-            "Expected a ')' for every '('; chromosomes and bands stand in parentheses, parted by ';', as in "
-            "t(9;22)(q34;q11.2).",
-        )
+    require(text, ",", "Expected a part after each comma. Received none.")
+    require(text.count("(") == text.count(")"), text, f"Expected a ')' for every '('. {_FORM}")
     certain = _read_as(text)
     shown = text.replace("|", " or ")
-    if not certain.strip("+-"):
-        raise KaryotypeError(shown, _EXPECTED)
+    require(certain.strip("+-"), shown, _EXPECTED)
     notes = [f"{shown} is uncertain: read as {certain}"] if certain != text else []
     suffix = _SUFFIX.search(certain)
     body = certain[: suffix.start()] if suffix else certain
@@ -157,14 +144,10 @@ def _read_body(body: str, text: str, before: Sequence[Part]) -> tuple[Part, list
             _chromosome(where, text)
         return Part(body.removeprefix("+"), "", kind, (where,)), [f"{body}: kept, not drawn"]
     if match := _OLD.fullmatch(body):
-        remedy = (
-            f"del({match[1]})({match[2]}...) with its band"
-            if match[3] == "-"
-            else "what was added, as in add(14)(q32)"
-        )
-        raise KaryotypeError(
-            text, f"Expected a change with its bands. Received the old way to write it: write {remedy}."
-        )
+        lost = f"del({match[1]})({match[2]}...) with its band"
+        remedy = lost if match[3] == "-" else "what was added, as in add(14)(q32)"
+        rule = f"Expected a change with its bands. Received the old way to write it: write {remedy}."
+        raise KaryotypeError(text, rule)
     sign = body[0] if body[0] in "+-" else ""
     part = _read_chromosomes(body.removeprefix(sign), text, before)
     if sign == "-":
@@ -176,13 +159,11 @@ def _read_body(body: str, text: str, before: Sequence[Part]) -> tuple[Part, list
 def _read_chromosomes(body: str, text: str, before: Sequence[Part]) -> Part:
     """Read a rearrangement or a derivative chromosome."""
     found = list(_OPERATION.finditer(body))
-    if not found or "".join(match[0] for match in found) != body:
-        raise KaryotypeError(text, _EXPECTED)
+    require(found and "".join(match[0] for match in found) == body, text, _EXPECTED)
     kind = found[0][1]
     if kind not in ("der", "ider", "rec"):
-        if len(found) > 1:
-            rule = f"Expected der(A) before several changes of one chromosome, as in der(1){body}."
-            raise KaryotypeError(text, rule)
+        rule = f"Expected der(A) before several changes of one chromosome, as in der(1){body}."
+        require(len(found) == 1, text, rule)
         return _read_operation(found[0], text, before)
     names, bands = found[0][2].split(";"), found[0][3] or ""
     chromosomes = tuple(_chromosome(name, text, unknown=names == [UNKNOWN]) for name in names)
@@ -191,32 +172,28 @@ def _read_chromosomes(body: str, text: str, before: Sequence[Part]) -> Part:
     if kind == "rec":
         return _recombinant(found, chromosomes[0], text)
     operations = tuple(_read_operation(match, text, before) for match in found[1:])
-    if len(chromosomes) == 2 and kind == "der" and not bands and operations:  # der(5;7)t(5;7)(q22;p13)
-        whole = found[0][0] + "".join(operation.text for operation in operations)
-        return Part(whole, "", "der", chromosomes, operations=operations)
-    if len(chromosomes) == 2 and kind == "der" and not operations and not set(bands) & set("0?"):
-        return _checked("dic", chromosomes, _split_bands(bands, text), text)
-    if len(chromosomes) == 2 and kind == "der":
-        joined = _checked("der", chromosomes, _split_bands(bands, text), text)
-        return replace(joined, operations=operations, text=joined.text + "".join(o.text for o in operations))
-    if chromosomes == (UNKNOWN,) and kind == "der" and not bands:  # a marker that something is joined to
-        if any(o.kind != "t" or UNKNOWN not in o.chromosomes for o in operations):
-            raise KaryotypeError(text, "What is joined to it is written as in der(?)t(?;9)(?;q22).")
-        whole = found[0][0] + "".join(operation.text for operation in operations)
-        return Part(whole, "", "der", chromosomes, operations=operations)
+    made = "".join(operation.text for operation in operations)
+    unknown = chromosomes == (UNKNOWN,)  # a marker that something is joined to
+    if kind == "der" and not bands and (unknown or (len(chromosomes) == 2 and operations)):
+        joined = all(o.kind == "t" and UNKNOWN in o.chromosomes for o in operations) or not unknown
+        require(joined, text, "What is joined to it is written as in der(?)t(?;9)(?;q22).")
+        return Part(found[0][0] + made, "", "der", chromosomes, operations=operations)
+    if kind == "der" and len(chromosomes) == 2:
+        dicentric = not operations and not set(bands) & set("0?")
+        whole = _checked("dic" if dicentric else "der", chromosomes, _split_bands(bands, text), text)
+        return replace(whole, operations=operations, text=whole.text + made)
     if not operations and kind == "der" and not bands and len(chromosomes) == 1:
         operations = _derivative_before(chromosomes[0], before)
-    if len(chromosomes) != 1 or not operations:
-        raise KaryotypeError(
-            text,
-            "Expected der(A) followed by the changes that made it, as in der(22)t(9;22)(q34;q11.2), or a "
-            "whole-arm der(A;B)(q10;q10).",
-        )
-    if (kind == "ider") != (bands in ("p10", "q10")):
-        raise KaryotypeError(text, "ider names its centromere, ider(22)(q10)t(9;22)(...); der does not.")
+        made = "".join(operation.text for operation in operations)
+    rule = (
+        "Expected der(A) followed by the changes that made it, as in der(22)t(9;22)(q34;q11.2), or a "
+        "whole-arm der(A;B)(q10;q10)."
+    )
+    require(len(chromosomes) == 1 and operations, text, rule)
+    rule = "ider names its centromere, ider(22)(q10)t(9;22)(...); der does not."
+    require((kind == "ider") == (bands in ("p10", "q10")), text, rule)
     written = f"{kind}({chromosomes[0]}){f'({bands})' if bands else ''}"
-    whole = written + "".join(operation.text for operation in operations)
-    return Part(whole, "", kind, chromosomes, (bands,) if bands else (), operations=operations)
+    return Part(written + made, "", kind, chromosomes, (bands,) if bands else (), operations=operations)
 
 
 def _derivative_before(chromosome: str, before: Sequence[Part]) -> tuple[Part, ...]:
@@ -231,14 +208,11 @@ def _derivative_before(chromosome: str, before: Sequence[Part]) -> tuple[Part, .
 
 def _recombinant(found: list[re.Match], chromosome: str, text: str) -> Part:
     """rec(6)dup(6p)inv(6)(p22.2q25.2): what crossing over in an inversion leaves, one end twice."""
-    if [match[1] for match in found] != ["rec", "dup", "inv"] or found[1][2] not in (
-        f"{chromosome}p",
-        f"{chromosome}q",
-    ):
-        raise KaryotypeError(text, "A recombinant is written as in rec(6)dup(6p)inv(6)(p22.2q25.2).")
+    written = [match[1] for match in found] == ["rec", "dup", "inv"]
+    written = written and found[1][2] in (f"{chromosome}p", f"{chromosome}q")
+    require(written, text, "A recombinant is written as in rec(6)dup(6p)inv(6)(p22.2q25.2).")
     inversion = _read_operation(found[2], text, ())
-    if inversion.chromosomes != (chromosome,):
-        raise KaryotypeError(text, "A recombinant names one chromosome throughout.")
+    require(inversion.chromosomes == (chromosome,), text, "A recombinant names one chromosome throughout.")
     (upper, lower), twice = inversion.breakpoints, found[1][2][-1]
     ends = (("pter", lower), (upper, "pter")) if twice == "p" else (("qter", upper), (lower, "qter"))
     stretches = tuple((chromosome, *end) for end in ends)
@@ -249,8 +223,7 @@ def _recombinant(found: list[re.Match], chromosome: str, text: str) -> Part:
 def _read_operation(match: re.Match, text: str, before: Sequence[Part]) -> Part:
     """Read one rearrangement such as t(9;22)(q34;q11.2)."""
     kind, chromosome_text, bands = _SPELT.get(match[1], match[1]), match[2], match[3]
-    if kind not in _BREAKS and kind not in _OF_SEVERAL and kind not in _JOINED:
-        raise KaryotypeError(text, _EXPECTED)
+    require(kind in (*_BREAKS, *_OF_SEVERAL, *_JOINED), text, _EXPECTED)
     if bands and "->" in bands:
         return _detailed(kind, match, text)
     if kind == "i" and bands is None and re.fullmatch(r"(\d{1,2}|[XY])[pq]", chromosome_text):  # i(17q)
@@ -267,57 +240,48 @@ def _read_operation(match: re.Match, text: str, before: Sequence[Part]) -> Part:
         ]
         if known:  # breakpoints are written once in a formula
             return _spell(kind, chromosomes, known[0].breakpoints)
-        if kind != "r":
-            rule = f"Expected the bands where it is broken behind the chromosomes. Received none. {_FORM}"
-            raise KaryotypeError(text, rule)
+        rule = f"Expected the bands where it is broken behind the chromosomes. Received none. {_FORM}"
+        require(kind == "r", text, rule)
     return _checked(kind, chromosomes, _split_bands(bands or "", text), text)
 
 
 def _checked(kind: str, chromosomes: tuple[str, ...], groups: list[list[str]], text: str) -> Part:
     """Check the grammar of one rearrangement and put it into normal form."""
-    names = [name for group in groups for name in group]
+    names, sizes = [name for group in groups for name in group], [len(group) for group in groups]
     if kind in _JOINED and (kind != "r" or len(chromosomes) > 1):
-        if [len(group) for group in groups] != (sizes := _JOINED[kind]) or len(chromosomes) != len(sizes):
-            form = {"trc": "trc(4;12;9)(q31.2;q22p13;q34)"}.get(kind, f"{kind}(1;3)(p36.1q23;p24q26.2)")
-            raise KaryotypeError(text, f"{kind} is written as in {form}.")
-        return _spell(kind, chromosomes, tuple(names))
-    if kind in (*_OF_SEVERAL, "der"):
-        if len(chromosomes) < 2:
-            what = "A translocation" if kind == "t" else f"{kind}"
-            rule = f"{what} names two or more chromosomes: t(9;22)(q34;q11.2)."
-            raise KaryotypeError(text, rule)
-        if [len(group) for group in groups] != [1] * len(chromosomes):
-            said = f"{len(chromosomes)} chromosomes but {len(names)} breakpoints"
-            rule = f"It names {said}: one each, parted by ';'."
-            raise KaryotypeError(text, rule)
+        form = {"trc": "trc(4;12;9)(q31.2;q22p13;q34)"}.get(kind, f"{kind}(1;3)(p36.1q23;p24q26.2)")
+        whole = sizes == _JOINED[kind] and len(chromosomes) == len(sizes)
+        require(whole, text, f"{kind} is written as in {form}.")
+    elif kind in (*_OF_SEVERAL, "der"):
+        what = "A translocation" if kind == "t" else kind
+        rule = f"{what} names two or more chromosomes: t(9;22)(q34;q11.2)."
+        require(len(chromosomes) > 1, text, rule)
+        said = f"{len(chromosomes)} chromosomes but {len(names)} breakpoints"
+        require(sizes == [1] * len(chromosomes), text, f"It names {said}: one each, parted by ';'.")
         if kind != "psu dic":  # whose first chromosome has the active centromere
-            first = min(
-                range(len(names)), key=lambda i: (rank_chromosome(chromosomes[i]), _band_key(names[i]))
-            )
+            order = [(rank_chromosome(c), _band_key(n)) for c, n in zip(chromosomes, names, strict=True)]
+            first = order.index(min(order))
             chromosomes = chromosomes[first:] + chromosomes[:first]
             names = names[first:] + names[:first]
     else:
-        sizes = [1, 2] if kind == "ins" and len(chromosomes) == 2 else None
-        if sizes and chromosomes[1] == UNKNOWN and groups[-1:] == [[UNKNOWN]]:  # ins(2;?)(q13;?)
-            groups, names = [groups[0], [UNKNOWN] * 2], [*groups[0], UNKNOWN, UNKNOWN]
-        if len(chromosomes) > (2 if kind == "ins" else 1):
-            rule = {"ins": "An insertion names one or two chromosomes: ins(5;2)(p14;q22q32)."}
-            raise KaryotypeError(text, rule.get(kind, f"{kind} names one chromosome."))
-        if len(names) not in _BREAKS[kind] or (sizes or [len(names)] * bool(names)) != [
-            len(g) for g in groups if g
-        ]:
-            number = (
-                "two bands, the same one twice if need be"
-                if _BREAKS[kind] == (2,)
-                else (" or ".join(map(str, _BREAKS[kind])) + " bands")
-            )
-            raise KaryotypeError(text, f"{kind} names {number}. Received {len(names)}. {_FORM}")
+        several = kind == "ins" and len(chromosomes) == 2
+        if several and chromosomes[1] == UNKNOWN and groups[-1:] == [[UNKNOWN]]:  # ins(2;?)(q13;?)
+            sizes, names = [sizes[0], 2], [*groups[0], UNKNOWN, UNKNOWN]
+        rule = {"ins": "An insertion names one or two chromosomes: ins(5;2)(p14;q22q32)."}
+        named = len(chromosomes) == 1 or several
+        require(named, text, rule.get(kind, f"{kind} names one chromosome."))
+        number = " or ".join(map(str, _BREAKS[kind])) + " bands"
+        number = "two bands, the same one twice if need be" if _BREAKS[kind] == (2,) else number
+        expected = [1, 2] if several else [len(names)] * bool(names)
+        fits = len(names) in _BREAKS[kind] and expected == [size for size in sizes if size]
+        require(fits, text, f"{kind} names {number}. Received {len(names)}. {_FORM}")
         if kind in ("del", "inv", "r") and len(names) == 2:
             names.sort(key=_band_key)
-        if kind in ("del", "dup", "trp", "qdp") and len({name[0] for name in names}) > 1:
-            raise KaryotypeError(text, f"{kind} names two bands of the same arm.")
-        if kind == "r" and names and [name[0] for name in names] != ["p", "q"]:
-            raise KaryotypeError(text, "A ring names a break in p, then one in q, as in r(20)(p13q13.3).")
+        arms = [name[0] for name in names]
+        one_arm = kind not in ("del", "dup", "trp", "qdp") or len({*arms}) == 1
+        require(one_arm, text, f"{kind} names two bands of the same arm.")
+        rule = "A ring names a break in p, then one in q, as in r(20)(p13q13.3)."
+        require(kind != "r" or arms in ([], ["p", "q"]), text, rule)
     return _spell(kind, chromosomes, tuple(names))
 
 
@@ -337,15 +301,14 @@ def _detailed(kind: str, match: re.Match, text: str) -> Part:
     """Read a change in the detailed system, as in der(9)(9pter->9q34::22q11.2->22qter)."""
     chromosomes = tuple(_chromosome(name, text) for name in match[2].split(";"))
     described = match[3].split(";")
-    if len(described) not in (1, len(chromosomes)) or (kind != "der" and len(described) != len(chromosomes)):
-        raise KaryotypeError(text, "Expected one description for each chromosome, parted by ';'.")
+    fits = len(described) == len(chromosomes) or (kind == "der" and len(described) == 1)
+    require(fits, text, "Expected one description for each chromosome, parted by ';'.")
     whole = []
     for chromosome, told in zip(chromosomes, described, strict=False):
         stretches = []
         for piece in told.strip(":").split("::"):
             found = _STRETCH.fullmatch(piece)
-            if not found:
-                raise KaryotypeError(text, f"Expected stretches such as pter->q13. Received {piece!r}.")
+            require(found, text, f"Expected stretches such as pter->q13. Received {piece!r}.")
             stretches.append((_chromosome(found[1] or chromosome, text), found[2], found[3]))
         whole.append(tuple(stretches))
     return Part(match[0], "", kind, chromosomes, stretches=tuple(whole))
@@ -356,8 +319,8 @@ def _split_bands(bands: str, text: str) -> list[list[str]]:
     groups = []
     for group in bands.split(";") if bands else []:
         names = re.findall(rf"{_BAND}|\?", group)
-        if "".join(names) != group:
-            raise KaryotypeError(text, f"Expected bands such as q34 or q11.2. Received {bands!r}.")
+        rule = f"Expected bands such as q34 or q11.2. Received {bands!r}."
+        require("".join(names) == group, text, rule)
         groups.append(names)
     return groups
 
@@ -373,6 +336,6 @@ def rank_chromosome(chromosome: str) -> int:
 
 
 def _chromosome(name: str, text: str, unknown: bool = False) -> str:
-    if name not in CHROMOSOMES and not (unknown and name == UNKNOWN):
-        raise KaryotypeError(text, f"Expected chromosomes from 1 to 22, X or Y. Received {name!r}.")
+    known = name in CHROMOSOMES or (unknown and name == UNKNOWN)
+    require(known, text, f"Expected chromosomes from 1 to 22, X or Y. Received {name!r}.")
     return name

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 
-from karyo_lib.iscn.bands import UNKNOWN, BandTable, KaryotypeError, load_bands
+from karyo_lib.iscn.bands import CHROMOSOMES, UNKNOWN, BandTable, load_bands, require
 
 
 @dataclass(frozen=True)
@@ -45,25 +44,13 @@ class Chromosome:
     @property
     def rearranged(self) -> bool:
         """Whether the structure differs from the normal chromosome of its slot."""
-        if self.slot not in load_bands(self.level).chromosomes:
-            return True
-        return self.ring or self.segments != normal_segments(self.slot, load_bands(self.level))
+        normal = self.slot in CHROMOSOMES and normal_segments(self.slot, load_bands(self.level))
+        return self.ring or self.segments != normal
 
     @cached_property
     def centromeres(self) -> tuple[float, ...]:
         """Positions of the centromeres along this chromosome, in ISCN units from its top."""
         return find_centromeres(self.segments, load_bands(self.level))
-
-    @cached_property
-    def junctions(self) -> tuple[float, ...]:
-        """Positions along this chromosome where segments meet that are no neighbours on a normal one."""
-        ends: list[float] = []
-        position = 0.0
-        for left, right in pairwise(self.segments):
-            position += left.length
-            if not _continues(left, right):
-                ends.append(position)
-        return tuple(ends)
 
 
 def total_length(segments: Iterable[Segment]) -> float:
@@ -103,14 +90,14 @@ def split(segments: Segments, position: float) -> tuple[Segments, Segments]:
             upper.append(segment)
         elif offset >= position:
             lower.append(segment)
-        elif segment.reversed:
-            cut = segment.stop - (position - offset)
-            upper.append(replace(segment, start=cut))
-            lower.append(replace(segment, stop=cut))
         else:
-            cut = segment.start + (position - offset)
-            upper.append(replace(segment, stop=cut))
-            lower.append(replace(segment, start=cut))
+            cut = (
+                segment.stop - (position - offset) if segment.reversed else segment.start + position - offset
+            )
+            halves = [replace(segment, stop=cut), replace(segment, start=cut)]
+            above, below = halves[::-1] if segment.reversed else halves
+            upper.append(above)
+            lower.append(below)
         offset = end
     return tuple(upper), tuple(lower)
 
@@ -118,17 +105,13 @@ def split(segments: Segments, position: float) -> tuple[Segments, Segments]:
 def locate(segments: Segments, chromosome: str, position: float) -> float | None:
     """Where a position (ISCN units from pter) of a normal chromosome lies along these segments; the uppermost
     place where it is there more than once, a place inside a segment going before one at its end."""
-    inside, at_end = None, None
-    offset = 0.0
+    found, offset = [], 0.0
     for segment in segments:
         if segment.chromosome == chromosome and segment.start <= position <= segment.stop:
-            along = offset + (segment.stop - position if segment.reversed else position - segment.start)
-            if segment.start < position < segment.stop:
-                inside = along if inside is None else inside
-            else:
-                at_end = along if at_end is None else at_end
+            along = segment.stop - position if segment.reversed else position - segment.start
+            found.append((not segment.start < position < segment.stop, offset + along))
         offset += segment.length
-    return at_end if inside is None else inside
+    return min(found, default=(False, None))[1]
 
 
 def find_centromeres(segments: Segments, table: BandTable) -> tuple[float, ...]:
@@ -149,13 +132,9 @@ def find_centromeres(segments: Segments, table: BandTable) -> tuple[float, ...]:
                 else:
                     halves.append(offset + along)
         offset += segment.length
-    if whole:
-        return tuple(whole)
-    if halves:
-        return (halves[0],)
-    if all(segment.chromosome == UNKNOWN for segment in segments):
+    if not (whole or halves) and all(segment.chromosome == UNKNOWN for segment in segments):
         return (offset / 2,)
-    return ()
+    return tuple(whole or halves[:1])
 
 
 def cut_at(
@@ -165,10 +144,8 @@ def cut_at(
     whether the upper one keeps the centromere; of a break at the centromere itself, the ``arm`` decides which
     is distal."""
     at = locate(segments, chromosome, position)
-    if at is None:
-        raise KaryotypeError(
-            part, f"Its breakpoint in {chromosome}{arm} is no longer on the derivative chromosome."
-        )
+    rule = f"Its breakpoint in {chromosome}{arm} is no longer on the derivative chromosome."
+    require(at is not None, part, rule)
     upper, lower = split(segments, at)
     centromeres = find_centromeres(segments, table)
     if centromeres and centromeres[0] != at:

@@ -12,8 +12,7 @@ every_level = pytest.mark.parametrize("level", LEVELS)
 @every_level
 def test_bands_tile_every_chromosome(level):
     table = load_bands(level)
-    assert table.chromosomes == CHROMOSOMES
-    for chromosome in table.chromosomes:
+    for chromosome in CHROMOSOMES:
         bands = table.bands(chromosome)
         assert bands[0].iscn_start == 0
         assert bands[0].bp_start == 1
@@ -28,7 +27,7 @@ def test_bands_tile_every_chromosome(level):
 @every_level
 def test_the_centromere_parts_the_two_acen_bands(level):
     table = load_bands(level)
-    for chromosome in table.chromosomes:
+    for chromosome in CHROMOSOMES:
         acen = [band for band in table.bands(chromosome) if band.stain == "acen"]
         assert [band.arm for band in acen] == ["p", "q"]
         assert acen[0].iscn_stop == acen[1].iscn_start == table.centromere(chromosome)

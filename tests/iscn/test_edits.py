@@ -1,6 +1,7 @@
 """Known answers: what each rearrangement does to lengths, order, orientation and centromeres."""
 
 import re
+from itertools import accumulate
 
 import pytest
 
@@ -16,6 +17,10 @@ def total(karyotype):
 
 def abnormal(formula, level=550):
     return [c for c in parse_karyotype(formula, level).chromosomes if c.abnormal]
+
+
+def junctions(chromosome):
+    return tuple(accumulate(segment.length for segment in chromosome.segments))[:-1]
 
 
 def middle(chromosome, band, level=550):
@@ -81,9 +86,9 @@ def test_duplication_adds_exactly_the_named_bands(kind, copies, bands, level):
     (changed,) = abnormal(f"46,XX,{kind}(1)({bands})", level)
     assert changed.length == 15100 + copies * named
     if bands == "q22q25":
-        assert len(changed.junctions) == copies
+        assert len(junctions(changed)) == copies
     else:  # every other copy is turned: junctions where mirror images meet
-        assert len(changed.junctions) == {"dup": 2, "trp": 2, "qdp": 4}[kind]
+        assert len(junctions(changed)) == {"dup": 2, "trp": 2, "qdp": 4}[kind]
     assert changed.centromeres == (table.centromere("1"),)
 
 
@@ -104,7 +109,7 @@ def test_two_way_translocation():
     first, second = abnormal("46,XX,t(9;22)(q34;q11.2)")
     assert (first.name, first.slot) == ("der(9)t(9;22)", "9")
     assert first.segments == (Segment("9", 0, nine), Segment("22", twenty_two, 3400))
-    assert first.junctions == (nine,)
+    assert junctions(first) == (nine,)
     assert (second.name, second.slot) == ("der(22)t(9;22)", "22")
     assert second.segments == (Segment("22", 0, twenty_two), Segment("9", nine, 7950))
 
@@ -186,7 +191,7 @@ def test_isodicentric_is_symmetric_with_two_centromeres(part, level):
     (idic,) = abnormal(f"47,XX,{part}", level)
     first, second = idic.centromeres
     assert first == idic.length - second
-    assert idic.junctions == (idic.length / 2,)
+    assert junctions(idic) == (idic.length / 2,)
 
 
 def test_isodicentric_of_the_long_arm_keeps_it_outside():
