@@ -66,7 +66,7 @@ def describe_change(formula: str, level: int = 550) -> dict[str, object]:
     karyotype = parse_karyotype(formula, level)
     size = karyotype.size()
     units = load_bands(level).length("1")
-    pixels = {f"pixels_{page}": size.pixels(length / units) for page, length in CHROMOSOME_1_PIXELS.items()}
+    pixels = {f"pixels_{page}": size.units * length / units for page, length in CHROMOSOME_1_PIXELS.items()}
     sizes = {"size_iscn": size.units, "size_mb": size.megabases, **pixels}
     return {"group": karyotype.group, **{name: round(value, 1) for name, value in sizes.items()}}
 
@@ -81,14 +81,12 @@ def sample_formulae(
     catalogue = catalogue[~catalogue["group"].isin(NORMAL_GROUPS)]
     if visible_only:
         catalogue = catalogue[catalogue["visible"]]
-    if groups is not None:
-        unknown = set(groups) - set(catalogue["group"])
-        if unknown or not groups:
-            known = [group for group in GROUPS if group in set(catalogue["group"])]
-            raise ValueError(
-                f"Expected groups among {', '.join(known)}. Received {sorted(unknown) or 'none'}."
-            )
-        catalogue = catalogue[catalogue["group"].isin(set(groups))]
+    known = [group for group in GROUPS if group in set(catalogue["group"])]
+    groups = set(known) if groups is None else set(groups)
+    if not groups or not groups <= set(known):
+        received = sorted(groups - set(known)) or "none"
+        raise ValueError(f"Expected groups among {', '.join(known)}. Received {received}.")
+    catalogue = catalogue[catalogue["group"].isin(groups)]
     weights = catalogue["relative_frequency"].to_numpy(float)
     rows = rng.choice(len(catalogue), size=n, p=weights / weights.sum())
     male = rng.random(n) < 0.5
@@ -112,10 +110,9 @@ def write_catalogue() -> Path:
     path = data_file("catalogue.csv")
     given = pd.read_csv(path, keep_default_na=False)[list(GIVEN_COLUMNS)]
     computed = pd.DataFrame([describe_change(formula) for formula in given["formula"]])
+    table = pd.concat([given, computed[list(COMPUTED_COLUMNS)]], axis=1)
     with writing(path) as part:
-        pd.concat([given, computed[list(COMPUTED_COLUMNS)]], axis=1).to_csv(
-            part, index=False, lineterminator="\n"
-        )
+        table.to_csv(part, index=False, lineterminator="\n")
     _read.cache_clear()
     return path
 

@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 
-from karyo_lib.iscn.bands import BandTable, KaryotypeError
+from karyo_lib.iscn.bands import BandTable, KaryotypeError, require
 from karyo_lib.iscn.edits import (
     MARKER_LENGTH,
     check_robertsonian,
@@ -39,7 +40,7 @@ GROUPS = (
 'complex' is a karyotype with changes of more than one group, or of none of these (upd, fra); 'variant' is
 normal but for what laboratories do not report as abnormal: inv(9)(p12q13), 9qh+, 21pss."""
 
-_GROUP_OF_KIND = {
+GROUP_OF_KIND = {
     "del": "deletion", "dup": "duplication", "trp": "duplication", "qdp": "duplication", "inv": "inversion",
     "ins": "insertion", "t": "translocation", "rob": "translocation", "dic": "translocation",
     "psu dic": "translocation", "psu idic": "ring/isochromosome/marker", "rec": "duplication",
@@ -73,10 +74,6 @@ class Size:
         """As `units`, in megabases."""
         return self.moved_mb if self.moved > self.lost + self.gained else self.lost_mb + self.gained_mb
 
-    def pixels(self, pixels_per_unit: float) -> float:
-        """As `units`, in pixels along the chromosome where one ISCN unit is `pixels_per_unit` long."""
-        return self.units * pixels_per_unit
-
 
 @dataclass(frozen=True)
 class Change:
@@ -92,7 +89,11 @@ class Change:
         lost, gained = _imbalance(self.consumed, self.produced, table)
         moved = [segment for chromosome in self.produced for segment in _moved(chromosome)]
         if len(self.produced) > 1 and not (lost or gained or moved):  # homologues that exchange their ends
-            moved = [s for chromosome in self.produced for s in sorted(chromosome.segments, key=_length)[:-1]]
+            moved = [
+                s
+                for chromosome in self.produced
+                for s in sorted(chromosome.segments, key=attrgetter("length"))[:-1]
+            ]
         return Size(
             total_length(lost), total_length(gained), total_length(moved),
             _megabases(lost, table), _megabases(gained, table), _megabases(moved, table),
@@ -104,10 +105,10 @@ def make_change(part: Part, table: BandTable) -> Change:
     if part.kind == "number":
         return _numerical(part, table)
     if not part.drawn:
-        return Change(part.text, _GROUP_OF_KIND[part.kind], (), ())
+        return Change(part.text, GROUP_OF_KIND[part.kind], (), ())
     if part.chromosomes == (UNKNOWN,):
-        if part.kind == "der" and part.sign != "+":
-            raise KaryotypeError(part.text, "A chromosome of unknown origin is one more: +der(?).")
+        more = part.kind != "der" or part.sign == "+"
+        require(more, part.text, "A chromosome of unknown origin is one more: +der(?).")
         segments = (Segment(UNKNOWN, 0.0, MARKER_LENGTH),)
         for operation in part.operations:
             segments = exchange(segments, operation, operation.chromosomes.index(UNKNOWN), table)
@@ -127,12 +128,10 @@ def make_change(part: Part, table: BandTable) -> Change:
 
 def _numerical(part: Part, table: BandTable) -> Change:
     (name,) = part.chromosomes
-    autosomal = "trisomy" if part.sign == "+" else "monosomy"
-    group = "sex-chromosome" if name in ("X", "Y") else autosomal
-    text = part.sign + part.text
-    if part.sign == "-":
-        return Change(text, group, (name,), ())
-    return Change(text, group, (), (normal_chromosome(name, table, abnormal=True),))
+    lost, text = part.sign == "-", part.sign + part.text
+    group = "sex-chromosome" if name in ("X", "Y") else "monosomy" if lost else "trisomy"
+    gained = () if lost else (normal_chromosome(name, table, abnormal=True),)
+    return Change(text, group, (name,) * lost, gained)
 
 
 def normal_chromosome(name: str, table: BandTable, abnormal: bool = False) -> Chromosome:
@@ -160,8 +159,7 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
             segments = rearrange(segments, operation, chromosomes, table)
         return chromosomes, [(name, first, segments)]
     if part.kind == "rob" or (part.kind == "der" and len(chromosomes) > 1):
-        if not whole_arm:
-            raise KaryotypeError(part.text, "A derivative of two chromosomes is written der(A;B)(q10;q10).")
+        require(whole_arm, part.text, "A derivative of two chromosomes is written der(A;B)(q10;q10).")
         segments = fuse_arms(part, pairs, table)
         for operation in part.operations:
             segments = rearrange(segments, operation, chromosomes, table)
@@ -174,8 +172,8 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
             for label, slot, arms in zip(names, chromosomes, (pairs, other), strict=True)
         ]
     if part.kind == "t":
-        if UNKNOWN in chromosomes:
-            raise KaryotypeError(part.text, "The derivative of an unknown chromosome cannot be drawn.")
+        rule = "The derivative of an unknown chromosome cannot be drawn."
+        require(UNKNOWN not in chromosomes, part.text, rule)
         return chromosomes, [
             (f"der({slot}){name}", slot, exchange(normal_segments(slot, table), part, index, table))
             for index, slot in enumerate(chromosomes)
@@ -189,9 +187,9 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
         return chromosomes, [(name, first, join_dicentric(part, table))]
     segments = normal_segments(first, table)
     for operation in part.operations or (part,):
-        if operation.kind == "t" and set(operation.breakpoints) <= {"p10", "q10"}:
-            rule = "A derivative of two whole arms is written der(A;B), as in der(1;7)(q10;p10)."
-            raise KaryotypeError(part.text, rule)
+        arms = operation.kind == "t" and set(operation.breakpoints) <= {"p10", "q10"}
+        rule = "A derivative of two whole arms is written der(A;B), as in der(1;7)(q10;p10)."
+        require(not arms, part.text, rule)
         segments = rearrange(segments, operation, (first,), table)
     if part.kind == "ider":
         segments = mirror_arm(segments, part, first, table)
@@ -205,14 +203,14 @@ def _detailed(part: Part, name: str, table: BandTable) -> list[tuple[str, str, S
         pieces = [
             [sum(table.find(chromosome, band)) / 2 for band in bands] for chromosome, *bands in stretches
         ]
-        if any(start == stop for start, stop in pieces):
-            raise KaryotypeError(part.text, "A stretch lies between two different bands.")
+        different = all(start != stop for start, stop in pieces)
+        require(different, part.text, "A stretch lies between two different bands.")
         segments = tuple(
             Segment(chromosome, min(ends), max(ends), ends[0] > ends[1])
             for (chromosome, *_), ends in zip(stretches, pieces, strict=True)
         )
-        if not find_centromeres(segments, table):
-            raise KaryotypeError(part.text, "A chromosome has a centromere: start at pter or end at qter.")
+        rule = "A chromosome has a centromere: start at pter or end at qter."
+        require(find_centromeres(segments, table), part.text, rule)
         whole = len(part.chromosomes) == 1 or len(part.stretches) < len(part.chromosomes)
         results.append((name if whole else f"der({slot}){name}", slot, join(segments)))
     return results
@@ -222,8 +220,8 @@ def _group(part: Part) -> str:
     if part.normal_variant:
         return "variant"
     if part.kind != "der":
-        return _GROUP_OF_KIND[part.kind]
-    groups = {_GROUP_OF_KIND[operation.kind] for operation in part.operations}
+        return GROUP_OF_KIND[part.kind]
+    groups = {GROUP_OF_KIND[operation.kind] for operation in part.operations}
     if len(part.chromosomes) > 1 or len({one for told in part.stretches for one, *_ in told}) > 1:
         groups.add("translocation")
     return groups.pop() if len(groups) == 1 else "complex"
@@ -264,10 +262,6 @@ def _moved(chromosome: Chromosome) -> list[Segment]:
     return [segment for segment in chromosome.segments if segment not in kept]
 
 
-def _length(segment: Segment) -> float:
-    return segment.length
-
-
 def _longest_in_order(segments: list[Segment]) -> list[Segment]:
     """The longest set, by summed length, of segments whose starts and stops both rise."""
     best: list[list[Segment]] = []
@@ -281,9 +275,7 @@ def _longest_in_order(segments: list[Segment]) -> list[Segment]:
 
 
 def _megabases(segments: Iterable[Segment], table: BandTable) -> float:
-    total = 0.0
-    for segment in segments:
-        if segment.chromosome == UNKNOWN:
-            return float("nan")
-        total += table.bp(segment.chromosome, segment.stop) - table.bp(segment.chromosome, segment.start)
-    return total / 1e6
+    ends = [(s.chromosome, s.start, s.stop) for s in segments]
+    if UNKNOWN in (name for name, _, _ in ends):
+        return float("nan")
+    return sum(table.bp(name, stop) - table.bp(name, start) for name, start, stop in ends) / 1e6

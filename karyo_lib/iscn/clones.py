@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from karyo_lib.iscn.bands import KaryotypeError, load_bands
+from karyo_lib.iscn.bands import KaryotypeError, load_bands, require
 from karyo_lib.iscn.changes import make_change
 from karyo_lib.iscn.karyotype import count_formula, parse_karyotype
 from karyo_lib.iscn.notation import read_cell_lines
@@ -142,17 +142,15 @@ def read_clones(formula: str) -> tuple[Clone, ...]:
     texts = re.sub(r"^\s*(mos|chi)\s", "", formula).strip(" \t/").split("/")
     found = [_BRACKETS.search(text) for text in texts]
     lines = read_cell_lines(formula)
-    if len(lines) != len(texts):
-        raise KaryotypeError(formula, "Expected cell lines of banded chromosomes alone, parted by '/'.")
-    return tuple(
+    rule = "Expected cell lines of banded chromosomes alone, parted by '/'."
+    require(len(lines) == len(texts), formula, rule)
+    clones = []
+    for text, match, line in zip(texts, found, lines, strict=True):
+        composite, cells = match.groups() if match else (None, 0)
         # the numbers of cells inside a composite line are part of it
-        Clone(_BRACKETS.sub("", text) if match and match[1] else line.formula, *_cells(match))
-        for text, match, line in zip(texts, found, lines, strict=True)
-    )
-
-
-def _cells(match: re.Match | None) -> tuple[int, bool]:
-    return (int(match[2]), bool(match[1])) if match else (0, False)
+        written = _BRACKETS.sub("", text) if composite else line.formula
+        clones.append(Clone(written, int(cells), bool(composite)))
+    return tuple(clones)
 
 
 def same_line(first: str, second: str) -> bool:
@@ -170,12 +168,10 @@ def _by_origin(clones: list[Clone]) -> list[Clone]:
     families: list[list[Clone]] = []
     for clone in sorted(clones, key=lambda clone: (len(clone.changes), -clone.cells, clone.formula)):
         if not clone.normal:
-            parts = _parts(clone)
-            home = next((f for f in families if any(parts & _parts(other) for other in f)), None)
-            if home is None:
-                families.append([clone])
-            else:
-                home.append(clone)
+            related = (f for f in families if any(_parts(clone) & _parts(other) for other in f))
+            if (home := next(related, None)) is None:
+                families.append(home := [])
+            home.append(clone)
     families.sort(key=lambda family: -sum(clone.cells for clone in family))
     normal = sorted((clone for clone in clones if clone.normal), key=lambda clone: -clone.cells)
     return [clone for family in [*families, normal] for clone in family]
@@ -190,8 +186,7 @@ def _since(stem: Clone, clone: Clone) -> str:
     """The formula of a line, as what it has more than the stemline where it has all of that."""
     if stem.composite or clone.composite or not _parts(stem) <= _parts(clone):
         return clone.formula
-    before = Counter(stem.changes)
-    more = [text for text in clone.changes if not _SEX.fullmatch(text) and not _take(before, text)]
+    more = [*(Counter(t for t in clone.changes if not _SEX.fullmatch(t)) - Counter(stem.changes)).elements()]
     if not more or not _parts(stem):
         return clone.formula
     written = ",".join([clone.formula.split(",")[0], "idem", *more])
@@ -200,9 +195,3 @@ def _since(stem: Clone, clone: Clone) -> str:
     except KaryotypeError:  # where the grammar has no such sideline, the line is written in full
         return clone.formula
     return written if same_line(read, clone.formula) else clone.formula
-
-
-def _take(left: Counter, text: str) -> bool:
-    """Take a part out of those that are left; False if there is none."""
-    left[text] -= 1
-    return left[text] >= 0

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karyo_lib.iscn.bands import ACROCENTRICS, AUTOSOMES, BandTable, load_bands
-from karyo_lib.iscn.operations import is_normal_inversion
+from karyo_lib.iscn.bands import ACROCENTRICS, BandTable, load_bands
+from karyo_lib.iscn.changes import GROUP_OF_KIND
+from karyo_lib.iscn.operations import is_normal_inversion, rank_chromosome
 from karyo_lib.iscn.segments import UNKNOWN, Segments, find_centromeres, turn
 
 #: A break this near to a centromere, in ISCN units, lies at it.
@@ -30,10 +31,9 @@ def home(segments: Segments, level: int = 550) -> str:
     table, offset = load_bands(level), 0.0
     at = find_centromeres(segments, table)
     for segment in segments:
-        if at and offset - 1e-6 <= at[0] <= offset + segment.length + 1e-6:
-            inside = segment.start <= table.centromere(segment.chromosome) <= segment.stop
-            if inside:
-                return segment.chromosome
+        here = at and offset - 1e-6 <= at[0] <= offset + segment.length + 1e-6
+        if here and segment.start <= table.centromere(segment.chromosome) <= segment.stop:
+            return segment.chromosome
         offset += segment.length
     return max(segments, key=lambda s: s.length).chromosome
 
@@ -89,16 +89,6 @@ def _variant(segments: Segments, name: str, table: BandTable) -> str:
     return _VARIABLE[name] + ("+" if extra.sum() > 0 else "-")
 
 
-def _inversion(table: BandTable, name: str, start: float, stop: float) -> Description:
-    bands = _bands(table, name, start, stop)
-    group = "variant" if is_normal_inversion("inv", (name,), bands) else "inversion"
-    return Description(f"inv({name})({''.join(bands)})", group)
-
-
-def _pair(table: BandTable, name: str, start: float, stop: float) -> str:
-    return "".join(_bands(table, name, start, stop))
-
-
 def _bands(table: BandTable, name: str, start: float, stop: float) -> list[str]:
     """Bands at both ends of a stretch: the one nearer the centromere first, p before q."""
     nudge = min(20.0, 0.1 * (stop - start))
@@ -108,49 +98,49 @@ def _bands(table: BandTable, name: str, start: float, stop: float) -> list[str]:
 
 def _of_one(segments: Segments, name: str, table: BandTable) -> Description:
     length, centromere = table.length(name), table.centromere(name)
+
+    def told(kind: str, *bands: str) -> Description:
+        normal = is_normal_inversion(kind, (name,), bands)
+        return Description(f"{kind}({name})({''.join(bands)})", "variant" if normal else GROUP_OF_KIND[kind])
+
+    def between(kind: str, start: float, stop: float) -> Description:
+        return told(kind, *_bands(table, name, start, stop))
+
+    turns = [segment.reversed for segment in segments]
     if len(segments) == 1:
         (only,) = segments
-        if only.start <= 0 and only.stop >= length:
+        lost = only.start > 0, only.stop < length
+        if lost == (False, False):
             return Description("", "normal")
-        if only.start > 0 and only.stop < length:
-            bands = _band(table, name, only.start) + _band(table, name, only.stop)
-            return Description(f"del({name})({bands})", "deletion")
-        at, lost = (only.stop, 20.0) if only.start <= 0 else (only.start, -20.0)
-        return Description(f"del({name})({_band(table, name, at, lost)})", "deletion")
-    if len(segments) == 2:
+        if lost == (True, True):
+            return told("del", _band(table, name, only.start), _band(table, name, only.stop))
+        return told("del", _band(table, name, *((only.start, -20.0) if lost[0] else (only.stop, 20.0))))
+    if turns == [False, False]:
         first, second = segments
-        if first.reversed != second.reversed:
-            shared = first.stop if not first.reversed else first.start
-            other = second.stop if second.reversed else second.start
-            if abs(shared - centromere) < _NEAR and abs(other - centromere) < _NEAR:
-                arm = "p" if max(first.stop, second.stop) < centromere + _NEAR else "q"
-                return Description(f"i({name})({arm}10)", "ring/isochromosome/marker")
-        elif not first.reversed:
-            if second.start > first.stop:
-                return Description(f"del({name})({_pair(table, name, first.stop, second.start)})", "deletion")
-            if second.start < first.stop:
-                text = _pair(table, name, second.start, first.stop)
-                return Description(f"dup({name})({text})", "duplication")
-    if len(segments) == 3 and [s.reversed for s in segments] == [False, True, False]:
+        if second.start != first.stop:
+            kind = "del" if second.start > first.stop else "dup"
+            return between(kind, *sorted((first.stop, second.start)))
+    elif len(segments) == 2 and turns[0] != turns[1]:
+        first, second = segments
+        shared = first.stop if not first.reversed else first.start
+        other = second.stop if second.reversed else second.start
+        if abs(shared - centromere) < _NEAR and abs(other - centromere) < _NEAR:
+            return told("i", "p10" if max(first.stop, second.stop) < centromere + _NEAR else "q10")
+        # One end of an inversion is a tip, or a turned copy stands at one.
+        turned, kept = sorted(segments, key=lambda s: not s.reversed)
+        apart = turned.start >= kept.stop - _NEAR or turned.stop <= kept.start + _NEAR
+        return between("inv" if apart else "dup", turned.start, turned.stop)
+    elif turns == [False, True, False]:
         first, middle, last = segments
         slack = max(0.35 * middle.length, 500.0)
         if abs(middle.start - first.stop) < slack and abs(last.start - middle.stop) < slack:
-            start, stop = (first.stop + middle.start) / 2, (middle.stop + last.start) / 2
-            return _inversion(table, name, start, stop)
+            return between("inv", (first.stop + middle.start) / 2, (middle.stop + last.start) / 2)
         if abs(middle.stop - first.stop) < slack and abs(last.start - first.stop) < slack:
             start, stop = middle.start, (middle.stop + last.start) / 2
             bands = [_band(table, name, stop, -20), _band(table, name, start, 20)]
-            text = "".join(bands if stop > centromere else bands[::-1])
-            return Description(f"dup({name})({text})", "duplication")
+            return told("dup", *(bands if stop > centromere else bands[::-1]))
         if abs(middle.start - first.stop) < slack and abs(last.start - first.stop) < slack:
-            text = _pair(table, name, middle.start, middle.stop)
-            return Description(f"dup({name})({text})", "duplication")
-    if len(segments) == 2 and segments[0].reversed != segments[1].reversed:
-        # One end of an inversion is a tip, or a turned copy stands at one.
-        turned, kept = sorted(segments, key=lambda s: not s.reversed)
-        if turned.start >= kept.stop - _NEAR or turned.stop <= kept.start + _NEAR:
-            return _inversion(table, name, turned.start, turned.stop)
-        return Description(f"dup({name})({_pair(table, name, turned.start, turned.stop)})", "duplication")
+            return between("dup", middle.start, middle.stop)
     return Description(f"der({name})", "complex")
 
 
@@ -159,17 +149,15 @@ def _exchange(segments: Segments, table: BandTable) -> tuple[str, str, float, fl
     if len(segments) != 2 or segments[0].chromosome == segments[1].chromosome:
         return None
     own = home(segments, table.level)
-    at = {}
-    for number, segment in enumerate(segments):
-        lower_end = number == 0  # the break is at the lower end of the upper piece
-        at[segment.chromosome] = segment.stop if lower_end != segment.reversed else segment.start
+    # the break is at the lower end of the upper piece
+    ends = [s.stop if s.reversed == lower else s.start for lower, s in enumerate(segments)]
+    at = {s.chromosome: end for s, end in zip(segments, ends, strict=True)}
     partner = next(c for c in at if c != own)
     return own, partner, at[own], at[partner]
 
 
 def _translocation(a: str, b: str, at_a: float, at_b: float, table: BandTable) -> str:
-    order = {c: i for i, c in enumerate(("X", "Y", *AUTOSOMES))}
-    pairs = sorted(((a, at_a), (b, at_b)), key=lambda pair: order[pair[0]])
+    pairs = sorted(((a, at_a), (b, at_b)), key=lambda pair: rank_chromosome(pair[0]))
     names, bands = (";".join(p[0] for p in pairs), ";".join(_band(table, *p) for p in pairs))
     return f"t({names})({bands})"
 
@@ -180,18 +168,16 @@ def _of_two(segments: Segments, table: BandTable) -> Description:
         own, partner, at, there = found
         near = abs(at - table.centromere(own)) < _NEAR and abs(there - table.centromere(partner)) < _NEAR
         if near:
-            arms = {
-                s.chromosome: "q" if s.stop > table.centromere(s.chromosome) + _NEAR else "p"
-                for s in segments
-            }
-            a, b = sorted((own, partner), key=("X", "Y", *AUTOSOMES).index)
+            long = {s.chromosome: s.stop > table.centromere(s.chromosome) + _NEAR for s in segments}
+            arms = {name: "q" if q else "p" for name, q in long.items()}
+            a, b = sorted((own, partner), key=rank_chromosome)
             return Description(f"der({a};{b})({arms[a]}10;{arms[b]}10)", "translocation")
         return Description(f"der({own}){_translocation(own, partner, at, there, table)}", "translocation")
     outer = [s.chromosome for s in segments]
     if len(segments) == 3 and outer[0] == outer[2]:
         first, middle, _ = segments
         at = _band(table, outer[0], first.start if first.reversed else first.stop)
-        stretch = _pair(table, outer[1], middle.start, middle.stop)
+        stretch = "".join(_bands(table, outer[1], middle.start, middle.stop))
         return Description(f"der({outer[0]})ins({outer[0]};{outer[1]})({at};{stretch})", "insertion")
     return _derivative(segments, table.level)
 

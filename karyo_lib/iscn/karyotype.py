@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, BandTable, KaryotypeError, load_bands
+from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, BandTable, KaryotypeError, load_bands, require
 from karyo_lib.iscn.changes import Change, Size, make_change, normal_chromosome
 from karyo_lib.iscn.notation import CellLine, explicit_sex, read_cell_lines, rearranged_sex
 from karyo_lib.iscn.segments import Chromosome
@@ -50,6 +50,9 @@ class Karyotype:
     sex: str
     group: str
     changes: tuple[Change, ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        return f"Karyotype({self.formula!r}, {self.group}, {len(self.chromosomes)} chromosomes)"
 
     @property
     def formula(self) -> str:
@@ -124,6 +127,8 @@ def write_karyotype(karyotype: Karyotype) -> str:
     >>> write_karyotype(parse_karyotype("46,XX,t(22;9)(q11.2;q34)"))
     '46,XX,t(9;22)(q34;q11.2)'
     """
+    if not isinstance(karyotype, Karyotype):
+        raise TypeError(f"Expected a Karyotype, as of parse_karyotype. Received {karyotype!r}.")
     return write_line(karyotype.line)
 
 
@@ -172,10 +177,8 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     """
     table = load_bands(level)
     cells = [_make_cell(line, table) for line in read_cell_lines(formula)]
-    if not 0 <= cell_line < len(cells):
-        raise KaryotypeError(
-            formula, f"Expected a cell line from 0 to {len(cells) - 1}. Received {cell_line}."
-        )
+    rule = f"Expected a cell line from 0 to {len(cells) - 1}. Received {cell_line}."
+    require(0 <= cell_line < len(cells), formula, rule)
     return cells[cell_line]
 
 
@@ -207,13 +210,8 @@ def _apply(line: CellLine, table: BandTable) -> Karyotype:
     cell += [chromosome for change in changes for chromosome in change.produced]
     for change in changes:
         for name in _taken_from_cell(change, line):
-            normal = [
-                chromosome for chromosome in cell if chromosome.slot == name and not chromosome.rearranged
-            ]
-            if not normal:
-                raise KaryotypeError(
-                    change.text, f"No normal chromosome {name} is left to be lost or rearranged."
-                )
+            normal = [c for c in cell if c.slot == name and not c.rearranged]
+            require(normal, change.text, f"No normal chromosome {name} is left to be lost or rearranged.")
             # The gained copy goes first: 46,XX,+21,rob(14;21)(q10;q10) leaves the two ordinary 21s.
             cell.remove(max(normal, key=lambda chromosome: chromosome.abnormal))
     _check_count(line, cell)
@@ -242,13 +240,11 @@ def count_formula(counts: Mapping[str, int]) -> str:
 
 def _sex_chromosomes(line: CellLine, table: BandTable) -> list[Chromosome]:
     """Normal sex chromosomes as written; those beyond a normal complement are marked as gained."""
-    extra = _beyond_pair(line) if line.ploidy == 2 else []
+    extra = Counter(_beyond_pair(line) if line.ploidy == 2 else ())
     cell = []
     for name in reversed(line.normal_sex):
-        gained = name in extra
-        if gained:
-            extra.remove(name)
-        cell.append(normal_chromosome(name, table, abnormal=gained))
+        cell.append(normal_chromosome(name, table, abnormal=extra[name] > 0))
+        extra[name] -= 1
     return cell
 
 
@@ -298,9 +294,9 @@ def _taken_from_cell(change: Change, line: CellLine) -> tuple[str, ...]:
 def _check_sex(line: CellLine) -> None:
     complement = _complement(line)
     written = line.sex or "none"
-    if "X" not in [*complement, *explicit_sex(line.parts, "+")]:
-        raise KaryotypeError(written, "A cell has at least one X chromosome, normal or rearranged.")
     lost, gained = explicit_sex(line.parts, "-"), explicit_sex(line.parts, "+")
+    rule = "A cell has at least one X chromosome, normal or rearranged."
+    require("X" in [*complement, *gained], written, rule)
     if (lost or gained) and not line.constitutional_sex and len(complement) != line.ploidy:
         raise _MiscountedError(
             written,
@@ -313,14 +309,11 @@ def _check_sex(line: CellLine) -> None:
 def _check_count(line: CellLine, cell: list[Chromosome]) -> None:
     if line.count <= len(cell) <= line.most:
         return
-    hint = ""
-    rearranged = len(rearranged_sex(line.parts))
-    if rearranged and len(cell) - line.count == rearranged:
-        hint = " The sex chromosomes after the count are the normal ones alone, as in 46,X,i(X)(q10)."
     says = f"{line.count}~{line.most}" if line.most > line.count else str(line.count)
-    raise _MiscountedError(
-        says, f"The parts of {line.formula!r} make {len(cell)} chromosomes, the count says {says}.{hint}"
-    )
+    rule = f"The parts of {line.formula!r} make {len(cell)} chromosomes, the count says {says}."
+    if 0 < len(rearranged_sex(line.parts)) == len(cell) - line.count:
+        rule += " The sex chromosomes after the count are the normal ones alone, as in 46,X,i(X)(q10)."
+    raise _MiscountedError(says, rule)
 
 
 def _group(cell: list[Chromosome], changes: tuple[Change, ...]) -> str:
@@ -334,10 +327,7 @@ def _group(cell: list[Chromosome], changes: tuple[Change, ...]) -> str:
     rearranged = {
         s.chromosome for change in changes for c in change.produced if c.rearranged for s in c.segments
     }
-    groups = {
-        change.group
-        for change in changes
-        if change.group not in ("trisomy", "monosomy") or change.text[1:] not in rearranged
-    }
+    with_it = [c.group in ("trisomy", "monosomy") and c.text[1:] in rearranged for c in changes]
+    groups = {change.group for change, part in zip(changes, with_it, strict=True) if not part}
     groups = groups - {"variant"} or groups
     return groups.pop() if len(groups) == 1 else "complex"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from karyo_lib.iscn.bands import KaryotypeError
+from karyo_lib.iscn.bands import require
 from karyo_lib.iscn.operations import Part, read_change
 from karyo_lib.iscn.sidelines import double, lose, undo
 from karyo_lib.iscn.writing import sort_parts, usual_sets, write_line
@@ -68,24 +68,21 @@ def read_cell_lines(formula: str) -> tuple[CellLine, ...]:
 
 
 def _clean(formula: str) -> str:
-    if not isinstance(formula, str) or not formula.strip():
-        raise KaryotypeError(
-            str(formula), "Expected a karyotype formula such as '47,XY,+21'. Received no text."
-        )
-    if len(formula) > MAX_LENGTH:
-        rule = f"Expected at most {MAX_LENGTH} characters. Received {len(formula)}."
-        raise KaryotypeError(f"{formula[:40]}...", rule)
+    rule = "Expected a karyotype formula such as '47,XY,+21'. Received no text."
+    require(isinstance(formula, str) and formula.strip(), str(formula), rule)
+    rule = f"Expected at most {MAX_LENGTH} characters. Received {len(formula)}."
+    require(len(formula) <= MAX_LENGTH, f"{formula[:40]}...", rule)
     text = re.sub(r"^\s*(mos|chi)\s", "", formula.translate(_TYPED)).strip(" \t\r\n/")
-    if foreign := [character for character in text if not character.isascii()]:
-        raise KaryotypeError(
-            foreign[0], "Expected plain letters, digits and signs. Received another character."
-        )
-    if technique := re.match(_TECHNIQUES, text):
-        raise KaryotypeError(
-            technique[0],
-            "Expected a banded karyotype such as '47,XY,+21'. Received the result of another technique, "
-            "which names no whole chromosomes.",
-        )
+    foreign = re.search(r"[^\x00-\x7f]", text) or [""]
+    require(
+        text.isascii(), foreign[0], "Expected plain letters, digits and signs. Received another character."
+    )
+    technique = re.match(_TECHNIQUES, text)
+    rule = (
+        "Expected a banded karyotype such as '47,XY,+21'. Received the result of another technique, "
+        "which names no whole chromosomes."
+    )
+    require(not technique, technique[0] if technique else "", rule)
     return text
 
 
@@ -94,14 +91,12 @@ def _read_line(written: str, formula: str, lines: list[CellLine]) -> CellLine:
     notes = [f"'.{tail[1]}' is another technique: kept, not drawn"] if tail else []
     text = re.sub(r"\s+or\s+", "|", written[: tail.start()] if tail else written)
     head, *tokens = _CELLS.sub("", re.sub(r"\s+", "", text)).split(",")
-    if not tokens:
-        raise KaryotypeError(
-            written.strip() or formula,
-            "Expected chromosome count and sex chromosomes parted by a comma, as in '46,XX'.",
-        )
+    rule = "Expected chromosome count and sex chromosomes parted by a comma, as in '46,XX'."
+    require(tokens, written.strip() or formula, rule)
     count, most, ploidy = _count(head)
-    line = CellLine(count, most, ploidy or usual_sets(count), "", tail=tail[1] if tail else "")
-    line = replace(line, ploidy_given=bool(ploidy))
+    line = CellLine(
+        count, most, ploidy or usual_sets(count), "", tail=tail[1] if tail else "", ploidy_given=bool(ploidy)
+    )
     parts: list[Part] = []
     if match := _ORIGIN.fullmatch(tokens[0]):
         origin = _origin(match, lines)
@@ -134,8 +129,8 @@ def _add_parts(
             notes.append("a part is of some cells only: drawn as in all")
         part, said = read_change(text, parts)
         notes += said
-        if not 1 <= part.copies <= MAX_COUNT:
-            raise KaryotypeError(text, f"Expected 1 to {MAX_COUNT} of it. Received {part.copies}.")
+        rule = f"Expected 1 to {MAX_COUNT} of it. Received {part.copies}."
+        require(1 <= part.copies <= MAX_COUNT, text, rule)
         for _ in range(part.copies):
             line, parts = _add_part(line, parts, replace(part, copies=1), notes, derived)
     return replace(line, parts=sort_parts(parts), notes=tuple(dict.fromkeys(notes)))
@@ -161,8 +156,8 @@ def _add_part(
 def _lose_sex(line: CellLine, part: Part, parts: list[Part]) -> tuple[CellLine, list[Part]]:
     """Take the X or Y that a sideline lost out of the normal ones written for its stemline."""
     (name,) = part.chromosomes
-    if name not in line.sex:
-        raise KaryotypeError(f"-{name}", f"No normal chromosome {name} is left to be lost or rearranged.")
+    rule = f"No normal chromosome {name} is left to be lost or rearranged."
+    require(name in line.sex, f"-{name}", rule)
     written = [*line.sex, *rearranged_sex(parts), *explicit_sex(parts, "-")]
     line = replace(line, sex=line.sex.replace(name, "", 1))
     # 47,XXY loses what its complement shows; 46,XY a part of its own, 45,X,-Y
@@ -171,60 +166,46 @@ def _lose_sex(line: CellLine, part: Part, parts: list[Part]) -> tuple[CellLine, 
 
 def rearranged_sex(parts: Iterable[Part]) -> list[str]:
     """Sex chromosomes that rearrangements use up; the formula does not write them among the normal ones."""
-    return [
-        name
-        for part in parts
-        if part.drawn and part.kind not in ("number", "mar") and part.sign != "+"
-        for name in part.chromosomes * part.copies
-        if name in ("X", "Y")
-    ]
+    return _sex_of(p for p in parts if p.drawn and p.kind not in ("number", "mar") and p.sign != "+")
 
 
 def explicit_sex(parts: Iterable[Part], sign: str) -> list[str]:
     """Sex chromosomes gained ('+') or lost ('-') as parts of their own."""
-    return [
-        name
-        for part in parts
-        if part.kind == "number" and part.sign == sign
-        for name in part.chromosomes * part.copies
-        if name in ("X", "Y")
-    ]
+    return _sex_of(part for part in parts if part.kind == "number" and part.sign == sign)
+
+
+def _sex_of(parts: Iterable[Part]) -> list[str]:
+    return [name for part in parts for name in part.chromosomes * part.copies if name in ("X", "Y")]
 
 
 def _origin(match: re.Match, lines: list[CellLine]) -> CellLine:
     """The line that idem, sl2 or sdl1 stands for: sl and idem count stemlines, sdl1 is the second line."""
     name, number = match[1], int(match[2] or 0)
     place = {"sdl": number if number else len(lines) - 1}.get(name, max(number - 1, 0))
-    if not lines:
-        raise KaryotypeError(match[0], "It repeats an earlier cell line, but this is the first.")
-    if place >= len(lines):
-        raise KaryotypeError(match[0], f"Expected one of the {len(lines)} cell lines before it.")
+    require(lines, match[0], "It repeats an earlier cell line, but this is the first.")
+    require(place < len(lines), match[0], f"Expected one of the {len(lines)} cell lines before it.")
     return lines[place]
 
 
 def _count(text: str) -> tuple[int, int, int]:
     """Stated count, its upper end, and sets (0 if none are written)."""
     match = _COUNT.fullmatch(text)
-    if not match:
-        raise KaryotypeError(
-            text or ",", "Expected a chromosome count first, such as 46, 45~48 or 59<2n>, then a comma."
-        )
+    rule = "Expected a chromosome count first, such as 46, 45~48 or 59<2n>, then a comma."
+    require(match, text or ",", rule)
     count, most = int(match[1]), int(match[2] or match[1])
-    if not 1 <= count <= most <= MAX_COUNT:
-        rule = f"outside the range of chromosome counts, 1 to {MAX_COUNT}, the lower one first."
-        raise KaryotypeError(text, rule)
+    rule = f"outside the range of chromosome counts, 1 to {MAX_COUNT}, the lower one first."
+    require(1 <= count <= most <= MAX_COUNT, text, rule)
     return count, most, int(match[3] or 0)
 
 
 def _sex(tokens: list[str]) -> tuple[str, bool, list[str]]:
     """Sex chromosomes (absent if all are rearranged), whether constitutional, and the remaining parts."""
     text = tokens[0]
-    if re.fullmatch("[XYxy]*[xy][XYxy]*", text):
-        raise KaryotypeError(text, f"Sex chromosomes are written in capitals: {text.upper()}.")
+    small = re.fullmatch("[XYxy]*[xy][XYxy]*", text)
+    require(not small, text, f"Sex chromosomes are written in capitals: {text.upper()}.")
     if not re.fullmatch(r"[A-Z?]+c?", text):
         return "", False, tokens
     sex = text.removesuffix("c")
-    if not re.fullmatch("X*Y*", sex):
-        rule = "Expected the sex chromosomes as X and Y, X first; an undisclosed sex (U) cannot be drawn."
-        raise KaryotypeError(text, rule)
+    rule = "Expected the sex chromosomes as X and Y, X first; an undisclosed sex (U) cannot be drawn."
+    require(re.fullmatch("X*Y*", sex), text, rule)
     return sex, text.endswith("c"), tokens[1:]

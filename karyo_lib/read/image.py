@@ -53,6 +53,8 @@ def read_image(image: str | os.PathLike | np.ndarray, reader: Reader | None = No
     >>> reading.formula
     '47,XX,+21'
     """
+    if not isinstance(image, str | os.PathLike | np.ndarray):
+        raise TypeError(f"Expected the path of an image, or its grey pixels (H, W). Received {image!r}.")
     page = image if isinstance(image, np.ndarray) else images.read_image(image)
     return replace((reader or _shipped()).read(page), page=page)
 

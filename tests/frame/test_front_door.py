@@ -41,6 +41,14 @@ def test_a_notebook_shows_what_is_drawn_and_what_is_read():
     assert all(part in shown for part in ("data:image/png;base64,", "47,XX,+21", "not a medical device"))
 
 
+def test_what_is_none_of_it_is_told_in_a_sentence():
+    with pytest.raises(TypeError, match=r"Expected the path of an image.*Received None\."):
+        karyo.read_image(None)
+    with pytest.raises(TypeError, match=r"Expected a Karyotype.*Received '46,XX'\."):
+        karyo.write_karyotype("46,XX")
+    assert repr(karyo.parse_karyotype("47,XX,+21")) == "Karyotype('47,XX,+21', trisomy, 47 chromosomes)"
+
+
 def test_one_image_from_the_command_line(tmp_path):
     page = karyo.draw_karyogram("45,X", style="digital", size=None)
     Image.fromarray(page.image).save(tmp_path / "page.png")
