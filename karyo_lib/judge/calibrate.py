@@ -75,29 +75,18 @@ class CombinedScore:
     :func:`karyo_lib.judge.compute_uncertainties` and on the label itself, since abnormal and normal
     calls err at different rates. Two restraints keep it sane on a few dozen validation images: no uncertainty
     may lower the probability of error, and the weights are drawn (ridge) towards equal ones. Without a single
-    error to learn from they stay equal, and ``note_`` says so.
-
-    Parameters
-    ----------
-    strength : float
-        Ridge penalty on the distance to equal weights.
+    error to learn from they stay equal.
 
     Attributes
     ----------
     weights_ : Series
         By feature, on standardised values.
-    n_, n_errors_ : int
-        Validation images, and those among them whose label is wrong.
-    note_ : str
-        What it rests on, in words.
+    n_errors_ : int
+        Validation images whose label is wrong.
     """
 
     SCALE_FLOOR = 0.02  # a score that hardly varies in validation must not explode elsewhere
-
-    def __init__(self, strength: float = 1.0):
-        if not strength > 0:
-            raise ValueError(f"Expected a strength above 0. Received {strength}.")
-        self.strength = strength
+    STRENGTH = 1.0  # of the ridge penalty on the distance to equal weights
 
     @staticmethod
     def _features(scores: pd.DataFrame) -> pd.DataFrame:
@@ -122,31 +111,23 @@ class CombinedScore:
         wrong = (scores["label"].to_numpy() != y).astype(float)
         self.mean_ = features.mean()
         self.scale_ = features.std(ddof=0).clip(lower=self.SCALE_FLOOR)
-        self.n_, self.n_errors_ = int(y.size), int(wrong.sum())
+        self.n_errors_ = int(wrong.sum())
         k = features.shape[1] - 1
         prior = np.r_[np.full(k, 1 / k), 0.0]
-        base_rate = (self.n_errors_ + 0.5) / (self.n_ + 1)
-        start = np.r_[logit(base_rate), prior]
-        if 0 < self.n_errors_ < self.n_:
+        found = start = np.r_[logit((self.n_errors_ + 0.5) / (y.size + 1)), prior]
+        if 0 < self.n_errors_ < y.size:
             x = ((features - self.mean_) / self.scale_).to_numpy()
 
             def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
                 z = theta[0] + x @ theta[1:]
                 away = theta[1:] - prior
                 slope = expit(z) - wrong
-                value = np.sum(np.logaddexp(0, z) - wrong * z) + self.strength / 2 * away @ away
-                return float(value), np.r_[slope.sum(), x.T @ slope + self.strength * away]
+                value = np.sum(np.logaddexp(0, z) - wrong * z) + self.STRENGTH / 2 * away @ away
+                return float(value), np.r_[slope.sum(), x.T @ slope + self.STRENGTH * away]
 
             free, rising = (None, None), (0, None)
             bounds = [free, *[rising] * k, free]
             found = optimize.minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
-            self.note_ = f"Fitted on {self.n_errors_} errors among {self.n_} validation images."
-        else:
-            found = start
-            self.note_ = (
-                f"{self.n_errors_} errors among {self.n_} validation images: nothing to fit, so the "
-                "uncertainties are averaged with equal weights."
-            )
         self.intercept_ = float(found[0])
         self.weights_ = pd.Series(found[1:], index=features.columns)
         return self

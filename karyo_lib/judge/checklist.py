@@ -11,17 +11,12 @@ from scipy.stats import chi2_contingency
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.resources import data_file
 
-CHECKLISTS = ("leakage", "reporting")
 SHORTCUT_V = 0.1  # Cramér's V above which source or style tells the label, by chance or not
 
 
 def load_checklist(name: str) -> pd.DataFrame:
-    """Return a checklist: ``checklist, item, question, needs, answer, otherwise``.
-
-    ``name``: {'leakage', 'reporting'}.
-    """
-    if name not in CHECKLISTS:
-        raise ValueError(f"Expected one of {CHECKLISTS}. Received {name!r}.")
+    """Return the checklist ``leakage`` or ``reporting``: ``checklist, item, question, needs, answer,
+    otherwise``."""
     return pd.read_csv(data_file("checklists", f"{name}.csv"), dtype=str, keep_default_na=False)
 
 
@@ -44,15 +39,6 @@ def _holds(facts: Mapping[str, Any], need: str) -> bool:
     return bool(facts[key]) or not isinstance(facts[key], bool | np.bool_)
 
 
-def list_needed_facts(name: str) -> list[str]:
-    """Return the facts that a checklist asks for, in alphabetical order."""
-    asked = set()
-    for _, row in load_checklist(name).iterrows():
-        asked |= {need.removeprefix("!") for need in row["needs"].split()}
-        asked |= set(_fields(row["answer"]))
-    return sorted(asked)
-
-
 def fill_checklist(name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     """Answer a checklist from facts.
 
@@ -60,8 +46,7 @@ def fill_checklist(name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     ----------
     name : {'leakage', 'reporting'}
     facts : mapping of str to value
-        From :func:`compute_split_facts` and the run; :func:`list_needed_facts` lists the names. A fact that
-        is absent, None, NaN or empty is not known.
+        From :func:`compute_split_facts` and the run. A fact that is absent, None, NaN or empty is not known.
 
     Returns
     -------

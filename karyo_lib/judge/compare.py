@@ -1,36 +1,23 @@
-"""Two conditions on the same images, many runs of one condition, groups of abnormality, and sample size."""
-
-from dataclasses import dataclass
+"""Two conditions on the same images, many runs of one condition, and groups of abnormality."""
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from karyo_lib.judge import weighted
 from karyo_lib.judge.intervals import bootstrap_interval, compute_effective_n, draw_bootstrap_weights, wilson
-from karyo_lib.judge.metrics import CURVE_METRICS, check_predictions
+from karyo_lib.judge.metrics import check_predictions
+from karyo_lib.judge.weighted import roc_auc
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """Exact McNemar test of two classifiers on the same images."""
-
-    only_a_right: int  # discordant images
-    only_b_right: int
-    p_value: float  # two-sided, exact binomial; 1.0 where no image is discordant
-
-
-def compute_mcnemar(y_true: np.ndarray, predicted_a: np.ndarray, predicted_b: np.ndarray) -> McNemar:
+def compute_mcnemar(y_true: np.ndarray, called_a: np.ndarray, called_b: np.ndarray) -> tuple[int, int, float]:
     """Compare the labels of two conditions on the same images (McNemar 1947, exact form).
 
-    Raises ValueError if shapes differ or a label is not 0 or 1.
+    Returns the images that only the first and only the second has right, and the two-sided exact binomial
+    p-value, 1 where there are none.
     """
-    y, a, _ = check_predictions(y_true, predicted_a)
-    _, b, _ = check_predictions(y_true, predicted_b)
-    a_right, b_right = a == y, b == y
-    only_a, only_b = int(np.sum(a_right & ~b_right)), int(np.sum(b_right & ~a_right))
-    p_value = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    return McNemar(only_a, only_b, float(p_value))
+    y, a, b = (np.asarray(values).astype(int) for values in (y_true, called_a, called_b))
+    only_a, only_b = int(np.sum((a == y) & (b != y))), int(np.sum((a != y) & (b == y)))
+    return only_a, only_b, stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
 
 
 def compare_conditions(
@@ -41,8 +28,8 @@ def compare_conditions(
     names: tuple[str, str] = ("the first", "the second"),
     groups: np.ndarray | None = None,
     n_resamples: int = 2000,
-) -> pd.DataFrame:
-    """Differences b - a of every metric, with paired bootstrap intervals on the same images.
+) -> pd.Series:
+    """Set the AUC of two conditions against each other, with a paired bootstrap interval on the same images.
 
     Parameters
     ----------
@@ -50,57 +37,30 @@ def compare_conditions(
     p_a, p_b : array_like of float, shape (N,)
         Probabilities of abnormal under the two conditions, image by image.
     names : (str, str)
-        What the conditions are called in ``note``.
+        What the conditions are called in ``mcnemar``.
     groups, n_resamples
         As in :func:`karyo_lib.judge.compute_metrics`.
 
     Returns
     -------
-    DataFrame
-        Columns ``metric, title, a, b, difference, low, high, excludes_zero, note``. The accuracy row carries
-        the exact McNemar test in ``note``.
+    Series
+        ``a, b, difference`` (b less a), ``low, high, excludes_zero``, and ``mcnemar``, the exact test of
+        their labels in words. NaN where the images do not hold both labels.
     """
     y, p_a, groups = check_predictions(y_true, p_a, groups)
     _, p_b, _ = check_predictions(y_true, p_b)
-    everything, abnormal = np.ones(y.size, dtype=bool), y == 1
-
-    def of_labels(success_is_abnormal: bool | None):
-        def measure(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
-            called = p >= 0.5
-            if success_is_abnormal is None:
-                return weighted.proportion(called == abnormal, everything, w)
-            return weighted.proportion(
-                called == success_is_abnormal, abnormal if success_is_abnormal else ~abnormal, w
-            )
-
-        return measure
-
-    measures = {
-        "sensitivity": ("Sensitivity (recall)", of_labels(True)),
-        "specificity": ("Specificity", of_labels(False)),
-        "accuracy": ("Accuracy", of_labels(None)),
-        **CURVE_METRICS,
-    }
+    a, b = (float(roc_auc(y, p, np.ones((1, y.size)))[0]) for p in (p_a, p_b))
     weights = draw_bootstrap_weights(y.size, n_resamples, 0, groups)
-    test = compute_mcnemar(y, p_a >= 0.5, p_b >= 0.5)
-    rows = []
-    for metric, (title, measure) in measures.items():
-        one = np.ones((1, y.size))
-        a, b = (float(measure(y, p, one)[0]) if y.size else float("nan") for p in (p_a, p_b))
-        low = high = float("nan")
-        if np.isfinite(a) and np.isfinite(b):
-            low, high, _ = bootstrap_interval(lambda w, of=measure: of(y, p_b, w) - of(y, p_a, w), weights)
-        note = "" if np.isfinite(b - a) else "needs both a normal and an abnormal image"
-        if metric == "accuracy":
-            note = (
-                f"McNemar exact p = {test.p_value:.3g} ({test.only_a_right} images right only with "
-                f"{names[0]}, {test.only_b_right} only with {names[1]})"
-            )
-        rows.append({
-            "metric": metric, "title": title, "a": a, "b": b, "difference": b - a, "low": low, "high": high,
-            "excludes_zero": bool(low > 0 or high < 0), "note": note,
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+    low, high = bootstrap_interval(lambda w: roc_auc(y, p_b, w) - roc_auc(y, p_a, w), weights)
+    only_a, only_b, p_value = compute_mcnemar(y, p_a >= 0.5, p_b >= 0.5)
+    mcnemar = (
+        f"McNemar exact p = {p_value:.3g} ({only_a} images right only with {names[0]}, {only_b} only with "
+        f"{names[1]})"
+    )
+    return pd.Series({
+        "a": a, "b": b, "difference": b - a, "low": low, "high": high,
+        "excludes_zero": bool(low > 0 or high < 0), "mcnemar": mcnemar,
+    })  # fmt: skip
 
 
 def summarise_runs(
@@ -108,7 +68,7 @@ def summarise_runs(
     by: list[str],
     value: str = "value",
     *,
-    test_share: float | None = None,
+    test_share: float,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> pd.DataFrame:
     """Mean and spread of repeated runs: what luck with the split alone does.
@@ -121,11 +81,10 @@ def summarise_runs(
         For example ``["condition", "protocol", "metric"]``.
     value : str
         Column to summarise.
-    test_share : float, optional
+    test_share : float
         Share of the images in the test part, in (0, 1). Runs on random splits of one data set share images,
-        so the plain standard error is too small; with it the variance is corrected as Nadeau and Bengio
-        (2003), Machine Learning 52:239, propose. No interval is given without it, nor where all runs are
-        equal.
+        so the plain standard error is too small; the variance is corrected as Nadeau and Bengio (2003),
+        Machine Learning 52:239, propose. No interval is given where all runs are equal.
     within : (float, float)
         What limits can be at all, (0, 1) of an AUC.
 
@@ -134,26 +93,16 @@ def summarise_runs(
     DataFrame
         ``by`` columns and ``mean, sd, min, max, runs, undefined, low, high``.
     """
-    missing = [column for column in [*by, value] if column not in runs.columns]
-    if missing:
-        raise ValueError(f"Expected the columns {[*by, value]} in runs. Received none named {missing}.")
-    if test_share is not None and not 0 < test_share < 1:
-        raise ValueError(f"Expected test_share between 0 and 1, exclusive. Received {test_share}.")
     rows = []
     for key, part in runs.groupby(by, sort=False, dropna=False):
-        values = part[value].dropna().to_numpy(dtype=float)
-        n, undefined = values.size, int(part[value].isna().sum())
-        mean = float(values.mean()) if n else float("nan")
-        sd = float(values.std(ddof=1)) if n > 1 else float("nan")
-        half = float("nan")
-        if test_share is not None and n > 1 and sd > 0:  # equal runs say nothing of their spread
+        values, half = part[value].dropna().astype(float), np.nan
+        n, mean, sd = len(values), values.mean(), values.std()
+        if n > 1 and sd > 0:  # equal runs say nothing of their spread
             error = sd * np.sqrt(1 / n + test_share / (1 - test_share))
             half = float(stats.t.ppf(0.975, n - 1) * error)
         rows.append({
-            **dict(zip(by, key, strict=True)), "mean": mean, "sd": sd,
-            "min": float(values.min()) if n else float("nan"),
-            "max": float(values.max()) if n else float("nan"),
-            "runs": n, "undefined": undefined,
+            **dict(zip(by, key, strict=True)), "mean": mean, "sd": sd, "min": values.min(),
+            "max": values.max(), "runs": n, "undefined": len(part) - n,
             "low": np.clip(mean - half, within[0], None), "high": np.clip(mean + half, None, within[1]),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -209,9 +158,9 @@ def compute_metrics_by_group(
             y_here, p_here = y[both], p[both]
             patients = None if groups is None else groups[both]
             weights = draw_bootstrap_weights(y_here.size, n_resamples, 0, patients)
-            row["roc_auc"] = float(weighted.roc_auc(y_here, p_here, np.ones((1, y_here.size)))[0])
-            row["roc_auc_low"], row["roc_auc_high"], _ = bootstrap_interval(
-                lambda w, y=y_here, p=p_here: weighted.roc_auc(y, p, w), weights
+            row["roc_auc"] = float(roc_auc(y_here, p_here, np.ones((1, y_here.size)))[0])
+            row["roc_auc_low"], row["roc_auc_high"] = bootstrap_interval(
+                lambda w, y=y_here, p=p_here: roc_auc(y, p, w), weights
             )
         rows.append(row)
     return pd.DataFrame(rows)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-Statistic = Callable[[np.ndarray], np.ndarray]
 NO_INTERVAL = "cannot be told from so few"
 
 
@@ -82,22 +81,21 @@ def draw_bootstrap_weights(
 
 
 def bootstrap_interval(
-    statistic: Statistic, weights: np.ndarray, confidence: float = 0.95
-) -> tuple[float, float, np.ndarray]:
-    """Percentile interval of a weighted statistic over bootstrap samples.
+    statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray
+) -> tuple[float, float]:
+    """95 % percentile interval of a weighted statistic over bootstrap samples.
 
     ``statistic``: maps weights of shape (B, N) to values of shape (B,); NaN where a sample does not define it
     (for example a sample without an abnormal image); ``weights`` (shape (B, N)): from
-    :func:`draw_bootstrap_weights`. Returns ``low, high``: NaN where fewer than half of the samples define the
+    :func:`draw_bootstrap_weights`. Returns low and high: NaN where fewer than half of the samples define the
     statistic, or all of them give one value: samples of a perfect order are perfect, however few the images,
-    and say nothing of its uncertainty; ``values``: shape (B,); all of them, NaN included.
+    and say nothing of its uncertainty.
     """
     values = np.asarray(statistic(weights), dtype=float)
     defined = values[np.isfinite(values)]
     if defined.size < max(2, values.size / 2):
-        return float("nan"), float("nan"), values
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [0.025, 0.975])
     if np.isclose(low, high, rtol=0, atol=1e-12):
         low = high = np.nan
-    return float(low), float(high), values
+    return float(low), float(high)

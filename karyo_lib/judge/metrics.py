@@ -179,7 +179,7 @@ def compute_metrics(
         value = float(measure(y, p, np.ones((1, y.size)))[0]) if y.size else float("nan")
         low, high = float("nan"), float("nan")
         if np.isfinite(value):
-            low, high, _ = bootstrap_interval(lambda w, of=measure: of(y, p, w), weights)
+            low, high = bootstrap_interval(lambda w, of=measure: of(y, p, w), weights)
         rows.append({
             "metric": metric, "title": title, "value": value, "low": low, "high": high, "n": y.size,
             "method": f"bootstrap of {of_what}", "note": _curve_note(metric, value, low, y),

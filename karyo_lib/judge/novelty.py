@@ -8,19 +8,12 @@ class Novelty:
     """Distance to the nearest training images in the space of a base network's features.
 
     A classifier is forced to answer, and may be sure of its answer to a page that is no karyogram at all;
-    the distance knows nothing of classes (Sun, Ming, Zhu and Li 2022, ICML).
-
-    ``neighbours``: the distance to this many nearest training images is averaged; ``false_alarms``: share of
-    known images that may be called novel, in (0, 1). ``threshold_``: distances above it are novel.
+    the distance knows nothing of classes (Sun, Ming, Zhu and Li 2022, ICML). ``threshold_``: distances above
+    it are novel.
     """
 
-    def __init__(self, neighbours: int = 5, false_alarms: float = 0.05):
-        if neighbours < 1 or not 0 < false_alarms < 1:
-            raise ValueError(
-                "Expected at least 1 neighbour and a share of false alarms in (0, 1). Received "
-                f"{neighbours} and {false_alarms}."
-            )
-        self.neighbours, self.false_alarms = neighbours, false_alarms
+    NEIGHBOURS = 5  # the distance to so many nearest training images is averaged
+    FALSE_ALARMS = 0.05  # share of known images that may be called novel
 
     @staticmethod
     def _directions(features: np.ndarray) -> np.ndarray:
@@ -34,13 +27,13 @@ class Novelty:
 
         ``train`` (float, shape (N, ..., C)): features of the training images; channels last. ``validation``
         (float, shape (M, ..., C)): of known images that did not train: the threshold is their conformal
-        quantile, so that of new images of the same kind at most ``false_alarms`` exceed it on average (Vovk
+        quantile, so that of new images of the same kind at most 5 % exceed it on average (Vovk
         et al. 2005). Where M is too small for that, it is the largest distance seen.
         """
         directions = self._directions(train)
-        self.index_ = NearestNeighbors(n_neighbors=min(self.neighbours, len(directions))).fit(directions)
+        self.index_ = NearestNeighbors(n_neighbors=min(self.NEIGHBOURS, len(directions))).fit(directions)
         known = np.sort(self.transform(validation))
-        rank = int(np.ceil((known.size + 1) * (1 - self.false_alarms)))
+        rank = int(np.ceil((known.size + 1) * (1 - self.FALSE_ALARMS)))
         self.threshold_ = float(known[min(rank, known.size) - 1])
         return self
 

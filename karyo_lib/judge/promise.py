@@ -216,22 +216,19 @@ class PromiseCheck:
 
     Attributes
     ----------
-    n_cleared, misses, out_of : int
-        ``misses`` of ``out_of`` is the miss rate, counted as the promise counts it.
+    n_cleared, misses : int
     rate, low, high : float
-        With 95 % Clopper-Pearson limits.
+        The miss rate, counted as the promise counts it, with 95 % Clopper-Pearson limits.
     verdict : {'kept', 'broken', 'not decided', 'nothing cleared'}
         Broken where even the lower limit is above alpha, kept where the upper limit is not.
     """
 
     n_cleared: int
     misses: int
-    out_of: int
     rate: float
     low: float
     high: float
     verdict: str
-    sentence: str
 
 
 def check_promise(promise: Promise, score: np.ndarray, y_true: np.ndarray) -> PromiseCheck:
@@ -247,17 +244,9 @@ def check_promise(promise: Promise, score: np.ndarray, y_true: np.ndarray) -> Pr
     out_of = n_cleared if promise.risk == "cleared" else int(y.sum())
     if n_cleared == 0 or out_of == 0:
         nan = float("nan")
-        sentence = "Nothing is cleared, so nothing is promised or missed."
-        return PromiseCheck(n_cleared, misses, out_of, nan, nan, nan, "nothing cleared", sentence)
+        return PromiseCheck(n_cleared, misses, nan, nan, nan, "nothing cleared")
     limits = stats.binomtest(misses, out_of).proportion_ci(0.95, method="exact")
     verdict = (
         "broken" if limits.low > promise.alpha else "kept" if limits.high <= promise.alpha else "not decided"
     )
-    sentence = (
-        f"{misses} of {out_of} {_AMONG[promise.risk]} are missed: {100 * misses / out_of:.1f} % "
-        f"[{100 * limits.low:.1f}, {100 * limits.high:.1f}] against a promised {100 * promise.alpha:g} %: "
-        f"{verdict}."
-    )
-    return PromiseCheck(
-        n_cleared, misses, out_of, misses / out_of, float(limits.low), float(limits.high), verdict, sentence
-    )
+    return PromiseCheck(n_cleared, misses, misses / out_of, float(limits.low), float(limits.high), verdict)

@@ -1,6 +1,5 @@
 """A score is judged by its use: refer the least sure images, and count the errors that go with them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,16 +23,11 @@ class RiskCoverage:
         Share of wrong labels among them; equal scores count with their mean over all orders.
     aurc : float
         Mean of ``risk`` (Geifman and El-Yaniv 2017): smaller is better.
-    excess_aurc : float
-        ``aurc`` less that of a perfect order (Geifman, Uziel and El-Yaniv 2019).
     """
 
     coverage: np.ndarray
     risk: np.ndarray
     aurc: float
-    excess_aurc: float
-    n: int
-    n_errors: int
 
 
 def _check(flags: np.ndarray, uncertainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,11 +62,6 @@ class _Order:
         return self.kept(flags, w, k) / k
 
 
-def _best_aurc(n: int, n_errors: int) -> float:
-    k = np.arange(1, n + 1)
-    return float(np.mean(np.maximum(k - (n - n_errors), 0) / k))
-
-
 def compute_risk_coverage(wrong: np.ndarray, uncertainty: np.ndarray) -> RiskCoverage:
     """Risk-coverage curve of a score.
 
@@ -84,10 +73,8 @@ def compute_risk_coverage(wrong: np.ndarray, uncertainty: np.ndarray) -> RiskCov
         Larger is less sure; those go first to the specialist.
     """
     wrong, uncertainty = _check(wrong, uncertainty)
-    n, n_errors = wrong.size, int(wrong.sum())
-    risk = _Order(uncertainty).risks(wrong, np.ones(n))
-    aurc = float(risk.mean())
-    return RiskCoverage(np.arange(1, n + 1) / n, risk, aurc, aurc - _best_aurc(n, n_errors), n, n_errors)
+    risk = _Order(uncertainty).risks(wrong, np.ones(wrong.size))
+    return RiskCoverage(np.arange(1, risk.size + 1) / risk.size, risk, float(risk.mean()))
 
 
 def _n_referred(n: float, rate: float) -> int:
@@ -95,65 +82,47 @@ def _n_referred(n: float, rate: float) -> int:
 
 
 def compute_referral(
-    y_true: np.ndarray, label: np.ndarray, uncertainty: np.ndarray, rates: Sequence[float] = REFERRAL_RATES
-) -> pd.DataFrame:
-    """What is gained by referring the least sure images.
+    y_true: np.ndarray, label: np.ndarray, uncertainty: np.ndarray, rate: float
+) -> tuple[float, float]:
+    """Sensitivity once a share of the images, the least sure, is referred.
 
     Parameters
     ----------
     y_true, label : array_like of int, shape (N,)
         True and predicted, 1 abnormal.
     uncertainty : array_like of float, shape (N,)
-    rates : sequence of float
-        Shares of the images that are referred, each in [0, 1); at most that many whole images are.
+    rate : float
+        Share of the images that are referred, in [0, 1); at most that many whole images are.
 
     Returns
     -------
-    DataFrame
-        Columns ``rate, referred, errors, caught, caught_share, error_rate_kept, sensitivity_kept,
-        sensitivity_with_specialist``. ``sensitivity_kept`` counts the images that were kept;
-        ``sensitivity_with_specialist`` counts referred abnormal images as found. NaN where nothing is to be
-        counted. Equal scores count with their mean over all orders, so counts may be fractional.
+    kept, with_specialist : float
+        Of the images kept; and with the referred abnormal ones counted as found. NaN where nothing is to be
+        counted. Equal scores count with their mean over all orders.
     """
+    if not 0 <= rate < 1:
+        raise ValueError(f"Expected a referral rate in [0, 1). Received {rate}.")
     y, label = np.asarray(y_true), np.asarray(label)
-    wrong, uncertainty = _check(y != label, uncertainty)
-    order, n, one = _Order(uncertainty), wrong.size, np.ones(wrong.size)
-    abnormal, missed = (y == 1).astype(float), ((y == 1) & (label == 0)).astype(float)
-    rows = []
-    for rate in rates:
-        if not 0 <= rate < 1:
-            raise ValueError(f"Expected referral rates in [0, 1). Received {rate}.")
-        referred = _n_referred(n, rate)
-        k = n - referred
-        kept_wrong, kept_abnormal, kept_missed = (
-            float(order.kept(f, one, k)) for f in (wrong, abnormal, missed)
-        )
-        caught = wrong.sum() - kept_wrong
-        rows.append({
-            "rate": rate, "referred": referred, "errors": int(wrong.sum()), "caught": caught,
-            "caught_share": caught / wrong.sum() if wrong.any() else float("nan"),
-            "error_rate_kept": kept_wrong / k if k else float("nan"),
-            "sensitivity_kept": 1 - kept_missed / kept_abnormal if kept_abnormal > 0 else float("nan"),
-            "sensitivity_with_specialist": (
-                1 - kept_missed / abnormal.sum() if abnormal.any() else float("nan")
-            ),
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+    missed, uncertainty = _check((y == 1) & (label == 0), uncertainty)
+    order, abnormal, one = _Order(uncertainty), (y == 1).astype(float), np.ones(y.size)
+    k = y.size - _n_referred(y.size, rate)
+    kept_missed, kept_abnormal = (float(order.kept(flags, one, k)) for flags in (missed, abnormal))
+    kept = 1 - kept_missed / kept_abnormal if kept_abnormal > 0 else float("nan")
+    return kept, 1 - kept_missed / abnormal.sum() if abnormal.any() else float("nan")
 
 
-_MEASURES = ("aurc", "excess_aurc", *(f"caught_{round(100 * rate)}" for rate in REFERRAL_RATES))
+_MEASURES = ("aurc", *(f"caught_{round(100 * rate)}" for rate in REFERRAL_RATES))
 
 
 def _measure(order: _Order, wrong: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Shape (B, len(_MEASURES)): AURC, excess AURC and the share of errors caught at each rate."""
+    """Shape (B, len(_MEASURES)): AURC, and the share of errors caught at each rate."""
     values = np.full((len(weights), len(_MEASURES)), np.nan)
     for b, w in enumerate(weights):
         n, n_errors = round(w.sum()), round(float(w @ wrong))
-        risks = order.risks(wrong, w)
-        values[b, :2] = risks.mean(), risks.mean() - _best_aurc(n, n_errors)
+        values[b, 0] = order.risks(wrong, w).mean()
         if n_errors:
             k = n - np.array([_n_referred(n, rate) for rate in REFERRAL_RATES])
-            values[b, 2:] = 1 - order.kept(wrong, w, k) / n_errors
+            values[b, 1:] = 1 - order.kept(wrong, w, k) / n_errors
     return values
 
 
@@ -177,7 +146,7 @@ def judge_scores(
     Returns
     -------
     DataFrame
-        One row a score and measure (``aurc, excess_aurc, caught_5, ...``): ``score, measure, value, low,
+        One row a score and measure (``aurc, caught_5, ...``): ``score, measure, value, low,
         high, difference, difference_low, difference_high, excludes_zero``, the difference being score less
         reference. Measures that need an error are NaN where there is none.
     """
@@ -194,9 +163,9 @@ def judge_scores(
     rows = []
     for name in uncertainties.columns:
         for j, measure in enumerate(_MEASURES):
-            low, high, _ = bootstrap_interval(lambda _, s=samples[name][:, j]: s, weights)
+            low, high = bootstrap_interval(lambda _, s=samples[name][:, j]: s, weights)
             apart = samples[name][:, j] - samples[REFERENCE][:, j]
-            apart_low, apart_high, _ = bootstrap_interval(lambda _, s=apart: s, weights)
+            apart_low, apart_high = bootstrap_interval(lambda _, s=apart: s, weights)
             rows.append({
                 "score": name, "measure": measure, "value": values[name][j], "low": low, "high": high,
                 "difference": values[name][j] - values[REFERENCE][j],

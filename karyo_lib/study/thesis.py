@@ -9,7 +9,7 @@ from math import floor
 
 import pandas as pd
 
-from karyo_lib.iscn.bands import load_bands
+from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.networks.conditions import CONDITIONS
 from karyo_lib.resources import data_file
@@ -78,8 +78,16 @@ def recompute_from_matrix(tp: int, fp: int, tn: int, fn: int) -> dict[str, tuple
     }
 
 
+def _of(condition: pd.Series) -> dict[str, tuple[int, int]]:
+    return recompute_from_matrix(*(int(condition[name]) for name in _COUNTS))
+
+
+def _rate(counts: tuple[int, int]) -> float:
+    return counts[0] / counts[1]
+
+
 def _share(counts: tuple[int, int]) -> str:
-    return f"{counts[0]}/{counts[1]} = {counts[0] / counts[1]:.4f}"
+    return f"{counts[0]}/{counts[1]} = {_rate(counts):.4f}"
 
 
 def _agreement(printed: float, exact: float) -> str:
@@ -99,28 +107,23 @@ def compare_with_matrices() -> pd.DataFrame:
     """
     rows, nan = [], float("nan")
     for key, condition in load_conditions().iterrows():
-        recomputed = recompute_from_matrix(*(int(condition[name]) for name in _COUNTS))
         for metric in (*MATRIX_METRICS, "auc"):
-            row = (key, condition["title"], metric, condition[metric])
+            printed = condition[metric]
             if metric == "auc":
-                rows.append((*row, nan, nan, nan, "", "needs the scores"))
-                continue
-            right, total = recomputed[metric]
-            agreement = _agreement(condition[metric], right / total)
-            rows.append((*row, right / total, *wilson(right, total), _share((right, total)), agreement))
+                found = (nan, nan, nan, "", "needs the scores")
+            else:
+                counts = _of(condition)[metric]
+                agreement = _agreement(printed, _rate(counts))
+                found = (_rate(counts), *wilson(*counts), _share(counts), agreement)
+            rows.append((key, condition["title"], metric, printed, *found))
     columns = "condition title metric printed recomputed low high arithmetic agreement"
     return pd.DataFrame(rows, columns=columns.split())
 
 
 def published_recalls() -> pd.DataFrame:
-    """Return how wide the printed recalls are: a row a condition, with 95 % Wilson limits.
-
-    Columns ``condition`` (key), ``abnormal`` (test images), ``found, recall, low, high``.
-    """
-    rows = []
-    for key, condition in load_conditions().iterrows():
-        found, abnormal = recompute_from_matrix(*(int(condition[name]) for name in _COUNTS))["recall"]
-        rows.append((key, abnormal, found, found / abnormal, *wilson(found, abnormal)))
+    """Return how wide the printed recalls are: a row a condition, with 95 % Wilson limits."""
+    found = {key: _of(condition)["recall"] for key, condition in load_conditions().iterrows()}
+    rows = [(key, counts[1], counts[0], _rate(counts), *wilson(*counts)) for key, counts in found.items()]
     return pd.DataFrame(rows, columns=["condition", "abnormal", "found", "recall", "low", "high"])
 
 
@@ -130,9 +133,10 @@ def count_published_referrals() -> tuple[int, int]:
     return int((cases["confidence"] < REFERRAL_THRESHOLD).sum()), len(cases)
 
 
-def _text_counts(condition: pd.Series) -> dict[str, int | None]:
+def _text_counts(condition: pd.Series) -> dict[str, int]:
+    """Return the counts that the text tells."""
     told = {name: condition[f"text_{name}"] for name in _COUNTS}
-    return {name: None if pd.isna(value) else int(value) for name, value in told.items()}
+    return {name: int(value) for name, value in told.items() if not pd.isna(value)}
 
 
 def _check_test_set_size(conditions: pd.DataFrame) -> tuple[str, bool]:
@@ -151,91 +155,68 @@ def _check_false_negative_wording(conditions: pd.DataFrame) -> tuple[str, bool]:
     row = conditions.loc["augmented-inceptionv3-frozen"]
     told = _text_counts(row)
     taken = recompute_from_matrix(told["tp"], 0, told["tn"], told["fn"] + 1)["precision"]
-    drawn = recompute_from_matrix(*(int(row[name]) for name in _COUNTS))["precision"]
     arithmetic = (
         f"as false negative the precision would be {_share(taken)}; printed is {row['precision']:.2f}, which "
-        f"is {_share(drawn)}: the one case is a false positive"
+        f"is {_share(_of(row)['precision'])}: the one case is a false positive"
     )
-    return arithmetic, _agreement(row["precision"], taken[0] / taken[1]) == "rounded"
+    return arithmetic, _agreement(row["precision"], _rate(taken)) == "rounded"
 
 
 def _check_better_on_abnormal(conditions: pd.DataFrame, key: str) -> tuple[str, bool]:
-    shares = recompute_from_matrix(*(int(conditions.loc[key, name]) for name in _COUNTS))
+    shares = _of(conditions.loc[key])
     recall, specificity = shares["recall"], shares["specificity"]
     arithmetic = f"of the abnormal {_share(recall)} are right, of the normal {_share(specificity)}"
-    return arithmetic, recall[0] / recall[1] > specificity[0] / specificity[1]
+    return arithmetic, _rate(recall) > _rate(specificity)
 
 
 def _check_vgg16_recall_precision(conditions: pd.DataFrame) -> tuple[str, bool]:
     told, holds = [], []
     for data in ("original", "augmented"):
-        rates = {}
-        for base in ("vgg16", "inceptionv3"):
-            row = conditions.loc[f"{data}-{base}-frozen"]
-            shares = recompute_from_matrix(*(int(row[name]) for name in _COUNTS))
-            rates[base] = {
-                metric: shares[metric][0] / shares[metric][1] for metric in ("recall", "precision")
-            }
-        vgg, inception = rates["vgg16"], rates["inceptionv3"]
-        holds.append(vgg["recall"] > inception["recall"] and vgg["precision"] < inception["precision"])
+        vgg, inception = (_of(conditions.loc[f"{data}-{base}-frozen"]) for base in ("vgg16", "inceptionv3"))
+        (a, b), (c, d) = (
+            [_rate(of[metric]) for of in (vgg, inception)] for metric in ("recall", "precision")
+        )
+        holds.append(a > b and c < d)
         told.append(
-            f"{data} data, frozen bases: recall {vgg['recall']:.3f} against {inception['recall']:.3f}, "
-            f"precision {vgg['precision']:.3f} against {inception['precision']:.3f}"
+            f"{data} data, frozen bases: recall {a:.3f} against {b:.3f}, precision {c:.3f} against {d:.3f}"
         )
     return "; ".join(told), all(holds)
 
 
 def _check_more_layers_better(conditions: pd.DataFrame) -> tuple[str, bool]:
     keys = ("augmented-vgg16-frozen", "augmented-vgg16-last-block", "augmented-vgg16-last-two-blocks")
-    shares = [recompute_from_matrix(*(int(conditions.loc[k, c]) for c in _COUNTS))["accuracy"] for k in keys]
-    rates = [right / total for right, total in shares]
-    told = ", ".join(
-        f"{conditions.loc[key, 'trainable'].replace('-', ' ')} {_share(share)}"
-        for key, share in zip(keys, shares, strict=True)
-    )
+    shares = {conditions.loc[key, "trainable"].replace("-", " "): _of(conditions.loc[key]) for key in keys}
+    told = ", ".join(f"{trained} {_share(share['accuracy'])}" for trained, share in shares.items())
+    rates = [_rate(share["accuracy"]) for share in shares.values()]
     return f"accuracy of VGG16 from the matrices, trained: {told}", rates == sorted(rates)
 
 
 def _check_wrong_cases(conditions: pd.DataFrame, table: str) -> tuple[str, bool]:
     cases = load_wrong_cases().query("table == @table")
-    base = cases["base"].iloc[0]
-    false_positives, false_negatives = (
-        int((cases["actual"] == label).sum()) for label in ("normal", "abnormal")
+    base, fp, fn = (
+        cases["base"].iloc[0],
+        *((cases["actual"] == name).sum() for name in ("normal", "abnormal")),
     )
     rows = conditions[(conditions["base"] == base) & (conditions["data"] == "augmented")]
     told = ", ".join(f"{row['fp']} and {row['fn']} ({row['matrix']})" for _, row in rows.iterrows())
-    holding = rows[(rows["fp"] >= false_positives) & (rows["fn"] >= false_negatives)]
-    part = (
-        f"as a part of the errors it fits {' and '.join(holding['matrix'])}"
-        if len(holding)
-        else "none holds it"
-    )
+    holding = rows.loc[(rows["fp"] >= fp) & (rows["fn"] >= fn), "matrix"]
+    part = f"as a part of the errors it fits {' and '.join(holding)}" if len(holding) else "none holds it"
     arithmetic = (
-        f"lists {false_positives} false positives and {false_negatives} false negatives; the matrices of "
-        f"{base} on augmented data have {told}: no model is named, and {part}"
+        f"lists {fp} false positives and {fn} false negatives; the matrices of {base} on augmented data have "
+        f"{told}: no model is named, and {part}"
     )
-    return arithmetic, bool(((rows["fp"] == false_positives) & (rows["fn"] == false_negatives)).any())
-
-
-def _count_pairs() -> tuple[list[str], int]:
-    autosomes = [name for name in load_bands(550).chromosomes if name.isdigit()]
-    return autosomes, len(autosomes) + 1
+    return arithmetic, bool(((rows["fp"] == fp) & (rows["fn"] == fn)).any())
 
 
 def _check_down_pair(_: pd.DataFrame) -> tuple[str, bool]:
-    autosomes, pairs = _count_pairs()
-    place = autosomes.index("21") + 1  # Down syndrome: 47,XX,+21 or 47,XY,+21
-    return f"trisomy 21 is in pair {place}; pair {pairs} is the sex chromosomes", place == 23
+    place = AUTOSOMES.index("21") + 1  # Down syndrome: 47,XX,+21 or 47,XY,+21
+    return f"trisomy 21 is in pair {place}; pair {len(AUTOSOMES) + 1} is the sex chromosomes", place == 23
 
 
 def _check_24_pairs(_: pd.DataFrame) -> tuple[str, bool]:
-    autosomes, pairs = _count_pairs()
-    types = len(load_bands(550).chromosomes)
-    arithmetic = (
-        f"{len(autosomes)} pairs of autosomes and the sex chromosomes are {pairs}; "
-        f"{types} is the number of types"
-    )
-    return arithmetic, pairs == 24
+    pairs, types = len(AUTOSOMES) + 1, len(CHROMOSOMES)
+    told = f"{pairs - 1} pairs of autosomes and the sex chromosomes are {pairs}"
+    return f"{told}; {types} is the number of types", pairs == 24
 
 
 _CHECKS = {
@@ -259,25 +240,16 @@ def find_inconsistencies() -> pd.DataFrame:
     matrix does not give), ``rounding`` (cut off rather than rounded) or ``statement`` (a sentence or a
     listing). Whatever agrees is not listed.
     """
-    conditions, rows = load_conditions(), []
-    table = compare_with_matrices()
-    for _, cell in table[table["agreement"].isin(["does not follow", "truncated"])].iterrows():
-        condition = conditions.loc[cell["condition"]]
-        rows.append({
-            "kind": "figure" if cell["agreement"] == "does not follow" else "rounding",
-            "section": "Table 5.1",
-            "printed": f"{METRIC_TITLES[cell['metric']]} {cell['printed']:.2f} ({cell['title']})",
-            "arithmetic": f"{cell['arithmetic']} from {condition['matrix']}",
-        })  # fmt: skip
-    statements = pd.read_csv(data_file("published", "statements.csv"), dtype=str)
-    for _, statement in statements.iterrows():
-        arithmetic, holds = _CHECKS[statement["statement"]](conditions)
+    conditions, found = load_conditions(), {"does not follow": [], "statement": [], "truncated": []}
+    for cell in compare_with_matrices().itertuples():
+        if cell.agreement in found:
+            printed = f"{METRIC_TITLES[cell.metric]} {cell.printed:.2f} ({cell.title})"
+            arithmetic = f"{cell.arithmetic} from {conditions.loc[cell.condition, 'matrix']}"
+            kind = "figure" if cell.agreement == "does not follow" else "rounding"
+            found[cell.agreement].append((kind, "Table 5.1", printed, arithmetic))
+    for row in pd.read_csv(data_file("published", "statements.csv"), dtype=str).itertuples():
+        arithmetic, holds = _CHECKS[row.statement](conditions)
         if not holds:
-            rows.append({
-                "kind": "statement", "section": statement["section"], "printed": statement["quote"],
-                "arithmetic": arithmetic,
-            })  # fmt: skip
-    order = {"figure": 0, "statement": 1, "rounding": 2}
-    return pd.DataFrame(rows).sort_values(
-        "kind", key=lambda kind: kind.map(order), kind="stable", ignore_index=True
-    )
+            found["statement"].append(("statement", row.section, row.quote, arithmetic))
+    rows = [row for group in found.values() for row in group]
+    return pd.DataFrame(rows, columns=["kind", "section", "printed", "arithmetic"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from karyo_lib.judge import (
@@ -77,7 +77,6 @@ def test_combined_score_beats_the_vote_share_where_passes_agree_on_errors():
     ours = compute_risk_coverage(wrong, combined.transform(scores))
     votes = compute_risk_coverage(wrong, compute_uncertainties(scores)["vote_share"])
     assert ours.aurc < votes.aurc
-    assert f"{combined.n_errors_} errors among 60" in combined.note_
 
 
 def test_combined_score_is_a_probability_near_the_error_rate():
@@ -106,7 +105,7 @@ def test_without_errors_it_says_so_and_still_orders_by_uncertainty():
     val = np.array([[0.1, 0.9, 0.2], [0.1, 0.8, 0.3]])
     combined = CombinedScore().fit(compute_scores(val), np.array([0, 1, 0]))
     assert combined.n_errors_ == 0
-    assert "nothing to fit" in combined.note_
+    np.testing.assert_allclose(combined.weights_.drop("called_abnormal"), 1 / 6)  # nothing to fit
     error = combined.transform(compute_scores(np.array([[0.01, 0.3, 0.45], [0.01, 0.2, 0.55]])))
     assert error[0] < error[1] < error[2]
     assert error[0] < 0.5
@@ -120,13 +119,3 @@ def test_combined_score_looks_at_validation_only():
     whole = combined.transform(test)
     np.testing.assert_allclose(combined.transform(test.iloc[:10]), whole[:10])  # row by row
     pd.testing.assert_series_equal(combined.weights_, CombinedScore().fit(scores, y_val).weights_)
-
-
-def test_logit_of_the_combined_score_is_linear_in_strengthless_limit():
-    val, y_val = passes_with_errors(200, 10)
-    scores = compute_scores(val)
-    stiff = CombinedScore(strength=1e9).fit(scores, y_val)
-    np.testing.assert_allclose(stiff.weights_.drop("called_abnormal"), 1 / 6, atol=1e-4)
-    assert logit(stiff.transform(scores)).std() > 0
-    with pytest.raises(ValueError, match="strength above 0"):
-        CombinedScore(strength=0)

@@ -54,20 +54,18 @@ def test_bootstrap_interval_of_a_mean_covers_as_promised():
     hits = 0
     for _ in range(200):
         x = rng.normal(2, 1, 80)
-        low, high, _ = bootstrap_interval(lambda w, x=x: w @ x / w.sum(axis=1), weights)
+        low, high = bootstrap_interval(lambda w, x=x: w @ x / w.sum(axis=1), weights)
         hits += low <= 2 <= high
     assert 0.88 <= hits / 200 <= 0.99
 
 
 def test_bootstrap_samples_that_all_agree_give_no_interval():
     weights = draw_bootstrap_weights(6, 200, 0)
-    low, high, values = bootstrap_interval(lambda w: np.ones(len(w)), weights)
-    assert np.isnan([low, high]).all()
-    assert (values == 1).all()
+    assert np.isnan(bootstrap_interval(lambda w: np.ones(len(w)), weights)).all()
 
 
 def test_bootstrap_interval_is_nan_where_most_samples_are_undefined():
-    low, high, _ = bootstrap_interval(
+    low, high = bootstrap_interval(
         lambda w: np.where(np.arange(len(w)) % 3 == 0, 1.0, np.nan), np.ones((30, 2))
     )
     assert np.isnan(low)

@@ -17,15 +17,15 @@ def draw(rng, n, centre):
 
 def test_false_alarms_stay_near_the_level_and_strangers_are_found(rng):
     centre, other = rng.uniform(0, 1, 30), rng.uniform(0, 1, 30)
-    novelty = Novelty(false_alarms=0.1).fit(draw(rng, 200, centre), draw(rng, 300, centre))
+    novelty = Novelty().fit(draw(rng, 200, centre), draw(rng, 300, centre))
     alarms = novelty.is_novel(draw(rng, 1000, centre)).mean()
-    assert 0.05 < alarms < 0.16
+    assert 0.02 < alarms < 0.1
     assert novelty.is_novel(draw(rng, 20, other)).all()
 
 
 def test_distance_by_hand():
-    train = np.array([[1.0, 0.0], [0.0, 1.0]])
-    novelty = Novelty(neighbours=2).fit(train, train)
+    train = np.array([[1.0, 0.0], [0.0, 1.0]])  # fewer than the neighbours that are averaged
+    novelty = Novelty().fit(train, train)
     # the direction (1, 0), whatever its length: 0 from the first and sqrt(2) from the second
     np.testing.assert_allclose(novelty.transform(np.array([[5.0, 0.0]])), np.sqrt(2) / 2)
 
@@ -35,9 +35,3 @@ def test_few_validation_images_give_their_largest_distance(rng):
     validation = draw(rng, 4, centre)
     novelty = Novelty().fit(draw(rng, 20, centre), validation)
     assert novelty.threshold_ == novelty.transform(validation).max()
-
-
-@pytest.mark.parametrize(("neighbours", "false_alarms"), [(0, 0.05), (5, 0.0), (5, 1.0)])
-def test_bad_settings_are_named(neighbours, false_alarms):
-    with pytest.raises(ValueError, match="Received"):
-        Novelty(neighbours, false_alarms)

@@ -133,7 +133,6 @@ def test_shift_breaks_the_promise_and_the_check_says_so():
     shifted = check_promise(promise, *cases(3000, rng, shift=3))
     assert shifted.verdict == "broken"
     assert shifted.low > promise.alpha
-    assert "broken" in shifted.sentence
     none = check_promise(choose_threshold(np.zeros(3), np.zeros(3, int)), np.zeros(3), np.zeros(3, int))
     assert none.verdict == "nothing cleared"
 

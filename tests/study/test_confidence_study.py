@@ -11,7 +11,7 @@ from karyo_lib import study
 from karyo_lib.judge import choose_threshold, compute_scores
 from karyo_lib.study.confidence.judgement import describe_ceiling
 from karyo_lib.study.confidence.methods import alter_pages
-from karyo_lib.study.confidence.promise import ALPHAS, HONEST, LEAKY
+from karyo_lib.study.confidence.promise import ALPHAS, HONEST, LEAKY, find_strictest
 from karyo_lib.study.confidence.samples import Passes, combine_scores, wrong_cases
 from karyo_lib.study.confidence.shifts import NO_KARYOGRAMS, Shifts
 from karyo_lib.study.data.unseen import Unseen, draw_strangers, halve, make_shifts
@@ -29,7 +29,7 @@ def make_scores(rng, n=60, t=40, flipped=0.3, skill=3.0, split=(0.5, 0.5)) -> pd
     known = {"image_id": names, "patient_id": names, "y_true": y, "repeat": 0, "protocol": "grouped"}
     table = compute_scores(passes).assign(**known, condition=VGG16)
     table["part"] = np.where(np.arange(n) < split[0] * n, "val", "test")
-    return combine_scores(table)[0]
+    return combine_scores(table)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_calibration_looks_at_validation_alone(comparison):
 def test_wrong_cases_are_the_wrong_test_images_with_all_scores(rng):
     scores = make_scores(rng)
     both = pd.concat([scores.assign(protocol="thesis"), scores])
-    passes = Passes(both, pd.DataFrame({"note": [""]}), 40, 0.1)
+    passes = Passes(both, pd.DataFrame({"seconds": [0.1]}), 40)
     table = wrong_cases(passes, VGG16)
     test = scores[scores["part"] == "test"]
     wrong = test[test["label"] != test["y_true"]]
@@ -224,7 +224,7 @@ def test_promises_given_broken_and_refused_are_told(rng):
           "misses": 20, "rate": 0.4, "low": 0.26, "high": 0.55, "verdict": "broken"}]
     )  # fmt: skip
     result = study.confidence.Promises(promises, checks, {HONEST: "one half", LEAKY: "copies"})
-    assert result.strictest(LEAKY).alpha == min(a for (m, a), p in promises.items()
+    assert find_strictest(promises, LEAKY).alpha == min(a for (m, a), p in promises.items()
                                                 if m == LEAKY and p.threshold is not None)  # fmt: skip
     table = study.confidence.promise_table(result)
     assert len(table) == 2 * len(ALPHAS)

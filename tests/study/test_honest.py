@@ -35,7 +35,8 @@ def random_collection():
 def random_luck(random_collection):
     index, copies, features = random_collection
     splits = make_splits(index, copies, seed=5, repeats=20)
-    return luck.measure_repeats({"VGG16": features}, pd.Index(copies["image_id"]), splits)
+    source = pd.Series("drawn", index["image_id"])
+    return luck.measure_repeats({"VGG16": features}, pd.Index(copies["image_id"]), splits, source)
 
 
 def test_on_shuffled_labels_the_leaky_protocol_still_looks_good_and_the_grouped_one_falls_to_chance(

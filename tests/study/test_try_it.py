@@ -117,7 +117,7 @@ def make_passes():
         }
     )
     scores = scores.assign(condition=VGG16, protocol="grouped", repeat=0, part="test")
-    return Passes(scores, pd.DataFrame(), 100, 1.0)
+    return Passes(scores, pd.DataFrame(), 100)
 
 
 def test_the_share_referred_moves_the_point_and_the_gallery(run, copies):

@@ -5,13 +5,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "figures": [
-            "calibration_display", "method_display", "referral_by_shift", "risk_coverage", "score_histograms",
-            "shift_pages", "shift_risk_coverage", "wrong_images",
-        ],
         "judgement": [
-            "calibrate", "calibration_table", "describe_calibration", "describe_confidence",
-            "describe_methods", "method_table", "score_table",
+            "calibrate", "calibration_display", "calibration_table", "describe_calibration",
+            "describe_confidence", "describe_methods", "method_display", "method_table",
+            "referral_by_shift", "risk_coverage", "score_histograms", "score_table", "shift_pages",
+            "shift_risk_coverage", "wrong_images",
         ],
         "methods": ["Comparison", "compare_methods"],
         "promise": ["Promises", "describe_promises", "make_promises", "promise_table"],

@@ -1,4 +1,4 @@
-"""Notebook 06: every score of every method judged by the errors it sends to the specialist; calibration."""
+"""Notebook 06: every score of every method judged by the errors it sends to the specialist; figures."""
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,23 @@ from karyo_lib.judge import (
     TemperatureCalibrator,
     compute_metrics,
     compute_referral,
+    compute_risk_coverage,
     describe_referral,
     format_interval,
     judge_scores,
 )
 from karyo_lib.judge.metrics import CURVE_METRICS
+from karyo_lib.study.columns import SPLIT_TITLES
 from karyo_lib.study.confidence.methods import PAIR, PROTOCOL, Comparison
-from karyo_lib.study.confidence.samples import Passes, uncertainties_of
+from karyo_lib.study.confidence.samples import Passes, uncertainties_of, wrong_cases
+from karyo_lib.study.confidence.shifts import RULES, Shifts
+from karyo_lib.study.data.copies import Copies, load_copy_images
+from karyo_lib.study.data.unseen import NO_KARYOGRAMS, STRANGERS_OF_A_KIND
+from karyo_lib.study.displays.classification import CalibrationCurvesDisplay
+from karyo_lib.study.displays.confidence import ReferralDisplay, RiskCoverageDisplay, ScoreHistogramDisplay
+from karyo_lib.study.displays.dots import DotsDisplay, MetricsForestDisplay
+from karyo_lib.study.displays.pages import ImageGridDisplay
+from karyo_lib.study.displays.style import draw_words
 
 CALIBRATORS = {"temperature": TemperatureCalibrator, "isotonic": IsotonicCalibrator}
 RATE = max(REFERRAL_RATES)
@@ -30,32 +40,22 @@ AREA = {"value": "aurc", "low": "aurc_low", "high": "aurc_high", "difference": "
 }
 MOST_RESAMPLES = 500  # for the table of many rows
 SAME_AUC = 0.005  # a smaller difference is no other order
+MOST_IMAGES = 12  # wrongly predicted pages shown
 
 
 def score_table(passes: Passes, resamples: int) -> pd.DataFrame:
     """Judge every score on all test images of a protocol, paired against the vote share."""
-    tables = []
-    for protocol in passes.scores["protocol"].unique():
-        judged = _judge(passes.pool(protocol), resamples)
-        if judged is not None:
-            tables.append(judged[judged["measure"] != "excess_aurc"].assign(protocol=protocol))
+    judged = {name: _judge(passes.pool(name), resamples) for name in passes.scores["protocol"].unique()}
+    tables = [table.assign(protocol=name) for name, table in judged.items() if table is not None]
     if not tables:
         return pd.DataFrame(columns=["protocol", "score", "measure", "value", "low", "high"])
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(score=table["score"].map(UNCERTAINTIES), measure=table["measure"].map(MEASURES))[
-        ["protocol", "score", "measure", "value", "low", "high", "difference", "difference_low",
-         "difference_high", "excludes_zero", "errors", "images"]
-    ]  # fmt: skip
+    table.insert(0, "protocol", table.pop("protocol"))
+    return table.assign(score=table["score"].map(UNCERTAINTIES), measure=table["measure"].map(MEASURES))
 
 
 def method_table(comparison: Comparison, resamples: int) -> pd.DataFrame:
-    """Set methods and scores beside each other: one row a method and score, test images split by patient.
-
-    Columns ``method, answers, score, images, errors, auc``; area under the risk-coverage curve with interval
-    and paired difference to the vote share of the same method; ``caught_5, caught_10, caught_20``, shares of
-    the errors; ``sensitivity_before``, and at 20 % referral ``sensitivity_kept`` (of the images kept) and
-    ``sensitivity_with_specialist`` (referred abnormal ones count as found).
-    """
+    """Judge every method and score on its test images, split by patient; referral is at 20 %."""
     tables = []
     sizes = comparison.answers.set_index(["method", "condition"])["answers"]
     for (method, condition), size in sizes.items():
@@ -67,14 +67,14 @@ def method_table(comparison: Comparison, resamples: int) -> pd.DataFrame:
         area = judged[judged["measure"] == "aurc"].set_index("score")
         y, label = test["y_true"].to_numpy(), test["label"].to_numpy()
         for name, values in uncertainties_of(test).items():
-            after = compute_referral(y, label, values.to_numpy(), (0.0, RATE)).set_index("rate")
+            before, _ = compute_referral(y, label, values.to_numpy(), 0.0)
+            kept, with_specialist = compute_referral(y, label, values.to_numpy(), RATE)
             row = {"method": test["title"].iloc[0], "answers": int(size), "score": UNCERTAINTIES[name]}
             row |= {"images": len(test), "errors": int((y != label).sum()), "auc": _auc(y, test["p_mean"])}
             row |= area.loc[name, list(AREA)].rename(AREA).to_dict()
             row |= {column: wide.loc[name, column] for column in ("caught_5", "caught_10", "caught_20")}
-            row |= {"sensitivity_before": after.loc[0.0, "sensitivity_kept"]}
-            row |= after.loc[RATE, ["sensitivity_kept", "sensitivity_with_specialist"]].to_dict()
-            tables.append(row)
+            row |= {"sensitivity_before": before, "sensitivity_kept": kept}
+            tables.append(row | {"sensitivity_with_specialist": with_specialist})
     return pd.DataFrame(tables)
 
 
@@ -136,11 +136,7 @@ def describe_methods(table: pd.DataFrame) -> str:
 
 
 def calibrate(comparison: Comparison, method: str = "bases", condition: str = PAIR[0]) -> pd.DataFrame:
-    """Calibrate the mean probability on the validation part of each split, and apply it to the test part.
-
-    Columns ``image_id, patient_id, repeat, y_true, before, temperature, isotonic``, test images of all
-    repeats.
-    """
+    """Calibrate the mean probability on the validation part of each split, and apply it to the test part."""
     scores = comparison.scores
     rows = scores[(scores["method"] == method) & (scores["condition"] == condition)]
     if rows.empty:  # one base alone was trained
@@ -161,15 +157,11 @@ def calibration_table(calibrated: pd.DataFrame, resamples: int) -> pd.DataFrame:
     tables = []
     for name in ("before", *CALIBRATORS):
         metrics = compute_metrics(
-            calibrated["y_true"],
-            calibrated[name],
-            groups=calibrated["patient_id"].to_numpy(),
+            calibrated["y_true"], calibrated[name], groups=calibrated["patient_id"].to_numpy(),
             n_resamples=min(resamples, MOST_RESAMPLES),
-        )
-        metrics = metrics[metrics["metric"].isin(["brier", "ece", "roc_auc"])]
-        tables.append(metrics[["title", "value", "low", "high", "n"]].assign(calibration=name))
-    table = pd.concat(tables, ignore_index=True)
-    return table[["calibration", "title", "value", "low", "high", "n"]]
+        )  # fmt: skip
+        tables.append(metrics[metrics["metric"].isin(["brier", "ece", "roc_auc"])].assign(calibration=name))
+    return pd.concat(tables, ignore_index=True)[["calibration", "title", "value", "low", "high", "n"]]
 
 
 def describe_calibration(table: pd.DataFrame) -> str:
@@ -191,3 +183,103 @@ def describe_calibration(table: pd.DataFrame) -> str:
         f"becomes {', '.join(f'{auc[name]:.3f} by {name}' for name in CALIBRATORS)}."
     )
     return f"On images that did not fit it: {verdict[0].lower()}{verdict[1:]} {order}"
+
+
+def wrong_images(copies: Copies, passes: Passes, condition: str, protocol: str):
+    """Return the pages of the rows that `wrong_cases` has under a protocol, in their order."""
+    cases = wrong_cases(passes, condition)
+    cases = cases[cases["split"] == SPLIT_TITLES[protocol]].head(MOST_IMAGES)
+    if cases.empty:
+        return draw_words("No test image was predicted wrongly.")
+    rows = copies.table.set_index("image_id").loc[cases["image"]].reset_index()
+    captions = [
+        f"{case.image}\n{case.predicted}, is {case.actual}\n{case.confidence_score:.0f} % of passes"
+        for case in cases.itertuples()
+    ]
+    return ImageGridDisplay.from_images(
+        load_copy_images(copies, rows), captions, labels=list(cases["actual"]), n_columns=4
+    )
+
+
+def score_histograms(passes: Passes, condition: str, protocol: str) -> ScoreHistogramDisplay:
+    """Return the vote shares of right and wrong predictions of a condition's test part."""
+    rows = passes.select(condition, protocol)
+    return ScoreHistogramDisplay.from_predictions(rows["confidence"], rows["label"] != rows["y_true"])
+
+
+def risk_coverage(passes: Passes, protocol: str) -> RiskCoverageDisplay:
+    """Return the risk-coverage curves of all scores over all conditions' test parts under a protocol."""
+    rows = passes.pool(protocol)
+    wrong = (rows["label"] != rows["y_true"]).to_numpy()
+    scores = uncertainties_of(rows).drop(columns="entropy")  # orders images as the mean probability does
+    return RiskCoverageDisplay.from_scores(wrong, scores, referral=RATE)
+
+
+def method_display(table: pd.DataFrame) -> MetricsForestDisplay:
+    """Return the area under the risk-coverage curve of every method, by vote share and combined score."""
+    shown = table[table["score"].isin([UNCERTAINTIES["vote_share"], UNCERTAINTIES["combined"]])]
+    names = {"method": "title", "score": "series", "aurc": "value", "aurc_low": "low", "aurc_high": "high"}
+    return MetricsForestDisplay.from_table(
+        shown.rename(columns=names),
+        label="Area under the risk-coverage curve (lower is better)",
+    )
+
+
+def calibration_display(calibrated: pd.DataFrame) -> CalibrationCurvesDisplay:
+    """Return the calibration of the test part before and after calibration on the validation part."""
+    return CalibrationCurvesDisplay.from_predictions(
+        {name: (calibrated["y_true"], calibrated[name]) for name in ("before", *CALIBRATORS)}
+    )
+
+
+def shift_pages(shifts: Shifts) -> ImageGridDisplay:
+    """Return a page of each shift, and one of each kind that is no karyogram."""
+    pages, captions = [], []
+    for name, of_shift in shifts.pages.items():
+        step = STRANGERS_OF_A_KIND if name == NO_KARYOGRAMS else len(of_shift)
+        chosen = of_shift[::step]
+        pages += list(chosen)
+        captions += [name.replace(", ", "\n")] * len(chosen)
+    return ImageGridDisplay.from_images(pages, captions, n_columns=3)
+
+
+def referral_by_shift(shifts: Shifts) -> DotsDisplay:
+    """Return the share of pages that each rule refers under each shift, with the thesis's method."""
+    part = shifts.scores[shifts.scores["method"] == shifts.methods[0]]
+    table = pd.concat(
+        [part[["shift"]].assign(rule=title, referred=part[f"by_{rule}"]) for rule, title in RULES.items()]
+    )
+    table = table.groupby(["shift", "rule"], sort=False)["referred"].mean().reset_index()
+    return DotsDisplay.from_table(
+        table, row="shift", series="rule", value="referred", label="Share of pages referred"
+    )
+
+
+def shift_risk_coverage(shifts: Shifts) -> RiskCoverageDisplay:
+    """Return the risk-coverage curve of the combined score under each shift, with the thesis's method."""
+    part = shifts.scores[(shifts.scores["method"] == shifts.methods[0]) & shifts.scores["y_true"].notna()]
+    curves = {
+        name: compute_risk_coverage((rows["label"] != rows["y_true"]).to_numpy(), rows["combined"].to_numpy())
+        for name, rows in part.groupby("shift", sort=False)
+    }
+    return RiskCoverageDisplay.from_curves(curves, referral=RATE)
+
+
+def referral_display(
+    copies: Copies, passes: Passes, condition: str, protocol: str, referred: float, score: str
+) -> ReferralDisplay:
+    """Return a share of referred test images on a score's risk-coverage curve, and the errors it meets."""
+    rows = passes.select(condition, protocol).reset_index(drop=True)
+    wrong = rows["label"] != rows["y_true"]
+    cases = rows[wrong]
+    named = {1: "abnormal", 0: "normal"}
+    captions = [
+        f"{case.image_id}\n{named[case.label]}, is {named[case.y_true]}" for case in cases.itertuples()
+    ]
+    shown = copies.table.set_index("image_id").loc[cases["image_id"]].reset_index()
+    images = load_copy_images(copies, shown) if len(shown) else []
+    return ReferralDisplay.from_scores(
+        wrong.to_numpy(), uncertainties_of(rows)[score].to_numpy(),
+        list(zip(images, captions, strict=True)), referred,
+        name=UNCERTAINTIES[score],
+    )  # fmt: skip

@@ -40,9 +40,8 @@ MEMBER_SEED = 1000  # apart: the seeds of repeats follow each other
 
 def count_members(run: Run, condition: str) -> int:
     """Return how many members the ensemble of a condition has in this run; 1 is none."""
-    if get_condition(condition).fine_tuned:
-        return run.settings.finetuned_members
-    return run.settings.members
+    settings = run.settings
+    return settings.finetuned_members if get_condition(condition).fine_tuned else settings.members
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ class Panel:
             return sample_dropout(model, features, self.run.settings.passes, seed=seed)
         if method == "ensemble":
             return np.stack([_predict(member.model, features) for member in self.members[condition]])
-        raise ValueError(f"Expected a method, one of {', '.join(METHODS)}. Received {method!r}.")
+        raise KeyError(method)
 
 
 def alter_pages(pages: Sequence[np.ndarray], draw: int, seed: int) -> list[np.ndarray]:
@@ -115,10 +114,7 @@ class Comparison:
 
 
 def compare_methods(run: Run, passes: Passes) -> Comparison:
-    """Train the missing members, alter the images, and score every method on validation and test parts.
-
-    Members are kept with the run and found again.
-    """
+    """Train the missing members, alter the images, and score every method on validation and test parts."""
     known = passes.scores.query("protocol == @PROTOCOL")
     conditions = [key for key in dict.fromkeys(known["condition"]) if count_members(run, key) > 1]
     conditions = [key for key in conditions if get_condition(key).data == "augmented"]
@@ -143,13 +139,12 @@ def compare_methods(run: Run, passes: Passes) -> Comparison:
                 sizes[method, condition] = len(array)
                 name = ["condition", "protocol", "repeat", "part", "image_id", "patient_id", "y_true"]
                 scores = compute_scores(array, referral_threshold=run.settings.referral_threshold)
-                table, _ = combine_scores(pd.concat([table[name], scores], axis=1))
+                table = combine_scores(pd.concat([table[name], scores], axis=1))
             else:
                 sizes[method, condition] = passes.passes
-                fit = dict(zip(RUN_COLUMNS, (condition, PROTOCOL, panel.repeat), strict=True))
-                own = (passes.notes[RUN_COLUMNS] == pd.Series(fit)).all(axis=1)
-                seconds = passes.notes.loc[own, "seconds"].sum()
-                spent[method, condition] = spent.get((method, condition), 0) + seconds
+                seconds = passes.seconds.set_index(RUN_COLUMNS)["seconds"]
+                own = seconds.loc[condition, PROTOCOL, panel.repeat]
+                spent[method, condition] = spent.get((method, condition), 0) + own
             tables.append(table.assign(method=method, title=name_method(method, condition)))
     scores = pd.concat(tables, ignore_index=True)
     run.save_table(scores, "scores_by_method")
@@ -174,12 +169,9 @@ def _list_methods(panel: Panel) -> list[tuple[str, str]]:
 
 
 def _train_panels(
-    run: Run,
-    conditions: Sequence[str],
-    splits: pd.DataFrame,
-    images: Mapping[str, np.ndarray],
+    run: Run, conditions: Sequence[str], splits: pd.DataFrame, images: Mapping[str, np.ndarray],
     known: pd.DataFrame,
-) -> tuple[list[Panel], dict[tuple[str, str], float]]:
+) -> tuple[list[Panel], dict[tuple[str, str], float]]:  # fmt: skip
     """Train condition after condition, so that each network is compiled once."""
     found: dict[int, dict[str, tuple[FitResult, ...]]] = {}
     spent: dict[tuple[str, str], float] = {}

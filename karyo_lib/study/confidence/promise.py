@@ -25,72 +25,65 @@ FROZEN_ONE = "augmented-vgg16-frozen"
 class Promises:
     """What could be promised, and what became of it."""
 
-    # By models (``split by patient`` or the thesis's protocol) and alpha.
+    # By models (``split by patient``, the thesis's protocol, the reader) and alpha.
     promises: dict[tuple[str, float], Promise]
-    # ``models, alpha, checked_on, n_cleared, misses, out_of, rate, low, high, verdict``, of the strictest
-    # promise that each could give.
+    # ``models, alpha, checked_on, n, n_cleared, misses, rate, low, high, verdict``, of the strictest promise
+    # that each could give.
     checks: pd.DataFrame
     rests_on: dict[str, str]  # the calibration part in words
 
-    def strictest(self, models: str) -> Promise | None:
-        """Return the promise with the lowest alpha that has a threshold, if any."""
-        given = [p for (name, _), p in self.promises.items() if name == models and p.threshold is not None]
-        return min(given, key=lambda promise: promise.alpha, default=None)
+
+def find_strictest(promises: dict[tuple[str, float], Promise], models: str) -> Promise | None:
+    """Return the promise with the lowest alpha that has a threshold, if any."""
+    given = [p for (name, _), p in promises.items() if name == models and p.threshold is not None]
+    return min(given, key=lambda promise: promise.alpha, default=None)
 
 
 def make_promises(
-    run: Run, passes: Passes, comparison: Comparison, shifts: Shifts, reader: Passes | None = None
+    run: Run, passes: Passes, comparison: Comparison, shifts: Shifts, reader: Passes
 ) -> Promises:
     """Choose thresholds on a separate calibration part and check them on cases that did not choose them.
 
     Models split by patient are calibrated on one half of the unseen karyograms and checked on the other, as
     it is and shifted. The model of the thesis's protocol is calibrated as that protocol suggests, on its own
-    test part, full of copies of training karyograms, and checked on the unseen ones. The reader, where its
-    scores are given, is calibrated on half of the run's karyograms, none of which trained it, and checked on
-    the other half.
+    test part, full of copies of training karyograms, and checked on the unseen ones. The reader is calibrated
+    on half of the run's karyograms, none of which trained it, and checked on the other half.
     """
-    unseen, method = shifts.unseen, shifts.methods[-1]
-    condition = comparison.panel.pair[0] if comparison.panel.pair else next(iter(comparison.panel.members))
+    unseen, method, panel = shifts.unseen, shifts.methods[-1], comparison.panel
+    condition = panel.pair[0] if panel.pair else next(iter(panel.members))
     half = unseen.rows("calibrate")
-    y, patients = (unseen.table[column].to_numpy() for column in ("y_true", "patient_id"))
-    score = comparison.panel.sample(method, condition, unseen.images[half]).mean(axis=0)
-    promises = _choose(HONEST, score, y[half], patients[half])
-    rests_on = {HONEST: f"half of the karyograms {unseen.origin}"}
+    answers = unseen.table.iloc[half].assign(
+        p_mean=panel.sample(method, condition, unseen.images[half]).mean(axis=0)
+    )
+    calibrated = {HONEST: (answers, f"half of the karyograms {unseen.origin}")}
     answers = shifts.scores[(shifts.scores["method"] == method) & shifts.scores["y_true"].notna()]
-    checked = {HONEST: {name: part for name, part in answers.groupby("shift", sort=False)}}
+    checked = {HONEST: dict(list(answers.groupby("shift", sort=False)))}
     if unseen.fresh and FROZEN_ONE in set(passes.scores["condition"]):
         own = passes.select(FROZEN_ONE, "thesis")
-        promises |= _choose(
-            LEAKY, own["p_mean"].to_numpy(), own["y_true"].to_numpy(), own["patient_id"].to_numpy()
-        )
-        rests_on[LEAKY] = "the test part of the thesis's protocol, one copy a patient"
-        answers = pd.DataFrame({"p_mean": _ask_leaky(run, unseen.images), "y_true": y})
+        calibrated[LEAKY] = own, "the test part of the thesis's protocol, one copy a patient"
+        answers = unseen.table.assign(p_mean=_ask_leaky(run, unseen.images))
         checked[LEAKY] = {"patients not in the run": answers}
-    if reader is not None:
-        table = halve(reader.scores, run.seed)
-        own, other = (table[table["half"] == half] for half in ("calibrate", "check"))
-        promises |= _choose(
-            READER.title, own["p_mean"].to_numpy(), own["y_true"].to_numpy(), own["patient_id"].to_numpy()
+    table = halve(reader.scores, run.seed)
+    own, other = (table[table["half"] == half] for half in ("calibrate", "check"))
+    calibrated[READER.title] = own, "half of the run's karyograms"
+    checked[READER.title] = {"the other half": other}
+    promises = {
+        (models, alpha): choose_threshold(
+            own["p_mean"], own["y_true"], alpha=alpha, delta=DELTA, groups=own["patient_id"].to_numpy()
         )
-        rests_on[READER.title] = "half of the run's karyograms"
-        checked[READER.title] = {"the other half": other}
-    result = Promises(promises, pd.DataFrame(), rests_on)
+        for models, (own, _) in calibrated.items()
+        for alpha in ALPHAS
+    }
     rows = []
     for models, parts in checked.items():
-        promise = result.strictest(models)
+        promise = find_strictest(promises, models)
         for name, part in parts.items() if promise else ():
-            check = check_promise(promise, part["p_mean"].to_numpy(), part["y_true"].to_numpy().astype(int))
+            check = check_promise(promise, part["p_mean"], part["y_true"].astype(int))
             row = {"models": models, "alpha": promise.alpha, "checked_on": name, "n": len(part)}
             rows.append(row | asdict(check))
     columns = ["models", "alpha", "checked_on", "n", "n_cleared", "misses", "rate", "low", "high", "verdict"]
+    rests_on = {models: words for models, (_, words) in calibrated.items()}
     return Promises(promises, pd.DataFrame(rows, columns=columns), rests_on)
-
-
-def _choose(models: str, score: np.ndarray, y: np.ndarray, patients: np.ndarray) -> dict:
-    return {
-        (models, alpha): choose_threshold(score, y, alpha=alpha, delta=DELTA, groups=patients)
-        for alpha in ALPHAS
-    }
 
 
 def _ask_leaky(run: Run, pages: np.ndarray) -> np.ndarray:
@@ -116,7 +109,7 @@ def describe_promises(promises: Promises) -> list[str]:
     """Say in words what can be promised, on what it rests, and where it fails."""
     sentences = []
     for models, rests_on in promises.rests_on.items():
-        promise = promises.strictest(models)
+        promise = find_strictest(promises.promises, models)
         if promise is None:
             refused = promises.promises[models, ALPHAS[-1]]
             sentences.append(f"**{models}**, calibrated on {rests_on}: nothing. {refused.sentence}")

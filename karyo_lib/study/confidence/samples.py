@@ -49,10 +49,8 @@ class Passes:
     # :func:`karyo_lib.judge.compute_scores`, with ``combined``: the probability of error of a model fitted on
     # the validation part of the same fit.
     scores: pd.DataFrame
-    # One row a fit: what the combined score was fitted on, and the seconds of its sampling.
-    notes: pd.DataFrame
+    seconds: pd.DataFrame  # ``condition, protocol, repeat, seconds``: how long the sampling of each fit took
     passes: int
-    seconds: float  # time that all sampling took
 
     def select(self, condition: str, protocol: str, part: str = "test") -> pd.DataFrame:
         """Return the scores of the first repeat of a condition under a protocol."""
@@ -71,7 +69,7 @@ class Passes:
 def sample_all(run: Run) -> Passes:
     """Draw the passes of every fit of notebooks 04 and 05; the ``(T, N)`` arrays are kept with the run."""
     fits, images = load_fits(run, "transfer", "finetuned"), load_image_map(run)
-    tables, notes, seconds = [], [], 0.0
+    tables, seconds = [], []
     jobs = list(fits.summary[RUN_COLUMNS].itertuples(index=False, name=None))
     for condition, protocol, repeat in tqdm(jobs, "Monte Carlo dropout", unit="fit"):
         rows = fits.predictions.query(
@@ -79,18 +77,15 @@ def sample_all(run: Run) -> Passes:
         )
         rows = rows[rows["part"] != "train"].reset_index(drop=True)
         array, spent = _sample(run, condition, protocol, repeat, rows, images)
-        seconds += spent
         scores = compute_scores(array, referral_threshold=run.settings.referral_threshold)
         known = ["image_id", "patient_id", "part", "y_true"]
         name = dict(zip(RUN_COLUMNS, (condition, protocol, repeat), strict=True))
-        scores = pd.concat([rows[known], scores], axis=1).assign(**name)
-        scores, note = combine_scores(scores)
-        tables.append(scores)
-        notes.append(name | {"note": note, "seconds": spent})
+        tables.append(combine_scores(pd.concat([rows[known], scores], axis=1).assign(**name)))
+        seconds.append(name | {"seconds": spent})
     scores = pd.concat(tables, ignore_index=True)
     run.save_table(scores[list(PREDICTION_COLUMNS)], "predictions")
     run.save_table(scores, "scores_by_image")
-    return Passes(scores, pd.DataFrame(notes), run.settings.passes, seconds)
+    return Passes(scores, pd.DataFrame(seconds), run.settings.passes)
 
 
 def _sample(
@@ -108,11 +103,11 @@ def _sample(
     return array, spent
 
 
-def combine_scores(scores: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Add the combined score, fitted on the validation rows alone; returns what it rests on, too."""
+def combine_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """Add the combined score, fitted on the validation rows alone."""
     validation = scores[scores["part"] == "val"]
     model = CombinedScore().fit(validation, validation["y_true"].to_numpy())
-    return scores.assign(combined=model.transform(scores)), model.note_
+    return scores.assign(combined=model.transform(scores))
 
 
 def confidence_headline(passes: Passes, resamples: int) -> list[tuple]:
@@ -127,8 +122,8 @@ def confidence_headline(passes: Passes, resamples: int) -> list[tuple]:
         ("published errors caught", "{} of {}".format(*count_published_referrals()), None, None, known),
         ("our errors caught", *_share(wrong & referred, wrong, weights), ours),
         ("referred for it", *_share(referred, np.ones_like(wrong), weights), "share of the test images"),
-        ("seconds of sampling", passes.seconds, None, None,
-         f"{passes.passes} passes an image, {len(passes.notes)} fits"),
+        ("seconds of sampling", passes.seconds["seconds"].sum(), None, None,
+         f"{passes.passes} passes an image, {len(passes.seconds)} fits"),
     ]  # fmt: skip
 
 
@@ -137,7 +132,7 @@ def _share(counted: np.ndarray, among: np.ndarray, weights: np.ndarray) -> tuple
     if not among.any():
         return (float("nan"),) * 3
     with np.errstate(invalid="ignore"):  # a sample without errors has no share
-        low, high, _ = bootstrap_interval(lambda w: (w @ counted) / (w @ among), weights)
+        low, high = bootstrap_interval(lambda w: (w @ counted) / (w @ among), weights)
     return counted.sum() / among.sum(), low, high
 
 
@@ -159,20 +154,14 @@ def wrong_cases(passes: Passes, condition: str) -> pd.DataFrame:
 
 
 def count_wrong(passes: Passes) -> pd.DataFrame:
-    """Count the errors of both frozen bases on augmented data that the thesis's rule refers.
-
-    Columns ``model, split`` (printed, or one of ours), ``images, errors, referred``, and ``share`` of the
-    errors that are referred, with 95 % Wilson limits.
-    """
+    """Count the errors of both frozen bases, printed and ours, and those that the thesis's rule refers."""
     cases, rows = published_wrong_cases(), []
     for key in ("augmented-vgg16-frozen", "augmented-inceptionv3-frozen"):
         if key not in set(passes.scores["condition"]):
             continue
         title, base = TITLES[key], get_condition(key).base
-        own = cases[cases["base"] == base]
-        rows.append(
-            (title, "printed", int(load_datasets().loc["augmented", "test"]), own["referred"] == "yes")
-        )
+        printed = cases.loc[cases["base"] == base, "referred"] == "yes"
+        rows.append((title, "printed", int(load_datasets().loc["augmented", "test"]), printed))
         for protocol in PROTOCOLS:
             test = passes.select(key, protocol)
             wrong = test[test["label"] != test["y_true"]]
@@ -198,11 +187,7 @@ def uncertainties_of(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def price_passes(run: Run) -> pd.DataFrame:
-    """Measure what all passes cost beside one forward pass of the frozen base on the same karyograms.
-
-    One row a base: ``base, karyograms, passes, forward_seconds, passes_seconds, times_forward``, the last
-    being both together over the forward pass alone: the aim is at most 1.3.
-    """
+    """Measure what all passes cost beside one forward pass of the frozen base: at most 1.3 times it."""
     images = list(load_image_map(run).values())[:PRICED]
     rows = []
     for key in load_fits(run, "transfer").summary["condition"].unique():

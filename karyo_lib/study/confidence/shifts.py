@@ -80,8 +80,7 @@ def measure_shifts(run: Run, passes: Passes, comparison: Comparison) -> Shifts:
 def shift_table(shifts: Shifts) -> pd.DataFrame:
     """Return errors, area under the risk-coverage curve and share referred, by method and shift; 95 % limits.
 
-    Pages that are no karyograms have no right label: of them only the share referred is told, and it should
-    be all.
+    Of pages that are no karyograms only the share referred is told: there is no right label.
     """
     rows = []
     for (method, name), part in shifts.scores.groupby(["method", "shift"], sort=False):
@@ -107,9 +106,8 @@ def shift_table(shifts: Shifts) -> pd.DataFrame:
 
 def _share(name: str, flags: Sequence[bool]) -> dict[str, float]:
     """A share with its 95 % Wilson limits; NaN where there is nothing to count."""
-    value = float(np.mean(flags)) if len(flags) else np.nan
-    low, high = wilson(int(np.sum(flags)), len(flags)) if len(flags) else (np.nan, np.nan)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+    low, high = wilson(int(np.sum(flags)), len(flags))
+    return {name: np.mean(flags) if len(flags) else np.nan, f"{name}_low": low, f"{name}_high": high}
 
 
 def _area(wrong: np.ndarray, part: pd.DataFrame, score: str) -> float:
@@ -132,17 +130,10 @@ def describe_shifts(shifts: Shifts) -> list[str]:
         f"Of karyograms as trained on, {shifts.unseen.origin}, the distance refers "
         f"{told(IN_DISTRIBUTION, 'novelty')}.",
     ]
-    unnoticed = []
-    usual = first[first["shift"] == IN_DISTRIBUTION]
-    for name in dict.fromkeys(first["shift"]):
-        part = first[first["shift"] == name]
-        if name in (IN_DISTRIBUTION, NO_KARYOGRAMS):
-            continue
-        errors = (part["label"] != part["y_true"]).mean() - (usual["label"] != usual["y_true"]).mean()
-        more = part["by_combined"].mean() - usual["by_combined"].mean()
-        if errors > 0 and more <= 0:
-            unnoticed.append(name)
-    if unnoticed:
+    means = first.assign(wrong=first["label"] != first["y_true"]).groupby("shift", sort=False)
+    more = means[["wrong", "by_combined"]].mean().drop(NO_KARYOGRAMS)
+    more -= more.loc[IN_DISTRIBUTION]
+    if unnoticed := list(more.index[(more["wrong"] > 0) & (more["by_combined"] <= 0)]):
         sentences.append(
             f"Unnoticed by the models' own doubts, more answers are wrong and no more referred: "
             f"{'; '.join(unnoticed)}."

@@ -28,11 +28,7 @@ class RiskCoverageDisplay(Display, made="from_curves"):
     def from_scores(
         cls, wrong: np.ndarray, uncertainties, *, referral: float | None = None, ax: Axes | None = None
     ) -> "RiskCoverageDisplay":
-        """Draw the curves of several scores on the same images.
-
-        ``wrong``: bool, shape (N,); ``uncertainties`` (DataFrame or dict of str to ndarray (N,)): one score a
-        column, larger is less sure; known names get their titles.
-        """
+        """Draw the curves of several scores (columns; larger is less sure) of the same N images."""
         curves = {
             UNCERTAINTIES.get(name, name): compute_risk_coverage(wrong, np.asarray(uncertainties[name]))
             for name in uncertainties
@@ -50,9 +46,10 @@ class RiskCoverageDisplay(Display, made="from_curves"):
                 label=f"{name}: area {curve.aurc:.3f}",
             )  # fmt: skip
             if self.referral is not None:
-                kept = curve.n - int(np.floor(curve.n * self.referral + 1e-9))
+                n = curve.risk.size
+                kept = n - int(np.floor(n * self.referral + 1e-9))
                 (self.points_[name],) = self.ax_.plot(
-                    kept / curve.n, curve.risk[kept - 1], "o", color=colours[name], markersize=7,
+                    kept / n, curve.risk[kept - 1], "o", color=colours[name], markersize=7,
                     markeredgecolor="white", zorder=4,
                 )  # fmt: skip
         if self.referral is not None:
@@ -83,15 +80,9 @@ class ScoreHistogramDisplay(Display, made="from_predictions"):
     score: np.ndarray
     wrong: np.ndarray  # bool, shape (N,)
 
-    def __post_init__(self) -> None:
-        self.score, self.wrong = np.asarray(self.score, dtype=float), np.asarray(self.wrong, dtype=bool)
-        if self.score.shape != self.wrong.shape or self.score.ndim != 1:
-            raise ValueError(
-                f"Expected score and wrong of shape (N,). Received {self.score.shape}, {self.wrong.shape}."
-            )
-
     def plot(self, ax=None) -> "ScoreHistogramDisplay":
         """Draw on two axes, one above the other, or on a new figure."""
+        self.score, self.wrong = np.asarray(self.score, dtype=float), np.asarray(self.wrong, dtype=bool)
         self.figure_, grid = new_grid(ax, 2, 1, height=3.2, sharex=True)
         self.axes_ = grid[:, 0]
         parts = {"right": (~self.wrong, "neutral"), "wrong": (self.wrong, "wrong")}
@@ -125,15 +116,6 @@ class ReferralDisplay(Display, made="from_scores"):
     name: str  # of the score
 
     MOST = 8  # errors shown: those nearest to the cut, the least sure first
-
-    def __post_init__(self) -> None:
-        self.wrong, self.uncertainty = np.asarray(self.wrong, dtype=bool), np.asarray(self.uncertainty, float)
-        if len(self.errors) != self.wrong.sum():
-            raise ValueError(
-                f"Expected {self.wrong.sum()} errors with a picture. Received {len(self.errors)}."
-            )
-        if not 0 <= self.referral < 1:
-            raise ValueError(f"Expected a share referred from 0 to below 1. Received {self.referral!r}.")
 
     def _chances(self) -> np.ndarray:
         n, unsure = self.wrong.size, np.sort(self.uncertainty)[::-1]

@@ -1,6 +1,7 @@
 """Boxes and arrows: the work flow (Fig 1.1) and the structure of the models (Figs 3.7, 4.13)."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,40 +9,23 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
 from karyo_lib.study.displays.style import PALETTE, Display, wrap_title
 
-
-@dataclass(frozen=True)
-class Step:
-    """A box of the flow chart: its text, its place (0..1) and who does it."""
-
-    text: str
-    x: float
-    y: float
-    by: str  # 'hand' | 'machine' | 'thing' | 'normal' | 'abnormal' | 'referred'
-
-
 _HAND, _MACHINE = 0.2, 0.68
-STEPS = {
-    "metaphase hand": Step("Metaphase spread\nunder the microscope", _HAND, 0.88, "thing"),
-    "karyotyping hand": Step("Karyotyping: cut out,\nclassify and pair\n46 chromosomes", _HAND, 0.69, "hand"),
-    "karyogram hand": Step("Karyogram", _HAND, 0.52, "thing"),
-    "inspection hand": Step("Every karyogram\nis inspected", _HAND, 0.36, "hand"),
-    "result hand": Step("Result", _HAND, 0.09, "thing"),
-    "metaphase": Step("Metaphase spread\nunder the microscope", _MACHINE, 0.88, "thing"),
-    "karyotyping": Step("Karyotyping:\nsegment, classify,\npair", _MACHINE, 0.69, "machine"),
-    "karyogram": Step("Karyogram", _MACHINE, 0.52, "thing"),
-    "detection": Step("Abnormality detection\nwith a confidence score", _MACHINE, 0.36, "machine"),
-    "cleared": Step("Normal and sure:\ncleared", 0.53, 0.09, "normal"),
-    "inspection": Step("Abnormal or unsure:\ninspected by a specialist", 0.84, 0.09, "referred"),
+STEPS = {  # name -> text, place (0..1) and who does it: a key of `_FACES`
+    "metaphase hand": ("Metaphase spread\nunder the microscope", _HAND, 0.88, "thing"),
+    "karyotyping hand": ("Karyotyping: cut out,\nclassify and pair\n46 chromosomes", _HAND, 0.69, "hand"),
+    "karyogram hand": ("Karyogram", _HAND, 0.52, "thing"),
+    "inspection hand": ("Every karyogram\nis inspected", _HAND, 0.36, "hand"),
+    "result hand": ("Result", _HAND, 0.09, "thing"),
+    "metaphase": ("Metaphase spread\nunder the microscope", _MACHINE, 0.88, "thing"),
+    "karyotyping": ("Karyotyping:\nsegment, classify,\npair", _MACHINE, 0.69, "machine"),
+    "karyogram": ("Karyogram", _MACHINE, 0.52, "thing"),
+    "detection": ("Abnormality detection\nwith a confidence score", _MACHINE, 0.36, "machine"),
+    "cleared": ("Normal and sure:\ncleared", 0.53, 0.09, "normal"),
+    "inspection": ("Abnormal or unsure:\ninspected by a specialist", 0.84, 0.09, "referred"),
 }
 ARROWS = (
-    ("metaphase hand", "karyotyping hand"),
-    ("karyotyping hand", "karyogram hand"),
-    ("karyogram hand", "inspection hand"),
-    ("inspection hand", "result hand"),
-    ("metaphase", "karyotyping"),
-    ("karyotyping", "karyogram"),
-    ("karyogram", "detection"),
-    ("detection", "cleared"),
+    *pairwise(list(STEPS)[:5]),
+    *pairwise(("metaphase", "karyotyping", "karyogram", "detection", "cleared")),
     ("detection", "inspection"),
 )
 _FACES = {
@@ -65,10 +49,10 @@ class FlowChartDisplay(Display):
         self.ax_.set(xlim=(0, 1.0), ylim=(0, 1.03))
         self.ax_.axis("off")
         self.texts_, self.arrows_ = {}, {}
-        for key, step in STEPS.items():
-            face, edge = _FACES[step.by]
+        for key, (text, x, y, by) in STEPS.items():
+            face, edge = _FACES[by]
             self.texts_[key] = self.ax_.text(
-                step.x, step.y, step.text, ha="center", va="center", fontsize=8.5,
+                x, y, text, ha="center", va="center", fontsize=8.5,
                 bbox={"boxstyle": "round,pad=0.5", "facecolor": face, "edgecolor": edge, "linewidth": 1.2},
             )  # fmt: skip
         for x, title in ((_HAND, "Today, by hand"), (_MACHINE, "With automation")):
@@ -76,8 +60,7 @@ class FlowChartDisplay(Display):
         self.figure_.draw_without_rendering()  # boxes have no size before
         for start, end in ARROWS:
             arrow = FancyArrowPatch(
-                (STEPS[start].x, STEPS[start].y), (STEPS[end].x, STEPS[end].y), arrowstyle="-|>",
-                mutation_scale=11,
+                STEPS[start][1:3], STEPS[end][1:3], arrowstyle="-|>", mutation_scale=11,
                 patchA=self.texts_[start].get_bbox_patch(), patchB=self.texts_[end].get_bbox_patch(),
                 shrinkA=2, shrinkB=2, color=PALETTE["neutral"], linewidth=1.2, zorder=1,
             )  # fmt: skip
@@ -85,28 +68,13 @@ class FlowChartDisplay(Display):
         return self
 
 
-_SHORT = {
-    "BatchNormalization": "BatchNorm",
-    "Pooling2D": "Pool",
-    "Average": "Avg",
-    "Concatenate": "Concat",
-    " x ": " ",
-}
-
-
+_SHORT = {"BatchNormalization": "BatchNorm", "Pooling2D": "Pool", "Average": "Avg", "Concatenate": "Concat"}
 _TRAINED = {  # by a block's ``trainable``: face, edge, and what the legend says
     "yes": ("#BFE5D8", PALETTE["trained"], "trained"),
     "no": (PALETTE["frozen"], PALETTE["neutral"], "frozen"),
     "": ("white", PALETTE["neutral"], "no weights"),
 }
 _MARK = 0.13  # width of a column of marks, as a share of the axes
-
-
-def _shorten(layer_types: str) -> str:
-    """Return ``'7 Conv2D, 7 BatchNorm, AvgPool'`` of Keras's class names, so that they fit into a box."""
-    for long, short in _SHORT.items():
-        layer_types = layer_types.replace(long, short)
-    return layer_types
 
 
 @dataclass(eq=False)
@@ -122,18 +90,6 @@ class StructureDisplay(Display, made="from_blocks"):
     # 'no' or '' for a block without weights), as of ``networks.models.describe_structure``. Several differ in
     # what is trained alone: the blocks are drawn once, with a column of marks for each.
     structures: dict[str, pd.DataFrame]
-
-    def __post_init__(self) -> None:
-        wanted = ["block", "layer_types", "output_shape", "parameters", "trainable"]
-        first = next(iter(self.structures.values()))
-        for title, blocks in self.structures.items():
-            missing = [column for column in wanted if column not in blocks.columns]
-            if missing:
-                raise ValueError(f"Expected the columns {wanted}. Received none named {missing}.")
-            if list(blocks["block"]) != list(first["block"]):
-                raise ValueError(
-                    f"Expected the same blocks in every structure. Received others in {title!r}."
-                )
 
     def plot(self, ax: Axes | None = None) -> "StructureDisplay":
         """Draw on ``ax`` or on a new figure."""
@@ -153,10 +109,13 @@ class StructureDisplay(Display, made="from_blocks"):
             self.boxes_[block.block] = self._box(i, 0.0, right, "" if columns else block.trainable)
             weights = f"{block.parameters:,} weights" if block.parameters else ""
             size = "\n".join(filter(None, (block.output_shape, weights)))
+            layers = block.layer_types.replace(" x ", " ")
+            for long, short in _SHORT.items():  # Keras's names do not fit into a box
+                layers = layers.replace(long, short)
             told = {
                 "name": (0.015, i - 0.16, "left", block.block, "bold"),
                 "size": (right - 0.015, i, "right", size, "normal"),
-                "layers": (0.015, i + 0.17, "left", _shorten(block.layer_types), "normal"),
+                "layers": (0.015, i + 0.17, "left", layers, "normal"),
             }
             for what, (x, y, side, text, weight) in told.items():
                 drawn = self.ax_.text(x, y, text, ha=side, va="center", fontsize=7.5, fontweight=weight)

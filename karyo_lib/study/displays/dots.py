@@ -12,7 +12,6 @@ from karyo_lib.judge.words import format_interval
 from karyo_lib.study.displays.style import (
     DASHES,
     PALETTE,
-    PROTOCOL_TITLES,
     Display,
     assign_colours,
     place_legend,
@@ -91,27 +90,6 @@ def _tell(values: pd.Series) -> str:
     if len(values) == 1:
         return f"{values.iloc[0]:.3g}"
     return f"mean {values.mean():.3g}, {len(values)} values from {values.min():.3g} to {values.max():.3g}"
-
-
-class LeakDisplay(DotsDisplay):
-    """Every condition under every protocol, each run a dot: what splitting after augmenting is worth.
-
-    A protocol that still looks good on shuffled labels measures memory. Purple: copies split at random, as in
-    the thesis; green: split by patient; open dots: labels shuffled. Chance is dashed.
-    """
-
-    @classmethod
-    def from_runs(cls, runs: pd.DataFrame) -> "LeakDisplay":
-        """Draw ``condition`` (its title), ``protocol`` and ``value`` (test AUC), one row a run."""
-        odd = sorted(set(runs["protocol"]) - set(PROTOCOL_TITLES))
-        if odd:
-            raise ValueError(f"Expected protocols among {list(PROTOCOL_TITLES)}. Received {odd}.")
-        place = {name: i for i, name in enumerate((*PROTOCOL_TITLES, *dict.fromkeys(runs["condition"])))}
-        ordered = runs.sort_values(["condition", "protocol"], key=lambda c: c.map(place), kind="stable")
-        return cls(
-            ordered, "condition", "protocol", "value", "Test AUC", titles=PROTOCOL_TITLES,
-            hollow=("shuffled-thesis", "shuffled-grouped"), reference=(0.5, "chance: 0.5"),
-        ).plot()  # fmt: skip
 
 
 @dataclass(eq=False)

@@ -111,6 +111,15 @@ def new_grid(
     return axes[0].figure, axes.reshape(n_rows, n_columns)
 
 
+def draw_words(text: str) -> Figure:
+    """Return a figure of words alone, where there is nothing to draw."""
+    with style():
+        figure, axes = new_grid(None, 1, 1, height=0.6)
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0, 0.5, text)
+    return figure
+
+
 def place_legend(figure: Figure, handles: list, labels: list[str] | None = None) -> None:
     """Put a legend below a figure, in as many columns as its longest entry leaves room for."""
     labels = labels or [handle.get_label() for handle in handles]

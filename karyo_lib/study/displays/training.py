@@ -28,15 +28,6 @@ class TrainingCurvesDisplay(Display, made="from_histories"):
     histories: dict[str, pd.DataFrame]
     best_epochs: dict[str, int]  # the epoch kept of each history
 
-    def __post_init__(self) -> None:
-        wanted = ["epoch", *(prefix + metric for metric in CURVES for prefix in PARTS)]
-        for title, history in self.histories.items():
-            missing = [column for column in wanted if column not in history.columns]
-            if missing:
-                raise ValueError(
-                    f"Expected the columns {wanted} in the history {title!r}. Received none named {missing}."
-                )
-
     def plot(self, ax=None) -> "TrainingCurvesDisplay":
         """Draw a row a metric and a column a history."""
         self.figure_, self.axes_ = new_grid(
@@ -95,10 +86,6 @@ class SearchDisplay(Display, made="from_trials"):
     parameter: str  # {'learning_rate', 'batch_size'}
     chosen: float  # the value this run settles on, and the thesis's
     published: float
-
-    def __post_init__(self) -> None:
-        if self.parameter not in SEARCHED:
-            raise ValueError(f"Expected one of {list(SEARCHED)}. Received {self.parameter!r}.")
 
     def plot(self, ax: Axes | None = None) -> "SearchDisplay":
         """Draw on ``ax`` or on a new figure."""

@@ -5,14 +5,13 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "compare": ["compare_with_frozen"],
         "figures": [
             "confusion_matrices", "model_summary", "parameter_counts", "roc_curves", "roc_overlay",
             "structure_display", "training_curves",
         ],
         "fits": [
-            "FINETUNED", "Fits", "TRANSFER", "fit_conditions", "fit_heading", "fits_headline", "load_fits",
-            "metrics_table", "weights_warning",
+            "FINETUNED", "Fits", "TRANSFER", "compare_with_frozen", "fit_conditions", "fit_heading",
+            "fits_headline", "load_fits", "metrics_table", "weights_warning",
         ],
         "helps": [
             "change_examples", "describe_what_helps", "helps_display", "helps_table", "measure_what_helps",

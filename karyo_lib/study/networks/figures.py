@@ -1,5 +1,7 @@
 """Figures of notebooks 04, 05 and 07: results -> displays, both protocols side by side."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
@@ -12,7 +14,7 @@ from karyo_lib.study.displays.classification import (
     RocDisplay,
 )
 from karyo_lib.study.displays.diagrams import StructureDisplay
-from karyo_lib.study.displays.style import PROTOCOL_TITLES, new_grid, style
+from karyo_lib.study.displays.style import PROTOCOL_TITLES, SEQUENCE, new_grid, style
 from karyo_lib.study.displays.training import TrainingCurvesDisplay
 from karyo_lib.study.networks.fits import PROTOCOLS, Fits, resolve_run_weights
 from karyo_lib.study.runs import Run
@@ -43,10 +45,7 @@ def confusion_matrices(fits: Fits, condition: str) -> ConfusionMatricesDisplay:
 def roc_curves(fits: Fits, condition: str):
     """Return the ROC of training and test part, a panel a protocol."""
     return _roc_panels(
-        {
-            protocol: {part: fits.select(condition, protocol, part=part) for part in ("train", "test")}
-            for protocol in PROTOCOLS
-        }
+        lambda protocol: {part: fits.select(condition, protocol, part=part) for part in ("train", "test")}
     )
 
 
@@ -60,22 +59,19 @@ def roc_overlay(fits: Fits, frozen: Fits, condition: str):
             if one.key == condition:
                 break
     return _roc_panels(
-        {
-            protocol: {
-                name: (fits if one.fine_tuned else frozen).select(one.key, protocol)
-                for name, one in curves.items()
-            }
-            for protocol in PROTOCOLS
+        lambda protocol: {
+            name: (fits if one.fine_tuned else frozen).select(one.key, protocol)
+            for name, one in curves.items()
         },
-        colours=dict(zip(curves, ("#595959", "#009E73", "#AA4499"), strict=False)),
+        colours=dict(zip(curves, SEQUENCE, strict=False)),
     )
 
 
-def _roc_panels(panels: dict[str, dict[str, pd.DataFrame]], colours: dict[str, str] | None = None):
+def _roc_panels(select: Callable[[str], dict[str, pd.DataFrame]], colours: dict[str, str] | None = None):
     with style():
-        figure, axes = new_grid(None, 1, len(panels), height=3.7)
-        for ax, (protocol, curves) in zip(axes[0], panels.items(), strict=True):
-            drawn = {name: (rows["y_true"], rows["p"]) for name, rows in curves.items()}
+        figure, axes = new_grid(None, 1, len(PROTOCOLS), height=3.7)
+        for ax, protocol in zip(axes[0], PROTOCOLS, strict=True):
+            drawn = {name: (rows["y_true"], rows["p"]) for name, rows in select(protocol).items()}
             RocDisplay.from_predictions(drawn, colours=colours, ax=ax)
             ax.set_title(PROTOCOL_TITLES[protocol])
     return figure
@@ -105,15 +101,6 @@ def parameter_counts(run: Run) -> pd.DataFrame:
 def structure_display(run: Run, *trainable: str) -> StructureDisplay:
     """Return the structure of the VGG16 model for each choice of what is trained."""
     weights = resolve_run_weights(run, "VGG16")
-    titles = {
-        "head": "base frozen",
-        "last-block": "last block",
-        "last-two-blocks": "last two blocks",
-        "all": "all",
-    }
-    return StructureDisplay.from_blocks(
-        {
-            titles[what]: describe_structure(build_model("VGG16", weights, trainable=what))
-            for what in trainable
-        }
-    )
+    blocks = {what: describe_structure(build_model("VGG16", weights, trainable=what)) for what in trainable}
+    titles = {what: what.replace("head", "base frozen").replace("-", " ") for what in trainable}
+    return StructureDisplay.from_blocks({titles[what]: table for what, table in blocks.items()})

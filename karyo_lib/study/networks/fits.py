@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from karyo_lib.judge import compute_metrics
+from karyo_lib.judge import compare_conditions, compute_metrics
 from karyo_lib.machines.cluster import on_cluster
 from karyo_lib.networks.conditions import CONDITIONS, TITLES, Condition, get_condition
 from karyo_lib.networks.features import FeatureCache, compute_features
@@ -29,8 +29,6 @@ FINETUNED = tuple(c.key for c in CONDITIONS if c.fine_tuned)
 PUBLISHED_EPOCHS = 30
 TABLES = {"transfer": "04_transfer", "finetuned": "05_finetune"}
 RUN_COLUMNS = ["condition", "protocol", "repeat"]
-SUMMARY_COLUMNS = [*RUN_COLUMNS, "best_epoch", "images", "seconds", "feature_seconds", "purity"]
-PREDICTION_COLUMNS = ["image_id", "part", "y_true", "p", "parent_id", "patient_id"]
 # The metrics that Table 5.1 prints.
 TABLE_METRICS = ("accuracy", "ppv", "sensitivity", "roc_auc")
 NAMES = {"ppv": "precision", "sensitivity": "recall", "roc_auc": "auc"}  # as the thesis calls them
@@ -71,14 +69,10 @@ class Fits:
         return int(rows.sort_values("repeat")["best_epoch"].iloc[0])
 
 
+@lru_cache(maxsize=8)
 def resolve_run_weights(run: Run, base: str) -> WeightsSource:
     """Return the pretrained weights of a base that this run uses."""
-    return _resolve(base, run.weights)
-
-
-@lru_cache(maxsize=8)
-def _resolve(base: str, explicit: str) -> WeightsSource:
-    return resolve_weights(base, explicit or None)
+    return resolve_weights(base, run.weights or None)
 
 
 def fit_heading(fits: Fits, key: str) -> str:
@@ -155,8 +149,10 @@ def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer")
         work = (joblib.delayed(_fit_one)(run, stamp, sources[job[0].base], *job) for job in jobs)
         done = joblib.Parallel(n_jobs=1, return_as="generator")(work)  # one by one unless on a cluster
         fits = list(tqdm(done, "Conditions", len(jobs), unit="fit"))
-    predictions, histories, summary = ([fit[i] for fit in fits] for i in range(3))
-    return _keep(run, predictions, histories, summary, table)
+    tables = [pd.concat(parts, ignore_index=True) for parts in zip(*fits, strict=True)]
+    for kind, made in zip(("predictions", "history", "fits"), tables, strict=True):
+        run.save_table(made, f"{kind}_{table}")
+    return Fits(*tables)
 
 
 def load_fits(run: Run, *tables: str) -> Fits:
@@ -177,8 +173,8 @@ def _load_material(run: Run, stamp: int) -> tuple[pd.DataFrame, dict[str, np.nda
 
 def _fit_one(
     run: Run, stamp: int, weights: WeightsSource, condition: Condition, protocol: str, repeat: int
-) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
-    """Train one condition on one split: what a worker does."""
+) -> tuple[pd.DataFrame, ...]:
+    """Train one condition on one split, what a worker does: rows of predictions, history and summary."""
     splits, images = _load_material(run, stamp)
     rows = select_split(splits, condition.data, protocol, repeat)
     fit = fit_condition(
@@ -192,21 +188,15 @@ def _fit_one(
         progress=condition.fine_tuned,
     )
     name = dict(zip(RUN_COLUMNS, (condition.key, protocol, repeat), strict=True))
-    known = rows[["image_id", "parent_id", "patient_id"]]
-    summary = {"best_epoch": fit.best_epoch, "images": fit.n_images, "purity": fit.purity}
-    summary |= {"seconds": fit.seconds, "feature_seconds": fit.feature_seconds}
-    predictions = fit.predictions.merge(known, on="image_id").assign(**name)
-    return predictions, fit.history.assign(**name), name | summary
-
-
-def _keep(run: Run, predictions: list, histories: list, summary: list, table: str) -> Fits:
-    fits = Fits(
-        _named_first(predictions), _named_first(histories), pd.DataFrame(summary, columns=SUMMARY_COLUMNS)
+    summary = pd.DataFrame({
+        "best_epoch": [fit.best_epoch], "images": fit.n_images, "seconds": fit.seconds,
+        "feature_seconds": fit.feature_seconds, "purity": fit.purity,
+    })  # fmt: skip
+    predictions = fit.predictions.merge(rows[["image_id", "parent_id", "patient_id"]], on="image_id")
+    return tuple(
+        pd.concat([pd.DataFrame(name, index=table.index), table], axis=1)
+        for table in (predictions, fit.history, summary)
     )
-    run.save_table(fits.predictions, f"predictions_{table}")
-    run.save_table(fits.history, f"history_{table}")
-    run.save_table(fits.summary, f"fits_{table}")
-    return fits
 
 
 def select_split(splits: pd.DataFrame, data: str, protocol: str, repeat: int) -> pd.DataFrame:
@@ -238,29 +228,15 @@ def _compute_all_features(
             )
 
 
-def _named_first(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    if not tables:
-        return pd.DataFrame(columns=[*RUN_COLUMNS, *PREDICTION_COLUMNS])
-    table = pd.concat(tables, ignore_index=True)
-    return table[RUN_COLUMNS + [column for column in table.columns if column not in RUN_COLUMNS]]
-
-
-def measure_test(fits: Fits, resamples: int, repeat: int | None = None) -> pd.DataFrame:
-    """Return every metric with its interval for each condition and protocol, test part, first repeat.
-
-    Intervals are Wilson's for proportions and a bootstrap by patient for the rest.
-    """
-    tables = []
-    for condition, protocol in (
-        fits.summary[["condition", "protocol"]].drop_duplicates().itertuples(index=False)
-    ):
-        rows = fits.select(condition, protocol, repeat)
-        metrics = compute_metrics(
+def measure_test(fits: Fits, resamples: int) -> pd.DataFrame:
+    """Return every metric with its interval for each condition and protocol, test part, first repeat."""
+    tables = {}
+    for key in fits.summary[["condition", "protocol"]].drop_duplicates().itertuples(index=False, name=None):
+        rows = fits.select(*key)
+        tables[key] = compute_metrics(
             rows["y_true"], rows["p"], groups=rows["patient_id"].to_numpy(), n_resamples=resamples
         )
-        tables.append(metrics.assign(condition=condition, protocol=protocol))
-    table = pd.concat(tables, ignore_index=True)
-    return table[["condition", "protocol", *[c for c in table.columns if c not in RUN_COLUMNS]]]
+    return pd.concat(tables, names=["condition", "protocol"]).reset_index(level=[0, 1]).reset_index(drop=True)
 
 
 def metrics_table(fits: Fits, resamples: int) -> pd.DataFrame:
@@ -291,10 +267,8 @@ def name_conditions(keys: pd.Series) -> pd.Series:
 
 def fits_headline(fits: Fits, condition: str, resamples: int) -> list[tuple]:
     """Return the opening numbers of notebooks 04 and 05: one condition's test AUC under both protocols."""
-    one = Fits(
-        *(part[part["condition"] == condition] for part in (fits.predictions, fits.history, fits.summary))
-    )
-    metrics = measure_test(one, resamples)
+    one = (part[part["condition"] == condition] for part in (fits.predictions, fits.history, fits.summary))
+    metrics = measure_test(Fits(*one), resamples)
     abnormal = int(fits.select(condition, "grouped")["y_true"].sum())
     seconds = float(fits.summary["seconds"].sum())
     return [
@@ -315,3 +289,38 @@ def auc_headline(condition: str, aucs: pd.DataFrame) -> list[tuple]:
         (label, *aucs.loc[protocol, ["value", "low", "high"]], note)
         for protocol, (label, note) in notes.items()
     ]
+
+
+def compare_with_frozen(run: Run, fits: Fits) -> pd.DataFrame:
+    """Compare each fine-tuned condition with the frozen one of its base, paired on the same test images."""
+    frozen, rows = load_fits(run, "transfer"), []
+    for key, protocol in fits.summary[["condition", "protocol"]].drop_duplicates().itertuples(index=False):
+        a = frozen.select(f"augmented-{get_condition(key).base.lower()}-frozen", protocol, 0)
+        row = _compare(a, fits.select(key, protocol, 0), run.settings.bootstrap)
+        rows.append({"condition": TITLES[key], "protocol": protocol, **row})
+    columns = ["condition", "protocol", "a", "b", "difference", "low", "high", "excludes_zero"]
+    return pd.DataFrame(rows)[columns].rename(columns={"a": "frozen", "b": "fine_tuned"})
+
+
+def compare_fits(fits: Fits, reference: str, resamples: int) -> pd.DataFrame:
+    """Compare every condition with one of them, split by patient, on the test images of the first split.
+
+    Columns ``title, images, reference_auc, auc, difference, low, high`` (paired bootstrap by patient) and
+    ``mcnemar``, the exact test of their labels.
+    """
+    base, rows = fits.select(reference, "grouped"), []
+    for condition in fits.summary["condition"].unique():
+        if condition != reference:
+            names = (TITLES[reference], TITLES[condition])
+            row = _compare(base, fits.select(condition, "grouped"), resamples, names)
+            rows.append({"title": names[1], **row.rename({"a": "reference_auc", "b": "auc"})})
+    columns = ["title", "images", "reference_auc", "auc", "difference", "low", "high", "mcnemar"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _compare(a: pd.DataFrame, b: pd.DataFrame, resamples: int, names=("", "")) -> pd.Series:
+    """Compare the predictions of two fits on the same images."""
+    pair = a.merge(b[["image_id", "p"]], on="image_id", suffixes=("_a", "_b"))
+    y, p, patients = pair["y_true"], (pair["p_a"], pair["p_b"]), pair["patient_id"].to_numpy()
+    row = compare_conditions(y, *p, names=names, groups=patients, n_resamples=resamples)
+    return pd.concat([pd.Series({"images": len(pair)}), row])

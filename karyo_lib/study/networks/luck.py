@@ -18,7 +18,8 @@ from karyo_lib.networks.conditions import CONDITIONS, TITLES
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_copies
 from karyo_lib.study.data.recipe import find_real_aneuploids
-from karyo_lib.study.displays.dots import LeakDisplay, StoryDisplay
+from karyo_lib.study.displays.dots import DotsDisplay, StoryDisplay
+from karyo_lib.study.displays.style import PROTOCOL_TITLES
 from karyo_lib.study.networks.fits import load_image_map
 from karyo_lib.study.networks.probe import compute_pooled, predict_probe
 from karyo_lib.study.runs import Run
@@ -58,29 +59,22 @@ def measure_luck(run: Run) -> pd.DataFrame:
 
 
 def measure_repeats(
-    features: dict[str, np.ndarray],
-    image_ids: pd.Index,
-    splits: pd.DataFrame,
-    source: pd.Series | None = None,
+    features: dict[str, np.ndarray], image_ids: pd.Index, splits: pd.DataFrame, source: pd.Series
 ) -> pd.DataFrame:
     """Return the test AUC of the probe for each frozen condition, protocol and repeat."""
     rows = []
     predicted = _predict_all(features, image_ids, splits, "Repeated splits")
     for condition, protocol, repeat, test, y, p in predicted:
-        away = test["parent_id"].map(source).to_numpy() if source is not None else None
-        within = np.nan if away is None else float(auc_within(y, p, away)[0])
+        within = float(auc_within(y, p, test["parent_id"].map(source).to_numpy())[0])
         value = roc_auc_score(y, p) if len(set(y)) == 2 else np.nan
         rows.append((condition, protocol, repeat, value, within))
     return pd.DataFrame(rows, columns=["condition", "protocol", "repeat", "value", "within"])
 
 
 def measure_apart(
-    features: dict[str, np.ndarray],
-    image_ids: pd.Index,
-    splits: pd.DataFrame,
-    source: pd.Series,
+    features: dict[str, np.ndarray], image_ids: pd.Index, splits: pd.DataFrame, source: pd.Series,
     resamples: int,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Return the AUC on sources that training did not see, with an interval by bootstrap of the test images.
 
     Predictions are the mean over the repeats; every original is tested once, by probes that have seen its
@@ -102,9 +96,7 @@ def measure_apart(
             mine = mean[(where == name) | (name == "each")]
             y, p, of = mine["y"].to_numpy(int), mine["p"].to_numpy(), mine["image_id"].map(source).to_numpy()
             weights = draw_bootstrap_weights(len(y), resamples, 0, mine["patient_id"].to_numpy())
-            low, high, _ = bootstrap_interval(
-                lambda w, y=y, p=p, of=of: auc_within(y, p, of, w), weights, 0.95
-            )
+            low, high = bootstrap_interval(lambda w, y=y, p=p, of=of: auc_within(y, p, of, w), weights)
             rows.append((condition, name, float(auc_within(y, p, of)[0]), low, high, len(y)))
     return pd.DataFrame(rows, columns=["condition", "away", "value", "low", "high", "n"])
 
@@ -126,10 +118,7 @@ def _predict_all(features: dict[str, np.ndarray], image_ids: pd.Index, splits: p
 def auc_within(
     y: np.ndarray, p: np.ndarray, source: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return the AUC over pairs of a normal and an abnormal image of one source.
-
-    Returns shape (B,), or (1,) without weights; NaN where no source has both labels.
-    """
+    """Return the AUC over pairs of one source, (B,) or, without weights, (1,); NaN where there are none."""
     weights = np.ones((1, len(y))) if weights is None else weights
     total = pairs = 0.0
     for name in pd.unique(source):
@@ -142,17 +131,23 @@ def auc_within(
     return np.divide(total, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
-def luck_display(luck: pd.DataFrame) -> LeakDisplay:
-    """Return every single run as a dot, by condition and protocol."""
-    shown = luck[~luck["protocol"].str.startswith(WITHOUT)]
-    return LeakDisplay.from_runs(shown.assign(condition=shown["condition"].map(TITLES)))
+def luck_display(luck: pd.DataFrame) -> DotsDisplay:
+    """Return every single run as a dot, by condition and protocol; dots of shuffled labels are open.
+
+    A protocol that still looks good on shuffled labels measures memory.
+    """
+    shown = luck[luck["protocol"].isin(PROTOCOL_TITLES)]
+    shown = shown.assign(condition=shown["condition"].map(TITLES))
+    place = {name: i for i, name in enumerate((*PROTOCOL_TITLES, *dict.fromkeys(shown["condition"])))}
+    ordered = shown.sort_values(["condition", "protocol"], key=lambda c: c.map(place), kind="stable")
+    return DotsDisplay.from_table(
+        ordered, "condition", "protocol", "value", "Test AUC", titles=PROTOCOL_TITLES,
+        hollow=("shuffled-thesis", "shuffled-grouped"), reference=(CHANCE, "chance: 0.5"),
+    )  # fmt: skip
 
 
 def luck_table(luck: pd.DataFrame, value: str = "value") -> pd.DataFrame:
-    """Return mean, spread, range and interval by condition and protocol.
-
-    The interval of the mean allows for the karyograms that the splits share (Nadeau and Bengio 2003).
-    """
+    """Return mean, spread, range and interval by condition and protocol."""
     shown = luck[~luck["protocol"].str.startswith(WITHOUT)]
     return summarise_runs(shown, ["condition", "protocol"], value, test_share=TEST_SHARE, within=(0, 1))
 
@@ -175,11 +170,8 @@ def story_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
     one; the thesis's way on labels drawn at random.
     """
     means, within = luck_table(luck), luck_table(luck, "within")
-    steps = [
-        means[means["protocol"] == "thesis"].assign(step="thesis"),
-        means[means["protocol"] == "grouped"].assign(step="grouped"),
-        means[means["protocol"] == "shuffled-thesis"].assign(step="random"),
-    ]
+    named = {"thesis": "thesis", "grouped": "grouped", "shuffled-thesis": "random"}
+    steps = [means[means["protocol"] == key].assign(step=step) for key, step in named.items()]
     if len(apart):
         steps.append(within[within["protocol"] == "grouped"].assign(step="within"))
         steps.append(apart[apart["away"] == "each"].assign(step="apart"))
@@ -235,10 +227,10 @@ def story_display(luck: pd.DataFrame, apart: pd.DataFrame) -> StoryDisplay:
     )
 
 
-def describe_story(luck: pd.DataFrame, apart: pd.DataFrame, condition: str = HEADLINE) -> list[str]:
+def describe_story(luck: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
     """Say in words what leak, source and truth are worth: one sentence each, the verdict first."""
-    table = story_table(luck, apart).query("condition == @condition").set_index("step")
-    worth = worth_table(luck, apart).query("condition == @condition").set_index("part")
+    table = story_table(luck, apart).query("condition == @HEADLINE").set_index("step")
+    worth = worth_table(luck, apart).query("condition == @HEADLINE").set_index("part")
 
     def auc(step: str) -> str:
         return format_interval(*table.loc[step, ["value", "low", "high"]])
@@ -267,16 +259,12 @@ def describe_story(luck: pd.DataFrame, apart: pd.DataFrame, condition: str = HEA
     ]
 
 
-def compare_on_splits(luck: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
-    """Compare conditions with a reference, paired: the same patients tested in each split.
-
-    Columns ``title, difference, low, high, better_in, splits``.
-    """
+def compare_on_splits(luck: pd.DataFrame) -> pd.DataFrame:
+    """Compare conditions with `REFERENCE`, paired: the same patients tested in each split."""
     wide = luck[luck["protocol"] == "grouped"].pivot(index="repeat", columns="condition", values="value")
-    rest = [condition for condition in wide.columns if condition != reference]
-    return compare_columns(wide, {key: reference for key in rest}).assign(
-        title=lambda table: table["condition"].map(TITLES)
-    )[["title", "difference", "low", "high", "better_in", "splits"]]
+    table = compare_columns(wide, dict.fromkeys(wide.columns.drop(REFERENCE), REFERENCE))
+    table.insert(0, "title", table.pop("condition").map(TITLES))
+    return table
 
 
 def compare_columns(wide: pd.DataFrame, references: dict[str, str]) -> pd.DataFrame:

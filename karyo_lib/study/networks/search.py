@@ -51,7 +51,7 @@ def search_hyperparameters(run: Run) -> Search:
     )
     splits, images = load_splits(run), load_image_map(run)
     weights = resolve_run_weights(run, BASE)
-    tables = []
+    tables = {}
     for protocol in PROTOCOLS:
         rows = select_split(splits, DATA, protocol, 0)
         parts = {part: rows[rows["part"] == part] for part in ("train", "val")}
@@ -65,10 +65,9 @@ def search_hyperparameters(run: Run) -> Search:
         key = hashlib.sha256(
             repr((weights.digest, training, *(table.to_csv() for table in parts.values()))).encode()
         ).hexdigest()
-        trials = run_search(objective, settings, run.path("models", f"search-{protocol}.json"), key)
-        tables.append(trials.assign(protocol=protocol))
-    trials = pd.concat(tables, ignore_index=True)
-    search = Search(trials[["protocol", *[c for c in trials.columns if c != "protocol"]]], settings)
+        store = run.path("models", f"search-{protocol}.json")
+        tables[protocol] = run_search(objective, settings, store, key)
+    search = Search(pd.concat(tables, names=["protocol"]).reset_index(0).reset_index(drop=True), settings)
     run.save_table(search.trials, "trials")
     return search
 
@@ -87,28 +86,23 @@ def search_headline(search: Search) -> list[tuple]:
     ]  # fmt: skip
 
 
-def search_display(search: Search, parameter: str, protocol: str = "thesis") -> SearchDisplay:
+def search_display(search: Search, parameter: str) -> SearchDisplay:
     """Return validation loss against a parameter, accuracy as colour (Figs 3.3 and 3.4)."""
-    trials = search.select(protocol)
+    trials = search.select("thesis")
     chosen = float(choose_best(trials)[parameter])
     return SearchDisplay.from_trials(trials, parameter, chosen=chosen, published=PUBLISHED[parameter])
 
 
-def convergence_display(search: Search, protocol: str = "thesis") -> ConvergenceDisplay:
+def convergence_display(search: Search) -> ConvergenceDisplay:
     """Return the best validation loss so far, trial by trial."""
-    return ConvergenceDisplay.from_trials(search.select(protocol))
+    return ConvergenceDisplay.from_trials(search.select("thesis"))
 
 
-def partial_dependence_display(search: Search, protocol: str = "thesis") -> PartialDependenceDisplay:
+def partial_dependence_display(search: Search) -> PartialDependenceDisplay:
     """Return what the surrogate believes about each parameter, one standard deviation about it."""
-    curves = compute_partial_dependence(search.select(protocol), search.settings)
-    return PartialDependenceDisplay.from_curves(
-        curves.assign(
-            mean=curves["val_loss"],
-            low=curves["val_loss"] - curves["std"],
-            high=curves["val_loss"] + curves["std"],
-        )
-    )
+    curves = compute_partial_dependence(search.select("thesis"), search.settings)
+    mean, std = curves["val_loss"], curves["std"]
+    return PartialDependenceDisplay.from_curves(curves.assign(mean=mean, low=mean - std, high=mean + std))
 
 
 def chosen_hyperparameters(search: Search) -> pd.DataFrame:

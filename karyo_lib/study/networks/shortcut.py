@@ -97,12 +97,6 @@ def prepare_shortcuts(run: Run) -> Shortcuts:
     return Shortcuts(index, folder)
 
 
-def load_shortcuts(run: Run) -> Shortcuts:
-    """Return the sets that notebook 02 prepared."""
-    index = run.load_table("shortcut_pages", made_by="02_augment")
-    return Shortcuts(index, run.path("data", "shortcuts"))
-
-
 def shortcut_examples(shortcuts: Shortcuts) -> ImageGridDisplay:
     """Return one abnormal karyogram as it looks in every set."""
     index = shortcuts.index
@@ -129,14 +123,13 @@ def count_shortcuts(shortcuts: Shortcuts) -> pd.DataFrame:
 
 
 def measure_shortcuts(run: Run) -> pd.DataFrame:
-    """Train the probe on each set, test it within and across, and keep the table.
+    """Train the probe on each set, test it within and across, and keep the test AUC of every fold.
 
     Cross-validated by patient and stratified by label, `luck_repeats` times: whoever is tested was in
     training in no set. Real aneuploid cells are tested and never trained on.
-
-    Columns ``trained_on, tested_on, repeat, fold, value``: test AUC of every fold.
     """
-    shortcuts = load_shortcuts(run)
+    index = run.load_table("shortcut_pages", made_by="02_augment")
+    shortcuts = Shortcuts(index, run.path("data", "shortcuts"))
     features = {name: compute_pooled(run, BASE, list(shortcuts.images(name))) for name in TITLES}
     karyograms = shortcuts.index[shortcuts.index["set"] == "balanced"]
     table = cross_validate(features, karyograms, run.settings.luck_repeats, run.seed)
@@ -155,7 +148,8 @@ def cross_validate(
     for repeat, fold, train, test in _split_folds(y, groups, repeats, seed):
         train = train[~held[train]]
         for trained in TRAINED:
-            tested = [trained, *_across(trained)]
+            # a probe trained on cleaned pages is given cleaned pages of styles it has not seen
+            tested = [trained, "unseen-clean" if trained.endswith("-clean") else "unseen"]
             x = np.concatenate([features[name][test] for name in tested])
             p = predict_probe(features[trained][train], y[train], x)
             for name, mine in zip(tested, p.reshape(len(tested), -1), strict=True):
@@ -171,48 +165,25 @@ def _split_folds(y: np.ndarray, groups: np.ndarray, repeats: int, seed: int):
             yield repeat, fold, train, test
 
 
-def _across(trained: str) -> tuple[str, ...]:
-    """Return the external test of a training set; a probe trained on cleaned pages is given cleaned pages."""
-    return ("unseen-clean",) if trained.endswith("-clean") else ("unseen",)
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with the title of the training set, and whether the test was within it or across."""
+    test = np.where(table["trained_on"] == table["tested_on"], WITHIN, ACROSS)
+    return table.assign(trained_on=table["trained_on"].map(TITLES), test=test)
 
 
 def shortcut_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean AUC within and across by training set.
-
-    Intervals allow for the karyograms that the folds share (Nadeau and Bengio 2003).
-    """
-    kept = table.assign(test=_kind(table)).dropna(subset="test")
-    summary = summarise_runs(kept, ["trained_on", "test"], test_share=1 / FOLDS, within=(0, 1))
-    order = [(name, kind) for name in TRAINED for kind in (WITHIN, ACROSS)]
-    summary = summary.set_index(["trained_on", "test"]).loc[order].reset_index()
-    return summary.assign(trained_on=summary["trained_on"].map(TITLES))[
-        ["trained_on", "test", "mean", "low", "high", "sd", "runs"]
-    ]
-
-
-def _kind(table: pd.DataFrame) -> pd.Series:
-    within = table["trained_on"] == table["tested_on"]
-    across = [
-        name in _across(trained)
-        for trained, name in zip(table["trained_on"], table["tested_on"], strict=True)
-    ]
-    return pd.Series(np.where(within, WITHIN, np.where(across, ACROSS, None)), index=table.index)
+    """Return the mean AUC within and across by training set."""
+    summary = summarise_runs(_named(table), ["trained_on", "test"], test_share=1 / FOLDS, within=(0, 1))
+    return summary[["trained_on", "test", "mean", "low", "high", "sd", "runs"]]
 
 
 def shortcut_display(table: pd.DataFrame) -> DotsDisplay:
     """Return within and across performance by training set; each repeat of the cross-validation is a dot."""
-    kept = table.assign(test=_kind(table)).dropna(subset="test")
-    dots = kept.groupby(["trained_on", "test", "repeat"], sort=False, as_index=False)["value"].mean()
-    order = {name: i for i, name in enumerate(TRAINED)}
-    dots = dots.sort_values("trained_on", key=lambda names: names.map(order), kind="stable")
+    by = ["trained_on", "test", "repeat"]
     return DotsDisplay.from_table(
-        dots.assign(trained_on=dots["trained_on"].map(TITLES)),
-        row="trained_on",
-        series="test",
-        value="value",
-        label="Test AUC",
-        reference=(0.5, "chance: 0.5"),
-    )
+        _named(table).groupby(by, sort=False, as_index=False)["value"].mean(), row="trained_on",
+        series="test", value="value", label="Test AUC", reference=(0.5, "chance: 0.5"),
+    )  # fmt: skip
 
 
 def describe_shortcuts(table: pd.DataFrame) -> str:
@@ -292,14 +263,10 @@ def annotation_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def annotation_display(table: pd.DataFrame) -> MetricsForestDisplay:
     """Return AUC against the share of annotated pages; an empty figure without such pages."""
-    columns = ["share", "test", "mean", "low", "high"]
-    rows = annotation_table(table) if len(table) else pd.DataFrame(columns=columns)
-    titles = [f"{share:.0%} annotated" for share in rows["share"]]
-    return MetricsForestDisplay.from_table(
-        rows.assign(title=titles, series=rows["test"]).rename(columns={"mean": "value"}),
-        label="Test AUC",
-        reference=(0.5, "chance: 0.5"),
-    )
+    rows = annotation_table(table) if len(table) else table.assign(mean=0.0, low=0.0, high=0.0)
+    rows = rows.assign(title=[f"{share:.0%} annotated" for share in rows["share"]], series=rows["test"])
+    rows = rows.drop(columns="value", errors="ignore").rename(columns={"mean": "value"})
+    return MetricsForestDisplay.from_table(rows, label="Test AUC", reference=(0.5, "chance: 0.5"))
 
 
 def describe_annotations(table: pd.DataFrame) -> str:

@@ -30,8 +30,8 @@ def score_readings(run: Run, readings: Readings) -> Passes:
         combined[test] = model.transform(scores.iloc[test])
     scores = scores.assign(combined=combined, part="test")
     run.save_table(scores, "scores_reading")
-    notes = pd.DataFrame([{"condition": READER.key, "protocol": PROTOCOL, "repeat": 0, "note": ""}])
-    return Passes(scores, notes, 1, float(readings.table["seconds"].sum()))
+    name = {"condition": READER.key, "protocol": PROTOCOL, "repeat": 0}
+    return Passes(scores, pd.DataFrame([name | {"seconds": readings.table["seconds"].sum()}]), 1)
 
 
 def add_reader(run: Run, comparison: Comparison, readings: Readings) -> Comparison:
@@ -40,7 +40,7 @@ def add_reader(run: Run, comparison: Comparison, readings: Readings) -> Comparis
     for repeat, rows in readings.predictions(run).groupby("repeat"):
         rows = rows[rows["part"] != "train"]
         table = scores.loc[rows["image_id"]].reset_index()
-        table, _ = combine_scores(table.assign(part=rows["part"].to_numpy(), repeat=repeat))
+        table = combine_scores(table.assign(part=rows["part"].to_numpy(), repeat=repeat))
         tables.append(table.assign(method=METHOD, title=READER.title))
     answers = {
         "method": METHOD,

@@ -10,7 +10,7 @@ from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.displays.classification import ConfusionMatricesDisplay, CountsDisplay, RocDisplay
-from karyo_lib.study.displays.style import new_grid, style
+from karyo_lib.study.displays.style import draw_words, new_grid, style
 from karyo_lib.study.networks.fits import Fits
 from karyo_lib.study.reading.results import ALL_PAGES, TEST_PAGES, find_examples, group_counts
 from karyo_lib.study.reading.tables import Readings, beside_networks
@@ -66,7 +66,7 @@ def reading_page(run: Run, readings: Readings, which: str = "found"):
     """Return a page with boxes and names: an abnormal one that was ``'found'``, or ``'missed'``."""
     image, reading = _read_again(run, readings, which)
     if reading is None:
-        return _nothing(f"No abnormal karyogram was {which}.")
+        return draw_words(f"No abnormal karyogram was {which}.")
     shown = ReadingDisplay.from_reading(image, reading)
     truth = readings.table.set_index("image_id").loc[find_examples(readings)[which], "iscn"]
     if isinstance(truth, str) and truth:
@@ -79,7 +79,7 @@ def reading_pair(run: Run, readings: Readings, which: str = "found"):
     """Return the chromosomes of the class that looks most changed on the same page, as they were cut out."""
     _, reading = _read_again(run, readings, which)
     if reading is None or not reading.chromosomes["readable"].any():
-        return _nothing(f"No chromosomes to show: no abnormal karyogram was {which}.")
+        return draw_words(f"No chromosomes to show: no abnormal karyogram was {which}.")
     table = reading.chromosomes
     name = table.loc[table["score"].where(table["readable"]).idxmax(), "chromosome"]
     own = table[table["chromosome"] == name]
@@ -100,11 +100,3 @@ def _read_again(run: Run, readings: Readings, which: str) -> tuple[np.ndarray | 
     path = collection.index.set_index("image_id").loc[chosen, "path"]
     image = read_image(collection.pages / path)
     return image, Reader.load().read(image)
-
-
-def _nothing(text: str):
-    with style():
-        figure, axes = new_grid(None, 1, 1, height=0.6)
-    axes[0, 0].axis("off")
-    axes[0, 0].text(0, 0.5, text)
-    return figure

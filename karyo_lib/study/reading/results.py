@@ -10,8 +10,7 @@ from karyo_lib.judge import compute_metrics, compute_metrics_by_group, describe_
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.networks.conditions import READER, TITLES
 from karyo_lib.study.data.recipe import find_real_aneuploids
-from karyo_lib.study.networks.compare import compare_fits
-from karyo_lib.study.networks.fits import TABLE_METRICS, Fits, widen
+from karyo_lib.study.networks.fits import TABLE_METRICS, Fits, compare_fits, widen
 from karyo_lib.study.reading.tables import UNKNOWN, Readings, beside_networks
 from karyo_lib.study.runs import Run
 

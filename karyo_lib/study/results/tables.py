@@ -19,11 +19,11 @@ from karyo_lib.networks.models import INPUT_SHAPE
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_splits
 from karyo_lib.study.data.recipe import find_real_aneuploids
-from karyo_lib.study.networks.compare import compare_fits
 from karyo_lib.study.networks.fits import (
     PROTOCOLS,
     TABLE_METRICS,
     Fits,
+    compare_fits,
     load_fits,
     measure_test,
     name_conditions,

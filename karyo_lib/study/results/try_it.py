@@ -12,7 +12,7 @@ from IPython.display import display
 from karyo_lib.draw import STYLES
 from karyo_lib.judge import UNCERTAINTIES
 from karyo_lib.networks.conditions import get_condition
-from karyo_lib.study.confidence.figures import referral_display
+from karyo_lib.study.confidence.judgement import referral_display
 from karyo_lib.study.confidence.samples import Passes
 from karyo_lib.study.data.copies import Copies
 from karyo_lib.study.data.pictures import augment_one, page_display

