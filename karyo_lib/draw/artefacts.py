@@ -20,29 +20,16 @@ def add_dust(
     for (x, y), radius, strength in zip(places, radii, strengths, strict=True):
         # A speck smaller than a pixel is a weaker pixel.
         strength *= min(1.0, (radius / 0.6) ** 2)
-        cv2.circle(
-            ink,
-            (round(float(x) * 16), round(float(y) * 16)),
-            round(max(radius - 0.4, 0.1) * 16),
-            float(strength),
-            -1,
-            cv2.LINE_8,
-            4,
-        )
+        centre = round(float(x) * 16), round(float(y) * 16)  # four binary places
+        inner = round(max(radius - 0.4, 0.1) * 16)
+        cv2.circle(ink, centre, inner, float(strength), -1, cv2.LINE_8, 4)
     for _ in range(rng.poisson(scratches)):
         start = rng.uniform(0, 1, 2) * (width, height)
         turn = np.cumsum(rng.normal(0, 0.25, 14)) + rng.uniform(0, 6.28)
         steps = rng.uniform(2, 6) * scale
         points = start + np.cumsum(np.column_stack([np.cos(turn), np.sin(turn)]) * steps, axis=0)
-        cv2.polylines(
-            ink,
-            [np.round(points * 8).astype(np.int32)],
-            False,
-            float(rng.uniform(0.05, 0.35)),
-            1,
-            cv2.LINE_8,
-            3,
-        )
+        line = np.round(points * 8).astype(np.int32)
+        cv2.polylines(ink, [line], False, float(rng.uniform(0.05, 0.35)), 1, cv2.LINE_8, 3)
 
 
 def expose(

@@ -83,16 +83,11 @@ def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
         if segment.chromosome == UNKNOWN:
             pieces, shades = _invent(segment.stop - segment.start, np.random.default_rng((seed, number)))
         else:
-            pieces = [
-                (
-                    min(band.iscn_stop, segment.stop) - max(band.iscn_start, segment.start),
-                    band.stain,
-                    segment.chromosome,
-                    band.name,
-                )
-                for band in load_bands(level).bands(segment.chromosome)
-                if band.iscn_start < segment.stop and band.iscn_stop > segment.start
-            ]
+            pieces = []
+            for band in load_bands(level).bands(segment.chromosome):
+                length = min(band.iscn_stop, segment.stop) - max(band.iscn_start, segment.start)
+                if length > 0:
+                    pieces.append((length, band.stain, segment.chromosome, band.name))
             edges, darkness = stain_profile(segment.chromosome, level)
             cut = np.clip(edges, segment.start, segment.stop)
             shades = [(step, dark) for step, dark in zip(np.diff(cut), darkness, strict=True) if step > 0]
@@ -100,15 +95,8 @@ def plan_bands(chromosome: Chromosome, level: int, seed: int = 0) -> BandPlan:
         tones += reversed(shades) if segment.reversed else shades
     lengths, stain, source, band = zip(*bands, strict=True)
     steps, tone = zip(*tones, strict=True)
-    return BandPlan(
-        np.concatenate([[0.0], np.cumsum(lengths)]),
-        stain,
-        source,
-        band,
-        np.concatenate([[0.0], np.cumsum(steps)]),
-        np.array(tone),
-        tuple(chromosome.centromeres),
-    )
+    edges, tone_edges = (np.concatenate([[0.0], np.cumsum(each)]) for each in (lengths, steps))
+    return BandPlan(edges, stain, source, band, tone_edges, np.array(tone), tuple(chromosome.centromeres))
 
 
 def _invent(
@@ -153,20 +141,13 @@ def paint_straight(
     bow = _smooth(rng, rows, 2.0 * width) * 0.05 + 0.03
     shift = _smooth(rng, rows, 1.2 * width) * 0.1 * look.split * width
     relative = (v / (0.5 * width))[None, :]
-    sample = (
-        u[:, None]
-        + lean[:, None] * v
-        + bow[:, None] * width * (relative * relative - 0.4)
-        + shift[:, None] * side
-    )
+    sample = u[:, None] + lean[:, None] * v + bow[:, None] * width * (relative * relative - 0.4)
+    sample = sample + shift[:, None] * side
     darkness = np.interp(sample, u, profile).astype(np.float32)
 
     grain = look.grain * width
-    darkness += (
-        0.7
-        * look.mottle
-        * (_field(rng, rows, across, grain, grain) + _field(rng, rows, across, 0.5 * grain, 0.6 * grain))
-    )
+    mottle = _field(rng, rows, across, grain, grain) + _field(rng, rows, across, 0.5 * grain, 0.6 * grain)
+    darkness += 0.7 * look.mottle * mottle
     ink = look.light + (look.dark - look.light) * np.clip(darkness, -0.25, 1.12)
     # A chromatid is round: it is thickest in its middle.
     roundness = 1 - np.square(np.minimum(np.abs(np.abs(v)[None, :] - offset[:, None]) / half[:, None], 1.0))
@@ -205,20 +186,16 @@ def _profiles(
         strength = 0.9 - 0.85 * strength
     borders = np.concatenate([u - 0.5, [u[-1] + 0.5]])
     tones = np.interp(plan.tone_edges, plan.edges, edges)
-    profile = np.diff(
-        np.interp(borders, tones, np.concatenate([[0.0], np.cumsum(strength * np.diff(tones))]))
-    )
+    total = np.concatenate([[0.0], np.cumsum(strength * np.diff(tones))])
+    profile = np.diff(np.interp(borders, tones, total))
     inside = (u > 0) & (u < edges[-1])
     profile[~inside] = np.where(u[~inside] <= 0, strength[0], strength[-1])
     sigma = max(look.softness * width, 0.3)
     # An S-shaped response: bands differ most around the middle, the palest and the darkest saturate.
     profile = _MIDDLE + 0.55 * np.tanh(look.contrast / 0.55 * (blur_profile(profile, sigma) - _MIDDLE))
 
-    thickness = (
-        1
-        + 0.05 * (profile - 0.5)
-        + (0.03 + 0.15 * look.mottle) * _smooth(rng, len(u), (1.2 - 2.5 * look.mottle) * width)
-    )
+    uneven = (0.03 + 0.15 * look.mottle) * _smooth(rng, len(u), (1.2 - 2.5 * look.mottle) * width)
+    thickness = 1 + 0.05 * (profile - 0.5) + uneven
     presence = np.ones_like(u)
     for centromere in plan.centromeres:
         at = np.interp(centromere, plan.edges, edges)
@@ -239,10 +216,8 @@ def _profiles(
 
 def _rows_between(u: np.ndarray, edges: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """1 at the rows of the chosen bands, else 0."""
-    rows = np.zeros_like(u)
-    for start, stop in zip(edges[:-1][chosen], edges[1:][chosen], strict=True):
-        rows[(u > start) & (u < stop)] = 1
-    return rows
+    starts, stops = edges[:-1][chosen, None], edges[1:][chosen, None]
+    return ((u > starts) & (u < stops)).any(0).astype(u.dtype)
 
 
 def _chromatids(
@@ -270,9 +245,8 @@ def _chromatids(
             cap = 0.42 * width * rng.uniform(0.7, 1.1)
             inward = np.minimum(u - start, length - stop - u) / cap
             inward = np.clip(1 - np.clip(inward, 0, 1), 0, 1)
-            reach = half * np.sqrt(np.clip(1 - inward**2.4, 0, 1)) - 2 * soft * (
-                (u < start) | (u > length - stop)
-            )
+            outside = (u < start) | (u > length - stop)
+            reach = half * np.sqrt(np.clip(1 - inward**2.4, 0, 1)) - 2 * soft * outside
         distance = np.abs(v[None, :] - (sign * offset)[:, None])
         edge = np.clip((reach[:, None] - distance) / soft + 0.5, 0, 1)
         envelope = np.maximum(envelope, edge * edge * (3 - 2 * edge))
@@ -287,7 +261,6 @@ def _smooth(rng: np.random.Generator, count: int, scale: float) -> np.ndarray:
 
 def _field(rng: np.random.Generator, rows: int, columns: int, along: float, across: float) -> np.ndarray:
     """Smooth unit noise over a plane, with correlation lengths `along` and `across`."""
-    coarse = rng.standard_normal(
-        (max(2, round(rows / max(along, 1))), max(2, round(columns / max(across, 1))))
-    )
+    size = max(2, round(rows / max(along, 1))), max(2, round(columns / max(across, 1)))
+    coarse = rng.standard_normal(size)
     return cv2.resize(coarse.astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from karyo_lib.draw.chromosome import BandPlan, plan_bands
-from karyo_lib.draw.layout import chromosome_length, place_pieces
+from karyo_lib.draw.layout import CHROMOSOME_1, chromosome_length, place_pieces
 from karyo_lib.draw.material import Cut, RealChromosome, join_cuts, straighten_ink, trace_chromosome
 from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import Piece, make_piece
-from karyo_lib.draw.sheet import Sheet, make_sheet
+from karyo_lib.draw.sheet import Sheet, chromosomes_of, make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout
 from karyo_lib.iscn import CHROMOSOMES, BandTable, Chromosome, Karyotype, Segment, load_bands, parse_karyotype
@@ -105,25 +105,18 @@ def compose_pieces(
     blunt = replace(sheet.style, artefacts=replace(sheet.style.artefacts, sharpen=(0.0, 0.0)))
     sheet = replace(sheet, style=blunt)
     rng = sheet.rng("compose")
-    table = load_bands(karyotype.level)
     length = chromosome_length(rng.uniform(*blunt.layout.length), sheet.scale)
-    stock = _Stock(cutouts, donors, length / table.length("1"), table, rng)
-    stock.reserve(karyotype.chromosomes)
-    pieces, copies = [], Counter()
-    for chromosome in karyotype.chromosomes:
-        copies[chromosome.slot] += 1
-        copy = copies[chromosome.slot]
-        own = sheet.rng("compose", chromosome.name, str(copy))
-        pieces.append(_compose_piece(chromosome, copy, stock, blunt, rework, table, own))
+    stock = _Stock(cutouts, donors, length / CHROMOSOME_1, karyotype, rng)
+    pieces = [
+        _compose_piece(chromosome, copy, stock, blunt, rework, own)
+        for chromosome, copy, own in chromosomes_of(karyotype, sheet, "compose")
+    ]
     return sheet, pieces, stock.width, sheet.rng("page")
 
 
 def counted_karyotype(cutouts: Sequence[Cutout], level: int = 550) -> Karyotype:
     """The karyotype of a cell as it is, aneuploid or not."""
-    counts = dict.fromkeys(CHROMOSOMES, 0)
-    for cutout in cutouts:
-        counts[cutout.chromosome] += 1
-    return Karyotype.from_counts(counts, level)
+    return Karyotype.from_counts(Counter(cutout.chromosome for cutout in cutouts), level)
 
 
 class _Stock:
@@ -134,55 +127,34 @@ class _Stock:
         cutouts: Sequence[Cutout],
         donors: Sequence[Cutout],
         units: float,
-        table: BandTable,
+        karyotype: Karyotype,
         rng: np.random.Generator,
     ):
-        self._rng, self._table, self._donors = rng, table, list(donors)
+        self.table = table = load_bands(karyotype.level)
+        self._rng, self._donors = rng, list(donors)
         self._cell_units, self._cell_ink = _measure(cutouts, table)
         self.zoom = units / self._cell_units
         self._free: dict[str, list[RealChromosome]] = {name: [] for name in CHROMOSOMES}
         for cutout in cutouts:
             self._free[cutout.chromosome].append(self._trace(cutout, self.zoom, 1.0))
-        everything = [real for reals in self._free.values() for real in reals]
-        self.width = float(np.median([real.width for real in everything]))
-        self._everything = everything
-        self._reserved: dict[str, RealChromosome] = {}
-
-    def reserve(self, chromosomes: Sequence[Chromosome]) -> None:
-        """Drop the homologues that the karyotype lacks; keep one of each class that rearrangements need."""
-        needed: dict[str, int] = {}
-        for chromosome in chromosomes:
-            if not chromosome.rearranged:
-                needed[chromosome.slot] = needed.get(chromosome.slot, 0) + 1
-        wanted = [
-            segment.chromosome
-            for chromosome in chromosomes
-            if chromosome.rearranged
-            for segment in chromosome.segments
-            if segment.chromosome != UNKNOWN
-        ]
+        self._everything = [real for reals in self._free.values() for real in reals]
+        self.width = float(np.median([real.width for real in self._everything]))
+        # Homologues that the karyotype lacks go; one of each class is kept for rearrangements.
+        needed = Counter(c.slot for c in karyotype.chromosomes if not c.rearranged)
+        cut = [segment for c in karyotype.chromosomes if c.rearranged for segment in c.segments]
+        wanted = dict.fromkeys(segment.chromosome for segment in cut if segment.chromosome != UNKNOWN)
         for name, reals in self._free.items():
-            keep = needed.get(name, 0) + (name in wanted)
-            while len(reals) > keep:
+            while len(reals) > needed[name] + (name in wanted):
                 reals.pop(int(self._rng.integers(len(reals))))
-        for name in dict.fromkeys(wanted):
-            self._reserved[name] = self._take(name, last=True)
-
-    def whole(self, name: str) -> RealChromosome:
-        """Take a chromosome for good."""
-        return self._take(name, last=False)
-
-    def material(self, name: str) -> RealChromosome:
-        """Return the chromosome that rearrangements of a class are cut from."""
-        return self._reserved[name]
+        self.material = {name: self.take(name, last=True) for name in wanted}
 
     def unknown(
         self, length: float, centromere: bool, own: np.random.Generator
     ) -> tuple[RealChromosome, Segment]:
         """Return a stretch of some chromosome, `length` ISCN units long, with or without its centromere."""
-        candidates = [real for real in self._everything if self._table.length(real.chromosome) > length]
+        candidates = [real for real in self._everything if self.table.length(real.chromosome) > length]
         real = candidates[int(own.integers(len(candidates)))]
-        whole, middle = self._table.length(real.chromosome), self._table.centromere(real.chromosome)
+        whole, middle = self.table.length(real.chromosome), self.table.centromere(real.chromosome)
         if centromere:
             start = float(np.clip(middle - own.uniform(0.3, 0.7) * length, 0, whole - length))
         elif middle > length and own.random() < middle / whole:
@@ -191,7 +163,8 @@ class _Stock:
             start = own.uniform(min(middle, whole - length), whole - length)
         return real, Segment(real.chromosome, start, start + length)
 
-    def _take(self, name: str, *, last: bool) -> RealChromosome:
+    def take(self, name: str, *, last: bool = False) -> RealChromosome:
+        """Take a chromosome for good."""
         if self._free[name]:
             return self._free[name].pop(-1 if last else 0)
         found = [i for i, donor in enumerate(self._donors) if donor.chromosome == name]
@@ -202,13 +175,11 @@ class _Stock:
             )
         donor = self._donors.pop(found[int(self._rng.integers(len(found)))])
         mates = [other for other in self._donors if other.cell == donor.cell] + [donor]
-        units, ink = _measure(mates, self._table)
+        units, ink = _measure(mates, self.table)
         return self._trace(donor, self.zoom * self._cell_units / units, self._cell_ink / ink)
 
     def _trace(self, cutout: Cutout, zoom: float, gain: float) -> RealChromosome:
-        name = cutout.chromosome
-        expected = self._table.centromere(name) / self._table.length(name)
-        return trace_chromosome(cutout.image, zoom, gain, name, cutout.cell, expected)
+        return trace_chromosome(cutout.image, zoom, gain, cutout.chromosome, cutout.cell, self.table)
 
 
 def _measure(cutouts: Sequence[Cutout], table: BandTable) -> tuple[float, float]:
@@ -224,16 +195,21 @@ def _compose_piece(
     stock: _Stock,
     style: LabStyle,
     rework: float,
-    table: BandTable,
     own: np.random.Generator,
 ) -> Piece:
     """Make one chromosome: as it was cut out, or straightened, edited and bent again."""
+    table = stock.table
     flipped, reworked = own.random() < style.layout.upside_down, own.random() < rework
     plan = plan_bands(chromosome, table.level)
     if chromosome.rearranged:
-        parts = [_part(segment, chromosome, stock, own) for segment in chromosome.segments]
+        parts = [
+            stock.unknown(segment.length, not chromosome.centromeres, own)
+            if segment.chromosome == UNKNOWN
+            else (stock.material[segment.chromosome], segment)
+            for segment in chromosome.segments
+        ]
     else:
-        parts = [(stock.whole(chromosome.slot), chromosome.segments[0])]
+        parts = [(stock.take(chromosome.slot), chromosome.segments[0])]
     width = float(np.mean([real.width for real, _ in parts]))
     if chromosome.rearranged or reworked:
         ink, axis, origin, rows = _rebuild(chromosome, parts, plan, width, style, table, own)
@@ -248,15 +224,6 @@ def _compose_piece(
     return make_piece(
         ink, axis, origin, chromosome, copy, plan, rows, table, width=width, polarity=polarity, source=source
     )
-
-
-def _part(
-    segment: Segment, chromosome: Chromosome, stock: _Stock, own: np.random.Generator
-) -> tuple[RealChromosome, Segment]:
-    """Find the chromosome that a segment is cut from."""
-    if segment.chromosome == UNKNOWN:
-        return stock.unknown(segment.length, not chromosome.centromeres, own)
-    return stock.material(segment.chromosome), segment
 
 
 def _rebuild(
@@ -303,11 +270,8 @@ def _rows_of(
     """Where positions along a joined chromosome (ISCN units) lie, in pixels along its axis."""
     positions, rows, at = [0.0], [0.0], 0.0
     for (real, segment), begin, end in zip(parts, ends[:-1], ends[1:], strict=True):
-        knots = np.unique(
-            np.clip(
-                [segment.start, table.centromere(real.chromosome), segment.stop], segment.start, segment.stop
-            )
-        )
+        middle = np.clip(table.centromere(real.chromosome), segment.start, segment.stop)
+        knots = np.unique([segment.start, middle, segment.stop])
         along = real.row_of(knots, table)
         if segment.reversed:
             knots, along = knots[::-1], along[::-1]

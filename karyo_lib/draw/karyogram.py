@@ -1,6 +1,5 @@
 """Draw the karyogram of any karyotype formula, or one chromosome."""
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -9,17 +8,15 @@ import numpy as np
 
 from karyo_lib.draw.artefacts import expose
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
-from karyo_lib.draw.layout import NATIVE_HEIGHT, chromosome_length, place_pieces
+from karyo_lib.draw.layout import CHROMOSOME_1, NATIVE_HEIGHT, chromosome_length, place_pieces
 from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import INK_THRESHOLD, Piece, make_piece
-from karyo_lib.draw.sheet import Sheet, make_sheet, settle
+from karyo_lib.draw.sheet import Sheet, chromosomes_of, make_sheet, settle
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
 from karyo_lib.iscn.segments import UNKNOWN, Chromosome, normal_segments
 from karyo_lib.shape.bend import bend_axis, bend_image, ring_axis, ring_width, turn_axis
-
-_CHROMOSOME_1 = 15100.0  # ISCN units
 
 
 def draw_karyogram(
@@ -77,12 +74,10 @@ def draw_karyogram(
     sheet = make_sheet(style, seed, size, annotate, karyotype.counts)
     rng = sheet.rng()
     manner = settle_manner(sheet, karyotype.level, rng)
-    pieces, copies = [], Counter()
-    for chromosome in karyotype.chromosomes:
-        copies[chromosome.slot] += 1
-        own = sheet.rng(chromosome.name, str(copies[chromosome.slot]))
+    pieces = []
+    for chromosome, copy, own in chromosomes_of(karyotype, sheet):
         turn = np.pi if own.random() < sheet.style.layout.upside_down else 0.0
-        pieces.append(draw_piece(chromosome, copies[chromosome.slot], manner, own, turn))
+        pieces.append(draw_piece(chromosome, copy, manner, own, turn))
     rng = sheet.rng("page")
     placement = place_pieces(pieces, sheet.style.layout, sheet.canvas, sheet.scale, manner.width, rng)
     return assemble_page(sheet, pieces, placement, karyotype.formula, rng)
@@ -101,7 +96,7 @@ def draw_chromosome(
     sheet = make_sheet(style, seed, None, False, {})
     rng = sheet.rng("single")
     look = settle(sheet.style.look, rng)
-    manner = Manner(look, level, length / _CHROMOSOME_1, look.width * length, seed)
+    manner = Manner(look, level, length / CHROMOSOME_1, look.width * length, seed)
     normal = Chromosome(chromosome, chromosome, normal_segments(chromosome, load_bands(level)), level=level)
     piece = draw_piece(normal, 1, manner, sheet.rng("single", chromosome))
     x0, y0, x1, y1 = piece.ink_box
@@ -127,7 +122,7 @@ def settle_manner(sheet: Sheet, level: int, rng: np.random.Generator) -> Manner:
     """Draw the look of a page and the size of its chromosomes."""
     look = settle(sheet.style.look, rng)
     length = chromosome_length(rng.uniform(*sheet.style.layout.length), sheet.scale)
-    return Manner(look, level, length / _CHROMOSOME_1, look.width * length, sheet.seed)
+    return Manner(look, level, length / CHROMOSOME_1, look.width * length, sheet.seed)
 
 
 def draw_piece(
@@ -137,7 +132,7 @@ def draw_piece(
     unknown = any(segment.chromosome == UNKNOWN for segment in chromosome.segments)
     plan = plan_bands(chromosome, manner.level, manner.seed if unknown else 0)
     # Short chromosomes are a little thicker than long ones.
-    width = manner.width * (1.06 - 0.08 * plan.length / _CHROMOSOME_1) * np.exp(0.03 * rng.standard_normal())
+    width = manner.width * (1.06 - 0.08 * plan.length / CHROMOSOME_1) * np.exp(0.03 * rng.standard_normal())
     if chromosome.ring:
         width = ring_width(plan.length * manner.units, width)
     straight = paint_straight(plan, manner.look, manner.units, width, rng, ring=chromosome.ring)

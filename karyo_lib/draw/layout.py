@@ -14,6 +14,7 @@ _GROUPS = {
 }  # fmt: skip
 _NATIVE_AREA = 1200 * 950
 NATIVE_HEIGHT = 950
+CHROMOSOME_1 = 15100.0  # its length in ISCN units
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,11 @@ def place_pieces(
     numbers = [[i for slot in _slots_of(row) for i in members.get(slot, ())] for row in rows]
     # How far each row's ink reaches above and below the line that it stands on.
     above = [
-        max((_rise(pieces[i], layout.align) - pieces[i].ink_top for i in held), default=4 * width)
+        max((_rise(pieces[i], layout.align) - pieces[i].ink_box[1] for i in held), default=4 * width)
         for held in numbers
     ]
     below = [
-        max((pieces[i].ink_bottom - _rise(pieces[i], layout.align) for i in held), default=0.0)
+        max((pieces[i].ink_box[3] - _rise(pieces[i], layout.align) for i in held), default=0.0)
         for held in numbers
     ]
     tallest = [up + down for up, down in zip(above, below, strict=True)]
@@ -84,6 +85,7 @@ def place_pieces(
     for row, up, tall in zip(rows, above, tallest, strict=True):
         y_line = y + free * 0.5 + up
         y_bottom = y + free * 0.5 + tall
+        y_rule = y_bottom + 0.12 * label_height / max(lines, 1) + 2 * scale
         y += free + tall + label_height
         places = _assemble_row(row, pieces, members, layout, width, rng)
         centres = _row_centres(row, places, layout, x_left, x_right)
@@ -97,31 +99,20 @@ def place_pieces(
                 boxes.append(corners[i][[0, 1, 0, 1]] + np.array(pieces[i].ink_box))
             if boxes:
                 box = np.array(boxes)
-                slots[place.names[0]] = (*box[:, :2].min(0).tolist(), *box[:, 2:].max(0).tolist())
+                around = (*box[:, :2].min(0).tolist(), *box[:, 2:].max(0).tolist())
             else:
-                slots[place.names[0]] = (
-                    centre - 1.2 * width,
-                    y_bottom - min(tall, 5 * width),
-                    centre + 1.2 * width,
-                    y_bottom,
-                )
-            for name in place.names[1:]:
-                slots[name] = slots[place.names[0]]
+                half = 1.2 * width
+                around = (centre - half, y_bottom - min(tall, 5 * width), centre + half, y_bottom)
+            slots |= dict.fromkeys(place.names, around)
             if layout.labels:
                 labels.append((" ".join(place.names), centre, y_bottom + 0.3 * label_height / lines))
             if layout.rule == "slot":
                 reach = max(1.6 * width, place.width / 2)
-                rules.append(
-                    (
-                        centre - reach,
-                        centre + reach,
-                        y_bottom + 0.12 * label_height / max(lines, 1) + 2 * scale,
-                    )
-                )
+                rules.append((centre - reach, centre + reach, y_rule))
         if layout.labels == "group":
             labels += _group_letters(places, centres, y_bottom + 0.62 * label_height)
         if layout.rule == "row":
-            rules.append((x_left, x_right, y_bottom + 0.12 * label_height / max(lines, 1) + 2 * scale))
+            rules.append((x_left, x_right, y_rule))
     return Placement(corners, slots, tuple(labels), tuple(rules))
 
 
@@ -140,8 +131,7 @@ def _group_letters(places: list[_Place], centres: np.ndarray, y: float) -> list[
     """Letters of the Denver groups, each under the middle of its slots in a row."""
     groups: dict[str, list[float]] = {}
     for place, centre in zip(places, centres, strict=True):
-        letter = next((letter for letter, slots in _GROUPS.items() if place.names[0] in slots), None)
-        if letter is not None:
+        for letter in (letter for letter, slots in _GROUPS.items() if place.names[0] in slots):
             groups.setdefault(letter, []).append(centre)
     return [(letter, sum(x) / len(x), y) for letter, x in groups.items()]
 
@@ -189,13 +179,10 @@ def _assemble_row(
 
 def _rise(piece: Piece, align: str) -> float:
     """Row of a patch that lies on the row's line."""
-    if align == "bottom":
-        return piece.ink_bottom
-    if align == "top":
-        return piece.ink_top
+    _, top, _, bottom = piece.ink_box
     if align == "centromere" and len(piece.centromeres):
         return float(piece.centromeres[0][1])
-    return (piece.ink_top + piece.ink_bottom) / 2
+    return {"bottom": bottom, "top": top}.get(align, (top + bottom) / 2)
 
 
 def _clearance(first: Piece, second: Piece, first_rise: float, second_rise: float, width: float) -> float:
@@ -215,13 +202,9 @@ def _row_centres(
     row: list[str | float], places: list[_Place], layout: Layout, x_left: float, x_right: float
 ) -> np.ndarray:
     spans = [1.0 if isinstance(entry, str) else float(entry) for entry in row]
-    pitch = (
-        (x_right - x_left) / max(layout.grid, sum(spans)) if layout.grid else (x_right - x_left) / sum(spans)
-    )
+    pitch = (x_right - x_left) / max(layout.grid, sum(spans))
     ends = np.cumsum(spans) * pitch + x_left
-    centres = np.array(
-        [end - pitch / 2 for end, entry in zip(ends, row, strict=True) if isinstance(entry, str)]
-    )
+    centres = ends[[isinstance(entry, str) for entry in row]] - pitch / 2
     halves = np.array([place.width / 2 for place in places])
     gap = 0.08 * pitch
     need = halves[:-1] + halves[1:] + gap

@@ -44,10 +44,10 @@ class RealChromosome:
 
 
 def trace_chromosome(
-    image: np.ndarray, zoom: float, gain: float, chromosome: str, source: str, centromere: float
+    image: np.ndarray, zoom: float, gain: float, chromosome: str, source: str, table: BandTable
 ) -> RealChromosome:
     """Enlarge a cut-out (uint8, white background, p arm up) by ``zoom``, its ink by ``gain``, and find its
-    axis. The constriction is looked for near the expected ``centromere``, a fraction of the length."""
+    axis, and its constriction near where the centromere ought to be."""
     mask = chromosome_mask(image)
     line = find_centreline(mask)
     ink = np.where(mask, 1 - image.astype(np.float32) / 255, 0).astype(np.float32)
@@ -61,6 +61,7 @@ def trace_chromosome(
     x, y = (blur_profile(np.interp(steps, along, points[:, i]), 2.0) for i in (0, 1))
     heading = np.unwrap(np.arctan2(np.gradient(x), np.gradient(y))).astype(np.float32)
     axis = Axis(x, y, heading)
+    centromere = table.centromere(chromosome) / table.length(chromosome)
     return RealChromosome(ink, axis, _find_constriction(ink, axis, centromere), chromosome, source)
 
 

@@ -1,6 +1,5 @@
 """Draw a metaphase: the chromosomes of a cell as the microscope shows them, before anyone orders them."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 
 import cv2
@@ -11,7 +10,7 @@ from karyo_lib.draw.karyogram import draw_piece, settle_manner
 from karyo_lib.draw.layout import Placement
 from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import Piece, turn_piece
-from karyo_lib.draw.sheet import Sheet, make_sheet
+from karyo_lib.draw.sheet import chromosomes_of, make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout
 from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
@@ -73,7 +72,11 @@ def draw_metaphase(
         sheet, upright, width, _ = compose_pieces(karyotype, cutouts, donors, sheet, 0.0)
         pieces = [turn_piece(piece, rng.uniform(-np.pi, np.pi)) for piece in upright]
     else:
-        pieces, width = _draw_pieces(sheet, karyotype, rng)
+        manner = settle_manner(sheet, karyotype.level, rng)
+        width, pieces = manner.width, []
+        for chromosome, copy, own in chromosomes_of(karyotype, sheet, "metaphase"):
+            turn = own.uniform(-np.pi, np.pi)
+            pieces.append(draw_piece(chromosome, copy, manner, own, turn))
     corners = _scatter(pieces, sheet.canvas, crossing, rng)
     boxes = [corners[i][[0, 1, 0, 1]] + np.array(piece.ink_box) for i, piece in enumerate(pieces)]
     # An annotation frames one chromosome: what is abnormal, or else the first of its slot.
@@ -81,18 +84,6 @@ def draw_metaphase(
     slots = {pieces[i].slot: tuple(boxes[i].tolist()) for i in order}
     ground = _nuclei(sheet.canvas, width, rng)
     return assemble_page(sheet, pieces, Placement(corners, slots, (), ()), karyotype.formula, rng, ground)
-
-
-def _draw_pieces(sheet: Sheet, karyotype: Karyotype, rng: np.random.Generator) -> tuple[list[Piece], float]:
-    """Drawn chromosomes, turned at random, and their width."""
-    manner = settle_manner(sheet, karyotype.level, rng)
-    pieces, copies = [], Counter()
-    for chromosome in karyotype.chromosomes:
-        copies[chromosome.slot] += 1
-        own = sheet.rng("metaphase", chromosome.name, str(copies[chromosome.slot]))
-        turn = own.uniform(-np.pi, np.pi)
-        pieces.append(draw_piece(chromosome, copies[chromosome.slot], manner, own, turn))
-    return pieces, manner.width
 
 
 def _scatter(
@@ -106,7 +97,7 @@ def _scatter(
         x0, y0, x1, y1 = pieces[i].ink_box
         mask = pieces[i].ink[y0:y1, x0:x1] > 0
         allowed = _CROSSING if rng.random() < crossing else _FREE
-        best = None
+        best = (np.inf, 0, 0)
         for _ in range(_TRIES):
             # Even over an ellipse that leaves the corners of the field free.
             radius, angle = np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
@@ -116,10 +107,8 @@ def _scatter(
             y = int(np.clip(y, 2, max(2, height - (y1 - y0) - 2)))
             target = occupied[y : y + mask.shape[0], x : x + mask.shape[1]]
             share = (target & mask[: target.shape[0], : target.shape[1]]).sum() / mask.sum()
-            if best is None or share < best[0]:
-                best = (share, x, y)
+            best = min(best, (share, x, y), key=lambda tried: tried[0])
             if share <= allowed:
-                best = (share, x, y)
                 break
         _, x, y = best
         target = occupied[y : y + mask.shape[0], x : x + mask.shape[1]]

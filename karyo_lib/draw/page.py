@@ -1,19 +1,21 @@
 """A karyogram page with its truth, assembled from chromosomes in a lab's style."""
 
 import io
+from collections import Counter
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from karyo_lib.draw.annotate import stamp_arrow, stamp_box, stamp_rule, stamp_text
-from karyo_lib.draw.artefacts import add_dust, expose
+from karyo_lib.draw.artefacts import add_dust, expose, text_mask
 from karyo_lib.draw.layout import NATIVE_HEIGHT, Placement
 from karyo_lib.draw.piece import INK_THRESHOLD, Piece
 from karyo_lib.draw.sheet import Sheet, settle
 from karyo_lib.draw.styles import LabStyle
+from karyo_lib.iscn.bands import AUTOSOMES
 
 TRUTH_COLUMNS = (
     "chromosome", "name", "copy", "slot", "x0", "y0", "x1", "y1", "angle", "abnormal", "length_px",
@@ -21,6 +23,8 @@ TRUTH_COLUMNS = (
 )  # fmt: skip
 BAND_COLUMNS = ["row", "chromosome", "band", "x_start", "y_start", "x_stop", "y_stop"]
 ANNOTATION_COLUMNS = ("kind", "x0", "y0", "x1", "y1")
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +130,9 @@ def _print_labels(ink: np.ndarray, placement: Placement, style: LabStyle, scale:
     height = style.layout.label_size * NATIVE_HEIGHT * scale
     printed = []
     for text, centre, top in placement.labels:
-        printed.append(("label", *stamp_text(ink, text, centre, top, height)))
+        printed.append(("label", *_stamp_text(ink, text, centre, top, height)))
     for x0, x1, y in placement.rules:
-        stamp_rule(ink, x0, x1, y, scale)
+        _stamp_rule(ink, x0, x1, y, scale)
         printed.append(("rule", x0, y - scale, x1, y + scale))
     return printed
 
@@ -155,27 +159,23 @@ def _annotate(
             printed.append(("arrow", *_point_at(ink, np.array(placement.slots[slot]), scale, rng)))
     if "box" in kinds:
         for slot in dict.fromkeys([piece.slot for _, piece in targets] + empty):
-            printed.append(("box", *stamp_box(ink, placement.slots[slot], scale)))
+            printed.append(("box", *_stamp_box(ink, placement.slots[slot], scale)))
     if "title" in kinds:
         size = rng.uniform(20, 30) * scale
         below = rng.random() < 0.4
         y = ink.shape[0] - 1.35 * size if below else 0.25 * size
         centre = rng.choice([0.5, 0.2, 0.8]) * ink.shape[1]
-        printed.append(("title", *stamp_text(ink, formula, centre, y, size)))
+        printed.append(("title", *_stamp_text(ink, formula, centre, y, size)))
     return printed
 
 
 def _short_slots(pieces: list[Piece], placement: Placement) -> list[str]:
     """Slots that lack a chromosome, where no abnormal chromosome holds its material."""
-    held: dict[str, int] = {}
-    for piece in pieces:
-        held[piece.slot] = held.get(piece.slot, 0) + 1
+    held = Counter(piece.slot for piece in pieces)
     moved = {source for piece in pieces if piece.abnormal for source, _ in piece.bands}
-    short = [
-        str(number) for number in range(1, 23) if held.get(str(number), 0) < 2 and str(number) not in moved
-    ]
-    if held.get("X", 0) + held.get("Y", 0) < 2:
-        short.append("Y" if held.get("X") else "X")
+    short = [name for name in AUTOSOMES if held[name] < 2 and name not in moved]
+    if held["X"] + held["Y"] < 2:
+        short.append("Y" if held["X"] else "X")
     return [slot for slot in short if slot in placement.slots]
 
 
@@ -183,7 +183,7 @@ def _point_at(ink: np.ndarray, box: np.ndarray, scale: float, rng: np.random.Gen
     """Draw an arrow to a box from the side with the least ink in the way."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     half_x, half_y = (box[2] - box[0]) / 2 + 5 * scale, (box[3] - box[1]) / 2 + 5 * scale
-    best = None
+    best = (np.inf, None, 0.0)
     for angle in rng.permutation([0.0, np.pi, 0.6, np.pi - 0.6, np.pi / 2, -np.pi / 2]):
         direction = np.array([np.cos(angle), np.sin(angle)])
         reach = min(half_x / max(abs(direction[0]), 1e-3), half_y / max(abs(direction[1]), 1e-3))
@@ -191,9 +191,9 @@ def _point_at(ink: np.ndarray, box: np.ndarray, scale: float, rng: np.random.Gen
         path = np.round(tip + direction * np.linspace(0, 36 * scale, 12)[:, None]).astype(int)
         outside = (path < 0).any() or (path[:, 0] >= ink.shape[1]).any() or (path[:, 1] >= ink.shape[0]).any()
         cost = 9.0 if outside else float(ink[path[:, 1], path[:, 0]].mean())
-        if best is None or cost < best[0] - 1e-6:
+        if cost < best[0] - 1e-6:
             best = (cost, tip, float(angle))
-    return stamp_arrow(ink, tuple(best[1]), best[2], scale)
+    return _stamp_arrow(ink, tuple(best[1]), best[2], scale)
 
 
 def _write_truth(
@@ -212,7 +212,7 @@ def _write_truth(
             boxes = piece.changes + shift
             change = np.clip(np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]) / factor, 0, limit)
         rows.append((
-            piece.chromosome, piece.name, piece.copy, piece.slot, *box, piece.angle, piece.abnormal,
+            piece.slot, piece.name, piece.copy, piece.slot, *box, piece.angle, piece.abnormal,
             piece.length / factor, *centromere, piece.polarity, *change, piece.source,
         ))  # fmt: skip
         band_rows.append((piece.band_ends + shift) / factor)
@@ -223,3 +223,50 @@ def _write_truth(
     sources, bands = (list(told) for told in zip(*names, strict=True)) if names else ([], [])
     told = (numbers, sources, bands, *ends.T)
     return truth, pd.DataFrame(dict(zip(BAND_COLUMNS, told, strict=True)))
+
+
+def _stamp_text(ink: np.ndarray, text: str, centre: float, top: float, height: float) -> Box:
+    """Print text on a page of ink, in place; return its box."""
+    mask = text_mask(text, max(5, round(height)))
+    rows, columns = mask.shape
+    page_height, page_width = ink.shape
+    x = int(np.clip(round(centre - columns / 2), 0, max(page_width - columns, 0)))
+    y = int(np.clip(round(top), 0, max(page_height - rows, 0)))
+    target = ink[y : y + rows, x : x + columns]
+    np.maximum(target, mask[: target.shape[0], : target.shape[1]], out=target)
+    return x, y, x + target.shape[1], y + target.shape[0]
+
+
+def _stamp_arrow(ink: np.ndarray, tip: tuple[float, float], angle: float, scale: float) -> Box:
+    """Draw an arrow that points at `tip`, coming from `angle` (radians, 0 from the right), in place."""
+    length, head, thick = 34 * scale, 12 * scale, max(1, round(3 * scale))
+    direction = np.array([np.cos(angle), np.sin(angle)])
+    normal = np.array([-direction[1], direction[0]])
+    start, neck = np.array(tip) + direction * length, np.array(tip) + direction * head
+    triangle = np.array([tip, neck + normal * head * 0.45, neck - normal * head * 0.45])
+    cv2.line(ink, _fixed(start), _fixed(neck), 1.0, thick, cv2.LINE_8, 4)
+    cv2.fillConvexPoly(ink, np.round(triangle * 16).astype(np.int32), 1.0, cv2.LINE_8, 4)
+    points = np.vstack([triangle, start + normal * thick, start - normal * thick])
+    return _clip_box((*points.min(0).tolist(), *points.max(0).tolist()), ink.shape)
+
+
+def _stamp_box(ink: np.ndarray, box: Box, scale: float) -> Box:
+    """Draw a frame round `box`, in place."""
+    gap, thick = 6 * scale, max(1, round(2 * scale))
+    x0, y0, x1, y1 = box[0] - gap, box[1] - gap, box[2] + gap, box[3] + gap
+    cv2.rectangle(ink, _fixed((x0, y0)), _fixed((x1, y1)), 1.0, thick, cv2.LINE_8, 4)
+    return _clip_box((x0 - thick, y0 - thick, x1 + thick, y1 + thick), ink.shape)
+
+
+def _stamp_rule(ink: np.ndarray, x0: float, x1: float, y: float, scale: float) -> None:
+    """Print a horizontal line, in place."""
+    cv2.line(ink, _fixed((x0, y)), _fixed((x1, y)), 0.9, max(1, round(1.6 * scale)), cv2.LINE_8, 4)
+
+
+def _fixed(point: tuple[float, float] | np.ndarray) -> tuple[int, int]:
+    """Coordinates with four binary places, as OpenCV's `shift` wants them."""
+    return round(float(point[0]) * 16), round(float(point[1]) * 16)
+
+
+def _clip_box(box: Box, shape: tuple[int, ...]) -> Box:
+    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(shape[1])), min(box[3], float(shape[0]))

@@ -2,7 +2,8 @@
 known: lifted off by their label image, changed or moved, and laid on the page's own background. Works on
 drawn, composed and scanned pages alike, dark on light or bright on dark."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,8 +20,7 @@ _REACH = 0.008
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
-class Patch:
+class Patch(NamedTuple):
     """A lifted chromosome."""
 
     # Float32, shape (h, w); signed difference to the background, in grey levels; 0 outside the chromosome.
@@ -131,15 +131,16 @@ def augment_pairs(
         move = _Move.draw(patch, settings, rng)
         occupied = (labels > number + 1) | (new_labels > 0)
         for _ in range(3):
-            ink, mask, x, y = move.apply(patch)
+            moved = move.apply(patch)
+            _, mask, x, y = moved
             at = occupied[max(y, 0) : y + mask.shape[0], max(x, 0) : x + mask.shape[1]]
             inside = mask[max(-y, 0) : max(-y, 0) + at.shape[0], max(-x, 0) : max(-x, 0) + at.shape[1]]
             if (at & inside).sum() <= settings.overlap * mask.sum() and inside.sum() == mask.sum():
                 break
             move = move.halved()
         else:
-            ink, mask, x, y = patch.drop, patch.mask, patch.x, patch.y
-        boxes[number] = _lay(drop, new_labels, ink, mask, x, y, number)
+            moved = patch
+        boxes[number] = _lay(drop, new_labels, moved, number)
     return PairPage(_expose(ground, drop), _with_boxes(chromosomes, boxes), new_labels)
 
 
@@ -162,8 +163,7 @@ def compact_page(
     drop = np.zeros((height, width), np.float32)
     new_labels = np.zeros((height, width), np.int16)
     for number, (x, y) in corners.items():
-        patch = lifted[number]
-        boxes[number] = _lay(drop, new_labels, patch.drop, patch.mask, x, y, number)
+        boxes[number] = _lay(drop, new_labels, lifted[number]._replace(x=x, y=y), number)
     paper = float(np.median(ground))
     grain = (ground - cv2.blur(ground, (9, 9))).ravel()
     grain = grain[np.abs(grain) < 20]
@@ -185,21 +185,18 @@ class _Move:
     @classmethod
     def draw(cls, patch: Patch, settings: PairSettings, rng: np.random.Generator) -> "_Move":
         rows, columns = patch.mask.shape
+        mirror = bool(rng.random() < settings.mirror)
+        bow, turn = float(settings.bend * rng.standard_normal()), float(rng.standard_normal())
         return cls(
-            (columns / 2, rows / 2),
-            float(rows),
-            bool(rng.random() < settings.mirror),
-            float(settings.bend * rng.standard_normal()),
-            float(np.radians(settings.rotate) * rng.standard_normal()),
+            (columns / 2, rows / 2), float(rows), mirror, bow, float(np.radians(settings.rotate) * turn)
         )
 
     def halved(self) -> "_Move":
-        return _Move(self.centre, self.height, self.mirror, self.bow / 2, self.turn / 2)
+        return replace(self, bow=self.bow / 2, turn=self.turn / 2)
 
-    def apply(self, patch: Patch) -> tuple[np.ndarray, np.ndarray, int, int]:
-        """Return the moved difference and mask, and the corner of both on the page."""
+    def apply(self, patch: Patch) -> Patch:
         if not (self.mirror or self.bow or self.turn):
-            return patch.drop, patch.mask, patch.x, patch.y
+            return patch
         rows, columns = patch.mask.shape
         grow = int(np.ceil(abs(self.bow) * rows + abs(np.sin(self.turn)) * max(rows, columns) / 2)) + 1
         x = np.arange(columns + 2 * grow)[None, :] + 0.5 - grow - self.centre[0]
@@ -211,7 +208,7 @@ class _Move:
         map_y = (v + self.centre[1] - 0.5).astype(np.float32)
         drop = cv2.remap(patch.drop, map_x, map_y, cv2.INTER_LINEAR)
         mask = cv2.remap(patch.mask.astype(np.float32), map_x, map_y, cv2.INTER_LINEAR) > 0.5
-        return drop, mask, patch.x - grow, patch.y - grow
+        return Patch(drop, mask, patch.x - grow, patch.y - grow)
 
     def _bow_at(self, v: np.ndarray) -> np.ndarray:
         return self.bow * self.height * (np.square(2 * v / self.height) - 1 / 3)
@@ -219,25 +216,20 @@ class _Move:
 
 def _check(image: np.ndarray, chromosomes: pd.DataFrame, labels: np.ndarray) -> None:
     if image.ndim != 2 or image.dtype != np.uint8 or image.shape != labels.shape:
+        told = f"{image.dtype} {image.shape} and {labels.shape}"
         raise ValueError(
-            "Expected a uint8 page (H, W) and a label image of the same shape. "
-            f"Received {image.dtype} {image.shape} and {labels.shape}."
+            f"Expected a uint8 page (H, W) and a label image of the same shape. Received {told}."
         )
-    missing = set(_BOX) - set(chromosomes.columns)
-    if missing:
-        raise ValueError(
-            f"Expected columns {_BOX} in the chromosomes table. Received none named {sorted(missing)}."
-        )
-    if labels.max(initial=0) > len(chromosomes):
-        raise ValueError(
-            f"Expected labels up to {len(chromosomes)}, one a row of the table. Received {int(labels.max())}."
-        )
+    if missing := set(_BOX) - set(chromosomes.columns):
+        raise ValueError(f"Expected columns {_BOX} of chromosomes. Received none named {sorted(missing)}.")
+    if (most := labels.max(initial=0)) > len(chromosomes):
+        rows = len(chromosomes)
+        raise ValueError(f"Expected labels up to {rows}, one a row of the table. Received {most}.")
 
 
-def _lay(
-    drop: np.ndarray, labels: np.ndarray, ink: np.ndarray, mask: np.ndarray, x: int, y: int, number: int
-) -> tuple[int, int, int, int]:
+def _lay(drop: np.ndarray, labels: np.ndarray, patch: Patch, number: int) -> tuple[int, int, int, int]:
     """Add a chromosome to a page of differences, the stronger one shows where two lie; return its box."""
+    ink, mask, x, y = patch
     columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
     box = (x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1)
     height, width = drop.shape

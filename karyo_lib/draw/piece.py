@@ -25,18 +25,13 @@ def changed_spans(chromosome: Chromosome, table: BandTable) -> list[tuple[float,
     at, last = 0.0, None
     for segment in chromosome.segments:
         end = at + segment.stop - segment.start
-        repeated = [
-            (max(a, segment.start), min(b, segment.stop))
-            for a, b in seen
-            if a < segment.stop and b > segment.start
-        ]
+        top = at - segment.start
+        repeated = [(a, b) for a, b in seen if a < segment.stop and b > segment.start]
         if segment.chromosome != home or segment.reversed:
             spans.append((at, end))
         elif repeated:
-            spans += [(at + a - segment.start, at + b - segment.start) for a, b in repeated]
-        elif (
-            last is not None and last.chromosome == home and not last.reversed and last.stop != segment.start
-        ):
+            spans += [(top + max(a, segment.start), top + min(b, segment.stop)) for a, b in repeated]
+        elif last and last.chromosome == home and not last.reversed and last.stop != segment.start:
             spans.append((at - _POINT, at + _POINT))
         if segment.chromosome == home and not segment.reversed:
             seen.append((segment.start, segment.stop))
@@ -61,8 +56,7 @@ class Piece:
     """A chromosome on its own patch."""
 
     ink: np.ndarray  # float32, shape (H, W); 0 paper to 1 black
-    chromosome: str  # class, ISCN name, slot of the page
-    name: str
+    name: str  # ISCN, and slot of the page
     slot: str
     copy: int  # 1 for the first chromosome of its slot, then 2
     abnormal: bool
@@ -87,14 +81,6 @@ class Piece:
         if not len(rows):
             return 0, 0, self.ink.shape[1], self.ink.shape[0]
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-    @property
-    def ink_top(self) -> int:
-        return self.ink_box[1]
-
-    @property
-    def ink_bottom(self) -> int:
-        return self.ink_box[3]
 
     @cached_property
     def left_outline(self) -> np.ndarray:
@@ -141,7 +127,6 @@ def make_piece(
     angle = float(np.degrees(np.arctan2(lean_x, -lean_y)))
     return Piece(
         ink,
-        chromosome.slot,
         chromosome.name,
         chromosome.slot,
         copy,

@@ -1,16 +1,17 @@
 """What every page starts from: its style, size and randomness, checked."""
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from types import SimpleNamespace
 
 import numpy as np
 
-from karyo_lib.draw.annotate import ANNOTATION_KINDS
 from karyo_lib.draw.layout import page_scale
-from karyo_lib.draw.styles import STYLES, LabStyle
+from karyo_lib.draw.styles import ANNOTATION_KINDS, STYLES, LabStyle
+from karyo_lib.iscn import Chromosome, Karyotype
 
 # Small pages are drawn at twice their size and reduced, as scans of real pages are.
 _OVERSAMPLE_BELOW = 700
@@ -46,6 +47,17 @@ class Sheet:
         """Return a generator of its own for every seed, style and thing drawn."""
         names = (self.style.name, *names)
         return np.random.Generator(np.random.SFC64([self.seed, *(zlib.crc32(n.encode()) for n in names)]))
+
+
+def chromosomes_of(
+    karyotype: Karyotype, sheet: Sheet, *names: str
+) -> Iterator[tuple[Chromosome, int, np.random.Generator]]:
+    """Each chromosome, its number within its slot, and a generator of its own."""
+    copies = Counter()
+    for chromosome in karyotype.chromosomes:
+        copies[chromosome.slot] += 1
+        copy = copies[chromosome.slot]
+        yield chromosome, copy, sheet.rng(*names, chromosome.name, str(copy))
 
 
 def make_sheet(

@@ -9,6 +9,7 @@ from typing import Any
 from karyo_lib.resources import data_file
 
 Range = tuple[float, float]
+ANNOTATION_KINDS = ("arrow", "box", "title")
 
 # A row lists slots from left to right; a number is a blank that many columns wide; "X+Y" is one shared slot.
 STANDARD_ROWS = (

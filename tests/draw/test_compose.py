@@ -9,7 +9,7 @@ import pytest
 from karyo_lib.draw import STYLES, compose_karyogram, draw_metaphase
 from karyo_lib.draw.material import Cut, join_cuts, straighten_ink, trace_chromosome, width_at
 from karyo_lib.files.bank import ChromosomeBank
-from karyo_lib.iscn import parse_karyotype
+from karyo_lib.iscn import load_bands, parse_karyotype
 
 CLEAN = replace(
     STYLES["digital"],
@@ -105,7 +105,7 @@ def test_reworking_changes_the_shape_but_not_the_count(female):
 
 def test_straightening_keeps_the_ink_and_finds_the_constriction(female):
     cutout = next(c for c in female if c.chromosome == "2")
-    real = trace_chromosome(cutout.image, 1.0, 1.0, "2", "cell", 0.393)
+    real = trace_chromosome(cutout.image, 1.0, 1.0, "2", "cell", load_bands())
     straight = straighten_ink(real, 5, 2 * round(real.width * 1.2))
     assert straight.sum() == pytest.approx(real.ink.sum(), rel=0.08)
     assert abs(real.centromere - 0.393) < 0.07
