@@ -13,7 +13,7 @@ from karyo_lib.draw.piece import changed_spans
 from karyo_lib.draw.sheet import settle
 from karyo_lib.draw.stain import stain_profile
 from karyo_lib.draw.styles import Look
-from karyo_lib.iscn import Segment, load_bands, parse_karyotype
+from karyo_lib.iscn import CHROMOSOMES, Segment, load_bands, parse_karyotype
 from karyo_lib.iscn.segments import Chromosome
 from karyo_lib.shape.bend import Axis, bend_axis, bend_image, ring_axis, turn_axis
 
@@ -32,7 +32,7 @@ def plain_look(**changes) -> SimpleNamespace:
 
 
 def test_plan_covers_the_chromosome_without_gaps():
-    for name in TABLE.chromosomes:
+    for name in CHROMOSOMES:
         normal = Chromosome(name, name, (Segment(name, 0.0, TABLE.length(name)),))
         plan = plan_bands(normal, 550)
         assert plan.length == TABLE.length(name)
