@@ -66,35 +66,30 @@ class Profile:
 
 _CHOICES = {"level": (400, 550, 850), "groups": ("all", "numerical"), "sources": ("thesis", "balanced")}
 _SHARES = ("annotated_share",)
-_LEAST = {
-    "normal": 10,
-    "abnormal": 10,  # fewer leaves a part of a split without one class
-    "image_size": 150,
-    "luck_repeats": 2,
-    "shortcut_pages": 12,
-    "largest_input": 150,
-}
+#: Fewer than ten of a label leave a part of a split without it.
+_LEAST = {"normal": 10, "abnormal": 10, "image_size": 150, "luck_repeats": 2, "shortcut_pages": 12}
+_LEAST |= {"largest_input": 150}
 
 
 def _check(name: str, value: Any) -> None:
     kind = _TYPES[name]
-    if kind == "tuple[str, ...]":
-        good = isinstance(value, tuple) and all(isinstance(item, str) for item in value)
-        if not good:
-            raise SettingsError(f"Expected {name} to be a tuple of names. Received {value!r}.")
-        return
-    wanted = {"int": int, "float": (int, float), "str": str, "bool": bool}[kind]
-    if isinstance(value, bool) != (kind == "bool") or not isinstance(value, wanted):
-        raise SettingsError(f"Expected {name} to be of type {kind}. Received {value!r}.")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        choices = ", ".join(map(str, _CHOICES[name]))
-        raise SettingsError(f"Expected {name} to be one of {choices}. Received {value!r}.")
-    if kind == "int" and value < _LEAST.get(name, 1):
-        raise SettingsError(f"Expected {name} to be at least {_LEAST.get(name, 1)}. Received {value}.")
-    if name in _SHARES and not 0 <= value <= 1:
-        raise SettingsError(f"Expected {name} from 0 to 1. Received {value}.")
-    if kind == "float" and name not in _SHARES and not value > 0:
-        raise SettingsError(f"Expected {name} to be above 0. Received {value}.")
+    wanted = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(kind, tuple)
+    least, choices = _LEAST.get(name, 1), _CHOICES.get(name, (value,))
+    expected = ""
+    if wanted is tuple and not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
+        expected = "to be a tuple of names"
+    elif isinstance(value, bool) != (kind == "bool") or not isinstance(value, wanted):
+        expected = f"to be of type {kind}"
+    elif value not in choices:
+        expected = f"to be one of {', '.join(map(str, choices))}"
+    elif kind == "int" and value < least:
+        expected = f"to be at least {least}"
+    elif name in _SHARES and not 0 <= value <= 1:
+        expected = "from 0 to 1"
+    elif kind == "float" and name not in _SHARES and not value > 0:
+        expected = "to be above 0"
+    if expected:
+        raise SettingsError(f"Expected {name} {expected}. Received {value!r}.")
 
 
 _TYPES = {field.name: str(field.type) for field in fields(Profile)}
@@ -102,41 +97,19 @@ _TYPES = {field.name: str(field.type) for field in fields(Profile)}
 PROFILES: dict[str, Profile] = {
     # A few dozen karyograms: shows that everything works, says nothing about performance.
     "smoke": Profile(
-        name="smoke",
-        normal=16,
-        abnormal=11,
-        augmented_normal=32,
-        augmented_abnormal=26,
-        epochs_head=4,
-        epochs_last_block=1,
-        epochs_last_two_blocks=1,
-        epochs_full=1,
-        search_trials=3,
-        search_epochs=2,
-        passes=10,
-        repeats=1,
-        luck_repeats=3,
-        shortcut_pages=12,
-        largest_input=150,
-        bootstrap=200,
-        members=2,
+        "smoke", normal=16, abnormal=11, augmented_normal=32, augmented_abnormal=26, epochs_head=4,
+        epochs_last_block=1, epochs_last_two_blocks=1, epochs_full=1, search_trials=3, search_epochs=2,
+        passes=10, repeats=1, luck_repeats=3, shortcut_pages=12, largest_input=150, bootstrap=200, members=2,
         altered_copies=2,
     ),
     # Everything whole except the fine-tuning, which is short.
     "quick": Profile(
-        name="quick",
-        epochs_last_block=3,
-        epochs_last_two_blocks=2,
-        epochs_full=2,
-        search_trials=10,
-        repeats=1,
-        shortcut_pages=40,
-        largest_input=300,
-        altered_copies=2,
+        "quick", epochs_last_block=3, epochs_last_two_blocks=2, epochs_full=2, search_trials=10, repeats=1,
+        shortcut_pages=40, largest_input=300, altered_copies=2,
     ),
     # All of it.
-    "thesis": Profile(name="thesis", newer_bases=("ResNet50V2", "EfficientNetV2B0", "ConvNeXtTiny")),
-}
+    "thesis": Profile("thesis", newer_bases=("ResNet50V2", "EfficientNetV2B0", "ConvNeXtTiny")),
+}  # fmt: skip
 
 
 def suggest(received: str, valid: tuple[str, ...]) -> str:

@@ -43,18 +43,17 @@ class BandPlan:
     @cached_property
     def stalk(self) -> np.ndarray:
         """Which bands are stalks of satellites."""
-        return np.array([stain == "stalk" for stain in self.stain])
+        return np.array(self.stain) == "stalk"
 
     @cached_property
     def variable(self) -> np.ndarray:
         """Which bands differ in length from person to person: heterochromatin and stalks."""
-        return np.array([stain in ("stalk", "gvar") for stain in self.stain])
+        return np.isin(self.stain, ("stalk", "gvar"))
 
     @cached_property
     def satellite(self) -> np.ndarray:
         """Which bands are satellites of acrocentric chromosomes."""
-        kinds = zip(self.stain, self.band, strict=True)
-        return np.array([stain == "gvar" and band.startswith("p13") for stain, band in kinds])
+        return (np.array(self.stain) == "gvar") & np.char.startswith(self.band, "p13")
 
 
 @dataclass(frozen=True)

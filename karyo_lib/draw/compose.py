@@ -255,7 +255,7 @@ def _rebuild(
 
 def _cut(real: RealChromosome, segment: Segment, pad: int, across: int, table: BandTable) -> Cut:
     """Mark a segment on the straightened chromosome that it is cut from."""
-    ink = straighten_ink(real, pad, across)
+    ink = straighten_ink(real.ink, real.axis, pad, across)
     start, stop = pad + real.row_of(np.array([segment.start, segment.stop]), table)
     natural = (segment.start <= 0, segment.stop >= table.length(real.chromosome))
     if segment.reversed:

@@ -68,7 +68,7 @@ def trace_chromosome(
 def _find_constriction(ink: np.ndarray, axis: Axis, expected: float) -> float:
     """Look for the narrowest place near the expected centromere; keep `expected` where none stands out."""
     mean_width = float((ink > _FRINGE).sum() / max(axis.length, 1))
-    straight = _read_along(ink, axis, 0, 2 * int(np.ceil(mean_width)))
+    straight = straighten_ink(ink, axis, 0, 2 * int(np.ceil(mean_width)))
     widths = blur_profile((straight > _FRINGE).sum(1), 0.1 * mean_width)
     reach = max(_SEARCH * axis.length, 0.35 * mean_width)
     begin, end = (int(np.clip(expected * axis.length + side * reach, 0, axis.length)) for side in (-1, 1))
@@ -81,13 +81,8 @@ def _find_constriction(ink: np.ndarray, axis: Axis, expected: float) -> float:
     return (row + 0.5) / axis.length if deep and begin < row < end - 1 else expected
 
 
-def straighten_ink(real: RealChromosome, pad: int, across: int) -> np.ndarray:
-    """Read a chromosome along its axis, the middle column of ``across``, with ``pad`` rows before and after
-    it."""
-    return _read_along(real.ink, real.axis, pad, across)
-
-
-def _read_along(ink: np.ndarray, axis: Axis, pad: int, across: int) -> np.ndarray:
+def straighten_ink(ink: np.ndarray, axis: Axis, pad: int, across: int) -> np.ndarray:
+    """Read a chromosome along its axis, the middle column of ``across``, ``pad`` rows before and after."""
     rows = np.arange(axis.length + 2 * pad, dtype=np.float32) + 0.5 - pad
     inside = np.clip(rows, 0, axis.length)
     x, y = axis.point(inside)

@@ -21,7 +21,7 @@ def band_profile(image: np.ndarray, chromosome: str) -> np.ndarray:
     """Band profile of a cut-out, bent or not (white background, p arm up): mean ink across the middle half of
     the chromosome at `PROFILE_POINTS` places from pter, standardised to mean 0 and deviation 1."""
     real = trace_chromosome(image, 1.0, 1.0, chromosome, "", load_bands(550))
-    straight = straighten_ink(real, 0, max(4, 2 * round(real.width / 4)))
+    straight = straighten_ink(real.ink, real.axis, 0, max(4, 2 * round(real.width / 4)))
     profile = straight.mean(1)
     places = (np.arange(PROFILE_POINTS) + 0.5) / PROFILE_POINTS * len(profile) - 0.5
     profile = np.interp(places, np.arange(len(profile)), profile)

@@ -4,7 +4,7 @@ Never flipped or moved: position in a karyogram carries meaning."""
 import functools
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import cv2
@@ -65,11 +65,11 @@ class Alteration:
 
 def draw_alteration(rng: np.random.Generator, settings: AugmentSettings) -> Alteration:
     """Draw an alteration, each part uniform within its bounds and rounded to four decimals."""
-    return Alteration(
-        brightness=round(rng.uniform(-settings.brightness, settings.brightness), 4),
-        noise=round(rng.uniform(0, settings.noise_fraction), 4),
-        blur=round(rng.uniform(0, settings.blur_sigma), 4),
+    low, high = (
+        (-settings.brightness, 0, 0),
+        (settings.brightness, settings.noise_fraction, settings.blur_sigma),
     )
+    return Alteration(*(round(rng.uniform(*bounds), 4) for bounds in zip(low, high, strict=True)))
 
 
 def alter_image(image: np.ndarray, alteration: Alteration, rng: np.random.Generator) -> np.ndarray:
@@ -118,8 +118,8 @@ def augment_dataset(
             path = f"{image_id}.png"
             make = functools.partial(_make_copy, Path(root) / parent.path, alteration, rng)
             jobs.append((path, f"{code} {seed} {parent.sha256} {copy} {alteration}", make))
-            rows.append((image_id, parent.image_id, path, parent.label, parent.patient_id, copy,
-                         alteration.brightness, alteration.noise, alteration.blur))  # fmt: skip
+            of = (parent.image_id, path, parent.label, parent.patient_id)
+            rows.append((image_id, *of, copy, *astuple(alteration)))
     digests = make_pages(jobs, out_dir, title="Augmenting", progress=progress, n_jobs=n_jobs)
     return pd.DataFrame(rows, columns=list(AUGMENTED_COLUMNS[:-1])).assign(sha256=digests)
 

@@ -22,7 +22,6 @@ BANK_FILES = ("chromosomes.zip", "cells.csv")
 CELL_COLUMNS = ("cell", "case", "label", "count_formula", "chromosomes")
 
 _MEMBER = re.compile(r"(?P<cell>[^/\\]+)/(?P<chromosome>[1-9]|1\d|2[0-2]|X|Y)_(?P<copy>[1-9]\d?)\.png")
-_ORDER = {name: position for position, name in enumerate(CHROMOSOME_CLASSES)}
 # A chromosome 1 at full resolution stays far below these; a member above them is damaged or hostile.
 _MAX_MEMBER_BYTES = 4_000_000
 _MAX_MEMBER_PIXELS = 2_000_000
@@ -60,10 +59,15 @@ class ChromosomeBank:
                 )
         self.cells = _read_cells(self.path / "cells.csv")
         self._case = dict(zip(self.cells["cell"], self.cells["case"], strict=True))
-        self._members = self._list_members()
         self._lock = threading.Lock()
         self._archive, self._owner = None, None
-        self._check_complete()
+        self._members = self._list_members()
+        for cell, expected in zip(self.cells["cell"], self.cells["chromosomes"], strict=True):
+            if (found := len(self._members[cell])) != expected:
+                raise BankError(
+                    f"Expected {expected} chromosomes for cell {cell!r}, as cells.csv says. "
+                    f"Received {found} in chromosomes.zip."
+                )
 
     def __repr__(self) -> str:
         return f"ChromosomeBank(cells={len(self.cells)}, cases={self.cells['case'].nunique()})"
@@ -108,23 +112,18 @@ class ChromosomeBank:
     def _open(self) -> zipfile.ZipFile:
         # A handle inherited through fork() shares its offset with the parent's: each process opens its own.
         if self._archive is None or self._owner != os.getpid():
-            self._archive, self._owner = self._open_archive(), os.getpid()
+            try:
+                self._archive, self._owner = zipfile.ZipFile(self.path / "chromosomes.zip"), os.getpid()
+            except (zipfile.BadZipFile, OSError) as error:
+                file = str(self.path / "chromosomes.zip")
+                raise BankError(
+                    f"Expected a zip archive. Received an unreadable file {file!r} ({error}); copy it again."
+                ) from error
         return self._archive
-
-    def _open_archive(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(self.path / "chromosomes.zip")
-        except (zipfile.BadZipFile, OSError) as error:
-            raise BankError(
-                f"Expected a zip archive. Received an unreadable file {str(self.path / 'chromosomes.zip')!r} "
-                f"({error}); copy it again."
-            ) from error
 
     def _list_members(self) -> dict[str, dict[tuple[str, int], str]]:
         members: dict[str, dict[tuple[str, int], str]] = {cell: {} for cell in self._case}
-        with self._open_archive() as archive:
-            entries = archive.infolist()
-        for entry in entries:
+        for entry in self._open().infolist():
             name = entry.filename
             if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
                 raise BankError(f"Expected names below the archive's root. Received the unsafe {name!r}.")
@@ -143,18 +142,11 @@ class ChromosomeBank:
                 )
             if match["cell"] in members:  # cells that cells.csv does not list are not used
                 members[match["cell"]][match["chromosome"], int(match["copy"])] = name
+        order = {name: place for place, name in enumerate(CHROMOSOME_CLASSES)}
         return {
-            cell: dict(sorted(found.items(), key=lambda item: (_ORDER[item[0][0]], item[0][1])))
+            cell: dict(sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1])))
             for cell, found in members.items()
         }
-
-    def _check_complete(self) -> None:
-        for cell, expected in zip(self.cells["cell"], self.cells["chromosomes"], strict=True):
-            if len(self._members[cell]) != expected:
-                raise BankError(
-                    f"Expected {expected} chromosomes for cell {cell!r}, as cells.csv says. "
-                    f"Received {len(self._members[cell])} in chromosomes.zip."
-                )
 
 
 def _read_cells(path: Path) -> pd.DataFrame:
@@ -162,8 +154,7 @@ def _read_cells(path: Path) -> pd.DataFrame:
         cells = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise BankError(f"Expected a table in cells.csv. Received an unreadable file: {error}.") from error
-    missing = [column for column in CELL_COLUMNS if column not in cells]
-    if missing:
+    if missing := [column for column in CELL_COLUMNS if column not in cells]:
         raise BankError(f"Expected columns {', '.join(CELL_COLUMNS)} in cells.csv. Missing: {missing}.")
     cells = cells[list(CELL_COLUMNS)]
     if cells.empty:
@@ -191,10 +182,7 @@ def add_cell(folder: Path, cutouts: Sequence[Cutout], label: str, count_formula:
     known, old = pd.DataFrame(columns=list(CELL_COLUMNS)), []
     if all((folder / name).is_file() for name in BANK_FILES):
         bank = ChromosomeBank(folder)
-        known, old = (
-            bank.cells[list(CELL_COLUMNS)],
-            [c for name in bank.cells["cell"] for c in bank.cutouts(name)],
-        )
+        known, old = bank.cells, [c for name in bank.cells["cell"] for c in bank.cutouts(name)]
     if cell in set(known["cell"]):
         raise BankError(f"Expected a new cell. Received {cell!r}, which the bank has: give it another name.")
     content = io.BytesIO()

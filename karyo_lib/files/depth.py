@@ -5,10 +5,7 @@ import numpy as np
 _BIT_DEPTHS = (8, 10, 12, 14, 16, 24, 32)
 _TAILS = 0.05  # percent of the pixels at either end that may lie anywhere: hot ones, overshoot of a filter
 _OVERSHOOT = 0.3  # of the range 0..1, by which floats may leave it: sharper resampling overshoots at edges
-_NARROW, _FLAT = (
-    1 / 4,
-    1 / 64,
-)  # shares of the range: stretched below the one, taken for an empty page at the other
+_NARROW, _FLAT = 1 / 4, 1 / 64  # shares of the range: stretched below the one, an empty page at the other
 _SAMPLE = 1_000_000
 STRETCHED = "uses a narrow part of its range of grey: stretched"
 
@@ -41,7 +38,6 @@ def _range(low: float, high: float, whole: bool, least: float) -> tuple[float, f
             return -1.0, 1.0
     black = min(0.0, low if not whole else least)
     over = 1.0 if whole else 1.05
-    needed = next(
-        (2.0**bits - 1 for bits in _BIT_DEPTHS if high - black <= over * (2.0**bits - 1)), high - black
-    )
+    ranges = (2.0**bits - 1 for bits in _BIT_DEPTHS)
+    needed = next((span for span in ranges if high - black <= over * span), high - black)
     return black, black + max(needed, 1.0)

@@ -6,24 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 import pydicom
 from PIL import Image
+from pydicom import uid
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
-from pydicom.uid import (
-    JPEG2000,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    RLELossless,
-)
 
 # Deflated syntaxes are left out on purpose: pydicom would inflate them without a limit before any check.
-_WITH_IMAGE_HEADER = frozenset({JPEGBaseline8Bit, JPEG2000, JPEG2000Lossless})
-_SYNTAXES = _WITH_IMAGE_HEADER | {
-    ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless,
-}  # fmt: skip
+_WITH_IMAGE_HEADER = frozenset({uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEG2000Lossless})
+_PLAIN = {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless}
 
 
 class UnreadableDicom(Exception):
@@ -45,10 +35,9 @@ def decode_frames(data: bytes, max_pixels: int) -> Iterator[tuple[np.ndarray, bo
     meta = read_dataset(
         header, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
     )
-    syntax = meta.get("TransferSyntaxUID") or (
-        ExplicitVRLittleEndian if data[4:6].isalpha() else ImplicitVRLittleEndian  # without preamble
-    )
-    if syntax not in _SYNTAXES:
+    bare = uid.ExplicitVRLittleEndian if data[4:6].isalpha() else uid.ImplicitVRLittleEndian  # no preamble
+    syntax = meta.get("TransferSyntaxUID") or bare
+    if syntax not in _WITH_IMAGE_HEADER | _PLAIN:
         known = syntax.name if getattr(syntax, "keyword", "") else "unknown"
         raise UnreadableDicom(f"DICOM transfer syntax not read: {known}")
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)

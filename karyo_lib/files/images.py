@@ -212,14 +212,12 @@ def _pillow_pages(data: bytes, max_pixels: int, min_side: int) -> Iterator[_Foun
         for number in numbers:
             image.seek(number)
             width, height = image.size
-            several = len(numbers) > 1
-            if width * height > max_pixels:
-                reason = f"{width} x {height} pixels, more than the limit of {max_pixels}"
-                yield found, reason, several, ""
-            elif min(width, height) < min_side:
-                yield found, _too_small(width, height, min_side), several, ""
-            else:
-                yield found, *_to_grey(image, several)
+            pixels, note = f"{width} x {height} pixels, more than the limit of {max_pixels}", ""
+            if min(width, height) < min_side:
+                pixels = _too_small(width, height, min_side)
+            elif width * height <= max_pixels:
+                pixels, note = _to_grey(image)
+            yield found, pixels, len(numbers) > 1, note
 
 
 def _full_size_frames(image: Image.Image) -> range | list[int]:
@@ -239,17 +237,17 @@ def _full_size_frames(image: Image.Image) -> range | list[int]:
     return shown or [max(sizes, key=sizes.get)]
 
 
-def _to_grey(image: Image.Image, several: bool) -> tuple[np.ndarray, bool, str]:
+def _to_grey(image: Image.Image) -> tuple[np.ndarray, str]:
     tags = getattr(image, "tag_v2", {})
     turned = ImageOps.exif_transpose(image)
     if turned.mode not in _DEEP_MODES:
-        return _shallow_to_grey(turned), several, ""
+        return _shallow_to_grey(turned), ""
     values = np.asarray(turned)
     if values.dtype == np.int32 and tags and tags.get(339, (1,))[0] == 1:
         values = values.view(np.uint32)  # Pillow has no unsigned 32 bits
     pixels, note = _to_8_bit(values)
     # Pillow leaves deep WhiteIsZero pages (tag 262) as they are stored.
-    return 255 - pixels if tags and tags.get(262) == 0 else pixels, several, note
+    return 255 - pixels if tags and tags.get(262) == 0 else pixels, note
 
 
 def _shallow_to_grey(image: Image.Image) -> np.ndarray:

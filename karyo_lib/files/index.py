@@ -4,17 +4,28 @@ import hashlib
 import os
 from pathlib import Path
 
+import imagehash
 import joblib
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageFilter
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
-from karyo_lib.files.duplicates import compute_page_hash, find_groups
 from karyo_lib.files.images import UnusableImage, load_image
 from karyo_lib.files.listing import LABELS, DatasetError, list_folder
 from karyo_lib.iscn import KaryotypeError, parse_karyotype
 
 INDEX_COLUMNS = ("image_id", "path", "label", "iscn", "patient_id", "source", "sha256")
+# Karyograms of one lab share a layout and look alike to a small hash: at 8 x 8, pages of different patients
+# can have the same one. With 32 x 32 coefficients, pages of different cells differ in 0.16 of the bits or
+# more, re-saved, dimmed, speckled, blurred, resized, shifted or trimmed copies in 0.06 at most (both tested).
+HASH_SIDE = 32
+MAX_DISTANCE = 0.11  # share of differing bits
+_WORKING_SIDE = 512
+_INK_CONTRAST = 24
+_INK_SHARE = 0.005
 
 
 def index_folder(
@@ -48,13 +59,9 @@ def _read_all(
     results = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs)
     results = list(tqdm(results, "Reading images", len(listing), unit="image", disable=not progress))
     usable = np.array([isinstance(result, dict) for result in results], bool)
-    refused = listing.loc[~usable, ["path"]].assign(
-        reason=[result for result in results if isinstance(result, str)]
-    )
-    found = pd.DataFrame(
-        [result for result in results if isinstance(result, dict)],
-        columns=["sha256", "pixels_sha256", "hash", "notes"],
-    )
+    refused = listing.loc[~usable, ["path"]].assign(reason=[r for r in results if isinstance(r, str)])
+    found = [result for result in results if isinstance(result, dict)]
+    found = pd.DataFrame(found, columns=["sha256", "pixels_sha256", "hash", "notes"])
     return pd.concat([listing[usable].reset_index(drop=True), found], axis=1), refused
 
 
@@ -100,32 +107,26 @@ def _settle_copies(index: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     same_pixels = index.groupby("pixels_sha256")
     contradicting = same_pixels["label"].transform("nunique") > 1
-    first = same_pixels["path"].transform("first")
     repeated = ~contradicting & index.duplicated("pixels_sha256")
-    reasons = np.select(
-        [contradicting, repeated],
-        ["one image under both labels: " + same_pixels["path"].transform(_names), "same image as " + first],
-        default="",
-    )
+    names = same_pixels["path"].transform(lambda paths: ", ".join(sorted(set(paths))))
+    told = [
+        "one image under both labels: " + names,
+        "same image as " + same_pixels["path"].transform("first"),
+    ]
+    reasons = np.select([contradicting, repeated], told, default="")
     index["patient_id"] = _join_patients(index)
     rejected = index.assign(reason=reasons)[reasons != ""][["path", "reason"]]
     return _note_near_duplicates(index[reasons == ""].reset_index(drop=True)), rejected
 
 
-def _names(paths: pd.Series) -> str:
-    return ", ".join(sorted(set(paths)))
-
-
 def _join_patients(index: pd.DataFrame) -> pd.Series:
     """Return one id for all images linked by a given patient or by near duplication, at any remove."""
     given = index["patient_id"].where(index["patient_id"] != "", index["image_id"])
-    joined = given
-    while True:  # each pass hands the smallest id on; ends when both partitions agree
-        by_look = joined.groupby(index["group"]).transform("min")
-        by_patient = by_look.groupby(given).transform("min")
-        if by_patient.equals(joined):
-            return joined
-        joined = by_patient
+    before, joined = None, given
+    while not joined.equals(before):  # each pass hands the smallest id on, until both partitions agree
+        before = joined
+        joined = joined.groupby(index["group"]).transform("min").groupby(given).transform("min")
+    return joined
 
 
 def _note_near_duplicates(index: pd.DataFrame) -> pd.DataFrame:
@@ -155,3 +156,35 @@ def _check_classes(index: pd.DataFrame, quarantine: pd.DataFrame) -> None:
         f"Expected karyograms of both labels, normal and abnormal. Received {counts[present]} {present} and "
         f"no {absent} ones: add some, as a folder named {absent} or as rows of metadata.csv.{more}"
     )
+
+
+def compute_page_hash(pixels: np.ndarray) -> np.ndarray:
+    """Two perceptual hashes of a page, uint64 (2, 16): of all of it, and of the part that its ink spans,
+    which finds copies with other margins. A median filter comes first, or speckle would decide."""
+    image = Image.fromarray(pixels)
+    if max(image.size) > _WORKING_SIDE:
+        image.thumbnail((_WORKING_SIDE, _WORKING_SIDE), Image.Resampling.BOX)
+    image = image.filter(ImageFilter.MedianFilter(3))
+    filtered = np.asarray(image)
+    ink = np.abs(filtered - np.median(filtered)) > _INK_CONTRAST
+    rows, columns = (np.flatnonzero(ink.mean(axis=axis) > _INK_SHARE) for axis in (1, 0))
+    parts = [image]
+    if len(rows) and len(columns):
+        image = image.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    parts.append(image)
+    bits = np.stack([imagehash.phash(part, HASH_SIDE).hash.ravel() for part in parts])
+    return np.packbits(bits, axis=1).view(np.uint64)
+
+
+def find_groups(hashes: np.ndarray, max_distance: float = MAX_DISTANCE) -> np.ndarray:
+    """Number the groups of pages that are near duplicates by either hash, directly or through others."""
+    n_pages, _, words = hashes.shape
+    limit = int(max_distance * words * 64)
+    pairs = [np.empty((0, 2), np.intp)]
+    for start in range(0, n_pages, 64):
+        block = hashes[start : start + 64, None]
+        near = (np.bitwise_count(block ^ hashes[None, start:]).sum(axis=3) <= limit).any(axis=2)
+        pairs.append(np.argwhere(near) + start)
+    rows, columns = np.concatenate(pairs).T
+    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(n_pages, n_pages))
+    return connected_components(graph, directed=False)[1]

@@ -53,7 +53,7 @@ def _walk(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
             path = _relative(folder, directory, name)
             if name.startswith(".") or name.lower() in _SYSTEM_FILES:
                 continue
-            if not _is_text(path):
+            if any("\udc80" <= letter <= "\udcff" for letter in path):  # bytes that are none in UTF-8
                 refused.append((os.fsencode(path).decode("utf-8", "replace"), "file name is not valid UTF-8"))
             # realpath, unlike Path.resolve, bears links that lead to themselves
             elif os.path.islink(folder / path) and not _real(folder / path).is_relative_to(root):
@@ -69,14 +69,6 @@ def _real(path: Path) -> Path:
 
 def _relative(folder: Path, *parts: str) -> str:
     return Path(os.path.relpath(os.path.join(*parts), folder)).as_posix()
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:  # bytes that the file system allows and UTF-8 does not
-        return False
-    return True
 
 
 def _from_folders(files: list[str]) -> tuple[list[tuple], list[tuple[str, str]]]:

@@ -72,13 +72,10 @@ def _read_header(row: list[str], expected: str, required: tuple[str, ...]) -> li
     columns = [_ALIASES.get(name, name) for name in columns]
     while columns and not columns[-1]:
         columns.pop()
-    twice = next((name for name in columns if columns.count(name) > 1 and name in (*required, "iscn")), "")
-    if twice:
-        raise DatasetError(f"{expected} Received a header that names {twice} twice.")
-    if missing := [name for name in required if name not in columns]:
-        raise DatasetError(
-            f"{expected} Received {', '.join(columns)}: {' and '.join(sorted(missing))} missing."
-        )
+    if twice := [name for name in (*required, "iscn") if columns.count(name) > 1]:
+        raise DatasetError(f"{expected} Received a header that names {twice[0]} twice.")
+    if missing := " and ".join(sorted(name for name in required if name not in columns)):
+        raise DatasetError(f"{expected} Received {', '.join(columns)}: {missing} missing.")
     return [name if columns.index(name) == i else f"{name}_{i}" for i, name in enumerate(columns)]
 
 

@@ -118,8 +118,8 @@ def _kept(folder: Path, record: dict | None, key: str) -> str | None:
     """Digest of a page that is there, whole, and made from just this."""
     if record is None or record["made_from"] != key or not (folder / record["path"]).is_file():
         return None
-    digest = hashlib.sha256((folder / record["path"]).read_bytes()).hexdigest()
-    return digest if digest == record["sha256"] else None
+    whole = hashlib.sha256((folder / record["path"]).read_bytes()).hexdigest() == record["sha256"]
+    return record["sha256"] if whole else None
 
 
 def _make_page(path: Path, make: Callable[[], np.ndarray]) -> str:
@@ -129,10 +129,7 @@ def _make_page(path: Path, make: Callable[[], np.ndarray]) -> str:
 
 def source_digest(*modules: ModuleType) -> str:
     """Return a digest of the source of modules and packages: pages made by other code are made again."""
-    digest = hashlib.sha256()
-    for module in modules:
-        file = Path(module.__file__)
-        files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-        for source in files:
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
+    files = []
+    for file in (Path(module.__file__) for module in modules):
+        files += sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

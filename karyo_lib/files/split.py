@@ -16,9 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-SPLIT_COLUMNS = (
-    "data", "protocol", "repeat", "image_id", "parent_id", "patient_id", "label", "part",
-)  # fmt: skip
+SPLIT_COLUMNS = ("data", "protocol", "repeat", "image_id", "parent_id", "patient_id", "label", "part")
 PROTOCOLS = ("thesis", "grouped", "shuffled-thesis", "shuffled-grouped")
 WITHOUT = "without-"  # and the name of a source
 PARTS = ("train", "val", "test")
@@ -88,10 +86,8 @@ def check_no_leak(splits: pd.DataFrame) -> None:
         by = grouped.groupby(["data", "protocol", "repeat", column])["part"]
         leaks = by.agg(lambda parts: "+".join(sorted(set(parts))))[by.nunique() > 1]
         if len(leaks):
-            named = "; ".join(
-                f"{key[-1]} in {parts} ({key[0]}, {key[1]}, repeat {key[2]})"
-                for key, parts in leaks.head(5).items()
-            )
+            told = "{3} in {parts} ({0}, {1}, repeat {2})"
+            named = "; ".join(told.format(*key, parts=parts) for key, parts in leaks.head(5).items())
             raise LeakError(f"Expected each {column} in one part. Received {len(leaks)} in several: {named}.")
 
 
@@ -141,9 +137,14 @@ def _split_thesis(
 def _split_grouped(
     parents: pd.DataFrame, copies: pd.DataFrame, rng: np.random.Generator, held: frozenset[str]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    parents = parents.assign(part=_assign(parents["patient_id"], parents["label"], rng, held))
-    yield "original", parents.assign(parent_id=parents["image_id"])
-    augmented = copies.merge(parents.rename(columns={"image_id": "parent_id"}), on="parent_id")
+    dealt = parents.assign(part=_assign(parents["patient_id"], parents["label"], rng, held))
+    yield from _with_copies(dealt, copies)
+
+
+def _with_copies(dealt: pd.DataFrame, copies: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Originals, and augmented images with copies in the training part alone."""
+    yield "original", dealt.assign(parent_id=dealt["image_id"])
+    augmented = copies.merge(dealt.rename(columns={"image_id": "parent_id"}), on="parent_id")
     yield "augmented", augmented[(augmented["part"] == "train") | (augmented["copy"] == 0)]
 
 
@@ -158,10 +159,7 @@ def _split_without(
     dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     train, val = next(dealer.split(rest, rest["label"], rest["patient_id"]))
     parts = [rest.iloc[train].assign(part="train"), rest.iloc[val].assign(part="val")]
-    dealt = pd.concat([*parts, parents[tested].assign(part="test")])
-    yield "original", dealt.assign(parent_id=dealt["image_id"])
-    augmented = copies.merge(dealt.rename(columns={"image_id": "parent_id"}), on="parent_id")
-    yield "augmented", augmented[(augmented["part"] == "train") | (augmented["copy"] == 0)]
+    yield from _with_copies(pd.concat([*parts, parents[tested].assign(part="test")]), copies)
 
 
 def _assign(

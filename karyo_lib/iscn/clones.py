@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from karyo_lib.iscn.bands import KaryotypeError, load_bands, require
 from karyo_lib.iscn.changes import make_change
 from karyo_lib.iscn.karyotype import count_formula, parse_karyotype
-from karyo_lib.iscn.notation import read_cell_lines
+from karyo_lib.iscn.notation import read_cell_lines, sort_parts
 from karyo_lib.iscn.operations import Part, read_change
-from karyo_lib.iscn.writing import sort_parts
 
 PRACTICES = ("constitutional", "acquired")
 #: Cells that must share a change before it counts as a clone's.

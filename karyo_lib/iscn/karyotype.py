@@ -6,9 +6,15 @@ from dataclasses import dataclass, field, replace
 
 from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, BandTable, KaryotypeError, load_bands, require
 from karyo_lib.iscn.changes import Change, Size, make_change, normal_chromosome
-from karyo_lib.iscn.notation import CellLine, explicit_sex, read_cell_lines, rearranged_sex
+from karyo_lib.iscn.notation import (
+    CellLine,
+    explicit_sex,
+    read_cell_lines,
+    rearranged_sex,
+    usual_sets,
+    write_line,
+)
 from karyo_lib.iscn.segments import Chromosome
-from karyo_lib.iscn.writing import usual_sets, write_line
 
 _SLOTS = (*CHROMOSOMES, "mar")
 #: Count formulae of a cell without gain or loss.

@@ -1,15 +1,13 @@
 """Text of a karyotype formula -> its parts in the normal form of ISCN 2024, with notes on what was put right.
-`karyo_lib.iscn.edits` can apply them, or they are kept and not drawn; `karyo_lib.iscn.writing` is the
-inverse."""
+`karyo_lib.iscn.edits` can apply them, or they are kept and not drawn; `write_line` is the inverse."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
-from karyo_lib.iscn.bands import require
-from karyo_lib.iscn.operations import Part, read_change
-from karyo_lib.iscn.sidelines import double, lose, undo
-from karyo_lib.iscn.writing import sort_parts, usual_sets, write_line
+from karyo_lib.iscn.bands import KaryotypeError, require
+from karyo_lib.iscn.operations import UNKNOWN, Part, rank_chromosome, read_change
 
 MAX_LENGTH = 1000
 MAX_COUNT = 200  # an octaploid cell has 184 chromosomes
@@ -19,6 +17,7 @@ _TAIL = re.compile(rf"\s*\.\s*({_TECHNIQUES}.*)$", re.DOTALL)
 # multiplication sign, minus sign, en dash and arrow, as pasted from a typeset report
 _TYPED = str.maketrans({"\u00d7": "x", "\u2212": "-", "\u2013": "-", "\u2192": "->"})
 _CELLS = re.compile(r"\[(?:cp)?[\d~/]+\]$")
+_LAST = {"r": 0, "mar": 1, "dmin": 2}  # of unknown origin
 _COUNT = re.compile(r"(\d{1,3})(?:[~-](\d{1,3}))?(?:<([1-8])n>)?")
 _ORIGIN = re.compile(r"(idem|sl|sdl)(\d*)(?:x(\d))?")
 
@@ -101,7 +100,7 @@ def _read_line(written: str, formula: str, lines: list[CellLine]) -> CellLine:
     if match := _ORIGIN.fullmatch(tokens[0]):
         origin = _origin(match, lines)
         times = int(match[3] or 1)
-        parts = double(origin.parts, times)
+        parts = _double(origin.parts, times)
         line = replace(
             line, sex="".join(sorted(origin.sex * times)), constitutional_sex=origin.constitutional_sex,
             ploidy=ploidy or origin.ploidy * times, ploidy_given=True, incomplete=origin.incomplete,
@@ -140,9 +139,9 @@ def _add_part(
     line: CellLine, parts: list[Part], part: Part, notes: list[str], derived: bool
 ) -> tuple[CellLine, list[Part]]:
     if part.kind == "lost":
-        return line, lose(parts, part)
+        return line, _lose(parts, part)
     sexual = derived and part.kind == "number" and part.chromosomes[0] in ("X", "Y")
-    if (left := undo(parts, part)) is not None:
+    if (left := _undo(parts, part)) is not None:
         if sexual and part.sign == "+":  # the '-Y' of the stemline is undone
             line = replace(line, sex="".join(sorted(line.sex + part.chromosomes[0])))
         elif not derived:
@@ -209,3 +208,109 @@ def _sex(tokens: list[str]) -> tuple[str, bool, list[str]]:
     rule = "Expected the sex chromosomes as X and Y, X first; an undisclosed sex (U) cannot be drawn."
     require(re.fullmatch("X*Y*", sex), text, rule)
     return sex, text.endswith("c"), tokens[1:]
+
+
+def _double(parts: Sequence[Part], times: int) -> list[Part]:
+    """Parts of a line whose chromosomes have all doubled: idemx2."""
+    return [replace(part, copies=part.copies * times) if part.drawn else part for part in parts]
+
+
+def _undo(parts: Sequence[Part], part: Part) -> list[Part] | None:
+    """Parts without the gain or loss that a part undoes (+8 and -8); None if there is none."""
+    for place, other in enumerate(parts):
+        if (
+            {other.kind, part.kind} == {"number"}
+            and other.chromosomes == part.chromosomes
+            and (other.suffix, other.sign) == (part.suffix, {"+": "-", "-": "+"}[part.sign])
+        ):
+            return _less(parts, place)
+    return None
+
+
+def _lose(parts: Sequence[Part], lost: Part) -> list[Part]:
+    """Parts of a line that no longer has an abnormal chromosome: idem,-der(22)t(9;22)."""
+    for place, part in enumerate(parts):
+        if part.text == lost.text and part.drawn:
+            homes = part.chromosomes * (part.sign != "+" and part.chromosomes != (UNKNOWN,))
+            return [*_less(parts, place), *(Part(name, "-", "number", (name,)) for name in homes)]
+    for place, part in enumerate(parts):
+        alone = replace(part, copies=1, suffix="")
+        if len(part.chromosomes) > 1 and lost.operations == (alone,):
+            (gone,) = lost.chromosomes
+            kept = [_derivative(name, alone) for name in part.chromosomes if name != gone]
+            return [*_less(parts, place), *kept, Part(gone, "-", "number", (gone,))]
+    raise KaryotypeError(
+        f"-{lost.text}",
+        "Only a whole normal chromosome can be lost, or an abnormal one that the line has; write the "
+        "karyotype that is left.",
+    )
+
+
+def _derivative(name: str, operation: Part) -> Part:
+    return Part(f"der({name}){operation.text}", "", "der", (name,), operations=(operation,))
+
+
+def _less(parts: Sequence[Part], place: int) -> list[Part]:
+    """Parts with one copy fewer of the one at a place."""
+    part = parts[place]
+    left = [replace(part, copies=part.copies - 1)] if part.copies > 1 else []
+    return [*parts[:place], *left, *parts[place + 1 :]]
+
+
+def usual_sets(count: int) -> int:
+    """Sets of a cell whose formula names none; modal numbers of ISCN: up to 34 haploid, 35-57 diploid, 58-80
+    triploid, 81-103 tetraploid, and so on by 23."""
+    return max(1, (count - 12) // 23 + 1)
+
+
+def sort_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Order parts as ISCN does, equal ones as one: X, Y, 1 to 22, unknown origin; gains and losses first."""
+    ordered = sorted(parts, key=_key)
+    return tuple(
+        replace(part, copies=sum(one.copies for one in same))
+        for part, same in groupby(ordered, key=lambda part: replace(part, copies=1))
+    )
+
+
+def _key(part: Part) -> tuple:
+    first = part.chromosomes[0]
+    kind = _LAST.get(part.kind, 3) if first == UNKNOWN else 0
+    return (
+        rank_chromosome(first),
+        kind,
+        part.kind != "number",
+        part.text.lstrip("?"),
+        part.sign,
+        part.suffix,
+        repr(part),
+    )
+
+
+def write_line(line: CellLine) -> str:
+    """Write a cell line; breakpoints stand where they first occur."""
+    sets = "" if line.ploidy == usual_sets(line.count) else f"<{line.ploidy}n>"
+    count = f"{line.count}~{line.most}" if line.most > line.count else str(line.count)
+    tokens = [f"{count}{sets}"]
+    if line.sex:
+        tokens.append(line.sex + "c" * line.constitutional_sex)
+    seen: set[str] = set()
+    tokens += [_write_part(part, seen) for part in line.parts]
+    tokens += ["inc"] * line.incomplete
+    return ",".join(tokens) + (f".{line.tail}" if line.tail else "")
+
+
+def _write_part(part: Part, seen: set[str]) -> str:
+    if part.kind == "number":
+        return ",".join([f"{part.sign}{part.text}{part.suffix}"] * part.copies)
+    if part.chromosomes == (UNKNOWN,) and part.drawn and part.kind != "der":
+        if part.text[0].isdigit():  # an uncertain number: +1~4mar
+            times = part.copies // int(re.match(r"\d+", part.text)[0])
+            return ",".join([f"{part.sign}{part.text}{part.suffix}"] * times)
+        return f"{part.sign}{part.copies if part.copies > 1 else ''}{part.text}{part.suffix}"
+    text = part.text
+    for operation in part.operations:
+        if operation.text in seen and operation.breakpoints:
+            text = text.replace(operation.text, operation.text.rpartition("(")[0], 1)
+    seen.update(operation.text for operation in part.operations or (part,))
+    times = f"x{part.copies}" if part.copies > 1 else ""
+    return f"{part.sign}{text}{times}{part.suffix}"

@@ -63,11 +63,6 @@ with _quiet_start():
 if os.environ.get("KARYO_PRECISION"):
     keras.config.set_dtype_policy(os.environ["KARYO_PRECISION"])
 
-__all__ = [
-    "backend_facts", "compile_options", "device_name", "explain_no_card", "inference_engine", "keras",
-    "use_mixed_precision",
-]  # fmt: skip
-
 
 def compile_options(batches_at_once: int = 1) -> dict[str, Any]:
     """Keyword arguments of every ``model.compile``. Several steps in one call of TensorFlow give the same
@@ -82,11 +77,11 @@ def compile_options(batches_at_once: int = 1) -> dict[str, Any]:
 def device_name() -> str:
     """Return what the network runs on, for example ``"CPU (x86_64, 2 cores)"`` or ``"GPU (NVIDIA H200)"``."""
     engine = keras.config.backend()
+    names = []
     if engine == "tensorflow":
-        names = [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ]
+        details = tf.config.experimental.get_device_details
+        cards = tf.config.list_physical_devices("GPU")
+        names = [details(card).get("device_name", card.name) for card in cards]
     elif engine == "jax":
         import jax
 
@@ -95,16 +90,12 @@ def device_name() -> str:
         import torch
 
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    else:
-        names = []
     if _DEVICE == "gpu" and not names:
         raise ValueError(
             f"Expected a graphics card that {engine} can use, for --device gpu. Received none: "
             f"{explain_no_card(engine)}. Or choose --device auto."
         )
-    if names:
-        return f"GPU ({', '.join(names)})"
-    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+    return f"GPU ({', '.join(names)})" if names else f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
 
 
 def explain_no_card(engine: str) -> str:

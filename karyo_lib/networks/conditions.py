@@ -39,15 +39,8 @@ CONDITIONS = (
 )
 
 
-@dataclass(frozen=True)
-class ReaderCondition:
-    """The method beside the thesis's seven: it finds, names, counts and compares chromosomes."""
-
-    key: str  # as of :class:`Condition`
-    title: str
-
-
-READER = ReaderCondition("reader", "Reader that comes with karyo")
+#: The method beside the thesis's seven: it finds, names, counts and compares chromosomes.
+READER = Condition("reader", "Reader that comes with karyo", "", "", "")
 TITLES = {condition.key: condition.title for condition in (*CONDITIONS, READER)}
 
 

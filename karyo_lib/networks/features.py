@@ -2,6 +2,7 @@
 bytes, the digest of the weights, the cut, the input shape, the preprocessing and the engine. Adding images
 computes only the new ones, whatever run or condition asks."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -34,15 +35,13 @@ class FeatureCache:
 
     def __init__(self, folder: str | Path | None = None, limit_bytes: int | None = None):
         self.folder = Path(folder) if folder else cache_folder() / "features"
-        if limit_bytes is None:
-            said = os.environ.get("KARYO_CACHE_GB") or _DEFAULT_LIMIT_GB
-            try:
-                limit_bytes = int(float(said) * 1e9)
-            except ValueError:
-                raise ValueError(f"Expected KARYO_CACHE_GB to be a number. Received {said!r}.") from None
-        if limit_bytes < 0:
-            raise ValueError(f"Expected a size limit of at least 0 bytes. Received {limit_bytes}.")
-        self.limit_bytes = limit_bytes
+        said = os.environ.get("KARYO_CACHE_GB") or _DEFAULT_LIMIT_GB
+        try:
+            self.limit_bytes = int(float(said) * 1e9) if limit_bytes is None else limit_bytes
+        except ValueError:
+            raise ValueError(f"Expected KARYO_CACHE_GB to be a number. Received {said!r}.") from None
+        if self.limit_bytes < 0:
+            raise ValueError(f"Expected a size limit of at least 0 bytes. Received {self.limit_bytes}.")
 
     def load(self, group: str, key: str) -> np.ndarray | None:
         """Return an entry, or None if it is absent or damaged."""
@@ -65,9 +64,12 @@ class FeatureCache:
 
     def trim(self) -> None:
         """Drop the entries used least recently until the limit holds."""
-        entries = sorted(self._entries())
+        entries = []
+        for path in self.folder.glob("*/[!.]*.npy"):
+            with contextlib.suppress(FileNotFoundError):  # another run has just dropped it
+                entries.append((path.stat().st_mtime, path.stat().st_size, path))
         total = sum(size for _, size, _ in entries)
-        for _, size, path in entries:
+        for _, size, path in sorted(entries):
             if total <= self.limit_bytes:
                 break
             path.unlink(missing_ok=True)
@@ -75,16 +77,6 @@ class FeatureCache:
 
     def _path(self, group: str, key: str) -> Path:
         return self.folder / group / f"{key}.npy"
-
-    def _entries(self) -> list[tuple[float, int, Path]]:
-        entries = []
-        for path in self.folder.glob("*/[!.]*.npy"):
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # another run has just dropped it
-                continue
-            entries.append((status.st_mtime, status.st_size, path))
-        return entries
 
 
 def preprocess(
@@ -148,7 +140,7 @@ def compute_features(
                     inputs = {k: array for k in chunk if (array := cache.load(groups[start], k)) is not None}
                 if not inputs:
                     continue
-                segment = _segment(weights, input_shape, start, outputs)
+                segment = _segment(weights, input_shape, start, outputs, _engine())
                 computed = segment.predict(np.stack(list(inputs.values())))
                 found.update(zip(inputs, computed[cut], strict=True))
                 if cache:
@@ -170,10 +162,13 @@ def _stages(base: str, weights: WeightsSource) -> list[str]:
 
 
 def _group(weights: WeightsSource, cut: str, input_shape: tuple[int, int, int]) -> str:
-    precision = keras.config.dtype_policy().name
-    engine = inference_engine()  # engines differ in the last bits: no table mixes them
+    engine, precision = _engine()  # engines differ in the last bits: no table mixes them
     said = repr((weights.base, weights.digest, cut, tuple(input_shape), _PREPROCESSING, precision, engine))
     return f"{weights.base.lower()}-{cut}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+def _engine() -> tuple[str, str]:
+    return inference_engine(), keras.config.dtype_policy().name
 
 
 def content_key(image: np.ndarray, position: int = 0) -> str:
@@ -190,22 +185,15 @@ def _check_image(image: np.ndarray, position: int) -> None:
         )
 
 
-def _segment(
-    weights: WeightsSource, input_shape: tuple[int, int, int], start: str, outputs: tuple[str, ...]
-) -> Forward:
-    """Return the part of a base from one cut to others, ready to run; kept, so that it is built once."""
-    how = (inference_engine(), keras.config.dtype_policy().name)
-    return _build_segment(weights, input_shape, start, outputs, how)
-
-
 @lru_cache(maxsize=4)
-def _build_segment(
+def _segment(
     weights: WeightsSource,
     input_shape: tuple[int, int, int],
     start: str,
     outputs: tuple[str, ...],
     how: tuple[str, str],  # engine and precision, part of the key
 ) -> Forward:
+    """Return the part of a base from one cut to others, ready to run."""
     base = load_base(weights, input_shape)
     inlet = base.input if start == INPUT else base.get_layer(start).output
     segment = keras.Model(inlet, {name: base.get_layer(name).output for name in outputs})

@@ -89,15 +89,11 @@ class Trainer:
         self.model = model
         self._start = model.get_weights()
         metrics = keras.metrics
+        kinds = (metrics.AUC, metrics.Precision, metrics.Recall, metrics.BinaryAccuracy)
         model.compile(
             optimizer=keras.optimizers.get(optimizer),
             loss="binary_crossentropy",
-            metrics=[
-                metrics.AUC(name="auc"),
-                metrics.Precision(name="precision"),
-                metrics.Recall(name="recall"),
-                metrics.BinaryAccuracy(name="accuracy"),
-            ],
+            metrics=[kind(name=name) for kind, name in zip(kinds, METRICS[1:], strict=True)],
             **compile_options(_BATCHES_AT_ONCE),
         )
         model.optimizer.build(model.trainable_variables)
@@ -117,18 +113,19 @@ class Trainer:
         self._reset(settings)
         memory = _EpochMemory(settings, validation, checkpoint)
         memory.restore(self.model)
-        if memory.epochs_done < settings.epochs and not memory.exhausted:
-            self.model.fit(
-                _Batches(train, settings.batch_size, settings.seed, memory.epochs_done),
-                initial_epoch=memory.epochs_done,
-                epochs=settings.epochs,
-                callbacks=[memory, *([_ProgressBar(title, settings.epochs)] if title else [])],
-                shuffle=False,  # _Batches does; Keras would shuffle with Python's global generator
-                verbose=0,
-            )
+        if len(memory.rows) < settings.epochs and not memory.exhausted:
+            with tqdm(total=settings.epochs, desc=title, unit="epoch", disable=title is None) as memory.bar:
+                self.model.fit(
+                    _Batches(train, settings.batch_size, settings.seed, len(memory.rows)),
+                    initial_epoch=len(memory.rows),
+                    epochs=settings.epochs,
+                    callbacks=[memory],
+                    shuffle=False,  # _Batches does; Keras would shuffle with Python's global generator
+                    verbose=0,
+                )
         if memory.best_weights is None:
             raise DivergenceError(
-                f"Expected a finite loss. Received none in {memory.epochs_done} epochs at a learning rate of "
+                f"Expected a finite loss. Received none in {len(memory.rows)} epochs at a learning rate of "
                 f"{settings.learning_rate:g}: lower it."
             )
         self.model.set_weights(memory.best_weights)
@@ -195,17 +192,11 @@ class _EpochMemory(keras.callbacks.Callback):
         self.best_epoch, self.best_weights = 0, None
 
     @property
-    def epochs_done(self) -> int:
-        return len(self.rows)
-
-    @property
     def exhausted(self) -> bool:
         """Whether training should stop: patience is at its end, or numbers are no longer finite."""
-        if not self.rows:
-            return False
-        patience = self._settings.patience
-        lost = not np.isfinite([self.rows[-1]["loss"], self.rows[-1]["val_loss"]]).all()
-        return lost or (patience is not None and self.epochs_done - self.best_epoch >= patience)
+        patience = self._settings.patience or np.inf
+        lost = self.rows and not np.isfinite([self.rows[-1]["loss"], self.rows[-1]["val_loss"]]).all()
+        return bool(self.rows and (lost or len(self.rows) - self.best_epoch >= patience))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         seed_dropout(self.model, self._settings.seed, epoch)
@@ -213,15 +204,16 @@ class _EpochMemory(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         told = compute_validation(self.model, self._validation)
-        logs |= {f"val_{name}": value for name, value in told.items()}  # for the callbacks after this one
-        row = {"epoch": epoch + 1}
-        row |= {f"{prefix}{m}": float(logs[f"{prefix}{m}"]) for prefix in ("", "val_") for m in METRICS}
+        row = {"epoch": epoch + 1} | {name: float(logs[name]) for name in METRICS}
+        row |= {f"val_{name}": float(told[name]) for name in METRICS}
         row["seconds"] = time.perf_counter() - self._began
         self.rows.append(row)
+        self.bar.set_postfix(val_auc=f"{row['val_auc']:.3f}", refresh=False)
+        self.bar.update(epoch + 1 - self.bar.n)
         if np.isfinite([row["loss"], row["val_loss"]]).all() and self._is_best(row):
             self.best_epoch, self.best_weights = epoch + 1, self.model.get_weights()
         self.model.stop_training = self.exhausted
-        if self._checkpoint is not None:
+        if self._checkpoint:
             self._save()
 
     def _is_best(self, row: dict[str, float]) -> bool:
@@ -233,14 +225,13 @@ class _EpochMemory(keras.callbacks.Callback):
 
     def _save(self) -> None:
         arrays = {f"now{i}": np.array(v) for i, v in enumerate(_state(self.model))}
-        if self.best_weights is not None:
-            arrays |= {f"best{i}": array for i, array in enumerate(self.best_weights)}
+        arrays |= {f"best{i}": array for i, array in enumerate(self.best_weights or ())}
         told = json.dumps({"rows": self.rows, "best_epoch": self.best_epoch})
         with writing(self._checkpoint) as part:
             np.savez(part, told=np.array(told), **arrays)
 
     def restore(self, model: keras.Model) -> None:
-        if self._checkpoint is None or not self._checkpoint.is_file():
+        if not (self._checkpoint and self._checkpoint.is_file()):
             return
         with np.load(self._checkpoint, allow_pickle=False) as saved:
             told = json.loads(str(saved["told"]))
@@ -253,21 +244,3 @@ class _EpochMemory(keras.callbacks.Callback):
 
 def _state(model: keras.Model) -> list[keras.Variable]:
     return [*model.variables, *model.optimizer.variables]
-
-
-class _ProgressBar(keras.callbacks.Callback):
-    """One line for a training: epochs done, time left, validation AUC."""
-
-    def __init__(self, title: str, epochs: int):
-        super().__init__()
-        self._title, self._epochs = title, epochs
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        self._bar = tqdm(total=self._epochs, desc=self._title, unit="epoch")
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self._bar.set_postfix(val_auc=f"{logs['val_auc']:.3f}", refresh=False)
-        self._bar.update(epoch + 1 - self._bar.n)
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        self._bar.close()

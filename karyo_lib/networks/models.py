@@ -199,27 +199,13 @@ def describe_structure(model: keras.Model) -> pd.DataFrame:
 
 def _blocks(model: keras.Model) -> list[str]:
     """Name the block of every layer: VGG16 says it in its names, InceptionV3's blocks end in ``mixed<n>``."""
-    names = [layer.name for layer in model.layers]
-    ends = {i: name for i, name in enumerate(names) if re.fullmatch(r"mixed\d+", name)}
-    pools = [
-        i
-        for i, layer in enumerate(model.layers)
-        if isinstance(layer, keras.layers.MaxPooling2D) and i < min(ends, default=0)
-    ]
-    if pools:
-        ends[pools[-1]] = "stem"
-    blocks: list[str] = []
-    following = iter(sorted(ends.items()))
-    end, block = next(following, (-1, ""))
-    for i, (layer, name) in enumerate(zip(model.layers, names, strict=True)):
-        if isinstance(layer, keras.layers.InputLayer):
-            blocks.append(INPUT)
-        elif name in HEAD_LAYERS:
-            blocks.append(name)
-        elif i <= end:
-            blocks.append(block)
-        else:
-            blocks.append(name.split("_")[0])
-        if i == end:
-            end, block = next(following, (-1, ""))
+    ends = {i: x.name for i, x in enumerate(model.layers) if re.fullmatch(r"mixed\d+", x.name)}
+    before = model.layers[: min(ends, default=0)]
+    ends |= {i: "stem" for i, x in enumerate(before) if isinstance(x, keras.layers.MaxPooling2D)}
+    blocks = []
+    for i, layer in enumerate(model.layers):
+        following = min((end for end in ends if end >= i), default=None)
+        block = layer.name.split("_")[0] if following is None else ends[following]
+        own = layer.name if layer.name in HEAD_LAYERS else block
+        blocks.append(INPUT if isinstance(layer, keras.layers.InputLayer) else own)
     return blocks

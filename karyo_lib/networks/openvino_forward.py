@@ -91,9 +91,7 @@ def _convolution(layer: keras.layers.Conv2D, inputs: list[openvino.Node]) -> ope
 
 
 def _normalization(layer: keras.layers.BatchNormalization, inputs: list[openvino.Node]) -> openvino.Node:
-    mean, variance = (
-        keras.ops.convert_to_numpy(array) for array in (layer.moving_mean, layer.moving_variance)
-    )
+    mean, variance = map(keras.ops.convert_to_numpy, (layer.moving_mean, layer.moving_variance))
     gamma = keras.ops.convert_to_numpy(layer.gamma) if layer.scale else np.ones_like(mean)
     beta = keras.ops.convert_to_numpy(layer.beta) if layer.center else np.zeros_like(mean)
     return ops.batch_norm_inference(inputs[0], gamma, beta, mean, variance, layer.epsilon)

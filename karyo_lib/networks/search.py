@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import joblib
@@ -189,12 +188,10 @@ def _ask(optimizer: Optimizer, count: int) -> list[tuple[float, int]]:
 
 def _tell(optimizer: Optimizer, trials: list[dict], count: int) -> None:
     worst = max([_GUESSING, *(t["val_loss"] for t in trials if t["status"] == OK)])
-    latest = trials[-count:]
+    points = [[trial[name] for name in PARAMETERS] for trial in trials[-count:]]
+    losses = [t["val_loss"] if t["status"] == OK else worst for t in trials[-count:]]
     with _calm_surrogate():
-        optimizer.tell(
-            [[t["learning_rate"], t["batch_size"]] for t in latest],
-            [t["val_loss"] if t["status"] == OK else worst for t in latest],
-        )
+        optimizer.tell(points, losses)
 
 
 def _try_points(
@@ -203,11 +200,8 @@ def _try_points(
     yield from ({name: done[name] for name in COLUMNS if name != "trial"} for done in taken_over)
     left = points[len(taken_over) :]
     with on_cluster() if len(left) > 1 else contextlib.nullcontext(False) as spread:
-        if spread:
-            parallel = joblib.Parallel(return_as="generator")
-            yield from parallel(joblib.delayed(_try_point)(objective, point) for point in left)
-        else:
-            yield from map(partial(_try_point, objective), left)
+        parallel = joblib.Parallel(n_jobs=None if spread else 1, return_as="generator")
+        yield from parallel(joblib.delayed(_try_point)(objective, point) for point in left)
 
 
 def _try_point(objective: Objective, point: tuple[float, int]) -> dict:
@@ -230,6 +224,5 @@ def _try_point(objective: Objective, point: tuple[float, int]) -> dict:
 
 def _is_out_of_memory(error: Exception) -> bool:
     said = f"{type(error).__name__} {error}".lower().replace("_", " ")
-    return isinstance(error, MemoryError) or any(
-        words in said for words in ("out of memory", "resource exhausted", "resourceexhausted")
-    )
+    words = ("out of memory", "resource exhausted", "resourceexhausted")
+    return isinstance(error, MemoryError) or any(word in said for word in words)

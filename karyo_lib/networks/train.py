@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,9 +91,9 @@ def fit_condition(
     amplifies."""
     rows = _check_split(split_rows, images)
     pictures = [images[image_id] for image_id in rows["image_id"]]
-    folder = Path(store) if store is not None else None
+    folder = Path(store) if store else None
     key = _key(condition, rows, pictures, settings, weights)
-    if folder is not None and (stored := load_fit(folder, key)) is not None:
+    if folder and (stored := load_fit(folder, key)) is not None:
         return stored
 
     cut = get_cut(condition.base, condition.trainable)
@@ -108,7 +109,7 @@ def fit_condition(
     )
     trainer = get_trainer(condition.base, condition.trainable, weights, settings)
     checkpoint = None
-    if folder is not None and condition.fine_tuned:  # a frozen base trains in seconds
+    if folder and condition.fine_tuned:  # a frozen base trains in seconds
         checkpoint = folder / f"checkpoint-{key[:16]}.npz"
         for other in folder.glob("checkpoint-*.npz"):
             if other != checkpoint:
@@ -117,22 +118,13 @@ def fit_condition(
     p = trainer.model.predict(features, batch_size=64, verbose=0)[:, 0]
     predictions = pd.DataFrame({"image_id": rows["image_id"], "part": rows["part"], "y_true": y, "p": p})
     result = FitResult(
-        condition=condition,
-        settings=settings,
-        cut=cut,
-        model=copy_model(trainer.model),
-        history=fit.history,
-        best_epoch=fit.best_epoch,
-        predictions=predictions,
-        seconds=fit.seconds,
-        feature_seconds=feature_seconds,
-        weights_digest=weights.digest,
-        purity=weights.purity,
-    )
-    if folder is not None:
+        condition, settings, cut, copy_model(trainer.model), fit.history, fit.best_epoch, predictions,
+        fit.seconds, feature_seconds, weights.digest, weights.purity,
+    )  # fmt: skip
+    if folder:
         _save_fit(result, folder, key)
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
     return result
 
 
@@ -152,14 +144,9 @@ def load_fit(folder: str | Path, key: str | None = None) -> FitResult | None:
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None  # absent or damaged: to be trained again
     settings = told["settings"] | {"input_shape": tuple(told["settings"]["input_shape"])}
-    return FitResult(
-        condition=Condition(**told["condition"]),
-        settings=TrainSettings(**settings),
-        model=model,
-        history=history,
-        predictions=predictions,
-        **{name: told[name] for name in _FACTS},
-    )
+    how = {"condition": Condition(**told["condition"]), "settings": TrainSettings(**settings)}
+    found = {"model": model, "history": history, "predictions": predictions}
+    return FitResult(**how, **found, **{name: told[name] for name in _FACTS})
 
 
 def _save_fit(result: FitResult, folder: Path, key: str) -> None:
@@ -183,18 +170,14 @@ def _save_fit(result: FitResult, folder: Path, key: str) -> None:
 
 
 def _check_split(split_rows: pd.DataFrame, images: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    missing = {"image_id", "label", "part"} - set(split_rows.columns)
-    if missing:
+    if missing := {"image_id", "label", "part"} - set(split_rows.columns):
         raise ValueError(
-            f"Expected a split with the columns image_id, label, part. Received none of {missing}."
+            f"Expected the columns image_id, label, part of a split. Received none of {missing}."
         )
     rows = split_rows[["image_id", "label", "part"]].reset_index(drop=True)
     for column, known in (("label", LABELS), ("part", PARTS)):
-        unknown = set(rows[column]) - set(known)
-        if unknown:
-            raise ValueError(
-                f"Expected {column} among {', '.join(known)}. Received {sorted(map(str, unknown))}."
-            )
+        if unknown := sorted(map(str, set(rows[column]) - set(known))):
+            raise ValueError(f"Expected {column} among {', '.join(known)}. Received {unknown}.")
     twice = rows.loc[rows["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise ValueError(
@@ -229,22 +212,11 @@ def _key(
 def get_trainer(base: str, trainable: str, weights: WeightsSource, settings: TrainSettings) -> Trainer:
     """The compiled tail of a condition; the last one is kept, so that repeats, protocols and trials trace it
     once."""
-    fixed = (settings.dropout, settings.momentum, settings.input_shape, settings.optimizer)
-    return _compile_tail(base, trainable, weights, *fixed)
+    built = {name: getattr(settings, name) for name in ("dropout", "momentum", "input_shape")}
+    return _compile_tail(base, weights, settings.optimizer, trainable=trainable, **built)
 
 
 @lru_cache(maxsize=1)
-def _compile_tail(
-    base: str,
-    trainable: str,
-    weights: WeightsSource,
-    dropout: float,
-    momentum: float,
-    input_shape: tuple[int, int, int],
-    optimizer: str,
-) -> Trainer:
-    model = build_model(
-        base, weights, trainable=trainable, dropout=dropout, momentum=momentum, input_shape=input_shape
-    )
-    _, tail = split_model(model, get_cut(base, trainable))
-    return Trainer(tail, optimizer)
+def _compile_tail(base: str, weights: WeightsSource, optimizer: str, trainable: str, **built: Any) -> Trainer:
+    model = build_model(base, weights, trainable=trainable, **built)
+    return Trainer(split_model(model, get_cut(base, trainable))[1], optimizer)

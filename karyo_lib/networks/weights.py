@@ -23,7 +23,6 @@ import numpy as np
 import platformdirs
 
 from karyo_lib.networks.backend import keras
-from karyo_lib.networks.onnx_arrays import read_onnx_arrays
 from karyo_lib.resources import data_file
 from karyo_lib.store import writing
 
@@ -31,6 +30,7 @@ ARCHITECTURES = {"VGG16": keras.applications.VGG16, "InceptionV3": keras.applica
 _CONNECT_SECONDS = 5
 _DOWNLOAD_SECONDS = 600
 _RANDOM_SEED = 2020
+_FLOAT32 = 1  # as ONNX numbers kinds of data
 _SWITCHED_OFF = "downloads are switched off (KARYO_OFFLINE)"
 
 
@@ -160,11 +160,11 @@ def _from_folder(base: str, folder: Path, said: str) -> WeightsSource:
             "weights file itself, or add the manifest."
         )
     try:
-        entries = json.loads(manifest.read_text(encoding="utf-8"))
+        entries, start = json.loads(manifest.read_text(encoding="utf-8")), f"keras.applications.{base}("
         named = {
-            name: facts
+            name: facts["sha256"]
             for name, facts in entries.items()
-            if facts["model"].startswith(f"keras.applications.{base}(") and facts["sha256"]
+            if facts["model"].startswith(start) and facts["sha256"]
         }
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise WeightsError(
@@ -173,16 +173,16 @@ def _from_folder(base: str, folder: Path, said: str) -> WeightsSource:
         ) from error
     if not named:
         raise _Unreachable(f"{said} has no weights of {base}")
-    name, facts = next(iter(named.items()))
+    name, wanted = next(iter(named.items()))
     path = folder / Path(name).name
     if not path.is_file():
         raise WeightsError(
             f"Expected {name!r}, as in the manifest of {str(folder)!r}. Received no such file."
         )
     found = _sha256(path.read_bytes())
-    if found != facts["sha256"]:
+    if found != wanted:
         raise WeightsError(
-            f"Expected {name!r} with sha256 {facts['sha256'][:12]}... Received {found[:12]}...: the file was "
+            f"Expected {name!r} with sha256 {wanted[:12]}... Received {found[:12]}...: the file was "
             "altered or cut short; copy it again."
         )
     return _identify(base, path, f"{said}, file {path.name}")
@@ -274,15 +274,11 @@ def _write_weights(base: str, arrays: dict[str, np.ndarray], path: Path) -> None
 
 
 def _random_source(base: str, reason: str) -> WeightsSource:
-    return WeightsSource(
-        base=base,
-        path=None,
-        purity="random",
-        digest=f"random-{_RANDOM_SEED}",
-        origin="random initialisation",
-        warning=f"{base} starts from random weights, not from ImageNet ({reason}). Results on this page are "
-        "no measure of transfer learning. Remedy: set KARYO_WEIGHTS, or allow one download.",
+    warning = (
+        f"{base} starts from random weights, not from ImageNet ({reason}). Results on this page are "
+        "no measure of transfer learning. Remedy: set KARYO_WEIGHTS, or allow one download."
     )
+    return WeightsSource(base, None, "random", f"random-{_RANDOM_SEED}", "random initialisation", warning)
 
 
 def _fill_at_random(model: keras.Model) -> None:
@@ -301,3 +297,42 @@ def _offline() -> bool:
 
 def _sha256(contents: bytes) -> str:
     return hashlib.sha256(contents).hexdigest()
+
+
+def read_onnx_arrays(contents: bytes) -> dict[str, np.ndarray]:
+    """Float32 arrays (kernels OIHW) of an ONNX file, read as plain protobuf data: nothing is run."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        tensors = _model_message().FromString(contents).graph.initializer
+    except DecodeError as error:
+        told = f"{len(contents)} bytes that are none ({error})"
+        raise ValueError(f"Expected an ONNX file. Received {told}.") from error
+    arrays = {t.name: (t.raw_data, tuple(t.dims)) for t in tensors if t.data_type == _FLOAT32}
+    return {name: np.frombuffer(data, "<f4").reshape(shape) for name, (data, shape) in arrays.items()}
+
+
+def _model_message() -> Any:
+    """Return a protobuf class that knows the four ONNX fields needed here (numbers as in onnx.proto)."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="karyo_onnx.proto", package="karyo_onnx")
+    one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
+    layout = {
+        "Tensor": [
+            ("dims", 1, field.TYPE_INT64, many, None),
+            ("data_type", 2, field.TYPE_INT32, one, None),
+            ("name", 8, field.TYPE_STRING, one, None),
+            ("raw_data", 9, field.TYPE_BYTES, one, None),
+        ],
+        "Graph": [("initializer", 5, field.TYPE_MESSAGE, many, ".karyo_onnx.Tensor")],
+        "Model": [("graph", 7, field.TYPE_MESSAGE, one, ".karyo_onnx.Graph")],
+    }
+    for message, fields in layout.items():
+        described = file.message_type.add(name=message)
+        for name, number, kind, label, type_name in fields:
+            described.field.add(name=name, number=number, type=kind, label=label, type_name=type_name)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("karyo_onnx.Model"))

@@ -106,7 +106,7 @@ def test_reworking_changes_the_shape_but_not_the_count(female):
 def test_straightening_keeps_the_ink_and_finds_the_constriction(female):
     cutout = next(c for c in female if c.chromosome == "2")
     real = trace_chromosome(cutout.image, 1.0, 1.0, "2", "cell", load_bands())
-    straight = straighten_ink(real, 5, 2 * round(real.width * 1.2))
+    straight = straighten_ink(real.ink, real.axis, 5, 2 * round(real.width * 1.2))
     assert straight.sum() == pytest.approx(real.ink.sum(), rel=0.08)
     assert abs(real.centromere - 0.393) < 0.07
 

@@ -53,9 +53,9 @@ def assert_truth_fits(page, formula):
     assert marked.tolist() == truth["abnormal"].tolist()
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_every_style_draws_and_tells_the_truth(style):
-    for seed, formula in enumerate(FORMULA_OF_GROUP.values()):
+@pytest.mark.parametrize(("number", "style"), enumerate(STYLES))
+def test_every_style_draws_and_tells_the_truth(number, style):
+    for seed, formula in enumerate([*FORMULA_OF_GROUP.values()][number % 3 :: 3]):
         page = draw_karyogram(formula, style=style, seed=seed, size=(360, 300))
         assert page.image.shape == (300, 360)
         assert page.image.dtype == np.uint8

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
-from karyo_lib.files.duplicates import MAX_DISTANCE, compute_page_hash, find_groups
+from karyo_lib.files.index import MAX_DISTANCE, compute_page_hash, find_groups
 
 ROWS = (range(1, 6), range(6, 13), range(13, 19), (19, 20, 21, 22, "X", "Y"))
 

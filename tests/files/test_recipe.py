@@ -9,8 +9,8 @@ from PIL import Image
 
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
-from karyo_lib.files.duplicates import MAX_DISTANCE, compute_page_hash, find_groups
 from karyo_lib.files.images import read_image
+from karyo_lib.files.index import MAX_DISTANCE, compute_page_hash, find_groups
 from karyo_lib.files.pages import load_pages
 from karyo_lib.iscn import parse_karyotype
 from karyo_lib.study.data.recipe import (

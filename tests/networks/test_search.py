@@ -32,6 +32,11 @@ def run(objective=bowl, settings=SETTINGS, **kwargs):
     return run_search(objective, settings, progress=False, **kwargs)
 
 
+@pytest.fixture(scope="module")
+def usual():
+    return run()
+
+
 def same(one, other):
     pd.testing.assert_frame_equal(
         one.drop(columns="seconds"), other.drop(columns="seconds"), check_exact=True
@@ -63,9 +68,9 @@ def test_points_lie_in_the_range_of_the_thesis():
     assert kinds == {(float, int)}  # not numpy's, which Keras does not take
 
 
-def test_a_seed_is_a_search():
-    same(run(), run())
-    assert not run(settings=replace(SETTINGS, seed=4))["learning_rate"].equals(run()["learning_rate"])
+def test_a_seed_is_a_search(usual):
+    same(run(), usual)
+    assert not run(settings=replace(SETTINGS, seed=4))["learning_rate"].equals(usual["learning_rate"])
 
 
 def test_failed_trials_are_recorded_and_the_search_moves_on():
@@ -127,22 +132,20 @@ def test_an_interrupted_search_goes_on_as_it_would_have(tmp_path, points_at_once
     same(again, resumed)
 
 
-def test_resuming_changes_nothing(tmp_path):
+def test_resuming_changes_nothing(tmp_path, usual):
     store = tmp_path / "search.json"
     run(settings=replace(SETTINGS, trials=8), store=store)
-    same(run(store=store), run())
+    same(run(store=store), usual)
 
 
-def test_another_search_or_a_damaged_file_is_not_taken_over(tmp_path):
+def test_another_search_or_a_damaged_file_is_not_taken_over(tmp_path, usual):
     store = tmp_path / "search.json"
     run(lambda *point: {"val_loss": 9.0, "val_accuracy": 0.0}, store=store, key="other data")
-    same(run(store=store, key="data"), run())
-    same(
-        run(settings=replace(SETTINGS, seed=5), store=store, key="data"),
-        run(settings=replace(SETTINGS, seed=5)),
-    )
+    same(run(store=store, key="data"), usual)
+    other = replace(SETTINGS, seed=5, trials=8)
+    same(run(settings=other, store=store, key="data"), run(settings=other))
     store.write_text('{"key": ')
-    same(run(store=store, key="data"), run())
+    same(run(store=store, key="data"), usual)
 
 
 def test_partial_dependence_shows_the_bowl():
@@ -157,8 +160,8 @@ def test_partial_dependence_shows_the_bowl():
         assert (curve["std"] >= 0).all()
 
 
-def test_failures_have_no_part_in_the_partial_dependence():
-    trials = run()
+def test_failures_have_no_part_in_the_partial_dependence(usual):
+    trials = usual
     broken = pd.concat([trials, trials.assign(status="failed", val_loss=np.nan)], ignore_index=True)
     pd.testing.assert_frame_equal(
         compute_partial_dependence(trials, SETTINGS, points=5),

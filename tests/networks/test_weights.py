@@ -11,8 +11,14 @@ import pytest
 
 from karyo_lib.networks import weights
 from karyo_lib.networks.backend import keras
-from karyo_lib.networks.onnx_arrays import _model_message, read_onnx_arrays
-from karyo_lib.networks.weights import WeightsError, compute_array_digest, load_base, resolve_weights
+from karyo_lib.networks.weights import (
+    WeightsError,
+    _model_message,
+    compute_array_digest,
+    load_base,
+    read_onnx_arrays,
+    resolve_weights,
+)
 
 VGG16_DIGEST = "d9a27cc1fc7f975ef8cff49180e794ccd7c4bc868ebb49740803b3bbaa8dbefd"
 
