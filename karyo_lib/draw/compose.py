@@ -212,7 +212,7 @@ def _compose_piece(
         parts = [(stock.take(chromosome.slot), chromosome.segments[0])]
     width = float(np.mean([real.width for real, _ in parts]))
     if chromosome.rearranged or reworked:
-        ink, axis, origin, rows = _rebuild(chromosome, parts, plan, width, style, table, own)
+        ink, axis, origin, rows = _rebuild(chromosome, parts, plan, style.look.bend, table, own)
     else:
         real = parts[0][0]
         ink, axis, origin, rows = real.ink, real.axis, (0.0, 0.0), real.row_of(plan.edges, table)
@@ -230,12 +230,12 @@ def _rebuild(
     chromosome: Chromosome,
     parts: list[tuple[RealChromosome, Segment]],
     plan: BandPlan,
-    width: float,
-    style: LabStyle,
+    bend: float,
     table: BandTable,
     own: np.random.Generator,
 ) -> tuple[np.ndarray, Axis, tuple[float, float], np.ndarray]:
     """Cut, join and bend: ink on a patch, its axis and origin, and the rows of the plan's edges."""
+    width = float(np.mean([real.width for real, _ in parts]))
     pad, across = int(np.ceil(0.4 * width)) + 2, 2 * int(np.ceil(0.9 * width + 2))
     cuts = [_cut(real, segment, pad, across, table) for real, segment in parts]
     pad = 0 if chromosome.ring else pad
@@ -248,7 +248,7 @@ def _rebuild(
         straight = cv2.resize(straight, (narrow, len(straight)), interpolation=cv2.INTER_AREA)
     else:
         hinges = np.interp(np.array(chromosome.centromeres), plan.edges, rows)
-        axis = bend_axis(length, width, style.look.bend, hinges, own)
+        axis = bend_axis(length, width, bend, hinges, own)
     ink, origin = bend_image(straight.astype(np.float32), axis, pad)
     return ink, axis, origin, rows
 

@@ -63,16 +63,12 @@ def place_pieces(
     x_left, x_right = left * page_width, (1 - right) * page_width
     lines = {"": 0, "number": 1, "group": 2}[layout.labels]
     label_height = 1.9 * lines * layout.label_size * NATIVE_HEIGHT * scale
-    numbers = [[i for slot in _slots_of(row) for i in members.get(slot, ())] for row in rows]
+    rises = [_rise(piece, layout.align) for piece in pieces]
+    names = [[tuple(slot.split("+")) for slot in row if isinstance(slot, str)] for row in rows]
+    numbers = [[i for slot in row for name in slot for i in members.get(name, ())] for row in names]
     # How far each row's ink reaches above and below the line that it stands on.
-    above = [
-        max((_rise(pieces[i], layout.align) - pieces[i].ink_box[1] for i in held), default=4 * width)
-        for held in numbers
-    ]
-    below = [
-        max((pieces[i].ink_box[3] - _rise(pieces[i], layout.align) for i in held), default=0.0)
-        for held in numbers
-    ]
+    above = [max((rises[i] - pieces[i].ink_box[1] for i in held), default=4 * width) for held in numbers]
+    below = [max((pieces[i].ink_box[3] - rises[i] for i in held), default=0.0) for held in numbers]
     tallest = [up + down for up, down in zip(above, below, strict=True)]
     free = (page_height * (1 - upper - lower) - sum(tallest) - label_height * len(rows)) / len(rows)
 
@@ -82,12 +78,15 @@ def place_pieces(
     rules: list[tuple[float, float, float]] = []
     jitter = layout.jitter * page_height
     y = upper * page_height
-    for row, up, tall in zip(rows, above, tallest, strict=True):
+    for row, slots_there, up, tall in zip(rows, names, above, tallest, strict=True):
         y_line = y + free * 0.5 + up
         y_bottom = y + free * 0.5 + tall
         y_rule = y_bottom + 0.12 * label_height / max(lines, 1) + 2 * scale
         y += free + tall + label_height
-        places = _assemble_row(row, pieces, members, layout, width, rng)
+        places = []
+        for slot in slots_there:
+            held = [i for name in slot for i in members.get(name, ())]
+            places.append(_assemble(slot, held, pieces, rises, layout.homologue_gap, width, rng))
         centres = _row_centres(row, places, layout, x_left, x_right)
         for place, centre in zip(places, centres, strict=True):
             centre += jitter * rng.standard_normal()
@@ -136,45 +135,29 @@ def _group_letters(places: list[_Place], centres: np.ndarray, y: float) -> list[
     return [(letter, sum(x) / len(x), y) for letter, x in groups.items()]
 
 
-def _slots_of(row: list[str | float]) -> list[str]:
-    return [name for entry in row if isinstance(entry, str) for name in entry.split("+")]
-
-
-def _assemble_row(
-    row: list[str | float],
+def _assemble(
+    names: tuple[str, ...],
+    numbers: list[int],
     pieces: list[Piece],
-    members: dict[str, list[int]],
-    layout: Layout,
+    rises: list[float],
+    gap: tuple[float, float],
     width: float,
     rng: np.random.Generator,
-) -> list[_Place]:
-    places = []
-    for entry in row:
-        if not isinstance(entry, str):
-            continue
-        names = tuple(entry.split("+"))
-        numbers = tuple(i for name in names for i in members.get(name, ()))
-        rises = tuple(_rise(pieces[i], layout.align) for i in numbers)
-        x: list[float] = []
-        for order, i in enumerate(numbers):
-            if order == 0:
-                x.append(-pieces[i].ink_box[0])
-                continue
-            # Chromosomes nest: what counts is the smallest gap between outlines, not between boxes.
-            reach = max(
-                x[before] + _clearance(pieces[numbers[before]], pieces[i], rises[before], rises[order], width)
-                for before in range(order)
-            )
-            x.append(reach + width * rng.uniform(*layout.homologue_gap))
-        if numbers:
-            begin = min(x0 + pieces[i].ink_box[0] for i, x0 in zip(numbers, x, strict=True))
-            end = max(x0 + pieces[i].ink_box[2] for i, x0 in zip(numbers, x, strict=True))
-            middle, extent = (begin + end) / 2, end - begin
-            x = [x0 - middle for x0 in x]
-        else:
-            extent = 2.4 * width
-        places.append(_Place(names, numbers, tuple(x), rises, extent))
-    return places
+) -> _Place:
+    """Lay the chromosomes of a slot side by side. They nest: the smallest gap between outlines counts."""
+    x: list[float] = []
+    for order, i in enumerate(numbers):
+        reach = [
+            x[before] + _clearance(pieces[other], pieces[i], rises[other] - rises[i], width)
+            for before, other in enumerate(numbers[:order])
+        ]
+        x.append(max(reach) + width * rng.uniform(*gap) if reach else -pieces[i].ink_box[0])
+    boxes = [pieces[i].ink_box for i in numbers]
+    begin = min((x0 + box[0] for x0, box in zip(x, boxes, strict=True)), default=-1.2 * width)
+    end = max((x0 + box[2] for x0, box in zip(x, boxes, strict=True)), default=1.2 * width)
+    middle = (begin + end) / 2
+    rise = tuple(rises[i] for i in numbers)
+    return _Place(names, tuple(numbers), tuple(x0 - middle for x0 in x), rise, end - begin)
 
 
 def _rise(piece: Piece, align: str) -> float:
@@ -185,14 +168,13 @@ def _rise(piece: Piece, align: str) -> float:
     return {"bottom": bottom, "top": top}.get(align, (top + bottom) / 2)
 
 
-def _clearance(first: Piece, second: Piece, first_rise: float, second_rise: float, width: float) -> float:
+def _clearance(first: Piece, second: Piece, lower: float, width: float) -> float:
     """Smallest distance between two patches' left sides at which their outlines do not overlap."""
-    offset = round(first_rise - second_rise)
-    height = len(first.right_outline)
-    begin, end = max(0, offset), min(height, offset + len(second.left_outline))
+    offset, right, left = round(lower), first.outlines[1], second.outlines[0]
+    begin, end = max(0, offset), min(len(right), offset + len(left))
     if end <= begin:
         return first.ink_box[2] - second.ink_box[0]
-    gaps = first.right_outline[begin:end] - second.left_outline[begin - offset : end - offset]
+    gaps = right[begin:end] - left[begin - offset : end - offset]
     nested = float(gaps.max())
     # Nesting stops where a chromosome would slide above or below its neighbour.
     return max(nested, (first.ink_box[2] + first.ink_box[0]) / 2 - second.ink_box[0] - 0.3 * width)

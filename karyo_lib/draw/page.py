@@ -3,7 +3,6 @@
 import io
 from collections import Counter
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -82,12 +81,12 @@ def assemble_page(
     ink that lies under the chromosomes."""
     style, scale, factor = sheet.style, sheet.scale, sheet.factor
     artefacts = settle(style.artefacts, rng)
-    ink, labels = _composite(pieces, placement, sheet.canvas, artefacts, scale)
+    ink, labels = _composite(pieces, placement, sheet, artefacts.patch)
     if ground is not None:
         ink = 1 - (1 - ink) * (1 - ground)
     printed = _print_labels(ink, placement, style, scale)
     add_dust(ink, artefacts.dust, artefacts.scratches, scale, rng)
-    printed += _annotate(ink, pieces, placement, formula, scale, sheet.annotate, sheet.rng("annotations"))
+    printed += _annotate(ink, pieces, placement, formula, sheet)
     image = expose(ink, artefacts, scale, sheet.size, rng)
     labels = np.ascontiguousarray(labels[::factor, ::factor])
     annotations = pd.DataFrame(printed, columns=list(ANNOTATION_COLUMNS))
@@ -97,17 +96,12 @@ def assemble_page(
 
 
 def _composite(
-    pieces: list[Piece],
-    placement: Placement,
-    canvas: tuple[int, int],
-    artefacts: SimpleNamespace,
-    scale: float,
+    pieces: list[Piece], placement: Placement, sheet: Sheet, cut_ink: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lay inks over one another (light passes both) and note whose pixel is whose."""
-    width, height = canvas
-    clear = np.ones((height, width), np.float32)
-    ground = np.zeros((height, width), np.float32) if artefacts.patch > 0 else None
-    rim = round(5 * scale)
+    width, height = sheet.canvas
+    clear, ground = np.ones((height, width), np.float32), np.zeros((height, width), np.float32)
+    rim = round(5 * sheet.scale)
     labels = np.zeros((height, width), np.int16)
     for number, (piece, (x, y)) in enumerate(zip(pieces, placement.corners, strict=True)):
         x0, y0 = max(x, 0), max(y, 0)
@@ -117,13 +111,10 @@ def _composite(
         patch = piece.ink[y0 - y : y1 - y, x0 - x : x1 - x]
         clear[y0:y1, x0:x1] *= 1 - patch
         labels[y0:y1, x0:x1][patch > INK_THRESHOLD] = number + 1
-        if ground is not None:
-            left, top, right, bottom = piece.ink_box
-            rows = slice(max(top + y - rim, 0), bottom + y + rim)
-            ground[rows, max(left + x - rim, 0) : right + x + rim] = artefacts.patch
-    if ground is not None:
-        clear *= 1 - ground
-    return 1 - clear, labels
+        left, top, right, bottom = piece.ink_box
+        rows = slice(max(top + y - rim, 0), bottom + y + rim)
+        ground[rows, max(left + x - rim, 0) : right + x + rim] = cut_ink
+    return 1 - clear * (1 - ground), labels
 
 
 def _print_labels(ink: np.ndarray, placement: Placement, style: LabStyle, scale: float) -> list[tuple]:
@@ -138,16 +129,10 @@ def _print_labels(ink: np.ndarray, placement: Placement, style: LabStyle, scale:
 
 
 def _annotate(
-    ink: np.ndarray,
-    pieces: list[Piece],
-    placement: Placement,
-    formula: str,
-    scale: float,
-    kinds: tuple[str, ...],
-    rng: np.random.Generator,
+    ink: np.ndarray, pieces: list[Piece], placement: Placement, formula: str, sheet: Sheet
 ) -> list[tuple]:
     """Point at abnormal chromosomes, frame their slots, print the formula."""
-    printed = []
+    printed, kinds, scale, rng = [], sheet.annotate, sheet.scale, sheet.rng("annotations")
     targets = [(i, piece) for i, piece in enumerate(pieces) if piece.abnormal]
     empty = _short_slots(pieces, placement)
     if "arrow" in kinds:
@@ -181,13 +166,11 @@ def _short_slots(pieces: list[Piece], placement: Placement) -> list[str]:
 
 def _point_at(ink: np.ndarray, box: np.ndarray, scale: float, rng: np.random.Generator) -> tuple:
     """Draw an arrow to a box from the side with the least ink in the way."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    half_x, half_y = (box[2] - box[0]) / 2 + 5 * scale, (box[3] - box[1]) / 2 + 5 * scale
+    middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 + 5 * scale
     best = (np.inf, None, 0.0)
     for angle in rng.permutation([0.0, np.pi, 0.6, np.pi - 0.6, np.pi / 2, -np.pi / 2]):
         direction = np.array([np.cos(angle), np.sin(angle)])
-        reach = min(half_x / max(abs(direction[0]), 1e-3), half_y / max(abs(direction[1]), 1e-3))
-        tip = np.array([x, y]) + direction * reach
+        tip = middle + direction * (half / np.maximum(np.abs(direction), 1e-3)).min()
         path = np.round(tip + direction * np.linspace(0, 36 * scale, 12)[:, None]).astype(int)
         outside = (path < 0).any() or (path[:, 0] >= ink.shape[1]).any() or (path[:, 1] >= ink.shape[0]).any()
         cost = 9.0 if outside else float(ink[path[:, 1], path[:, 0]].mean())

@@ -83,15 +83,11 @@ class Piece:
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
     @cached_property
-    def left_outline(self) -> np.ndarray:
-        """First inked column of every row; far to the right where a row is blank."""
-        return np.where(self._mask.any(1), self._mask.argmax(1), 10_000)
-
-    @cached_property
-    def right_outline(self) -> np.ndarray:
-        """Column after the last inked one of every row; far to the left where a row is blank."""
-        width = self.ink.shape[1]
-        return np.where(self._mask.any(1), width - self._mask[:, ::-1].argmax(1), -10_000)
+    def outlines(self) -> tuple[np.ndarray, np.ndarray]:
+        """First inked column of every row, and the one after the last; far apart where a row is blank."""
+        inked, width = self._mask.any(1), self.ink.shape[1]
+        last = width - self._mask[:, ::-1].argmax(1)
+        return np.where(inked, self._mask.argmax(1), 10_000), np.where(inked, last, -10_000)
 
 
 def make_piece(
@@ -123,23 +119,17 @@ def make_piece(
         points = on_patch(np.linspace(begin, end, 9))
         changes.append([*(points.min(0) - 0.6 * width), *(points.max(0) + 0.6 * width)])
     edges = on_patch(rows)
-    lean_x, lean_y = edges[0] - edges[-1]
-    angle = float(np.degrees(np.arctan2(lean_x, -lean_y)))
-    return Piece(
-        ink,
-        chromosome.name,
-        chromosome.slot,
-        copy,
-        chromosome.abnormal,
-        on_patch(np.interp(np.array(plan.centromeres), plan.edges, rows)),
-        tuple(zip(plan.source, plan.band, strict=True)),
-        np.hstack([edges[:-1], edges[1:]]),
-        np.array(changes).reshape(-1, 4),
-        float(axis.length),
-        (angle + 90) % 180 - 90,
-        polarity,
-        source,
-    )
+    who = (chromosome.name, chromosome.slot, copy, chromosome.abnormal)
+    centromeres = on_patch(np.interp(np.array(plan.centromeres), plan.edges, rows))
+    bands = tuple(zip(plan.source, plan.band, strict=True)), np.hstack([edges[:-1], edges[1:]])
+    changed, length = np.array(changes).reshape(-1, 4), float(axis.length)
+    lean = _lean(edges[0] - edges[-1])
+    return Piece(ink, *who, centromeres, *bands, changed, length, lean, polarity, source)
+
+
+def _lean(line: np.ndarray) -> float:
+    """Lean of a line from end to end in degrees, clockwise positive, modulo 180."""
+    return (float(np.degrees(np.arctan2(line[0], -line[1]))) + 90) % 180 - 90
 
 
 def turn_piece(piece: Piece, turn: float) -> Piece:
@@ -153,11 +143,9 @@ def turn_piece(piece: Piece, turn: float) -> Piece:
     def points(places: np.ndarray) -> np.ndarray:
         return places.reshape(-1, 2) @ matrix.T + shift
 
-    corners = piece.changes[:, [0, 1, 2, 1, 2, 3, 0, 3]]
-    corners = points(corners).reshape(-1, 4, 2)
+    corners = points(piece.changes[:, [0, 1, 2, 1, 2, 3, 0, 3]]).reshape(-1, 4, 2)
     edges = points(piece.band_ends).reshape(-1, 4)
-    lean_x, lean_y = edges[0, :2] - edges[-1, 2:]
-    angle = float(np.degrees(np.arctan2(lean_x, -lean_y)))
+    line = edges[0, :2] - edges[-1, 2:]
     # pixel i has its centre at i + 0.5
     inner = np.c_[matrix, shift + matrix @ [0.5, 0.5] - 0.5]
     return replace(
@@ -166,6 +154,6 @@ def turn_piece(piece: Piece, turn: float) -> Piece:
         centromeres=points(piece.centromeres),
         band_ends=edges,
         changes=np.concatenate([corners.min(1), corners.max(1)], axis=1),
-        angle=(angle + 90) % 180 - 90,
-        polarity=1 if lean_y < 0 else -1,
+        angle=_lean(line),
+        polarity=1 if line[1] < 0 else -1,
     )

@@ -3,7 +3,7 @@
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
 
@@ -85,23 +85,18 @@ def make_sheet(
 
 def settle(settings: object, rng: np.random.Generator) -> SimpleNamespace:
     """Draw one value from every range of a :class:`~karyo_lib.draw.styles.Look` or `Artefacts`."""
-    values = {}
-    for field in fields(settings):
-        value = getattr(settings, field.name)
+    values = vars(settings).copy()
+    for name, value in values.items():
         if isinstance(value, tuple):
-            whole = field.name == "jpeg"
-            value = int(rng.integers(value[0], value[1] + 1)) if whole else float(rng.uniform(*value))
-        values[field.name] = value
+            whole = name == "jpeg"
+            values[name] = int(rng.integers(value[0], value[1] + 1)) if whole else float(rng.uniform(*value))
     return SimpleNamespace(**values)
 
 
 def _check_annotations(annotate: Collection[str] | bool | None, style: LabStyle) -> tuple[str, ...]:
-    if annotate is None:
-        return style.annotations
-    if isinstance(annotate, bool):
-        return ANNOTATION_KINDS if annotate else ()
+    if annotate is None or isinstance(annotate, bool):
+        return {None: style.annotations, True: ANNOTATION_KINDS, False: ()}[annotate]
     kinds = (annotate,) if isinstance(annotate, str) else tuple(annotate)
-    unknown = set(kinds) - set(ANNOTATION_KINDS)
-    if unknown:
+    if unknown := set(kinds) - set(ANNOTATION_KINDS):
         raise ValueError(f"Expected annotations among {ANNOTATION_KINDS}. Received {sorted(unknown)}.")
     return kinds

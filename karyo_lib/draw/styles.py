@@ -119,15 +119,15 @@ _ROWS = {"standard": STANDARD_ROWS, "plain": PLAIN_ROWS, "glued": GLUED_ROWS}
 _PARTS = {"layout": Layout, "look": Look, "artefacts": Artefacts}
 
 
-def _part(kind: type, told: dict[str, Any]) -> Any:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    if "rows" in values:
-        values["rows"] = _ROWS[values["rows"]]
-    return kind(**values)
-
-
 def _style(name: str, told: dict[str, Any]) -> LabStyle:
-    parts = {part: _part(kind, told.get(part, {})) for part, kind in _PARTS.items()}
+    parts = {}
+    for part, kind in _PARTS.items():
+        values = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in told.get(part, {}).items()
+        }
+        values |= {"rows": _ROWS[values["rows"]]} if "rows" in values else {}
+        parts[part] = kind(**values)
     return LabStyle(name, told["description"], **parts, annotations=tuple(told.get("annotations", ())))
 
 

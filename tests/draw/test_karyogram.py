@@ -53,7 +53,7 @@ def assert_truth_fits(page, formula):
     assert marked.tolist() == truth["abnormal"].tolist()
 
 
-@pytest.mark.parametrize(("number", "style"), enumerate(STYLES))
+@pytest.mark.parametrize(("number", "style"), [*enumerate(STYLES)])
 def test_every_style_draws_and_tells_the_truth(number, style):
     for seed, formula in enumerate([*FORMULA_OF_GROUP.values()][number % 3 :: 3]):
         page = draw_karyogram(formula, style=style, seed=seed, size=(360, 300))
