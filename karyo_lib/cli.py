@@ -172,7 +172,7 @@ def _choose_machines(scheduler: str, device: str, mixed_precision: bool) -> None
     if mixed_precision:
         os.environ["KARYO_PRECISION"] = "mixed_bfloat16"
     if scheduler:
-        from karyo_lib.machines.cluster import SCHEDULER, connect
+        from karyo_lib.machines import SCHEDULER, connect
 
         connect(scheduler).close()  # before the first notebook starts
         os.environ[SCHEDULER] = scheduler

@@ -13,9 +13,15 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from karyo_lib.files.depth import to_8_bit
-from karyo_lib.files.dicom import UnreadableDicom, decode_frames, is_dicom
-from karyo_lib.files.tiff import MAGIC, UnreadableTiffError, decode_pages, is_shown
+from karyo_lib.files.decoders import (
+    MAGIC,
+    UnreadableError,
+    decode_frames,
+    decode_pages,
+    is_dicom,
+    is_shown,
+    to_8_bit,
+)
 
 MAX_PIXELS = 40_000_000  # an A4 page scanned at 600 dpi has 35 million
 MIN_SIDE = 100  # below it, chromosome 21 is one pixel wide
@@ -57,30 +63,24 @@ class LoadedImage:
     several: bool = False  # whether the file holds more pages than this one
 
 
-def read_image(
-    path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
-) -> np.ndarray:
+def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read an image file as uint8 grey (H, W). The format is found from the content: PNG, JPEG, BMP, TIFF,
     GIF, WebP or DICOM. Size limits are checked before anything is decoded. EXIF rotation is applied;
     transparent parts become white; colour becomes luma (ITU-R 601); deeper pixels and floats are scaled, see
     `to_8_bit`; of several pages the first is read, thumbnails and levels of a pyramid are none; MONOCHROME1
     and WhiteIsZero are inverted."""
-    return load_image(path, max_pixels=max_pixels, min_side=min_side).pixels
+    return load_image(path).pixels
 
 
-def load_image(
-    path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
-) -> LoadedImage:
+def load_image(path: str | os.PathLike) -> LoadedImage:
     """Read an image file as `read_image` does, with the digest of the file and notes for the user."""
-    page = next(load_pages(path, max_pixels=max_pixels, min_side=min_side))
+    page = next(load_pages(path))
     if isinstance(page, UnusableImage):
         raise page
     return replace(page, notes=(MORE_PAGES, *page.notes)) if page.several else page
 
 
-def load_pages(
-    path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE
-) -> Iterator[LoadedImage | UnusableImage]:
+def load_pages(path: str | os.PathLike) -> Iterator[LoadedImage | UnusableImage]:
     """Read every page of a file one by one: pages of a TIFF, images of a GIF, frames of a DICOM file; at
     least one. A page that cannot be used is yielded as the error that says why. What stands behind a damaged
     page is not read; pages that are blank or of the wrong size keep nothing from the others."""
@@ -92,11 +92,11 @@ def load_pages(
         return
     sha256 = hashlib.sha256(data).hexdigest()
     if is_dicom(data):
-        pages = _dicom_pages(data, max_pixels)
+        pages = _dicom_pages(data)
     elif _needs_tifffile(data):
-        pages = _tiff_pages(data, max_pixels)
+        pages = _tiff_pages(data)
     else:
-        pages = _pillow_pages(data, max_pixels, min_side)
+        pages = _pillow_pages(data)
     for number, page in enumerate(_until_damaged(pages), 1):
         if isinstance(page, str):
             behind = " and what stands behind it was not read" if number > 1 else ""
@@ -105,8 +105,8 @@ def load_pages(
         found, pixels, several, said = page
         if isinstance(pixels, str):
             yield UnusableImage(path.name, pixels)
-        elif min(pixels.shape) < min_side:
-            yield UnusableImage(path.name, _too_small(pixels.shape[1], pixels.shape[0], min_side))
+        elif min(pixels.shape) < MIN_SIDE:
+            yield UnusableImage(path.name, _too_small(pixels.shape[1], pixels.shape[0]))
         elif _is_blank(pixels):
             yield UnusableImage(path.name, "blank page: nothing stands out from the background")
         else:
@@ -135,8 +135,8 @@ class _Refused(Exception):
     """An image that could be decoded but must not or need not be."""
 
 
-def _too_small(width: int, height: int, min_side: int) -> str:
-    return f"{width} x {height} pixels, too small to show chromosomes (at least {min_side} on each side)"
+def _too_small(width: int, height: int) -> str:
+    return f"{width} x {height} pixels, too small to show chromosomes (at least {MIN_SIDE} on each side)"
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -161,13 +161,13 @@ def _read_bytes(path: Path) -> bytes:
         raise UnusableImage(path.name, reason) from None
 
 
-def _dicom_pages(data: bytes, max_pixels: int) -> Iterator[_Found]:
+def _dicom_pages(data: bytes) -> Iterator[_Found]:
     try:
-        for values, inverted, frames in decode_frames(data, max_pixels):
+        for values, inverted, frames in decode_frames(data, MAX_PIXELS):
             colour = values.ndim == 3
             pixels, note = (_luma(values), "") if colour else _to_8_bit(values)
             yield "DICOM", 255 - pixels if inverted else pixels, frames > 1, note
-    except UnreadableDicom as error:
+    except UnreadableError as error:
         raise _Refused(str(error)) from error
 
 
@@ -183,15 +183,15 @@ def _needs_tifffile(data: bytes) -> bool:
         return False
 
 
-def _tiff_pages(data: bytes, max_pixels: int) -> Iterator[_Found]:
+def _tiff_pages(data: bytes) -> Iterator[_Found]:
     try:
-        for values, inverted, pages in decode_pages(data, max_pixels):
+        for values, inverted, pages in decode_pages(data, MAX_PIXELS):
             deep = values.dtype != np.uint8
             pixels, note = _to_8_bit(values.reshape(len(values), -1)) if deep else (values, "")
             pixels = pixels.reshape(values.shape)
             pixels = _luma(pixels) if pixels.ndim == 3 else pixels
             yield "TIFF", 255 - pixels if inverted else pixels, pages > 1, note
-    except UnreadableTiffError as error:
+    except UnreadableError as error:
         raise _Refused(str(error)) from error
     except tifffile.TiffFileError:
         raise UnidentifiedImageError from None
@@ -201,7 +201,7 @@ def _luma(values: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(np.ascontiguousarray(values)).convert("L"))
 
 
-def _pillow_pages(data: bytes, max_pixels: int, min_side: int) -> Iterator[_Found]:
+def _pillow_pages(data: bytes) -> Iterator[_Found]:
     try:
         image = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -212,10 +212,10 @@ def _pillow_pages(data: bytes, max_pixels: int, min_side: int) -> Iterator[_Foun
         for number in numbers:
             image.seek(number)
             width, height = image.size
-            pixels, note = f"{width} x {height} pixels, more than the limit of {max_pixels}", ""
-            if min(width, height) < min_side:
-                pixels = _too_small(width, height, min_side)
-            elif width * height <= max_pixels:
+            pixels, note = f"{width} x {height} pixels, more than the limit of {MAX_PIXELS}", ""
+            if min(width, height) < MIN_SIDE:
+                pixels = _too_small(width, height)
+            elif width * height <= MAX_PIXELS:
                 pixels, note = _to_grey(image)
             yield found, pixels, len(numbers) > 1, note
 

@@ -16,8 +16,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from karyo_lib.files.images import read_image
-from karyo_lib.machines.cluster import on_cluster
-from karyo_lib.machines.workers import keep_worker
+from karyo_lib.machines import keep_worker, on_cluster
 from karyo_lib.store import Journal, writing
 
 

@@ -59,28 +59,24 @@ def load_catalogue() -> pd.DataFrame:
     return _read().copy()
 
 
-def describe_change(formula: str, level: int = 550) -> dict[str, object]:
+def describe_change(formula: str) -> dict[str, object]:
     """Columns that follow from a formula (of a mosaic, its first line): group, and size of the whole
     karyotype against the normal one: what was lost and gained together or, where that is more, what was
     moved."""
-    karyotype = parse_karyotype(formula, level)
+    karyotype = parse_karyotype(formula)
     size = karyotype.size()
-    units = load_bands(level).length("1")
+    units = load_bands().length("1")
     pixels = {f"pixels_{page}": size.units * length / units for page, length in CHROMOSOME_1_PIXELS.items()}
     sizes = {"size_iscn": size.units, "size_mb": size.megabases, **pixels}
     return {"group": karyotype.group, **{name: round(value, 1) for name, value in sizes.items()}}
 
 
-def sample_formulae(
-    n: int, rng: np.random.Generator, groups: Collection[str] | None = None, *, visible_only: bool = True
-) -> list[str]:
+def sample_formulae(n: int, rng: np.random.Generator, groups: Collection[str] | None = None) -> list[str]:
     """Draw ``n`` abnormal karyotypes of single cells by their relative frequency, of some of `GROUPS` or all.
     Of a mosaic the abnormal line; where either sex can have a change, XX and XY are equally likely. Changes
-    that banding does not show are left out if ``visible_only``: a lab reports those karyograms as normal."""
+    that banding does not show are left out: a lab reports those karyograms as normal."""
     catalogue = _read()
-    catalogue = catalogue[~catalogue["group"].isin(NORMAL_GROUPS)]
-    if visible_only:
-        catalogue = catalogue[catalogue["visible"]]
+    catalogue = catalogue[~catalogue["group"].isin(NORMAL_GROUPS) & catalogue["visible"]]
     known = [group for group in GROUPS if group in set(catalogue["group"])]
     groups = set(known) if groups is None else set(groups)
     if not groups or not groups <= set(known):

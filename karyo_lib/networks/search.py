@@ -18,7 +18,7 @@ from skopt.space import Integer, Real
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from karyo_lib.machines.cluster import on_cluster
+from karyo_lib.machines import on_cluster
 from karyo_lib.networks.fitting import DivergenceError, Examples, TrainSettings
 from karyo_lib.networks.train import get_trainer
 from karyo_lib.networks.weights import WeightsSource

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from karyo_lib.machines.cluster import connect
+from karyo_lib.machines import connect
 from karyo_lib.screening.cases import CaseFile
 from karyo_lib.screening.package import load_package, shipped_reader
 from karyo_lib.screening.result import Result

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from karyo_lib.files.depth import STRETCHED
+from karyo_lib.files import images
+from karyo_lib.files.decoders import STRETCHED
 from karyo_lib.files.images import UnusableImage, load_image, load_pages, read_image
 
 
@@ -220,13 +221,17 @@ def test_mislabelled_extension_is_noted(bad_folder):
     assert load_image(bad_folder / "jpeg_named.png").notes == ("named .png, read as JPEG",)
 
 
-def test_limits_are_the_callers(tmp_path):
+def test_limits_are_kept_to_the_pixel(tmp_path, monkeypatch):
     (tmp_path / "page.png").write_bytes(encode(Image.fromarray(draw_page(9)), "PNG"))
-    assert read_image(tmp_path / "page.png", max_pixels=48_000, min_side=200).shape == (200, 240)
+    monkeypatch.setattr(images, "MAX_PIXELS", 48_000)
+    monkeypatch.setattr(images, "MIN_SIDE", 200)
+    assert read_image(tmp_path / "page.png").shape == (200, 240)
+    monkeypatch.setattr(images, "MAX_PIXELS", 47_999)
     with pytest.raises(UnusableImage, match="more than the limit of 47999"):
-        read_image(tmp_path / "page.png", max_pixels=47_999)
+        read_image(tmp_path / "page.png")
+    monkeypatch.setattr(images, "MIN_SIDE", 201)
     with pytest.raises(UnusableImage, match="at least 201"):
-        read_image(tmp_path / "page.png", min_side=201)
+        read_image(tmp_path / "page.png")
 
 
 def test_missing_file_names_no_folder(tmp_path):
@@ -286,7 +291,9 @@ def test_mutated_files_give_pixels_or_a_reason(tmp_path, format, changes, cut):
         data[position % len(data)] = value
     (tmp_path / "page").write_bytes(bytes(data[:cut]))
     try:
-        pixels = read_image(tmp_path / "page", max_pixels=1_000_000)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(images, "MAX_PIXELS", 1_000_000)
+            pixels = read_image(tmp_path / "page")
     except UnusableImage:
         return
     assert pixels.dtype == np.uint8

@@ -3,7 +3,7 @@
 import joblib
 from joblib.externals.loky import process_executor
 
-from karyo_lib.machines.workers import keep_worker
+from karyo_lib.machines import keep_worker
 
 
 def grow(bytes_more: int) -> tuple[int, int]:

@@ -9,8 +9,8 @@ import time
 import pandas as pd
 import pytest
 
-from karyo_lib.machines import cluster
-from karyo_lib.machines.cluster import SCHEDULER, connect, on_cluster
+from karyo_lib import machines as cluster
+from karyo_lib.machines import SCHEDULER, connect, on_cluster
 from karyo_lib.networks.search import SearchSettings, run_search
 from karyo_lib.study.data import prepare_collection, prepare_copies, prepare_splits
 from karyo_lib.study.data.recipe import AlphaRecipe, draw_dataset

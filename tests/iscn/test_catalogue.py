@@ -117,9 +117,7 @@ def test_what_banding_cannot_show_is_drawn_on_request_only():
     hidden = {
         formula.replace(",XX", ",XY", 1) for formula in load_catalogue().query("not visible")["formula"]
     }
-    for visible_only in (True, False):
-        drawn = sample_formulae(500, np.random.default_rng(1), ("deletion",), visible_only=visible_only)
-        assert bool(hidden & set(drawn)) is not visible_only
+    assert not hidden & set(sample_formulae(500, np.random.default_rng(1), ("deletion",)))
 
 
 @pytest.mark.parametrize("groups", [NUMERICAL, ("sex-chromosome",), ("deletion", "inversion")])

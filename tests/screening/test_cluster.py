@@ -42,7 +42,7 @@ def test_a_killed_worker_loses_and_doubles_nothing():
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, tmp_path):
     pytest.importorskip("distributed", reason="Dask is not installed")
-    from karyo_lib.machines import cluster as connection
+    from karyo_lib import machines as connection
 
     monkeypatch.setattr(connection, "_CONNECT_SECONDS", 1)
     with pytest.raises(ValueError, match=r"tcp://127\.0\.0\.1:9.*no answer"):

@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from karyo_lib.judge import compare_conditions, compute_metrics
-from karyo_lib.machines.cluster import on_cluster
+from karyo_lib.machines import on_cluster
 from karyo_lib.networks.conditions import CONDITIONS, TITLES, Condition, get_condition
 from karyo_lib.networks.features import FeatureCache, compute_features
 from karyo_lib.networks.fitting import TrainSettings

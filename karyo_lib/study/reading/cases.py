@@ -15,7 +15,7 @@ from karyo_lib.iscn import parse_karyotype, sample_formulae
 from karyo_lib.iscn.clones import read_clones, same_line
 from karyo_lib.judge import compute_risk_coverage
 from karyo_lib.judge.intervals import wilson
-from karyo_lib.machines.workers import count_processes, keep_worker
+from karyo_lib.machines import count_processes, keep_worker
 from karyo_lib.read.case import compose_case
 from karyo_lib.read.case_reading import gather_cells, tell_evidence
 from karyo_lib.study.displays.confidence import RiskCoverageDisplay

@@ -19,7 +19,7 @@ from karyo_lib.files.images import read_image
 from karyo_lib.files.pages import source_digest
 from karyo_lib.iscn import KaryotypeError, count_formula, parse_karyotype
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
-from karyo_lib.machines.workers import count_processes, keep_worker
+from karyo_lib.machines import count_processes, keep_worker
 from karyo_lib.networks.backend import keras  # noqa: F401  before any other import of Keras
 from karyo_lib.networks.conditions import READER
 from karyo_lib.read.reader import Reader
