@@ -171,9 +171,7 @@ def _save_fit(result: FitResult, folder: Path, key: str) -> None:
 
 def _check_split(split_rows: pd.DataFrame, images: Mapping[str, np.ndarray]) -> pd.DataFrame:
     if missing := {"image_id", "label", "part"} - set(split_rows.columns):
-        raise ValueError(
-            f"Expected the columns image_id, label, part of a split. Received none of {missing}."
-        )
+        raise ValueError(f"Expected a split with columns image_id, label, part. Received none of {missing}.")
     rows = split_rows[["image_id", "label", "part"]].reset_index(drop=True)
     for column, known in (("label", LABELS), ("part", PARTS)):
         if unknown := sorted(map(str, set(rows[column]) - set(known))):

@@ -45,7 +45,7 @@ def work(monkeypatch):
     monkeypatch.setattr(
         features,
         "_segment",
-        lambda w, s, start, outputs: Recorder(original(w, s, start, outputs), start, outputs),
+        lambda w, s, start, outputs, how: Recorder(original(w, s, start, outputs, how), start, outputs),
     )
     return done
 

@@ -70,7 +70,8 @@ def test_points_lie_in_the_range_of_the_thesis():
 
 def test_a_seed_is_a_search(usual):
     same(run(), usual)
-    assert not run(settings=replace(SETTINGS, seed=4))["learning_rate"].equals(usual["learning_rate"])
+    other = run(settings=replace(SETTINGS, seed=4, trials=7))
+    assert not other["learning_rate"].equals(usual["learning_rate"][:7])
 
 
 def test_failed_trials_are_recorded_and_the_search_moves_on():
@@ -106,14 +107,13 @@ def test_a_search_that_only_fails_ends_and_says_why():
 
 
 @pytest.mark.parametrize("points_at_once", [1, 3])
-def test_an_interrupted_search_goes_on_as_it_would_have(tmp_path, points_at_once):
-    settings = replace(SETTINGS, trials=11, points_at_once=points_at_once)
-    whole = run(settings=settings)
+def test_an_interrupted_search_goes_on_as_it_would_have(tmp_path, points_at_once, usual):
+    settings = replace(SETTINGS, trials=9, points_at_once=points_at_once)
     calls = []
 
     def interrupted(learning_rate, batch_size):
         calls.append(learning_rate)
-        if len(calls) == 8:
+        if len(calls) == 7:
             raise KeyboardInterrupt
         if len(calls) == 3:
             raise RuntimeError("once")
@@ -122,12 +122,12 @@ def test_an_interrupted_search_goes_on_as_it_would_have(tmp_path, points_at_once
     store = tmp_path / "search.json"
     with pytest.raises(KeyboardInterrupt):
         run(interrupted, settings, store=store, key="data")
-    assert len(store.read_text().splitlines()) == 1 + 7
+    assert len(store.read_text().splitlines()) == 1 + 6
     resumed = run(interrupted, settings, store=store, key="data")
-    assert len(calls) == 8 + 4
+    assert len(calls) == 7 + 3
     assert resumed["status"].tolist()[2] == "failed"
     if points_at_once == 1:
-        np.testing.assert_array_equal(resumed["learning_rate"][:6], whole["learning_rate"][:6])
+        np.testing.assert_array_equal(resumed["learning_rate"][:6], usual["learning_rate"][:6])
     again = run(lambda *point: pytest.fail("tried again"), settings, store=store, key="data")
     same(again, resumed)
 
