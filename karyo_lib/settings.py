@@ -97,9 +97,9 @@ _TYPES = {field.name: str(field.type) for field in fields(Profile)}
 PROFILES: dict[str, Profile] = {
     # A few dozen karyograms: shows that everything works, says nothing about performance.
     "smoke": Profile(
-        "smoke", normal=16, abnormal=11, augmented_normal=32, augmented_abnormal=26, epochs_head=4,
+        "smoke", normal=12, abnormal=10, augmented_normal=24, augmented_abnormal=20, epochs_head=4,
         epochs_last_block=1, epochs_last_two_blocks=1, epochs_full=1, search_trials=3, search_epochs=2,
-        passes=10, repeats=1, luck_repeats=3, shortcut_pages=12, largest_input=150, bootstrap=200, members=2,
+        passes=10, repeats=1, luck_repeats=2, shortcut_pages=12, largest_input=150, bootstrap=200, members=2,
         altered_copies=2,
     ),
     # Everything whole except the fine-tuning, which is short.

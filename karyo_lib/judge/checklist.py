@@ -91,7 +91,7 @@ def _overlap(rows: pd.DataFrame, column: str) -> tuple[float, int]:
     return float(seen.mean()) if len(test) else float("nan"), int(test[seen].nunique())
 
 
-def compute_split_facts(index: pd.DataFrame, splits: pd.DataFrame, data: str = "augmented") -> dict[str, Any]:
+def compute_split_facts(index: pd.DataFrame, splits: pd.DataFrame) -> dict[str, Any]:
     """Compute what the checklists ask about data and splits.
 
     Parameters
@@ -100,9 +100,8 @@ def compute_split_facts(index: pd.DataFrame, splits: pd.DataFrame, data: str = "
         ``image_id, label, patient_id, source, sha256`` and, where known, ``style``; one row an original.
     splits : DataFrame
         ``data, protocol, repeat, image_id, parent_id, label, part``, for the ``thesis`` and ``grouped``
-        protocols.
-    data : {'augmented', 'original'}
-        Whose splits are described; sizes are those of the first repeat, leaks the worst of all repeats.
+        protocols. Those of the augmented data are described: sizes of the first repeat, leaks the worst of
+        all repeats.
 
     Returns
     -------
@@ -133,7 +132,7 @@ def compute_split_facts(index: pd.DataFrame, splits: pd.DataFrame, data: str = "
         + ("which is no chance" if min(large.values()) < 0.01 else "which on so few may be chance")
     )
     originals = index.set_index("image_id")
-    rows = splits[splits["data"] == data]
+    rows = splits[splits["data"] == "augmented"]
     rows = rows.assign(patient=rows["parent_id"].map(originals["patient_id"]))
     rows = rows.assign(digest=rows["parent_id"].map(originals["sha256"]))
     for protocol in ("thesis", "grouped"):

@@ -18,20 +18,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from karyo_lib.judge.intervals import NO_INTERVAL
 from karyo_lib.networks.conditions import CONDITIONS
-from karyo_lib.study.alt_text import describe_figure
 from karyo_lib.study.columns import SPLIT_TITLES, explain, find_limits, words
 
 HEADLINE = "application/vnd.karyo.headline+json"
+TEMPLATES = Path(__file__).parent / "report" / "templates"
 BANNER = "application/vnd.karyo.banner+json"
 FIGURE = "application/vnd.karyo.figure+json"
 RUN = "application/vnd.karyo.run+json"
-BANNER_KINDS = ("warning", "error", "info")
+_LONGEST_ALT = 1500  # characters
 _WIDE = 10  # columns: a table with more is set smaller on paper
 _LONG = 36  # characters: a longer text in a table is set in several lines
 _FILTERED = 12  # rows: a longer table has a field that filters them
@@ -52,6 +53,18 @@ _HEAVY_PNG = 150_000  # bytes: above, the PNG goes to 256 colours
 def static(name: str) -> str:
     """Return the text of a style sheet or script that comes with the package."""
     return (Path(__file__).parents[1] / "static" / name).read_text(encoding="utf-8")
+
+
+@cache
+def templates() -> jinja2.Environment:
+    """Return the templates of the reports; texts are escaped in them."""
+    loader = jinja2.FileSystemLoader(TEMPLATES / "karyo")
+    return jinja2.Environment(loader=loader, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+
+
+def frame() -> Any:
+    """Return the macros that cells, reports and the index share."""
+    return templates().get_template("frame.html.j2").module
 
 
 def slug(text: str) -> str:
@@ -83,13 +96,6 @@ def format_number(value: Any, digits: int = 3) -> str:
         return f"{mantissa}\u202f\N{MULTIPLICATION SIGN}\u202f10{str(int(exponent)).translate(_RAISED)}"
     places = digits if size <= 1 else max(0, digits - 1 - int(math.log10(size)))
     return f"{value:,.{places}f}".replace(",", "\u202f")
-
-
-def format_limits(low: Any, high: Any, digits: int = 3) -> str:
-    """Return an interval as ``'[0.41, 0.70]'``, empty where a limit is missing."""
-    if pd.isna(low) or pd.isna(high):
-        return ""
-    return f"[{format_number(low, digits)}, {format_number(high, digits)}]"
 
 
 def thumbnail(path: Path, size: tuple[int, int]) -> str:
@@ -128,22 +134,21 @@ class Figure(Shown):
     svg: bytes
 
     @classmethod
-    def render(
-        cls, shown: Any, name: str, caption: str, thesis: str | None = None, alt: str | None = None
-    ) -> Figure:
+    def render(cls, shown: Any, name: str, caption: str, thesis: str | None = None) -> Figure:
         """Render a matplotlib Figure or Axes, or a Display that keeps ``figure_``, and close it."""
         import matplotlib.pyplot as plt
 
         figure = _figure_of(shown)
         svg, png = io.BytesIO(), io.BytesIO()
+        figure.draw_without_rendering()  # lays out once; each file would else be laid out again
+        figure.set_layout_engine("none")
+        inside = figure.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
         with plt.rc_context({"svg.hashsalt": name}):  # the same figure gives the same bytes
-            figure.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
-        figure.savefig(
-            png, format="png", bbox_inches="tight", dpi=2 * figure.dpi, metadata={"Software": None}
-        )
+            figure.savefig(svg, format="svg", bbox_inches=inside, metadata={"Date": None})
+        figure.savefig(png, format="png", bbox_inches=inside, dpi=2 * figure.dpi, metadata={"Software": None})
         plt.close(figure)
         small, (width, height) = _lighter(png.getvalue())
-        alt = alt or describe_figure(shown, figure) or caption
+        alt = describe_figure(shown, figure) or caption
         return cls(name, caption, thesis, alt, width // 2, height // 2, small, svg.getvalue())
 
     def __str__(self) -> str:
@@ -236,8 +241,10 @@ class Table(Shown):
             long = f' class="long{" sentence" if len(text) > _SENTENCE else ""}"' if len(text) > _LONG else ""
             return f"<td{long}>{self._linked(text, column)}</td>"
         raw = "" if pd.isna(value) else repr(float(value))
-        told = format_limits(row[limits[0]], row[limits[1]], self.digits) if limits else ""
-        return f'<td class="number" data-value="{raw}">{text}{f" <small>{told}</small>" if told else ""}</td>'
+        ends = [row[end] for end in limits or ()]
+        if ends and not pd.isna(ends).any():
+            text += f" <small>[{', '.join(format_number(end, self.digits) for end in ends)}]</small>"
+        return f'<td class="number" data-value="{raw}">{text}</td>'
 
     def _linked(self, text: str, column: Any) -> str:
         """Return a text as HTML: a place in a report as a link, a figure in ``thumbnail`` as a picture."""
@@ -254,46 +261,20 @@ class Table(Shown):
 class Headline(Shown):
     """The numbers a report opens with, each with its interval."""
 
-    items: tuple[tuple[str, Any, Any, Any, str], ...]  # label, value, low, high, note
+    items: Sequence[Sequence[Any]]  # label, value and, if known, low, high, note
 
     def __str__(self) -> str:
-        return "; ".join(
-            f"{label} {format_number(value)}{self._interval(low, high)}"
-            for label, value, low, high, _ in self.items
-        )
+        return "; ".join(f"{one['label']} {one['value']} {one['interval']}".strip() for one in self.told())
 
-    @staticmethod
-    def _interval(low: Any, high: Any) -> str:
-        if low is None or high is None:
-            return ""
-        if pd.isna(low) or pd.isna(high):
-            return f" ({NO_INTERVAL})"
-        return f" ({format_number(low)} to {format_number(high)})"
+    def told(self) -> list[dict[str, str]]:
+        """Return ``label, value, interval, note`` of each number, as text."""
+        return [_tell(*item) for item in self.items]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        told = [
-            {
-                "label": label,
-                "value": format_number(value),
-                "interval": self._interval(low, high).strip(),
-                "note": note,
-            }
-            for label, value, low, high, note in self.items
-        ]
-        return {**super()._repr_mimebundle_(), HEADLINE: told}
+        return {**super()._repr_mimebundle_(), HEADLINE: self.told()}
 
     def to_html(self) -> str:
-        parts = []
-        for label, value, low, high, note in self.items:
-            interval = self._interval(low, high)
-            parts.append(
-                f"<div><dt>{html.escape(label)}</dt>"
-                f'<dd class="value">{html.escape(format_number(value))}</dd>'
-                + (f'<dd class="interval">95 % interval{html.escape(interval)}</dd>' if interval else "")
-                + (f'<dd class="note">{html.escape(note)}</dd>' if note else "")
-                + "</div>"
-            )
-        return f'<dl class="karyo karyo-headline">{"".join(parts)}</dl>'
+        return frame().headlines(self.told())
 
 
 @dataclass(frozen=True)
@@ -312,8 +293,7 @@ class Banner(Shown):
         return {**super()._repr_mimebundle_(), BANNER: {"text": self.text, "kind": self.kind}}
 
     def to_html(self) -> str:
-        role = "note" if self.kind == "info" else "alert"
-        return f'<div class="karyo karyo-banner {self.kind}" role="{role}">{html.escape(self.text)}</div>'
+        return frame().banners([{"text": self.text, "kind": self.kind}])
 
 
 @dataclass(frozen=True)
@@ -329,20 +309,14 @@ class Text:
         return {"text/markdown": self.markdown, "text/plain": self.markdown}
 
 
-def headline_items(items: Sequence[Sequence[Any]]) -> tuple[tuple[str, Any, Any, Any, str], ...]:
-    """Fill up ``(label, value[, low, high[, note]])`` to five fields each.
-
-    Raises ValueError if an item has fewer than two or more than five fields.
-    """
-    filled = []
-    for item in items:
-        item = tuple(item)
-        if not 2 <= len(item) <= 5 or not isinstance(item[0], str):
-            raise ValueError(
-                f"Expected (label, value, low, high, note), low to note optional. Received {item!r}."
-            )
-        filled.append((*item, *(None, None, None, None, "")[len(item) :]))
-    return tuple((label, value, low, high, note or "") for label, value, low, high, note in filled)
+def _tell(label: str, value: Any, low: Any = None, high: Any = None, note: str = "") -> dict[str, str]:
+    if low is None or high is None:
+        interval = ""
+    elif pd.isna(low) or pd.isna(high):
+        interval = f"({NO_INTERVAL})"
+    else:
+        interval = f"({format_number(low)} to {format_number(high)})"
+    return {"label": label, "value": format_number(value), "interval": interval, "note": note or ""}
 
 
 def _figure_of(shown: Any) -> Any:
@@ -378,3 +352,34 @@ def _item(thesis: str | None) -> str:
 
 def _link(address: str, filename: str, text: str) -> str:
     return f'<a href="{html.escape(address)}" download="{html.escape(filename)}">{text}</a>'
+
+
+def describe_figure(shown: Any, figure: Any) -> str:
+    """Return what a figure shows in words, for readers who hear the page: what a Display tells (``alt_``)."""
+    text = getattr(shown, "alt_", "") or " ".join(filter(None, map(_describe_axes, figure.axes)))
+    if not text or not figure.legends:
+        return _shortened(text)
+    entries = "; ".join(entry.get_text() for legend in figure.legends for entry in legend.get_texts())
+    return _shortened(text if getattr(shown, "alt_", "") else f"{text} Legend: {entries}.")
+
+
+def _describe_axes(ax: Any) -> str:
+    title = " ".join(filter(None, (ax.get_title(loc) for loc in ("left", "center", "right"))))
+    x, y = _flat(ax.get_xlabel()), _flat(ax.get_ylabel())
+    if ax.images and not y:
+        return f"Image: {x or title}." if x or title else ""
+    what = f"{y} against {x}" if x and y else x or y
+    legend = ax.get_legend()
+    entries = [entry.get_text() for entry in legend.get_texts()] if legend else []
+    entries += [_flat(text.get_text()) for text in ax.texts]
+    told = "; ".join(filter(None, entries))
+    words = ": ".join(filter(None, (_flat(title), what)))
+    return f"{words}{f' ({told})' if told else ''}." if words or told else ""
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_ALT else text[:_LONGEST_ALT].rsplit(" ", 1)[0] + " ..."

@@ -22,7 +22,6 @@ from karyo_lib.files.bank import BANK_FILES
 from karyo_lib.settings import Profile, SettingsError, load_settings
 from karyo_lib.store import writing
 from karyo_lib.study.present import (
-    BANNER_KINDS,
     RUN,
     Banner,
     Figure,
@@ -30,7 +29,6 @@ from karyo_lib.study.present import (
     Shown,
     Table,
     Text,
-    headline_items,
     static,
     thumbnail,
 )
@@ -79,11 +77,7 @@ class Run(Shown):
         weights: str = "",
         **overrides: Any,
     ) -> Run:
-        """Open a run's folder, and make it if it is not there.
-
-        Raises SettingsError if the profile, a parameter or a value does not exist, or a folder named is not
-        there.
-        """
+        """Open a run's folder, and make it if it is not there."""
         settings = load_settings(profile, **overrides)
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise SettingsError(f"Expected seed to be a whole number from 0. Received {seed!r}.")
@@ -132,17 +126,10 @@ class Run(Shown):
         )
 
     def to_html(self) -> str:
-        sources = {
-            "drawn": "drawn from the ISCN band tables",
-            "composed": "laid out from real chromosomes",
-            "own": "your own folder",
-        }
-        rows = {
-            "Profile": self.settings.name,
-            "Seed": str(self.seed),
-            "Karyograms": sources[self.source],
-            "Folder": f"{self.dir.parent.name}/{self.dir.name}",
-        }
+        drawn, composed = "drawn from the ISCN band tables", "laid out from real chromosomes"
+        sources = {"drawn": drawn, "composed": composed, "own": "your own folder"}
+        rows = {"Profile": self.settings.name, "Seed": str(self.seed), "Karyograms": sources[self.source]}
+        rows["Folder"] = f"{self.dir.parent.name}/{self.dir.name}"
         parts = "".join(f"<dt>{key}</dt><dd>{html.escape(value)}</dd>" for key, value in rows.items())
         return (
             f"<style>{static('present.css')}</style><script>{static('tables.js')}</script>"
@@ -166,38 +153,23 @@ class Run(Shown):
     # files
 
     def path(self, folder: str, name: str = "") -> Path:
-        """Return a path in ``tables``, ``figures``, ``models`` or ``data`` (whether or not it exists).
-
-        To write there use ``with writing(run.path("models", "head.keras")) as part: model.save(part)``.
-        """
+        """Return a path in ``tables``, ``figures``, ``models`` or ``data`` (whether or not it exists)."""
         if folder not in FOLDERS:
             raise ValueError(f"Expected a folder of a run, one of {', '.join(FOLDERS)}. Received {folder!r}.")
         return self.dir / folder / name
 
     def require(self, name: str, made_by: str) -> Path:
-        """Return the path of a table, array or other file that an earlier notebook makes.
-
-        ``name``: ``'splits'`` for ``tables/splits.csv`` or ``data/splits.npz``; or a path,
-        ``'models/head.keras'``; ``made_by``: the notebook that makes it, ``'02_augment'``. Raises
-        MissingInput naming the command to run.
-        """
-        places = (self.dir / name,) if "/" in name else (self._table(name), self._array(name))
-        for place in places:
-            if place.exists():
-                return place
-        expected = " or ".join(str(place.relative_to(self.dir)) for place in places)
-        raise MissingInput(
-            f"Expected {expected} in the run folder {self.dir.name}, made by "
-            f"{made_by or 'an earlier notebook'}. Received no such file. "
-            f"Make it with: {self.command(only=made_by)}"
-        )
+        """Return the path of a file, ``'tables/splits.csv'``, that a notebook, ``'02_augment'``, makes."""
+        if not (self.dir / name).exists():
+            raise MissingInput(
+                f"Expected {name} in the run folder {self.dir.name}, made by "
+                f"{made_by or 'an earlier notebook'}. Received no such file. "
+                f"Make it with: {self.command(only=made_by)}"
+            )
+        return self.dir / name
 
     def save_table(self, table: pd.DataFrame, name: str) -> Path:
         """Write ``tables/<name>.csv``; the index of *table* is not kept."""
-        if not isinstance(table, pd.DataFrame):
-            raise TypeError(
-                f"Expected a pandas DataFrame for the table {name!r}. Received {type(table).__name__}."
-            )
         with writing(self._table(name)) as part:
             table.to_csv(part, index=False)
         return self._table(name)
@@ -207,44 +179,34 @@ class Run(Shown):
 
         Identifiers (columns ``*_id`` and :data:`TEXT_COLUMNS`) stay text, ``''`` where missing.
         """
-        path = self._table(name)
-        if not path.exists():
-            self.require(f"tables/{name}.csv", made_by)
+        path = self.require(f"tables/{name}.csv", made_by)
         columns = pd.read_csv(path, nrows=0).columns
         text = [column for column in columns if column.endswith("_id") or column in TEXT_COLUMNS]
         empty = {column: [""] for column in columns if column not in text}  # an id may well read 'NA'
-        table = pd.read_csv(
+        return pd.read_csv(
             path, dtype=dict.fromkeys(text, str), na_values=empty, keep_default_na=False, low_memory=False
         )
-        return table
 
     def save_array(self, array: np.ndarray | Mapping[str, np.ndarray], name: str) -> Path:
         """Write one array, or several by key, to ``data/<name>.npz``."""
         arrays = dict(array) if isinstance(array, Mapping) else {"array": np.asarray(array)}
-        with writing(self._array(name)) as part, part.open("wb") as stream:
+        with writing(self.path("data", f"{_checked(name)}.npz")) as part, part.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
-        return self._array(name)
+        return self.path("data", f"{name}.npz")
 
     def _table(self, name: str) -> Path:
         return self.dir / "tables" / f"{_checked(name)}.csv"
 
-    def _array(self, name: str) -> Path:
-        return self.dir / "data" / f"{_checked(name)}.npz"
-
     # what a cell shows
 
-    def figure(
-        self, shown: Any, name: str, caption: str, thesis: str | None = None, alt: str | None = None
-    ) -> Figure:
+    def figure(self, shown: Any, name: str, caption: str, thesis: str | None = None) -> Figure:
         """Save a figure as ``figures/<name>.svg`` and ``.png`` (2x) and return it for display.
 
-        ``shown`` (matplotlib Figure, Axes, or a karyo or scikit-learn Display that keeps ``figure_``): closed
-        afterwards, so that it does not appear twice; ``name``: of the files: letters, digits, ``_``, ``-``
-        and ``.``; ``caption``: one or two sentences; the number of the thesis's item is put before it;
-        ``thesis``: the item that this one stands for, ``'Fig 4.8'``; becomes the anchor ``#fig-4-8``;
-        ``alt``: what a reader who cannot see the figure should know; told from the figure if not given.
+        ``shown`` (matplotlib Figure, Axes, or a Display that keeps ``figure_``): closed afterwards, so that
+        it does not appear twice; ``thesis``: the item that this one stands for, ``'Fig 4.8'``; becomes the
+        anchor ``#fig-4-8``.
         """
-        made = Figure.render(shown, _checked(name), caption, thesis, alt)
+        made = Figure.render(shown, _checked(name), caption, thesis)
         for suffix, content in {"svg": made.svg, "png": made.png}.items():
             with writing(self.dir / "figures" / f"{name}.{suffix}") as part:
                 part.write_bytes(content)
@@ -259,21 +221,10 @@ class Run(Shown):
         rows: int = 100,
         digits: int = 3,
     ) -> Table:
-        """Save ``tables/<name>.csv`` in full precision and return a sortable table for display.
-
-        ``rows``: how many rows the page shows; ``digits``: significant digits shown.
-        """
+        """Save ``tables/<name>.csv`` in full precision and return a sortable table for display."""
         path = self.save_table(table, name)
-        return Table(
-            name=name,
-            caption=caption,
-            thesis=thesis,
-            frame=table.head(rows) if len(table) <= rows else table,
-            csv=path.read_bytes(),
-            rows=rows,
-            digits=digits,
-            pictures=self._thumbnails(table.head(rows)),
-        )
+        pictures = self._thumbnails(table.head(rows))
+        return Table(name, caption, thesis, table, path.read_bytes(), rows, digits, pictures)
 
     def _thumbnails(self, table: pd.DataFrame) -> dict[str, str]:
         """Return figure name -> small picture, for the names in a column ``thumbnail``."""
@@ -283,17 +234,10 @@ class Run(Shown):
 
     def headline(self, items: Sequence[Sequence[Any]]) -> Headline:
         """Return the opening numbers: ``(label, value, low, high, note)``, the last three optional."""
-        return Headline(headline_items(items))
+        return Headline(items)
 
     def banner(self, text: str | None, kind: str = "warning") -> Banner:
-        """Return a notice for the top of the report; without text it shows nothing.
-
-        ``kind``: ``'warning'``, ``'error'`` or ``'info'``.
-        """
-        if kind not in BANNER_KINDS:
-            raise ValueError(
-                f"Expected a kind of banner, one of {', '.join(BANNER_KINDS)}. Received {kind!r}."
-            )
+        """Return a notice for the top of the report; without text it shows nothing."""
         return Banner(text or "", kind)
 
     def text(self, markdown: str | Sequence[str]) -> Text:

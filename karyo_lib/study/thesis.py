@@ -36,10 +36,7 @@ def load_conditions() -> pd.DataFrame:
 
 
 def load_wrong_cases() -> pd.DataFrame:
-    """Return Tables 4.1 and 4.2.
-
-    Columns ``table, base, image, predicted, actual, mean_softmax, confidence`` (in percent).
-    """
+    """Return Tables 4.1 and 4.2."""
     return pd.read_csv(data_file("published", "wrong_cases.csv"), dtype={"table": str})
 
 
@@ -54,12 +51,7 @@ def load_models() -> pd.DataFrame:
 
 
 def load_items() -> pd.DataFrame:
-    """Return the checklist of the reproduction: every figure and table, in the thesis's order.
-
-    Columns ``item`` ('Fig 4.8'), ``title``, ``report`` that holds ours ('04_transfer'), ``anchor`` there
-    ('fig-4-8'), ``ours`` (bool; False of other people's work, described in the map, not drawn) and
-    ``condition``, the key of the one that the figure shows, or ''.
-    """
+    """Return the checklist of the reproduction: every figure and table, in the thesis's order."""
     items = pd.read_csv(data_file("published", "items.csv"), keep_default_na=False)
     anchors = items["item"].str.lower().str.replace(r"[ .]", "-", regex=True)
     return items.assign(anchor=anchors, ours=items["ours"] == "yes")
@@ -234,12 +226,7 @@ _CHECKS = {
 
 
 def find_inconsistencies() -> pd.DataFrame:
-    """List what the thesis prints and what does not follow from its own numbers, with the arithmetic.
-
-    Columns ``kind, section, printed, arithmetic``. ``kind`` is ``figure`` (a number of Table 5.1 that its
-    matrix does not give), ``rounding`` (cut off rather than rounded) or ``statement`` (a sentence or a
-    listing). Whatever agrees is not listed.
-    """
+    """List what the thesis prints and what does not follow from its own numbers, with the arithmetic."""
     conditions, found = load_conditions(), {"does not follow": [], "statement": [], "truncated": []}
     for cell in compare_with_matrices().itertuples():
         if cell.agreement in found:

@@ -126,23 +126,6 @@ def test_groups():
         assert set(table.query("label == 'abnormal'")["group"]) <= set(allowed)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"normal": -1}, "Expected normal to be 0 or more"),
-        ({"styles": ("baroque",), "sources": "balanced"}, "Received 'baroque'"),
-        ({"sources": "three"}, "Received 'three'"),
-        ({"annotated": 1.5}, "from 0 to 1"),
-        ({"styles": ("classic",)}, "with sources='balanced' alone"),
-        ({"groups": "some"}, "Received 'some'"),
-        ({"groups": ("trisomy", "normal")}, "Received 'normal'"),
-    ],
-)
-def test_impossible_recipes(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        AlphaRecipe(**wrong)
-
-
 def test_drawn_pages_and_index(drawn):
     folder, index = drawn
     assert tuple(index.columns) == RECIPE_COLUMNS

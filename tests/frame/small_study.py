@@ -24,7 +24,8 @@ FIGURE = """
 import matplotlib.pyplot as plt
 fig, ax = plt.subplots()
 ax.plot([0, 1], [1, 0])
-run.figure(ax, "curves", "Loss by epoch.", thesis="Fig 4.8", alt="A falling line")
+ax.set(xlabel="Epoch", ylabel="Loss")
+run.figure(ax, "curves", "Loss by epoch.", thesis="Fig 4.8")
 """
 TABLE = """
 import pandas as pd
@@ -70,7 +71,7 @@ def write_study(folder: Path) -> Path:
     second = "frame = run.load_table('first', made_by='01_first')\nrun.save_table(frame.head(1), 'second')"
     write_notebook(folder, "02_second", second, "run.text(f'One of **{len(frame)}** is kept.')")
     write_notebook(folder, "03_broken", "## Part", "raise ValueError(f'Expected a file in {run.dir}.')", "1")
-    need = "run.require('second', made_by='02_second')"
+    need = "run.require('tables/second.csv', made_by='02_second')"
     table = "run.table(pd.DataFrame({'condition': ['a'], 'printed': [0.9]}), 'table_5_1', 'All.')"
     write_notebook(folder, "04_fourth", f"import pandas as pd\n{need}\n{table}")
     return folder

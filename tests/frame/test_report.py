@@ -19,13 +19,12 @@ from small_study import fake_engine, write_notebook
 from karyo_lib.settings import SettingsError
 from karyo_lib.store import BusyError
 from karyo_lib.study.report import execute, page
-from karyo_lib.study.report.content import without_progress
+from karyo_lib.study.report.content import scrubber, without_progress
 from karyo_lib.study.report.kernel import OwnKernelManager
 from karyo_lib.study.report.kernel import execute as execute_one
 from karyo_lib.study.report.order import check_parameters, choose, find_notebooks
 from karyo_lib.study.report.progress import Monitor, clock, duration, read_step
 from karyo_lib.study.report.records import Records
-from karyo_lib.study.report.scrub import scrubber
 from karyo_lib.study.runs import Run, project_dir
 
 # -- order and parameters

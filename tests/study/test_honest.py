@@ -7,7 +7,7 @@ import pytest
 from karyo_lib.files.split import make_splits
 from karyo_lib.study.networks import helps, luck, shortcut
 from karyo_lib.study.networks.helps import Variant, View
-from karyo_lib.study.networks.probe import predict_probe
+from karyo_lib.study.networks.luck import predict_probe
 
 N_NORMAL, N_ABNORMAL, COPIES, CHANNELS = 60, 40, 4, 64
 
@@ -36,7 +36,8 @@ def random_luck(random_collection):
     index, copies, features = random_collection
     splits = make_splits(index, copies, seed=5, repeats=20)
     source = pd.Series("drawn", index["image_id"])
-    return luck.measure_repeats({"VGG16": features}, pd.Index(copies["image_id"]), splits, source)
+    predicted = luck.predict_splits({"VGG16": features}, pd.Index(copies["image_id"]), splits)
+    return luck.measure_repeats(predicted, source)
 
 
 def test_on_shuffled_labels_the_leaky_protocol_still_looks_good_and_the_grouped_one_falls_to_chance(
@@ -71,8 +72,8 @@ def by_source():
     features = parents.repeat(COPIES, axis=0) + 0.3 * rng.normal(size=(146 * COPIES, CHANNELS))
     splits = make_splits(index, copies, seed=5, repeats=10)
     ids, where = pd.Index(copies["image_id"]), index.set_index("image_id")["source"]
-    runs = luck.measure_repeats({"VGG16": features}, ids, splits, where)
-    return runs, luck.measure_apart({"VGG16": features}, ids, splits, where, 200)
+    predicted = luck.predict_splits({"VGG16": features}, ids, splits)
+    return luck.measure_repeats(predicted, where), luck.measure_apart(predicted, where, 200)
 
 
 def test_leak_source_and_truth_are_told_apart(by_source):

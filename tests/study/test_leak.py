@@ -64,11 +64,10 @@ def test_table_5_1_holds_what_the_predictions_say():
     fits = make_fits(np.array([0.9, 0.1, 0.2, 0.3, 0.8, 0.4, 0.6, 0.7]))
     grouped = fits.predictions.query("protocol == 'grouped'")
     judged = beside_networks(fits, grouped.assign(condition=READER.key))
-    empty = pd.DataFrame()
     metrics = measure_test(judged, 50)
     aucs = metrics[metrics["metric"] == "roc_auc"].groupby("protocol")["value"].first()
     assert aucs.to_dict() == {"grouped": pytest.approx(12 / 16), "thesis": 1}  # four of 16 pairs are wrong
-    results = Results(fits, judged, empty, empty, empty, metrics)
+    results = Results(fits, judged, pd.DataFrame(), metrics)
     printed = compare_with_printed(results)
     rows = printed.set_index(["condition", "metric"]).xs("Recall", level="metric")
     ours = rows.dropna(subset=["ours_by_patient"])

@@ -70,7 +70,7 @@ class Clairvoyant:
 @pytest.fixture
 def reader(monkeypatch):
     reader = Clairvoyant()
-    monkeypatch.setattr(reading, "own_reader", lambda: reader)
+    monkeypatch.setattr(reading, "own_reader", lambda seen: reader)
     monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
     return reader
 

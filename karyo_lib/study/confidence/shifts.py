@@ -42,10 +42,7 @@ class Shifts:
 
 
 def measure_shifts(run: Run, passes: Passes, comparison: Comparison) -> Shifts:
-    """Put shifted pages, and pages that are no karyograms, to the thesis's method and to both bases.
-
-    Thresholds come from the validation part of the first split by patient; the models are that split's.
-    """
+    """Put shifted pages, and pages that are no karyograms, to the thesis's method and to both bases."""
     panel = comparison.panel
     condition = panel.pair[0] if panel.pair else next(iter(panel.members))
     known = passes.scores.query("protocol == @PROTOCOL and part == 'test' and condition == @condition")
@@ -78,10 +75,7 @@ def measure_shifts(run: Run, passes: Passes, comparison: Comparison) -> Shifts:
 
 
 def shift_table(shifts: Shifts) -> pd.DataFrame:
-    """Return errors, area under the risk-coverage curve and share referred, by method and shift; 95 % limits.
-
-    Of pages that are no karyograms only the share referred is told: there is no right label.
-    """
+    """Return errors, area under the risk-coverage curve and share referred, by method and shift."""
     rows = []
     for (method, name), part in shifts.scores.groupby(["method", "shift"], sort=False):
         labelled = part["y_true"].notna().all()

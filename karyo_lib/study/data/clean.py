@@ -2,20 +2,24 @@
 
 import os
 import sys
+from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
+import joblib
 import numpy as np
 import pandas as pd
 
 from karyo_lib.files.images import read_image
 from karyo_lib.files.pages import make_pages, source_digest
-from karyo_lib.read.find import find_chromosomes, finder_digest
+from karyo_lib.read.detector import Detections, Detector
+from karyo_lib.read.find import find_chromosomes, finder_digest, shipped_detector
+from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.ink import measure_ink, smooth_paper
 
-_BOX = ["x0", "y0", "x1", "y1"]
+SEEN = "seen"  # folder below the run's data: what the detector saw of its pages
 _VISIBLE = 0.06  # ink, as a share of black, above which a pixel is not paper
 _DARK = 0.35  # ink that the blurred edge of a chromosome does not reach
 _EDGE = 0.3  # width of that edge, as a share of a chromosome's width
@@ -31,8 +35,6 @@ class CleanPage:
     image: np.ndarray  # uint8, shape (H, W)
     painted: np.ndarray  # bool, shape (H, W): pixels that were painted over
     removed: pd.DataFrame  # what stood there: ``kind, x0, y0, x1, y1``, as far as it was told apart
-    # Chromosomes that were found and kept. Below 20 the page is returned as it is, `painted` all False.
-    n_chromosomes: int
 
 
 def clean_page(image: np.ndarray, seed: int = 0) -> CleanPage:
@@ -44,7 +46,7 @@ def clean_page(image: np.ndarray, seed: int = 0) -> CleanPage:
     found = find_chromosomes(image)
     removed = found.rejected
     if len(found) < _LEAST:
-        return CleanPage(image, np.zeros(image.shape, bool), removed.iloc[:0], len(found))
+        return CleanPage(image, np.zeros(image.shape, bool), removed.iloc[:0])
     ink = measure_ink(image)
     labels = cv2.resize(found.labels.astype(np.float32), image.shape[::-1], interpolation=cv2.INTER_NEAREST)
     arrows = [i for i in range(len(found)) if _is_arrow(ink[labels == i + 1], found.width)]
@@ -53,19 +55,28 @@ def clean_page(image: np.ndarray, seed: int = 0) -> CleanPage:
     edge = cv2.dilate(body, np.ones((2 * max(1, round(_EDGE * found.width)) + 1,) * 2, np.uint8)) > 0
     inked = (cv2.GaussianBlur(ink, (0, 0), 0.7) > _VISIBLE) & ~edge | (ink > _DARK) & ~near
     painted = (cv2.dilate(inked.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~near
-    told = found.boxes.loc[arrows, _BOX].assign(kind="arrow")
-    removed = pd.concat([removed, told], ignore_index=True)[["kind", *_BOX]]
+    told = found.boxes.loc[arrows, BOX].assign(kind="arrow")
+    removed = pd.concat([removed, told], ignore_index=True)[["kind", *BOX]]
     cleaned = _paint(image, painted, ~painted & ~edge, np.random.default_rng(seed))
-    return CleanPage(cleaned, painted, removed, len(found) - len(arrows))
+    return CleanPage(cleaned, painted, removed)
+
+
+@cache
+def keep_detections(folder: Path) -> Detector:
+    """Return the shipped detector; what it sees is kept in a folder, for whoever looks at the same pages."""
+    detector = copy(shipped_detector())
+    detector.detect = partial(joblib.Memory(folder, compress=3, verbose=0).cache(_detect), finder_digest())
+    return detector
+
+
+def _detect(_: str, image: np.ndarray, least: float, same: float) -> Detections:
+    return shipped_detector().detect(image, least, same)
 
 
 def clean_pages(
     table: pd.DataFrame, root: str | os.PathLike, out_dir: str | os.PathLike, *, n_jobs: int = 1
 ) -> pd.DataFrame:
-    """Write cleaned pages beside those of an index; what is finished is kept.
-
-    Returns the table with the new ``path``, relative to `out_dir`, and ``sha256``.
-    """
+    """Write cleaned pages beside those of an index; what is finished is kept."""
     code = source_digest(sys.modules[__name__]) + finder_digest()
     paths = [Path(path).name for path in table["path"]]
     jobs = [

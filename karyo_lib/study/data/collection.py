@@ -1,6 +1,6 @@
 """Notebook 01: the karyograms of a run, from whichever source, as one index and one folder of pages."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.files.index import index_folder
+from karyo_lib.files.listing import LABELS
 from karyo_lib.files.pages import load_pages, prepare_dataset
 from karyo_lib.study.data.clean import clean_pages
 from karyo_lib.study.data.recipe import AlphaRecipe, draw_dataset, find_real_aneuploids
@@ -29,10 +30,7 @@ class Collection:
 
 
 def prepare_collection(run: Run) -> Collection:
-    """Draw, compose or read the karyograms of a run and write their index; resumes where it was stopped.
-
-    With the setting ``clean`` what is not a chromosome is then painted over on every page.
-    """
+    """Draw, compose or read the karyograms of a run and write their index; resumes where it was stopped."""
     pages = run.path("data", PAGES)
     size = (run.settings.image_size,) * 2
     quarantine = pd.DataFrame(columns=QUARANTINE_COLUMNS)
@@ -50,18 +48,11 @@ def prepare_collection(run: Run) -> Collection:
 
 def make_recipe(run: Run, **changes) -> AlphaRecipe:
     """Return the recipe of a run's karyograms, with fields of it replaced."""
-    settings = run.settings
-    recipe = AlphaRecipe(
-        normal=settings.normal,
-        abnormal=settings.abnormal,
-        size=(settings.image_size, settings.image_size),
-        seed=run.seed,
-        level=settings.level,
-        sources=settings.sources,
-        annotated=settings.annotated_share,
-        groups=settings.groups,
-    )
-    return replace(recipe, **changes)
+    told = {
+        name: getattr(run.settings, name) for name in ("normal", "abnormal", "level", "sources", "groups")
+    }
+    told |= {"size": (run.settings.image_size,) * 2, "annotated": run.settings.annotated_share}
+    return AlphaRecipe(**(told | {"seed": run.seed} | changes))
 
 
 def make_dataset(run: Run, recipe: AlphaRecipe, folder: Path, only=None) -> pd.DataFrame:
@@ -103,38 +94,29 @@ def show_index(collection: Collection) -> pd.DataFrame:
 def count_collection(collection: Collection) -> pd.DataFrame:
     """Count karyograms and patients by source and label, beside the thesis's data sets (section 3.1)."""
     index = collection.index
+    parts = {"this run, all sources": index} if index["source"].nunique() > 1 else {}
+    parts |= {f"this run, {source}": part for source, part in index.groupby("source", sort=True)}
     rows = [
-        _row("this run, all sources", index),
-        *(_row(f"this run, {source}", part) for source, part in index.groupby("source", sort=True)),
+        count_labels(name, part["label"].value_counts()) | {"patients": part["patient_id"].nunique()}
+        for name, part in parts.items()
     ]
-    if index["source"].nunique() == 1:
-        rows.pop(0)
     titles = {"first": "thesis, first delivery", "original": "thesis, alpha-dataset"}
-    for key, published in load_datasets().loc[list(titles)].iterrows():
-        normal, abnormal = int(published["normal"]), int(published["abnormal"])
-        rows.append({"set": titles[key], "normal": normal, "abnormal": abnormal, "total": normal + abnormal})
+    rows += [count_labels(title, load_datasets().loc[key]) for key, title in titles.items()]
     return pd.DataFrame(rows).astype({"patients": "Int64"})
 
 
-def _row(name: str, part: pd.DataFrame) -> dict:
-    counts = part["label"].value_counts()
-    return {
-        "set": name,
-        "normal": int(counts.get("normal", 0)),
-        "abnormal": int(counts.get("abnormal", 0)),
-        "total": len(part),
-        "patients": part["patient_id"].nunique(),
-    }
+def count_labels(name: str, counts: pd.Series) -> dict:
+    """Return a row of a table of sets from the counts of their labels."""
+    normal, abnormal = (int(counts.get(label, 0)) for label in LABELS)
+    return {"set": name, "normal": normal, "abnormal": abnormal, "total": normal + abnormal}
 
 
 def collection_headline(collection: Collection) -> list[tuple]:
     """Return the opening numbers of notebook 01."""
     index = collection.index
-    counts = index["label"].value_counts()
     return [
         ("karyograms", len(index)),
-        ("normal", int(counts.get("normal", 0))),
-        ("abnormal", int(counts.get("abnormal", 0))),
+        *((label, int((index["label"] == label).sum())) for label in LABELS),
         ("patients", index["patient_id"].nunique()),
         ("not usable", len(collection.quarantine)),
     ]

@@ -9,7 +9,7 @@ import pandas as pd
 from karyo_lib.files.augment import AugmentSettings, augment_dataset
 from karyo_lib.files.pages import load_pages
 from karyo_lib.files.split import check_no_leak, make_splits
-from karyo_lib.study.data.collection import load_collection
+from karyo_lib.study.data.collection import count_labels, load_collection
 from karyo_lib.study.data.recipe import find_real_aneuploids
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_datasets
@@ -48,10 +48,7 @@ def load_copies(run: Run) -> Copies:
 
 
 def prepare_splits(run: Run) -> pd.DataFrame:
-    """Split under every protocol, check that the grouped ones do not leak, and keep the table.
-
-    Real aneuploid cells always stand in the test part of the grouped protocols.
-    """
+    """Split under every protocol, check that the grouped ones do not leak, and keep the table."""
     index = load_collection(run).index
     held_out = index.loc[find_real_aneuploids(index), "image_id"]
     splits = make_splits(
@@ -74,18 +71,14 @@ def load_copy_images(copies: Copies, table: pd.DataFrame) -> np.ndarray:
 
 def count_copies(copies: Copies) -> pd.DataFrame:
     """Count karyograms before and after augmentation, beside the thesis's numbers."""
-    table, rows = copies.table, []
-    for name, part in (("before", table[table["copy"] == 0]), ("after", table)):
-        counts = part["label"].value_counts()
-        rows.append(_counts(f"this run, {name}", int(counts["normal"]), int(counts["abnormal"])))
-    for key, name in (("original", "before"), ("augmented", "after")):
-        published = load_datasets().loc[key]
-        rows.append(_counts(f"thesis, {name}", int(published["normal"]), int(published["abnormal"])))
-    return pd.DataFrame(rows)
-
-
-def _counts(name: str, normal: int, abnormal: int) -> dict:
-    return {"set": name, "normal": normal, "abnormal": abnormal, "total": normal + abnormal}
+    table, published = copies.table, load_datasets()
+    rows = {
+        "this run, before": table.loc[table["copy"] == 0, "label"].value_counts(),
+        "this run, after": table["label"].value_counts(),
+        "thesis, before": published.loc["original"],
+        "thesis, after": published.loc["augmented"],
+    }
+    return pd.DataFrame([count_labels(name, counts) for name, counts in rows.items()])
 
 
 def augmentation_headline(copies: Copies) -> list[tuple]:
@@ -108,11 +101,7 @@ def count_splits(splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_siblings(splits: pd.DataFrame) -> pd.DataFrame:
-    """Count, per split, the test images that training has already seen in another form.
-
-    Columns ``data, protocol, test_images, same_karyogram, same_patient, share``: test images with a copy of
-    the same karyogram in training, with a karyogram of the same patient there, and the share of either.
-    """
+    """Count, per split, the test images that training has already seen in another form, and their share."""
     first = splits[splits["repeat"] == splits["repeat"].min()]
     rows = []
     for (data, protocol), part in first.groupby(["data", "protocol"], sort=False):

@@ -48,10 +48,7 @@ def male_karyogram(run: Run) -> ImageGridDisplay:
 
 
 def sorted_metaphase(run: Run) -> ImageGridDisplay:
-    """Return a spread, and the karyogram that the reader makes of it (Fig 3.1).
-
-    The spread is the user's own where one of the first images is one, else drawn.
-    """
+    """Return a spread, and the karyogram that the reader makes of it (Fig 3.1)."""
     from karyo_lib.read.image import read_image
     from karyo_lib.read.sorting import lay_out
 
@@ -69,18 +66,19 @@ def sorted_metaphase(run: Run) -> ImageGridDisplay:
 def normal_and_abnormal_male(run: Run) -> ImageGridDisplay:
     """Return a normal and an abnormal male karyogram (Fig 3.2)."""
     formulae = [NORMAL_MALE, ABNORMAL_MALE]
-    pages = [
-        draw_karyogram(f, style=CLEAN_STYLE, seed=run.seed + i, size=(832, 832))
-        for i, f in enumerate(formulae)
+    return show_pages(_draw_pages(formulae, run.seed), formulae, mark=True)
+
+
+def _draw_pages(formulae: list[str], seed: int) -> list[Page]:
+    return [
+        draw_karyogram(formula, style=CLEAN_STYLE, seed=seed + i, size=(832, 832))
+        for i, formula in enumerate(formulae)
     ]
-    return show_pages(pages, formulae, mark=True)
 
 
-def example_pages(collection: Collection, per_label: int = 4) -> ImageGridDisplay:
-    """Return the first karyograms of each label."""
-    rows = pd.concat(
-        [part.head(per_label) for _, part in collection.index.groupby("label", sort=True, group_keys=False)]
-    )
+def example_pages(collection: Collection) -> ImageGridDisplay:
+    """Return the first four karyograms of each label."""
+    rows = collection.index.groupby("label").head(4).sort_values("label", kind="stable")
     captions = [f"{row.iscn or row.image_id}\n{row.label}" for row in rows.itertuples()]
     return ImageGridDisplay.from_images(
         load_images(collection, rows), captions, labels=list(rows["label"]), n_columns=4
@@ -91,17 +89,11 @@ def group_gallery(run: Run) -> ImageGridDisplay:
     """Return one drawn page for each group of abnormality: its most frequent formula, the change marked."""
     catalogue = load_catalogue()
     catalogue = catalogue[catalogue["visible"]]
-    chosen = [
-        catalogue[catalogue["group"] == group].nlargest(1, "relative_frequency").iloc[0]
-        for group in GROUPS
-        if (catalogue["group"] == group).any()
-    ]
-    pages = [
-        draw_karyogram(row["formula"], style=CLEAN_STYLE, seed=run.seed + i, size=(832, 832))
-        for i, row in enumerate(chosen)
-    ]
-    captions = [f"{row['group']}\n{row['formula']}" for row in chosen]
-    return show_pages(pages, captions, n_columns=3, mark=True)
+    chosen = catalogue.sort_values("relative_frequency", ascending=False, kind="stable")
+    chosen = chosen.drop_duplicates("group").set_index("group")["formula"]
+    chosen = chosen[[group for group in GROUPS if group in chosen]]
+    captions = [f"{group}\n{formula}" for group, formula in chosen.items()]
+    return show_pages(_draw_pages(list(chosen), run.seed), captions, n_columns=3, mark=True)
 
 
 def measure_realism(run: Run) -> pd.DataFrame:
@@ -136,11 +128,11 @@ def page_display(formula: str, page_style: str, seed: int) -> ImageGridDisplay:
     return show_pages([page], [formula], n_columns=1, mark=True)
 
 
-def before_after(copies: Copies, n_parents: int = 3, n_copies: int = 3) -> ImageGridDisplay:
-    """Return originals and their first altered copies, with what each received."""
+def before_after(copies: Copies) -> ImageGridDisplay:
+    """Return three originals and their first altered copies, with what each received."""
     table = copies.table
-    n_copies = min(n_copies, int(table["copy"].max()))  # a small set has few copies
-    parents = table[table["copy"] == n_copies]["parent_id"].head(n_parents)
+    n_copies = min(3, int(table["copy"].max()))  # a small set has few copies
+    parents = table[table["copy"] == n_copies]["parent_id"].head(3)
     rows = table[table["parent_id"].isin(parents) & (table["copy"] <= n_copies)]
     captions = [
         f"{row.parent_id}\noriginal"
@@ -156,18 +148,15 @@ def before_after(copies: Copies, n_parents: int = 3, n_copies: int = 3) -> Image
 def augmentation_ranges(copies: Copies):
     """Return histograms of what the altered copies received."""
     altered = copies.table[copies.table["copy"] > 0]
+    shown = {
+        "Brightness change, %": 100 * altered["brightness"],
+        "Noisy pixels, %": 100 * altered["noise"],
+        "Blur, px": altered["blur"],
+    }
     with style():
         figure, axes = new_grid(None, 1, 3, height=2.2)
-        for ax, (column, scale, label) in zip(
-            axes[0],
-            [
-                ("brightness", 100, "Brightness change, %"),
-                ("noise", 100, "Noisy pixels, %"),
-                ("blur", 1, "Blur, px"),
-            ],
-            strict=True,
-        ):
-            ax.hist(scale * altered[column], bins=20, color=PALETTE["neutral"])
+        for ax, (label, values) in zip(axes[0], shown.items(), strict=True):
+            ax.hist(values, bins=20, color=PALETTE["neutral"])
             ax.set_xlabel(label)
         axes[0, 0].set_ylabel("Copies")
     return figure
@@ -178,15 +167,9 @@ def sibling_example(copies: Copies, splits: pd.DataFrame) -> ImageGridDisplay:
     rows = splits.query("data == 'augmented' and protocol == 'thesis' and repeat == 0")
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"]
     pairs = test.merge(train, on="parent_id", suffixes=("_test", "_train"))
-    if pairs.empty:
-        raise ValueError(
-            "Expected a test image with a copy in the training part of the thesis's split. Received none."
-        )
-    pair = pairs.iloc[0]
-    shown = (
-        copies.table.set_index("image_id").loc[[pair["image_id_test"], pair["image_id_train"]]].reset_index()
-    )
-    captions = [f"{shown['image_id'][0]}\ntest", f"{shown['image_id'][1]}\ntraining"]
+    pair = pairs.iloc[0][["image_id_test", "image_id_train"]].to_list()
+    shown = copies.table.set_index("image_id").loc[pair].reset_index()
+    captions = [f"{name}\n{part}" for name, part in zip(pair, ("test", "training"), strict=True)]
     return ImageGridDisplay.from_images(load_copy_images(copies, shown), captions, n_columns=2)
 
 

@@ -46,10 +46,7 @@ class Unseen:
 
 
 def load_unseen(run: Run, test: pd.DataFrame) -> Unseen:
-    """Draw or compose as many new karyograms as the run has, from patients who are not in it.
-
-    A run on karyograms of one's own has no others: its test part is halved instead.
-    """
+    """Draw or compose as many new karyograms as the run has, from patients who are not in it."""
     if run.source == "own":
         index = load_collection(run).index.set_index("image_id").loc[test["image_id"]].reset_index()
         images = load_images(load_collection(run), index)
@@ -136,10 +133,7 @@ def _redraw(run: Run, rows: pd.DataFrame, style: str) -> np.ndarray:
 
 
 def draw_strangers(side: int, seed: int, of_a_kind: int = STRANGERS_OF_A_KIND) -> np.ndarray:
-    """Draw pages that are no karyograms: blank, text, like a photograph, and uncut metaphase spreads.
-
-    Returns uint8, shape (4 * of_a_kind, side, side), kind after kind.
-    """
+    """Draw pages that are no karyograms: blank, text, like a photograph, and uncut metaphase spreads."""
     rng = np.random.default_rng([seed, 8])
     kinds = (_blank, _text, _photograph, _metaphase)
     return np.stack([kind(side, rng) for kind in kinds for _ in range(of_a_kind)])

@@ -98,11 +98,7 @@ class CountsDisplay(Display, made="from_counts"):
 
 @dataclass(eq=False)
 class RocDisplay(Display, made="from_predictions"):
-    """ROC curves over each other: train and test (Fig 4.3 ...), or fine-tuned and frozen (Fig 4.16 ...).
-
-    ``points_`` (dict of str to Line2D): operating points. Raises ValueError if one of the curves holds a
-    single class, for which there is none.
-    """
+    """ROC curves over each other: train and test (Fig 4.3 ...), or fine-tuned and frozen (Fig 4.16 ...)."""
 
     curves: Curves
     threshold: float | None = None  # marks the operating point on each curve
@@ -166,10 +162,7 @@ class OperatingPointDisplay(Display, made="from_predictions"):
 
 @dataclass(eq=False)
 class CalibrationCurvesDisplay(Display, made="from_predictions"):
-    """Predicted against observed share of abnormal: scikit-learn's display, with Wilson intervals.
-
-    ``counts_`` (dict of str to ndarray of int): images in each bin drawn.
-    """
+    """Predicted against observed share of abnormal: scikit-learn's display, with Wilson intervals."""
 
     curves: Curves
 

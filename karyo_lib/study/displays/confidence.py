@@ -15,11 +15,7 @@ from karyo_lib.study.displays.style import COLUMN_WIDTH, DASHES, PALETTE, Displa
 
 @dataclass(eq=False)
 class RiskCoverageDisplay(Display, made="from_curves"):
-    """Error rate among the images kept, while the least sure are referred first.
-
-    ``lines_`` (dict of str to Line2D): coverage against risk; ``points_`` (dict of str to Line2D): at
-    ``referral``.
-    """
+    """Error rate among the images kept, while the least sure are referred first."""
 
     curves: dict[str, RiskCoverage]  # name of the score -> its curve
     referral: float | None = None  # share of images referred, marked on each curve
@@ -71,10 +67,7 @@ class RiskCoverageDisplay(Display, made="from_curves"):
 @dataclass(eq=False)
 class ScoreHistogramDisplay(Display, made="from_predictions"):
     """The thesis's confidence, in percent, of right answers above, of wrong ones below: a good score keeps
-    them apart.
-
-    ``caught_text_``: how many wrong answers are below the threshold.
-    """
+    them apart."""
 
     # Float, shape (N,); from 50 to 100, larger is surer; below ``REFERRAL_THRESHOLD`` an image is referred.
     score: np.ndarray

@@ -38,10 +38,7 @@ _FACES = {
 
 
 class FlowChartDisplay(Display):
-    """From the cell to the decision: the laboratory's work today, and with automation (Fig 1.1).
-
-    ``texts_`` (dict of str to Text): by key of ``STEPS``; ``arrows_``: dict of (str, str) to FancyArrowPatch.
-    """
+    """From the cell to the decision: the laboratory's work today, and with automation (Fig 1.1)."""
 
     def plot(self, ax: Axes | None = None) -> "FlowChartDisplay":
         """Draw on ``ax`` or on a new figure."""
@@ -79,12 +76,7 @@ _MARK = 0.13  # width of a column of marks, as a share of the axes
 
 @dataclass(eq=False)
 class StructureDisplay(Display, made="from_blocks"):
-    """Blocks of a network as boxes in the order data flows; what is trained is green (Figs 3.7, 4.13).
-
-    ``boxes_`` (dict of str to FancyBboxPatch): by block; ``marks_`` (dict of (title, block) to
-    FancyBboxPatch): coloured by what is trained; the boxes themselves where there is one structure;
-    ``texts_``: dict of (block, 'name' | 'size' | 'layers') to Text.
-    """
+    """Blocks of a network as boxes in the order data flows; what is trained is green (Figs 3.7, 4.13)."""
 
     # Title -> blocks with the columns ``block, layer_types, output_shape, parameters, trainable`` ('yes',
     # 'no' or '' for a block without weights), as of ``networks.models.describe_structure``. Several differ in

@@ -94,10 +94,7 @@ def _tell(values: pd.Series) -> str:
 
 @dataclass(eq=False)
 class MetricsForestDisplay(Display, made="from_table"):
-    """Values with their intervals, one below the other; several series may share a row.
-
-    ``bars_`` (dict of str to ErrorbarContainer): by series; ``''`` without one.
-    """
+    """Values with their intervals, one below the other; several series may share a row."""
 
     # Columns ``title, value, low, high`` and, optionally, ``series``. NaN values leave an empty row.
     table: pd.DataFrame
@@ -174,10 +171,7 @@ _BETWEEN = {"leak": ("thesis", "grouped"), "source": ("grouped", "apart"), "trut
 
 @dataclass(eq=False)
 class StoryDisplay(Display, made="from_tables"):
-    """Test AUC of several conditions from step to step, and what each loss is worth.
-
-    ``bars_`` (dict of str to ErrorbarContainer): by condition; ``texts_`` (dict of str to Text): by part.
-    """
+    """Test AUC of several conditions from step to step, and what each loss is worth."""
 
     table: pd.DataFrame  # ``condition, step, value, low, high``; intervals may be missing
     # ``part`` (leak, source, truth), ``value, low, high`` of the condition that is told in words.

@@ -18,10 +18,7 @@ _FEW = 6  # epochs: fewer are marked one by one
 
 @dataclass(eq=False)
 class TrainingCurvesDisplay(Display, made="from_histories"):
-    """Loss, AUC, precision and recall by epoch, training and validation, with the epoch that is kept.
-
-    ``lines_``: ``(title, metric, 'train' | 'val')`` -> Line2D.
-    """
+    """Loss, AUC, precision and recall by epoch, training and validation, with the epoch that is kept."""
 
     # Title (a protocol) -> one row an epoch, with the columns ``epoch, loss, auc, precision, recall`` and
     # those of the validation part with the prefix ``val_``.
@@ -75,10 +72,7 @@ def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:
 
 @dataclass(eq=False)
 class SearchDisplay(Display, made="from_trials"):
-    """Trials of the search: validation loss against one parameter, accuracy as colour (Figs 3.3, 3.4).
-
-    ``points_``: the trials that succeeded; ``failed_``: the others.
-    """
+    """Trials of the search: validation loss against one parameter, accuracy as colour (Figs 3.3, 3.4)."""
 
     # Columns ``learning_rate, batch_size, val_loss, val_accuracy, status``; a trial whose status is not
     # ``ok`` failed and is marked at the upper edge.
@@ -113,10 +107,7 @@ class SearchDisplay(Display, made="from_trials"):
 
 @dataclass(eq=False)
 class ConvergenceDisplay(Display, made="from_trials"):
-    """Lowest validation loss after each trial that succeeded, from ``trial, val_loss, status``.
-
-    ``line_``, ``points_``: best so far; each trial.
-    """
+    """Lowest validation loss after each trial that succeeded, from ``trial, val_loss, status``."""
 
     trials: pd.DataFrame
 

@@ -135,7 +135,7 @@ def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer")
             f"Expected conditions among {', '.join(conditions)}. "
             f"Received {run.settings.conditions}: none left to train."
         )
-    stamp = run.require("splits", "02_augment").stat().st_mtime_ns
+    stamp = run.require("tables/splits.csv", "02_augment").stat().st_mtime_ns
     splits, images = _load_material(run, stamp)
     jobs = [
         (get_condition(key), protocol, repeat)
@@ -303,11 +303,7 @@ def compare_with_frozen(run: Run, fits: Fits) -> pd.DataFrame:
 
 
 def compare_fits(fits: Fits, reference: str, resamples: int) -> pd.DataFrame:
-    """Compare every condition with one of them, split by patient, on the test images of the first split.
-
-    Columns ``title, images, reference_auc, auc, difference, low, high`` (paired bootstrap by patient) and
-    ``mcnemar``, the exact test of their labels.
-    """
+    """Compare every condition with one of them, split by patient, on the test images of the first split."""
     base, rows = fits.select(reference, "grouped"), []
     for condition in fits.summary["condition"].unique():
         if condition != reference:

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -15,19 +16,26 @@ from tqdm.auto import tqdm
 import karyo_lib.draw.pairs
 from karyo_lib.draw.pairs import augment_pairs, compact_page
 from karyo_lib.files.images import read_image
-from karyo_lib.files.pages import load_pages, make_pages, source_digest
+from karyo_lib.files.pages import make_pages, source_digest
 from karyo_lib.files.split import TEST_SHARE
 from karyo_lib.judge import describe_differences, summarise_runs
 from karyo_lib.networks.features import compute_features
 from karyo_lib.networks.models import CUTS, INPUT_SHAPE
 from karyo_lib.read.find import FoundPage, find_chromosomes, finder_digest
-from karyo_lib.study.data.collection import load_collection
+from karyo_lib.shape.boxes import BOX
+from karyo_lib.study.data.clean import SEEN, keep_detections
+from karyo_lib.study.data.collection import load_collection, load_images
 from karyo_lib.study.data.copies import load_copies, load_copy_images
 from karyo_lib.study.displays.dots import MetricsForestDisplay
 from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.networks.fits import resolve_run_weights
-from karyo_lib.study.networks.luck import compare_columns, make_repeated_splits
-from karyo_lib.study.networks.probe import compute_newer, compute_pooled, predict_probe
+from karyo_lib.study.networks.luck import (
+    compare_columns,
+    compute_newer,
+    compute_pooled,
+    make_repeated_splits,
+    predict_probe,
+)
 from karyo_lib.study.runs import Run
 
 SIZES = (300, 416)  # px, beside the thesis's 150
@@ -60,11 +68,8 @@ class Variant:
 def measure_what_helps(run: Run) -> pd.DataFrame:
     """Measure every switch on the same splits by patient, and keep the table.
 
-    All use the linear probe on frozen features and the training part alone; what is compared is paired: the
-    same patients are tested. Pages are closed up and homologues moved with the chromosomes that are found on
-    the page, as it would have to be done in use, not with known ones.
-
-    Columns ``title, reference, repeat, value, seconds, purity``: test AUC of every split.
+    All use the linear probe on frozen features and the training part alone. Pages are closed up and
+    homologues moved with the chromosomes that are found on the page, as it would have to be done in use.
     """
     index = load_collection(run).index
     splits = make_repeated_splits(run)
@@ -112,15 +117,11 @@ def helps_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def helps_display(table: pd.DataFrame) -> MetricsForestDisplay:
     """Return the paired difference of each switch to its reference, with intervals."""
-    rows = helps_table(table).dropna(subset="difference")
-    rows = rows.assign(
-        value=rows["difference"],
-        title=rows["title"].where(
-            rows["reference"] == BASELINE, rows["title"] + " less " + rows["reference"]
-        ),
-    )
+    rows = helps_table(table).dropna(subset="difference").rename(columns={"difference": "value"})
+    named = rows["title"].where(rows["reference"] == BASELINE, rows["title"] + " less " + rows["reference"])
+    label = f"Difference in test AUC to {BASELINE}"
     return MetricsForestDisplay.from_table(
-        rows, label=f"Difference in test AUC to {BASELINE}", reference=(0.0, "no difference")
+        rows.assign(title=named), label=label, reference=(0.0, "no difference")
     )
 
 
@@ -146,18 +147,17 @@ def describe_what_helps(table: pd.DataFrame) -> str:
 def change_examples(run: Run) -> ImageGridDisplay:
     """Return one karyogram as it is, closed up, with its homologues moved, and both."""
     collection = load_collection(run)
-    row = collection.index[collection.index["label"] == "abnormal"].head(1)
     pages = _make_changed(run, collection.index, collection.pages)
-    which = int(np.flatnonzero(collection.index["image_id"] == row["image_id"].iloc[0])[0])
-    images = [load_pages(row, collection.pages)[0], *(pages[name][which] for name in CHANGES)]
+    which = int(np.argmax(collection.index["label"] == "abnormal"))
+    images = [load_images(collection)[which], *(pages[name][which] for name in CHANGES)]
     captions = ["as it is", "compact layout", "homologues bent, turned, mirrored", "both"]
-    return ImageGridDisplay.from_images(images, captions, labels=[row["label"].iloc[0]] * 4, n_columns=2)
+    return ImageGridDisplay.from_images(images, captions, labels=["abnormal"] * 4, n_columns=2)
 
 
 def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
     collection = load_collection(run)
     ids = index["image_id"].to_numpy()
-    originals = list(load_pages(index, collection.pages))
+    originals = list(load_images(collection))
     changed = _make_changed(run, index, collection.pages)
     copies = load_copies(run)
     altered = list(load_copy_images(copies, copies.table))
@@ -175,7 +175,7 @@ def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
         both = compute_pooled(run, base, changed["together"])
         together[base] = View(np.concatenate([close, both]), np.concatenate([ids, ids]), close)
     purity = {base: resolve_run_weights(run, base).purity for base in bases}
-    find_seconds = _time(lambda page: _compact(find_chromosomes(page), page, 0), originals)
+    find_seconds = _time(lambda page: _compact(page, find_chromosomes(page), 0), originals)
     mixed = purity["VGG16"] if len(set(purity.values())) == 1 else " and ".join(purity.values())
     vgg, inception = purity["VGG16"], purity["InceptionV3"]
     both_bases = sum(seconds.values())
@@ -191,7 +191,9 @@ def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
         Variant("these four together", tuple(together.values()), BASELINE,
                 True, both_bases + find_seconds, mixed),
     ]  # fmt: skip
-    for base, side in _larger_inputs(run):
+    # VGG16 costs five times as much a page: it is tried at larger sizes where newer bases are, too
+    larger = bases if run.settings.newer_bases else bases[1:]
+    for base, side in product(larger, (side for side in SIZES if side <= run.settings.largest_input)):
         x = compute_pooled(run, base, originals, side)
         reference = BASELINE if base == "VGG16" else BASELINE_INCEPTION
         time_ = _time_features(run, base, originals, side)
@@ -202,12 +204,6 @@ def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
         x, time_, weights = compute_newer(name, originals)
         variants.append(Variant(f"{name}, 150 px", (View(x, ids, x),), BASELINE, False, time_, weights))
     return variants
-
-
-def _larger_inputs(run: Run) -> list[tuple[str, int]]:
-    """VGG16 costs five times as much a page: it is tried at larger sizes where newer bases are, too."""
-    bases = ("VGG16", "InceptionV3") if run.settings.newer_bases else ("InceptionV3",)
-    return [(base, side) for base in bases for side in SIZES if side <= run.settings.largest_input]
 
 
 def _time_features(run: Run, base: str, images: list[np.ndarray], side: int) -> float:
@@ -229,51 +225,40 @@ def _time(step: Callable[[np.ndarray], object], images: list[np.ndarray]) -> flo
 
 
 def _make_changed(run: Run, index: pd.DataFrame, root: Path) -> dict[str, list[np.ndarray]]:
-    """Make the altered pages of a collection: a folder each, whole or not at all; resumes."""
+    """Make the altered pages of a collection, those of one page side by side in one file; resumes."""
     code = source_digest(karyo_lib.draw.pairs) + finder_digest()
     folder = run.path("data", "changed")
-    jobs = [  # page by page, so that chromosomes are looked for once
-        (f"{row.image_id}-{change}.png", f"{code} {change} {row.sha256} {run.seed}",
-         partial(_change, root / row.path, change, run.seed))
-        for row in index.itertuples() for change in CHANGES
-    ]  # fmt: skip
-    make_pages(jobs, folder, title="Compact layout, per-pair augmentation")
-    return {
-        change: [read_image(folder / f"{image_id}-{change}.png") for image_id in index["image_id"]]
-        for change in CHANGES
-    }
+    jobs = [
+        (
+            f"{row.image_id}.png",
+            f"{code} {row.sha256} {run.seed}",
+            partial(_change, root / row.path, run),
+        )
+        for row in index.itertuples()
+    ]
+    make_pages(jobs, folder, title="Compact layout, per-pair augmentation", n_jobs=-1)
+    pages = [np.hsplit(read_image(folder / name), len(CHANGES)) for name, *_ in jobs]
+    return dict(zip(CHANGES, map(list, zip(*pages, strict=True)), strict=True))
 
 
-def _change(path: Path, change: str, seed: int) -> np.ndarray:
-    page, found = _read_and_find(path)
+def _change(path: Path, run: Run) -> np.ndarray:
+    page, seed = read_image(path), run.seed
+    found = find_chromosomes(page, keep_detections(run.path("data", SEEN)))
     if not len(found):
-        return page
-    if change == "compact":
-        return _compact(found, page, seed)
-    moved = augment_pairs(page, _boxes(found), _page_labels(found, page), np.random.default_rng(seed))
-    if change == "pairs":
-        return moved.image
-    boxes, labels = moved.chromosomes, moved.labels
-    return compact_page(moved.image, boxes, labels, np.random.default_rng(seed), size=page.shape[::-1]).image
+        return np.hstack([page] * len(CHANGES))
+    moved = augment_pairs(page, found.boxes[BOX], _page_labels(page, found), np.random.default_rng(seed))
+    both = _close_up(moved.image, moved.chromosomes, moved.labels, seed)
+    return np.hstack([_compact(page, found, seed), moved.image, both])
 
 
-def _compact(found: FoundPage, page: np.ndarray, seed: int) -> np.ndarray:
-    if not len(found):
-        return page
-    labels, rng = _page_labels(found, page), np.random.default_rng(seed)
-    return compact_page(page, _boxes(found), labels, rng, size=page.shape[::-1]).image
+def _compact(page: np.ndarray, found: FoundPage, seed: int) -> np.ndarray:
+    return _close_up(page, found.boxes[BOX], _page_labels(page, found), seed) if len(found) else page
 
 
-@lru_cache(maxsize=1)
-def _read_and_find(path: Path) -> tuple[np.ndarray, FoundPage]:
-    page = read_image(path)
-    return page, find_chromosomes(page)
+def _close_up(page: np.ndarray, boxes: pd.DataFrame, labels: np.ndarray, seed: int) -> np.ndarray:
+    return compact_page(page, boxes, labels, np.random.default_rng(seed), size=page.shape[::-1]).image
 
 
-def _boxes(found: FoundPage) -> pd.DataFrame:
-    return found.boxes[["x0", "y0", "x1", "y1"]]
-
-
-def _page_labels(found: FoundPage, page: np.ndarray) -> np.ndarray:
+def _page_labels(page: np.ndarray, found: FoundPage) -> np.ndarray:
     labels = found.labels.astype(np.float32)
     return cv2.resize(labels, page.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(np.int16)

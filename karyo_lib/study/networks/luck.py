@@ -3,25 +3,37 @@
 The thesis's result is taken apart in three steps. The *leak* is what copies in training and test are worth:
 its way of splitting less the split that holds copies together. The *source* is what is lost when the test
 karyograms come from a source that training did not see. What is then left above chance is the *truth*.
+
+So many fits are made with a linear probe: logistic regression on what the thesis's head sees, the globally
+averaged features of the frozen base.
 """
+
+import os
+import time
 
 import numpy as np
 import pandas as pd
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from karyo_lib.files.split import TEST_SHARE, WITHOUT, check_no_leak, make_splits
 from karyo_lib.judge import describe_differences, format_interval, summarise_runs
 from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights
 from karyo_lib.judge.weighted import roc_auc
+from karyo_lib.networks.backend import keras
 from karyo_lib.networks.conditions import CONDITIONS, TITLES
+from karyo_lib.networks.features import FeatureCache, compute_features
+from karyo_lib.networks.models import CUTS, INPUT_SHAPE
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_copies
 from karyo_lib.study.data.recipe import find_real_aneuploids
 from karyo_lib.study.displays.dots import DotsDisplay, StoryDisplay
 from karyo_lib.study.displays.style import PROTOCOL_TITLES
-from karyo_lib.study.networks.fits import load_image_map
-from karyo_lib.study.networks.probe import compute_pooled, predict_probe
+from karyo_lib.study.networks.fits import load_image_map, resolve_run_weights
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_conditions
 
@@ -29,6 +41,10 @@ REFERENCE = "original-vgg16-frozen"
 HEADLINE = "augmented-vgg16-frozen"
 FROZEN = tuple(condition for condition in CONDITIONS if not condition.fine_tuned)
 CHANCE = 0.5
+STRENGTH = 0.1  # inverse of the probe's penalty; fixed beforehand, so that no split chooses it
+# Name in keras.applications -> its module, which preprocesses.
+BASES = {"ResNet50V2": "resnet_v2", "EfficientNetV2B0": "efficientnet_v2", "ConvNeXtTiny": "convnext"}
+_SEED = 2020
 
 
 def make_repeated_splits(run: Run) -> pd.DataFrame:
@@ -43,27 +59,21 @@ def make_repeated_splits(run: Run) -> pd.DataFrame:
 
 
 def measure_luck(run: Run) -> pd.DataFrame:
-    """Measure the linear probe on repeated splits under every protocol, and apart by source; keep the tables.
-
-    Columns ``condition`` (key), ``protocol, repeat, value, within``: test AUC of every single run, over all
-    pairs of a normal and an abnormal image and over those of one source.
-    """
+    """Measure the linear probe on repeated splits under every protocol, and apart by source."""
     images, splits, index = load_image_map(run), make_repeated_splits(run), load_collection(run).index
     bases = sorted({condition.base for condition in FROZEN})
     features = {base: compute_pooled(run, base, list(images.values())) for base in bases}
     source = index.set_index("image_id")["source"]
-    table = measure_repeats(features, pd.Index(images), splits, source)
+    predicted = predict_splits(features, pd.Index(images), splits)
+    table = measure_repeats(predicted, source)
     run.save_table(table, "luck")
-    run.save_table(measure_apart(features, pd.Index(images), splits, source, run.settings.bootstrap), "apart")
+    run.save_table(measure_apart(predicted, source, run.settings.bootstrap), "apart")
     return table
 
 
-def measure_repeats(
-    features: dict[str, np.ndarray], image_ids: pd.Index, splits: pd.DataFrame, source: pd.Series
-) -> pd.DataFrame:
+def measure_repeats(predicted: list[tuple], source: pd.Series) -> pd.DataFrame:
     """Return the test AUC of the probe for each frozen condition, protocol and repeat."""
     rows = []
-    predicted = _predict_all(features, image_ids, splits, "Repeated splits")
     for condition, protocol, repeat, test, y, p in predicted:
         within = float(auc_within(y, p, test["parent_id"].map(source).to_numpy())[0])
         value = roc_auc_score(y, p) if len(set(y)) == 2 else np.nan
@@ -71,22 +81,16 @@ def measure_repeats(
     return pd.DataFrame(rows, columns=["condition", "protocol", "repeat", "value", "within"])
 
 
-def measure_apart(
-    features: dict[str, np.ndarray], image_ids: pd.Index, splits: pd.DataFrame, source: pd.Series,
-    resamples: int,
-) -> pd.DataFrame:  # fmt: skip
+def measure_apart(predicted: list[tuple], source: pd.Series, resamples: int) -> pd.DataFrame:
     """Return the AUC on sources that training did not see, with an interval by bootstrap of the test images.
 
-    Predictions are the mean over the repeats; every original is tested once, by probes that have seen its
-    source nowhere.
-
-    Columns ``condition, away, value, low, high, n``: ``away`` is the source held apart, or 'each' for the
-    pairs of all of them together. Empty where no source can be held apart.
+    Predictions are the mean over the repeats. ``away`` is the source held apart, or 'each' for the pairs of
+    all of them together. Empty where no source can be held apart.
     """
-    chosen = splits[splits["protocol"].str.startswith(WITHOUT)]
     tables = [
         test.assign(condition=condition, y=y, p=p)
-        for condition, _, _, test, y, p in _predict_all(features, image_ids, chosen, "Sources apart")
+        for condition, protocol, _, test, y, p in predicted
+        if protocol.startswith(WITHOUT)
     ]
     rows = []
     for condition, part in pd.concat(tables).groupby("condition", sort=False) if tables else ():
@@ -101,10 +105,10 @@ def measure_apart(
     return pd.DataFrame(rows, columns=["condition", "away", "value", "low", "high", "n"])
 
 
-def _predict_all(features: dict[str, np.ndarray], image_ids: pd.Index, splits: pd.DataFrame, title: str):
-    """Fit the probe on every split; yield condition, protocol, repeat, test rows, labels, probabilities."""
-    runs = splits.groupby(["data", "protocol", "repeat"], sort=False)
-    for (data, protocol, repeat), split in tqdm(runs, title, unit="split"):
+def predict_splits(features: dict[str, np.ndarray], image_ids: pd.Index, splits: pd.DataFrame) -> list[tuple]:
+    """Fit the probe on every split: condition, protocol, repeat, test rows, labels, probabilities."""
+    predicted, runs = [], splits.groupby(["data", "protocol", "repeat"], sort=False)
+    for (data, protocol, repeat), split in tqdm(runs, "Repeated splits", unit="split"):
         where = image_ids.get_indexer(split["image_id"])
         y = (split["label"] == "abnormal").to_numpy().astype(int)
         train, test = ((split["part"] == part).to_numpy() for part in ("train", "test"))
@@ -112,7 +116,8 @@ def _predict_all(features: dict[str, np.ndarray], image_ids: pd.Index, splits: p
             if condition.data == data and condition.base in features:
                 x = features[condition.base][where]
                 p = predict_probe(x[train], y[train], x[test])
-                yield condition.key, protocol, repeat, split[test], y[test], p
+                predicted.append((condition.key, protocol, repeat, split[test], y[test], p))
+    return predicted
 
 
 def auc_within(
@@ -132,10 +137,7 @@ def auc_within(
 
 
 def luck_display(luck: pd.DataFrame) -> DotsDisplay:
-    """Return every single run as a dot, by condition and protocol; dots of shuffled labels are open.
-
-    A protocol that still looks good on shuffled labels measures memory.
-    """
+    """Return every single run as a dot, by condition and protocol; dots of shuffled labels are open."""
     shown = luck[luck["protocol"].isin(PROTOCOL_TITLES)]
     shown = shown.assign(condition=shown["condition"].map(TITLES))
     place = {name: i for i, name in enumerate((*PROTOCOL_TITLES, *dict.fromkeys(shown["condition"])))}
@@ -163,12 +165,7 @@ STEPS = {
 
 
 def story_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
-    """Return the test AUC of each frozen condition, from what the thesis printed to what is left.
-
-    Columns ``condition, step, value, low, high``, steps as in `STEPS`: printed; the thesis's way; copies held
-    together (split by patient); the same, judged within one source; trained on the other sources, tested on
-    one; the thesis's way on labels drawn at random.
-    """
+    """Return the test AUC of each frozen condition, from what the thesis printed to what is left."""
     means, within = luck_table(luck), luck_table(luck, "within")
     named = {"thesis": "thesis", "grouped": "grouped", "shuffled-thesis": "random"}
     steps = [means[means["protocol"] == key].assign(step=step) for key, step in named.items()]
@@ -188,8 +185,6 @@ def worth_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
 
     The leak is paired by split. The source's interval joins those of the two AUCs it is the difference of,
     taken as independent.
-
-    Columns ``condition, part`` (leak, source, truth), ``value, low, high``.
     """
     wide = luck.pivot(index=["condition", "repeat"], columns="protocol", values="value")
     leaks = (wide["thesis"] - wide["grouped"]).rename("value").reset_index()
@@ -292,3 +287,53 @@ def describe_luck(luck: pd.DataFrame) -> str:
     )
     baseline = f"{TITLES[REFERENCE]}, paired by split"
     return f"{told}\n\n{describe_differences(compare_on_splits(luck), baseline=baseline)}"
+
+
+def compute_newer(name: str, images: list[np.ndarray]) -> tuple[np.ndarray, float, str]:
+    """Return globally averaged features of a newer base (N, channels), seconds a page, and its weights."""
+    if name not in BASES:
+        raise ValueError(f"Expected a base among {', '.join(BASES)}. Received {name!r}.")
+    network, purity = _build(getattr(keras.applications, name))
+    size = INPUT_SHAPE[:2]
+    pages = [np.asarray(Image.fromarray(page).resize(size, Image.Resampling.BILINEAR)) for page in images]
+    x = np.repeat(np.stack(pages)[..., None], 3, axis=-1).astype("float32")
+    x = getattr(keras.applications, BASES[name]).preprocess_input(x)
+    network.predict(x[:1], verbose=0)  # traced before the clock starts
+    began = time.perf_counter()
+    features = network.predict(x, batch_size=16, verbose=0)
+    return features, (time.perf_counter() - began) / len(images), purity
+
+
+def _build(build) -> tuple[keras.Model, str]:
+    said = {"include_top": False, "pooling": "avg", "input_shape": INPUT_SHAPE}
+    if os.environ.get("KARYO_OFFLINE", "0") in ("", "0"):
+        try:
+            return build(weights="imagenet", **said), "imagenet"
+        except Exception:  # Keras wraps whatever the network did in a bare Exception
+            pass
+    keras.utils.set_random_seed(_SEED)
+    return build(weights=None, **said), "random"
+
+
+def compute_pooled(run: Run, base: str, images: list[np.ndarray], side: int = INPUT_SHAPE[0]) -> np.ndarray:
+    """Return globally averaged features of pages, float32 (N, channels), at an input of `side` pixels."""
+    features = compute_features(
+        base,
+        resolve_run_weights(run, base),
+        images,
+        CUTS[base]["head"],
+        FeatureCache(),
+        input_shape=(side, side, 3),
+    )
+    return features.mean(axis=(1, 2))
+
+
+def predict_probe(
+    train: np.ndarray, y_train: np.ndarray, test: np.ndarray, *, balanced: bool = False
+) -> np.ndarray:
+    """Fit the probe on training features and return the probability of abnormal of the test features."""
+    model = make_pipeline(
+        StandardScaler(),
+        LogisticRegression(C=STRENGTH, max_iter=2000, class_weight="balanced" if balanced else None),
+    )
+    return model.fit(train, y_train).predict_proba(test)[:, 1]

@@ -42,10 +42,7 @@ class Search:
 
 
 def search_hyperparameters(run: Run) -> Search:
-    """Search under both protocols on the training and validation parts; test images are not read.
-
-    Every trial is kept when it is done, so that a stopped search goes on where it was.
-    """
+    """Search under both protocols on the training and validation parts; test images are not read."""
     settings = SearchSettings(
         trials=run.settings.search_trials, points_at_once=run.settings.search_points_at_once, seed=run.seed
     )

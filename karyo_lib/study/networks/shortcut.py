@@ -31,8 +31,7 @@ from karyo_lib.study.data.recipe import (
 )
 from karyo_lib.study.displays.dots import DotsDisplay, MetricsForestDisplay
 from karyo_lib.study.displays.pages import ImageGridDisplay
-from karyo_lib.study.networks.luck import auc_within
-from karyo_lib.study.networks.probe import compute_pooled, predict_probe
+from karyo_lib.study.networks.luck import auc_within, compute_pooled, predict_probe
 from karyo_lib.study.runs import Run
 
 BASE = "VGG16"
@@ -214,9 +213,6 @@ def measure_annotations(run: Run) -> pd.DataFrame:
 
     Cross-validated by patient. Pages that are annotated at one share are so at every larger one; all else is
     equal. Only the pages that differ from the run's are made.
-
-    Columns ``share, repeat, fold, test, value``: AUC over all pairs, and over those within the internet
-    source. Empty where the run does not have the thesis's sources.
     """
     columns = ["share", "repeat", "fold", "test", "value"]
     if run.source == "own" or run.settings.sources != "thesis":

@@ -23,7 +23,7 @@ from karyo_lib.study.reading.tables import PAGES_A_WORKER, own_reader
 from karyo_lib.study.runs import Run
 
 #: Patients, half of them normal, and cells of each, by profile.
-PATIENTS = {"smoke": (2, 3), "quick": (12, 5), "thesis": (60, 5)}
+PATIENTS = {"smoke": (2, 2), "quick": (12, 5), "thesis": (60, 5)}
 
 
 def read_patients(run: Run) -> pd.DataFrame:

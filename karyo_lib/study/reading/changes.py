@@ -11,7 +11,7 @@ from karyo_lib.read.train.score_decoder import score_decoder
 from karyo_lib.study.displays.dots import SizeCurvesDisplay
 from karyo_lib.study.runs import Run
 
-CELLS = {"smoke": 3, "quick": 12, "thesis": 60}
+CELLS = {"smoke": 2, "quick": 12, "thesis": 60}
 SPECIFICITY = 0.99
 ANY, NORMAL, SHAM = "any change", "normal", "sham"
 

@@ -1,19 +1,22 @@
 """Figures of notebooks 04 and 06: what the reader read -> displays."""
 
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from karyo_lib.files.images import read_image
 from karyo_lib.networks.conditions import READER, get_condition
 from karyo_lib.read.evidence import ReadingDisplay
-from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
+from karyo_lib.study.data.clean import SEEN
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.displays.classification import ConfusionMatricesDisplay, CountsDisplay, RocDisplay
 from karyo_lib.study.displays.style import draw_words, new_grid, style
 from karyo_lib.study.networks.fits import Fits
 from karyo_lib.study.reading.results import ALL_PAGES, TEST_PAGES, find_examples, group_counts
-from karyo_lib.study.reading.tables import Readings, beside_networks
+from karyo_lib.study.reading.tables import Readings, beside_networks, own_reader
 from karyo_lib.study.runs import Run
 
 BESIDE = ("augmented-vgg16-frozen", "augmented-inceptionv3-frozen")  # networks drawn beside the reader
@@ -99,4 +102,9 @@ def _read_again(run: Run, readings: Readings, which: str) -> tuple[np.ndarray | 
     collection = load_collection(run)
     path = collection.index.set_index("image_id").loc[chosen, "path"]
     image = read_image(collection.pages / path)
-    return image, Reader.load().read(image)
+    return image, _read(run, collection.pages / path)
+
+
+@lru_cache(maxsize=2)
+def _read(run: Run, path: Path) -> Reading:
+    return own_reader(run.path("data", SEEN)).read(read_image(path))

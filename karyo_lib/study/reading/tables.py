@@ -26,6 +26,7 @@ from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import summary
 from karyo_lib.resources import data_file
 from karyo_lib.store import writing
+from karyo_lib.study.data.clean import SEEN, keep_detections
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_splits
 from karyo_lib.study.networks.fits import RUN_COLUMNS, Fits, select_split
@@ -111,14 +112,17 @@ def _reader_digest() -> str:
 
 
 @lru_cache(maxsize=1)
-def own_reader() -> Reader:
-    return Reader.load()
+def own_reader(seen: Path | None = None) -> Reader:
+    """The shipped reader; what its detector sees is kept in a folder, if one is given."""
+    reader = Reader.load()
+    reader.detector = keep_detections(seen) if seen else reader.detector
+    return reader
 
 
 def _read_page(page: Path, file: Path, key: str) -> dict:
     keep_worker()
     began = time.perf_counter()
-    reading = own_reader().read(read_image(page))
+    reading = own_reader(file.parents[1] / SEEN).read(read_image(page))
     record = summary(reading) | {"seconds": time.perf_counter() - began, "key": key}
     with writing(file) as part:
         part.write_text(json.dumps(record), encoding="utf-8")

@@ -1,22 +1,29 @@
-"""Prepares an executed notebook for its report: what goes to the top, and what is left out."""
+"""Prepares an executed notebook for its report: what goes to the top, what is left out, and no paths."""
 
 from __future__ import annotations
 
 import copy
+import os
 import re
+import site
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
 
 from karyo_lib.study.present import BANNER, FIGURE, HEADLINE, RUN
-from karyo_lib.study.report.scrub import scrub
+from karyo_lib.study.runs import Run, project_dir
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 _PROGRESS = re.compile(r"\d+%\|.*\||\d+/\d+ \[|\d+it \[|━|^Epoch \d+/\d+$|\x1b\[[A-Z]")
 _PARAMETERS_HELP = re.compile(r"\s*\*\*Parameters\b")
+_KERNEL_FILE = re.compile(r"[^\s\"'<>(]{0,200}?/ipykernel_\d+/\d+\.py")
 _WARNING = re.compile(r"\b\w*Warning: .+")
 
 
@@ -95,10 +102,7 @@ def _tags(cell: NotebookNode) -> list[str]:
 
 
 def _flatten(outputs: list[NotebookNode], states: dict[str, Any]) -> tuple[list[NotebookNode], bool]:
-    """Put what a widget showed in the place of the widget, which needs a running kernel.
-
-    Returns the outputs, and whether a widget showed any: a progress bar leaves nothing.
-    """
+    """Put what a widget showed in the place of the widget, which needs a running kernel."""
     flat, moved = [], False
     for output in outputs:
         view = output.get("data", {}).get(_WIDGET)
@@ -138,11 +142,61 @@ def find_warnings(executed: NotebookNode) -> list[str]:
 def cell_times(executed: NotebookNode) -> list[dict[str, Any]]:
     """Return anchor, execution count and seconds of every code cell that ran."""
     return [
-        {
-            "anchor": f"cell-{number}",
-            "count": cell.execution_count,
-            "seconds": cell.metadata.get("papermill", {}).get("duration"),
-        }
+        {"anchor": f"cell-{number}", "count": cell.execution_count, "seconds": _seconds(cell)}
         for number, cell in enumerate(executed.cells)
         if cell.cell_type == "code" and cell.get("execution_count")
     ]
+
+
+def _seconds(cell: NotebookNode) -> float | None:
+    times = cell.metadata.get("execution", {})
+    ends = [times.get(name) for name in ("iopub.status.busy", "iopub.status.idle")]
+    if None in ends:
+        return None
+    began, ended = map(datetime.fromisoformat, ends)
+    return (ended - began).total_seconds()
+
+
+def scrubber(run: Run) -> Callable[[str], str]:
+    """Return a function that replaces the folders of this machine in a text by what they are to karyo.
+
+    The run folder becomes ``RUN``, what the user gave ``DATA``, ``BANK`` and ``WEIGHTS``, the checkout
+    ``KARYO``, installed packages ``PYTHON``, the home folder ``~`` and temporary folders ``TMP``.
+    """
+    names: dict[str, str] = {}
+
+    def name(path: str | Path | None, word: str) -> None:
+        for form in {str(path or ""), str(Path(path).resolve()) if path else ""}:
+            if len(form) > 2 and form not in names:
+                names[form] = word
+
+    name(run.dir, "RUN")
+    name(run.data, "DATA")
+    name(run.bank, "BANK")
+    name(run.weights if run.weights != "random" else "", "WEIGHTS")
+    name(os.environ.get("KARYO_WEIGHTS"), "WEIGHTS")
+    for folder in (*site.getsitepackages(), sys.prefix, sys.base_prefix):
+        if folder not in ("/usr", "/usr/local"):
+            name(folder, "PYTHON")
+    name(project_dir(), "KARYO")
+    name(Path.home() if str(Path.home()) != "/" else "", "~")
+    name(tempfile.gettempdir(), "TMP")
+    # The longest first: a checkout in the home folder is a checkout.
+    pattern = re.compile("|".join(re.escape(path) for path in sorted(names, key=len, reverse=True)))
+
+    def clean(text: str) -> str:
+        text = pattern.sub(lambda found: names[found[0]], text)
+        return _KERNEL_FILE.sub("<this notebook>", text) if "ipykernel_" in text else text
+
+    return clean
+
+
+def scrub(value: Any, clean: Callable[[str], str]) -> Any:
+    """Apply *clean* to every text in nested dicts and lists."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {key: scrub(item, clean) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [scrub(item, clean) for item in value]
+    return value

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nbformat.v4 import new_notebook
+
 from karyo_lib.study.report.content import cell_times, find_warnings
 from karyo_lib.study.report.index import headline_numbers, history_entry, write_index
 from karyo_lib.study.report.kernel import execute
 from karyo_lib.study.report.order import Notebook, check_parameters, choose, find_notebooks
-from karyo_lib.study.report.page import write_report, write_skipped
+from karyo_lib.study.report.page import write_report
 from karyo_lib.study.report.progress import SHARES, Monitor, clock
 from karyo_lib.study.report.provenance import digests, fingerprint, inspect_engine, provenance
 from karyo_lib.study.report.records import Records, write_json
@@ -27,11 +29,7 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "2", "TQDM_MININT
 def run_study(
     run: Run, *, only: Iterable[str] = (), fresh: bool = False, folder: Path | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Run the notebooks and write their reports and the index.
-
-    Returns ``records``: notebook name -> record; ``record['status']`` is ``'done'``, ``'failed'`` or
-    ``'skipped'``.
-    """
+    """Run the notebooks and write their reports and the index."""
     notebooks = find_notebooks(folder or project_dir() / "notebooks")
     chosen = choose(notebooks, only)
     parameters = {
@@ -41,10 +39,7 @@ def run_study(
         "data": run.data,
         "bank": run.bank,
         "weights": run.weights,
-        "overrides": {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in run.settings.changes().items()
-        },
+        "overrides": {k: list(v) if isinstance(v, tuple) else v for k, v in run.settings.changes().items()},
     }
     for notebook in chosen:
         check_parameters(notebook, parameters)
@@ -168,7 +163,7 @@ class _Study:
     def _skip(self, notebook: Notebook, reason: str) -> None:
         record = {"status": "skipped", "error": reason}
         self._keep(notebook, record)
-        write_skipped(self.run, notebook, record, self.notebooks)
+        write_report(self.run, notebook, new_notebook(), record, self.notebooks)  # which says why
         self.monitor.done(notebook.name, f"skipped: {reason}", "yellow")
 
     def _keep(self, notebook: Notebook, record: dict[str, Any]) -> None:

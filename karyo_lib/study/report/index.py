@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from nbformat import NotebookNode
 
 from karyo_lib.store import writing
-from karyo_lib.study.present import Table, data_uri, thumbnail
-from karyo_lib.study.report.content import Content, prepare
+from karyo_lib.study.present import Table, data_uri, templates, thumbnail
+from karyo_lib.study.report.content import Content, prepare, scrub, scrubber
 from karyo_lib.study.report.order import Notebook
-from karyo_lib.study.report.page import TEMPLATES, assets
+from karyo_lib.study.report.page import assets
 from karyo_lib.study.report.progress import duration
 from karyo_lib.study.report.records import STATE, Records
-from karyo_lib.study.report.scrub import scrub, scrubber
 from karyo_lib.study.runs import Run
 
 # Written by the last notebook: thesis beside ours, three sentences, and the figure that tells them.
@@ -31,19 +28,6 @@ COMPARED = {
     "Training, VGG16, last two blocks": "fig-4-17",
 }
 _THUMBNAIL = (480, 288)  # px
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES / "karyo"),
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(assets())
-    environment.filters["duration"] = duration
-    return environment.get_template("overview.html.j2")
 
 
 def write_index(
@@ -87,7 +71,9 @@ def write_index(
     told["beside_json"] = json.dumps(_beside(run.dir.parent, told["history"])).replace("</", "<\\/")
     told["history_json"] = json.dumps(told["history"]).replace("</", "<\\/")
     with writing(run.dir / "index.html") as part:
-        part.write_text(_template().render(**told), encoding="utf-8")
+        templates().filters["duration"] = duration
+        page = templates().get_template("overview.html.j2")
+        part.write_text(page.render(told | assets()), encoding="utf-8")
 
 
 def _differs(made: dict[str, Any], now: dict[str, Any]) -> bool:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import html
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
-from nbformat.v4 import new_notebook
 
 from karyo_lib.screening.card import NOTICE
 from karyo_lib.store import writing
-from karyo_lib.study.present import static
-from karyo_lib.study.report.content import Content, prepare
+from karyo_lib.study.present import TEMPLATES, static
+from karyo_lib.study.report.content import prepare, scrub, scrubber
 from karyo_lib.study.report.order import Notebook
 from karyo_lib.study.report.progress import duration
-from karyo_lib.study.report.scrub import scrub, scrubber
 from karyo_lib.study.runs import Run
 
-TEMPLATES = Path(__file__).parent / "templates"
 LARGEST = 8_000_000  # bytes
 _HEADING = re.compile(r'<h([23])[^>]*\bid="([^"]+)"[^>]*>(.*?)</h\1>', re.DOTALL)
 _ANCHOR = re.compile(r'<a class="anchor-link"[^>]*>.*?</a>')
@@ -52,16 +48,10 @@ def assets() -> dict[str, str]:
 
 
 def write_report(
-    run: Run,
-    notebook: Notebook,
-    executed: NotebookNode,
-    record: dict[str, Any],
+    run: Run, notebook: Notebook, executed: NotebookNode, record: dict[str, Any],
     notebooks: tuple[Notebook, ...],
-) -> Content:
-    """Write ``<name>.html`` into the run folder and return what it shows.
-
-    In a report above 8 MB the downloads of figures lead to the ``figures`` folder.
-    """
+) -> None:  # fmt: skip
+    """Write ``<name>.html`` into the run folder; above 8 MB downloads lead to the ``figures`` folder."""
     clean = scrubber(run)
     content = prepare(executed, notebook.title, clean)
     told = {
@@ -81,14 +71,6 @@ def write_report(
         body = _DOWNLOAD.sub(r'<a download="\g<name>" href="figures/\g<name>">', body)
     with writing(run.dir / f"{notebook.name}.html") as part:
         part.write_text(body, encoding="utf-8")
-    return content
-
-
-def write_skipped(
-    run: Run, notebook: Notebook, record: dict[str, Any], notebooks: tuple[Notebook, ...]
-) -> None:
-    """Write the report of a notebook that did not run, which says why."""
-    write_report(run, notebook, new_notebook(), record, notebooks)
 
 
 def _once(figure: re.Match[str]) -> str:

@@ -62,11 +62,7 @@ def duration(seconds: float) -> str:
 
 
 class Monitor:
-    """Follows a run and shows it.
-
-    ``expected``: seconds, or any shares of the time, that each notebook is expected to take; ``stream``
-    (file): where to; a terminal gets a live display, anything else a line now and then.
-    """
+    """Follows a run and shows it."""
 
     def __init__(self, expected: Mapping[str, float], stream: TextIO | None = None) -> None:
         self.console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import shutil
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from multiprocessing import get_context
@@ -111,20 +113,11 @@ def fingerprint(
 def versions() -> dict[str, str]:
     """Return the versions of Python, karyo and every package that karyo asks for."""
     found = {"python": platform.python_version(), "karyo": karyo_lib.__version__}
-    try:
-        wanted = metadata.requires("karyo") or []
-    except metadata.PackageNotFoundError:
-        wanted = []
-    for requirement in wanted:
-        name = requirement.split(";")[0].strip()
-        if "extra ==" in requirement:
-            continue
-        for mark in "[<>=!~ (":
-            name = name.split(mark)[0]
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # a marker excludes it on this platform
+    with suppress(metadata.PackageNotFoundError):
+        for requirement in metadata.requires("karyo") or ():
+            name = re.match(r"[\w.-]+", requirement)[0]
+            with suppress(metadata.PackageNotFoundError):  # a marker excludes it on this platform
+                found |= {} if "extra ==" in requirement else {name: metadata.version(name)}
     return found
 
 
@@ -164,12 +157,10 @@ def device() -> str:
 
 
 def _processor() -> str:
-    try:
+    with suppress(OSError):  # Linux alone has the file
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
-    except OSError:
-        pass  # not Linux
     return platform.processor() or "processor"
 
 

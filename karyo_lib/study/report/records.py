@@ -22,11 +22,7 @@ _CLOCK = 20_000_000  # ns: a file's time may lag the clock by a tick
 
 
 class Records:
-    """The memory of a run folder.
-
-    ``folder``: the run folder. Raises SettingsError if the folder holds other things and was never a run
-    folder: it must not be filled or emptied.
-    """
+    """The memory of a run folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,10 +42,13 @@ class Records:
 
     def read(self, name: str) -> dict[str, Any]:
         """Return the record of a notebook, empty where there is none or it cannot be read."""
+        return self._read(name, {})
+
+    def _read(self, name: str, otherwise: Any) -> Any:
         try:
             return json.loads((self.state / f"{name}.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
-            return {}
+            return otherwise
 
     def write(self, name: str, record: dict[str, Any]) -> None:
         """Keep the record of a notebook."""
@@ -67,12 +66,12 @@ class Records:
 
     def outputs_since(self, moment: int, others: list[dict[str, Any]]) -> dict[str, list[Any]]:
         """Return path -> [size, mtime_ns, digest] of files written from *moment* (ns), not by *others*."""
-        found = {}
-        for path in self._written_since(moment, others):
-            told = path.stat()
-            name = path.relative_to(self.folder).as_posix()
-            found[name] = [told.st_size, told.st_mtime_ns, digest_file(path)]
-        return found
+        return {
+            path.relative_to(self.folder).as_posix(): [
+                path.stat().st_size, path.stat().st_mtime_ns, digest_file(path)
+            ]
+            for path in self._written_since(moment, others)
+        }  # fmt: skip
 
     def _written_since(self, moment: int, others: list[dict[str, Any]]) -> list[Path]:
         theirs = {(name, told[1]) for record in others for name, told in record.get("outputs", {}).items()}
@@ -115,10 +114,7 @@ class Records:
 
     def read_history(self) -> list[dict[str, Any]]:
         """Return what is remembered of every run in this folder, oldest first."""
-        try:
-            return json.loads((self.state / "history.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return []
+        return self._read("history", [])
 
     def add_to_history(self, entry: dict[str, Any], keep: int = 50) -> None:
         """Remember a run; the *keep* latest stay."""

@@ -1,5 +1,6 @@
 """Notebook 07: what the run found, beside what the thesis printed; computed from the kept tables alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +15,18 @@ from karyo_lib.judge import (
     fill_checklist,
     format_interval,
 )
+from karyo_lib.judge.intervals import NO_INTERVAL
+from karyo_lib.networks.backend import backend_facts
 from karyo_lib.networks.conditions import READER, TITLES
 from karyo_lib.networks.models import INPUT_SHAPE
+from karyo_lib.networks.weights import WeightsSource
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_splits
 from karyo_lib.study.data.recipe import find_real_aneuploids
+from karyo_lib.study.data.unseen import NO_KARYOGRAMS
 from karyo_lib.study.networks.fits import (
     PROTOCOLS,
+    RUN_COLUMNS,
     TABLE_METRICS,
     Fits,
     compare_fits,
@@ -29,21 +35,36 @@ from karyo_lib.study.networks.fits import (
     name_conditions,
     resolve_run_weights,
 )
+from karyo_lib.study.networks.helps import helps_table
 from karyo_lib.study.networks.luck import HEADLINE, story_table, worth_table
+from karyo_lib.study.networks.shortcut import ACROSS, UNSEEN_STYLES, shortcut_table
+from karyo_lib.study.networks.shortcut import TITLES as SETS
 from karyo_lib.study.reading.tables import beside_networks
 from karyo_lib.study.report.index import FRONT_PAGE
 from karyo_lib.study.report.order import find_notebooks
-from karyo_lib.study.results.facts import (
-    REFERENCES,
-    compute_honesty_facts,
-    describe_limits,
-    describe_software,
-)
+from karyo_lib.study.report.provenance import versions
 from karyo_lib.study.runs import Run, project_dir
 from karyo_lib.study.thesis import METRIC_TITLES, compare_with_matrices, count_published_referrals, load_items
 
 # Our metric that stands for each printed one.
 PRINTED = dict(zip(("accuracy", "precision", "recall", "auc"), TABLE_METRICS, strict=True))
+# By source of the karyograms; of a folder of one's own nothing is known.
+REFERENCES = {
+    "drawn": {
+        "reference_standard": "The karyotype formula that the page was drawn from.",
+        "reference_reason": "The formula comes before the picture: no label rests on anyone's reading.",
+    },
+    "composed": {
+        "reference_standard": "The karyotype formula that the page was composed from.",
+        "reference_reason": "The formula says which real chromosomes were laid out and how they were "
+        "changed; the class of each is the bank's.",
+    },
+}
+SOURCE_LIMITS = {
+    "drawn": "the karyograms are drawn, and say little of real ones",
+    "composed": "the pages are laid out by a program, from real chromosomes",
+    "own": "the karyograms come from one folder, and how it was collected is not known",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +73,7 @@ class Results:
 
     fits: Fits  # all networks under both protocols
     judged: Fits  # the networks and, split by patient, the reader
-    scores: pd.DataFrame  # Monte Carlo scores by image
     index: pd.DataFrame
-    siblings: pd.DataFrame  # how much of each test part training has seen
     metrics: pd.DataFrame  # every metric with its interval by condition and protocol, test part, first repeat
 
     def metric(self, condition: str, protocol: str, metric: str) -> pd.Series:
@@ -68,35 +87,21 @@ def collect_results(run: Run) -> Results:
     """Read the tables of notebooks 01 to 06; nothing is trained."""
     fits = load_fits(run, "transfer", "finetuned")
     judged = beside_networks(fits, run.load_table("predictions_reading", made_by="04_transfer"))
-    return Results(
-        fits=fits,
-        judged=judged,
-        scores=run.load_table("scores_by_image", made_by="06_mc_dropout"),
-        index=load_collection(run).index,
-        siblings=run.load_table("siblings", made_by="02_augment"),
-        metrics=measure_test(judged, run.settings.bootstrap),
-    )
+    return Results(fits, judged, load_collection(run).index, measure_test(judged, run.settings.bootstrap))
 
 
 def compare_with_printed(results: Results) -> pd.DataFrame:
     """Set every printed number of Table 5.1 beside what its matrix gives and what this run finds.
 
-    One row a condition and metric: ``condition`` (title), ``metric, printed, from_matrix``, value and 95 %
-    interval of ours under the thesis's split and by patient, whether the thesis's number (that of its matrix
-    where one gives it) lies in our interval under its split (``inside``: yes, no, or empty without an
-    interval), and ``off_by``, its distance from the nearer limit. Below the thesis's seven conditions stands
-    the reader, which the thesis does not have.
+    ``inside``: whether the thesis's number (that of its matrix where one gives it) lies in our interval under
+    its split; ``off_by``: its distance from the nearer limit. Below the seven conditions stands the reader.
     """
     trained = set(results.judged.summary["condition"])
     rows = []
     for published in compare_with_matrices().itertuples():
         truth = published.printed if np.isnan(published.recomputed) else published.recomputed
-        row = {
-            "condition": published.title,
-            "metric": METRIC_TITLES[published.metric],
-            "printed": published.printed,
-            "from_matrix": published.recomputed,
-        }
+        row = {"condition": published.title, "metric": METRIC_TITLES[published.metric]}
+        row |= {"printed": published.printed, "from_matrix": published.recomputed}
         for protocol in PROTOCOLS if published.condition in trained else ():
             ours = results.metric(published.condition, protocol, PRINTED[published.metric])
             row |= dict(zip(_named(protocol), ours[["value", "low", "high"]], strict=True))
@@ -121,11 +126,7 @@ def _named(protocol: str) -> tuple[str, str, str]:
 
 
 def table_5_1(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Return Table 5.1: a row a condition, each measure as the thesis has it and as we find it its way.
-
-    Columns ``condition``, then for each of the four measures ``<measure>, thesis`` and ``<measure>, ours``
-    with its 95 % interval, as text.
-    """
+    """Return Table 5.1: a row a condition, each measure as the thesis has it and as we find it its way."""
     shown = comparison[comparison["printed"].notna()]
     columns = {"condition": pd.unique(shown["condition"])}
     for metric in METRIC_TITLES.values():
@@ -152,7 +153,7 @@ def describe_printed(comparison: pd.DataFrame) -> str:
 
 def report_headline(results: Results, luck: pd.DataFrame, apart: pd.DataFrame) -> list[tuple]:
     """Return the opening numbers of notebook 07: leak, source, truth, the reader, and the published score."""
-    worth = worth_table(luck, apart).pipe(lambda table: table[table["condition"] == HEADLINE])
+    worth = worth_table(luck, apart).loc[lambda table: table["condition"] == HEADLINE]
     reader = results.metric(READER.key, "grouped", "roc_auc")[["value", "low", "high"]]
     notes = {
         "leak": "AUC lost when copies of a karyogram are held together",
@@ -170,13 +171,8 @@ def report_headline(results: Results, luck: pd.DataFrame, apart: pd.DataFrame) -
 def describe_run(
     run: Run, results: Results, luck: pd.DataFrame, apart: pd.DataFrame, formulae: pd.DataFrame
 ) -> list[str]:
-    """Return three sentences: what the thesis printed, what is left of it, and what the reader does.
-
-    They are kept for the front page.
-    """
-    story = (
-        story_table(luck, apart).pipe(lambda table: table[table["condition"] == HEADLINE]).set_index("step")
-    )
+    """Return three sentences, kept for the front page: print, what is left of it, what the reader does."""
+    story = story_table(luck, apart).loc[lambda table: table["condition"] == HEADLINE].set_index("step")
 
     def auc(step: str) -> str:
         return format_interval(*story.loc[step, ["value", "low", "high"]])
@@ -221,59 +217,42 @@ def describe_finetuning(comparison: pd.DataFrame) -> str:
     return describe_differences(table, baseline="the frozen base, split by patient")
 
 
-def leakage_checklist(run: Run, results: Results) -> pd.DataFrame:
-    """Return the model info sheet for leakage (Kapoor and Narayanan 2023), answered from this run."""
-    return fill_checklist("leakage", _facts(run, results))
-
-
-def reporting_checklist(run: Run, results: Results) -> pd.DataFrame:
-    """Return the CLAIM and TRIPOD+AI items, answered from this run or marked not met."""
-    return fill_checklist("reporting", _facts(run, results))
+def answer_checklist(run: Run, results: Results, name: str) -> pd.DataFrame:
+    """Answer from this run, or mark as not met, the ``leakage`` sheet or the ``reporting`` items."""
+    return fill_checklist(name, _facts(run, results))
 
 
 def _facts(run: Run, results: Results) -> dict[str, Any]:
     """What this run can say of itself; anything not listed counts as not met."""
-    settings = run.settings
-    key = headline_condition(results)
+    settings, key = run.settings, headline_condition(results)
     grouped, thesis = (results.metric(key, protocol, "roc_auc") for protocol in ("grouped", "thesis"))
-    facts = compute_split_facts(results.index, load_splits(run))
     sources = {base: resolve_run_weights(run, base) for base in ("VGG16", "InceptionV3")}
-    facts |= compute_honesty_facts(run, results.fits)
-    facts["limitations"] = describe_limits(run, facts, sources)
-    return (
-        facts
-        | REFERENCES.get(run.source, {})
-        | {
-            "software": describe_software(),
-            "n_reports": len(find_notebooks(project_dir() / "notebooks")),
-            "n_quarantined": len(run.load_table("quarantine", made_by="01_data")),
-            "headline_condition": TITLES[key],
-            "auc_grouped": grouped["value"],
-            "auc_grouped_low": grouped["low"],
-            "auc_grouped_high": grouped["high"],
-            "auc_thesis": thesis["value"],
-            "calibration_error": results.metric(key, "grouped", "ece")["value"],
-            "bases": " and ".join(sources),
-            "weights": "; ".join(f"{base}: {source.purity}" for base, source in sources.items()),
-            "epochs": settings.epochs_head,
-            "batch_size": settings.batch_size,
-            "learning_rate": settings.learning_rate,
-            "repeats": settings.repeats,
-            "seed": run.seed,
-            "bootstrap": settings.bootstrap,
-            "image_size": settings.image_size,
-            "input_size": INPUT_SHAPE[0],
-            "referral_threshold": settings.referral_threshold,
-            # Of a folder of one's own nothing is known.
-            "annotations_tell_label": None
-            if run.source == "own"
-            else settings.sources == "thesis" and settings.annotated_share > 0,
-            "no_identifiers": True,
-            "data_available": "Yes: the karyograms are drawn from the seed; each report's command does it."
-            if run.source == "drawn"
-            else None,
-        }
-    )
+    facts = settings.as_dict() | compute_split_facts(results.index, load_splits(run))
+    facts |= compute_honesty_facts(run, results.fits) | REFERENCES.get(run.source, {})
+    facts |= {
+        "limitations": describe_limits(run, facts, sources),
+        "software": describe_software(),
+        "n_reports": len(find_notebooks(project_dir() / "notebooks")),
+        "n_quarantined": len(run.load_table("quarantine", made_by="01_data")),
+        "headline_condition": TITLES[key],
+        "auc_grouped": grouped["value"],
+        "auc_grouped_low": grouped["low"],
+        "auc_grouped_high": grouped["high"],
+        "auc_thesis": thesis["value"],
+        "calibration_error": results.metric(key, "grouped", "ece")["value"],
+        "bases": " and ".join(sources),
+        "weights": "; ".join(f"{base}: {source.purity}" for base, source in sources.items()),
+        "epochs": settings.epochs_head,
+        "seed": run.seed,
+        "input_size": INPUT_SHAPE[0],
+        "no_identifiers": True,
+    }
+    if run.source != "own":  # of a folder of one's own nothing is known
+        facts["annotations_tell_label"] = settings.sources == "thesis" and settings.annotated_share > 0
+    if run.source == "drawn":
+        again = "Yes: the karyograms are drawn from the seed; each report's command does it."
+        facts["data_available"] = again
+    return facts
 
 
 def metrics_by_group(results: Results) -> pd.DataFrame:
@@ -295,14 +274,9 @@ def _metrics_by(results: Results, kind: pd.Series) -> pd.DataFrame:
     tables = []
     for condition in results.judged.summary["condition"].unique():
         rows = results.judged.select(condition, "grouped")
-        table = compute_metrics_by_group(
-            rows["y_true"],
-            rows["p"],
-            rows["parent_id"].map(kind).to_numpy(),
-            groups=rows["patient_id"].to_numpy(),
-        )
-        table.insert(0, "condition", condition)
-        tables.append(table)
+        kinds, patients = rows["parent_id"].map(kind).to_numpy(), rows["patient_id"].to_numpy()
+        tables.append(compute_metrics_by_group(rows["y_true"], rows["p"], kinds, groups=patients))
+        tables[-1].insert(0, "condition", condition)
     return pd.concat(tables, ignore_index=True)
 
 
@@ -321,12 +295,65 @@ def thesis_map(run: Run) -> pd.DataFrame:
     rows = []
     for item in load_items().itertuples():
         drawn = item.ours and run.path("figures", f"{item.anchor}.png").exists()
-        rows.append(
-            {
-                "thesis": item.item,
-                "thumbnail": item.anchor if drawn else "",
-                "title": item.title,
-                "place": f"{item.report}.html#{item.anchor}" if item.ours else "others' work, described only",
-            }
-        )
-    return pd.DataFrame(rows)
+        place = f"{item.report}.html#{item.anchor}" if item.ours else "others' work, described only"
+        rows.append((item.item, item.anchor if drawn else "", item.title, place))
+    return pd.DataFrame(rows, columns=["thesis", "thumbnail", "title", "place"])
+
+
+def describe_software() -> str:
+    """Return the versions of what computes, in words."""
+    found, engine = versions(), backend_facts()
+    return (
+        f"karyo {found['karyo']}, Python {found['python']}, Keras {engine['keras_version']} on "
+        f"{engine['backend']} {engine['backend_version']}; each report's end lists all."
+    )
+
+
+def describe_limits(run: Run, facts: Mapping[str, Any], weights: Mapping[str, WeightsSource]) -> str:
+    """Say what the run's numbers cannot carry."""
+    limits = [
+        SOURCE_LIMITS[run.source],
+        f"{facts['n_test']} test images, {facts['n_test_abnormal']} of them abnormal, make wide intervals",
+        "fine-tuned networks are trained on one split",
+        "no other laboratory's karyograms were read",
+        *(f"the weights of {base} are {some.purity}" for base, some in weights.items() if some.warning),
+    ]
+    told = "; ".join(limits)
+    return f"{told[0].upper()}{told[1:]}."
+
+
+def compute_honesty_facts(run: Run, fits: Fits) -> dict[str, Any]:
+    """Return the facts on test parts, search, external test, ensembles, class weights and foreign pages."""
+    external = shortcut_table(run.load_table("shortcut_runs", made_by="04_transfer"))
+    external = external.set_index(["trained_on", "test"]).loc[(SETS["balanced"], ACROSS)]
+    helps = helps_table(run.load_table("what_helps_runs", made_by="05_finetune")).set_index("title")
+    ensemble, weighted = helps.loc["ensemble of both bases"], helps.loc["class weights"]
+    trials = run.load_table("trials", made_by="03_hparam_bayes")
+    shifts = run.load_table("shifts", made_by="06_mc_dropout")
+    foreign = shifts.loc[shifts["pages"] == NO_KARYOGRAMS, "referred_combined_or_novelty"]
+    return {
+        "test_untouched": is_test_untouched(fits),
+        "search_blind": not any("test" in column for column in trials.columns),
+        "external": f"Pages in lab styles that are not trained on ({', '.join(UNSEEN_STYLES)}), linear probe",
+        "external_auc": external["mean"],
+        "ensembles": f"The mean of both bases (linear probe): difference in AUC {_told(ensemble)}.",
+        "ood_referred": float(foreign.iloc[0]) if len(foreign) else None,
+        "imbalance": "Parts are stratified by label; weighing the classes changes the AUC by "
+        f"{_told(weighted)}.",
+    }
+
+
+def is_test_untouched(fits: Fits) -> bool:
+    """Whether each kept epoch is the best by validation AUC, and no image has two parts of one split."""
+    parts = fits.predictions.groupby([*RUN_COLUMNS, "image_id"])["part"].nunique()
+    if (parts > 1).any():
+        return False
+    best = fits.history.groupby(RUN_COLUMNS)["val_auc"].max()
+    epochs = fits.summary[[*RUN_COLUMNS, "best_epoch"]].rename(columns={"best_epoch": "epoch"})
+    kept = fits.history.merge(epochs).set_index(RUN_COLUMNS)["val_auc"]
+    return len(kept) == len(fits.summary) and bool((kept >= best.reindex(kept.index) - 1e-9).all())
+
+
+def _told(row: pd.Series) -> str:
+    interval = NO_INTERVAL if np.isnan(row["low"]) else f"{row['low']:+.2f}, {row['high']:+.2f}"
+    return f"{row['difference']:+.2f} [{interval}]"

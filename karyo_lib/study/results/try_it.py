@@ -28,20 +28,14 @@ _WIDE = {"layout": widgets.Layout(width="32rem"), "style": {"description_width":
 class TryIt:
     """Controls above a figure that is drawn again whenever one of them changes.
 
-    ``run``: keeps the first figure; later ones are only shown, so that trying changes nothing of the run;
-    ``name``, ``caption``: as of :meth:`karyo_lib.study.runs.Run.figure`; ``draw``: takes the value of each
-    control by its name and returns a Display; ``controls``: dict of str to ipywidgets.Widget; ``display_``:
-    what was drawn last; ``complaint_``: why the last values could not be drawn; empty if they could.
+    The run keeps the first figure; later ones are only shown. ``draw`` takes the value of each control by its
+    name. ``display_``: what was drawn last; ``complaint_``: why the last values could not be drawn, or ''.
     """
 
     def __init__(
-        self,
-        run: Run,
-        name: str,
-        caption: str,
-        draw: Callable[..., Any],
+        self, run: Run, name: str, caption: str, draw: Callable[..., Any],
         controls: Mapping[str, widgets.Widget],
-    ):
+    ):  # fmt: skip
         self.controls, self._draw, self._output = dict(controls), draw, widgets.Output()
         self._run, self._name, self._caption = run, name, caption
         self.complaint_ = ""
@@ -83,13 +77,13 @@ def _choice(title: str, options: Mapping[str, str], value: str) -> widgets.Dropd
     )
 
 
-def try_formula(run: Run, formula: str, style: str = "classic", seed: int = 3) -> TryIt:
+def try_formula(run: Run, formula: str) -> TryIt:
     """Return a box for an ISCN formula and a choice of lab styles, and the karyogram they give."""
     text = widgets.Text(formula, description="ISCN formula", continuous_update=False, **_WIDE)
     return TryIt(
         run, "try_it_01", "A karyogram of the formula below it; frames mark the changed chromosomes.",
-        lambda formula, style: page_display(formula, style, seed),
-        {"formula": text, "style": _choice("Style of the page", {name: name for name in STYLES}, style)},
+        lambda formula, style: page_display(formula, style, seed=3),
+        {"formula": text, "style": _choice("Style of the page", {name: name for name in STYLES}, "classic")},
     )  # fmt: skip
 
 
@@ -111,7 +105,7 @@ def try_augmentation(run: Run, copies: Copies) -> TryIt:
     )  # fmt: skip
 
 
-def try_threshold(run: Run, fits: Fits, condition: str, protocol: str = "grouped") -> TryIt:
+def try_threshold(run: Run, fits: Fits, condition: str) -> TryIt:
     """Return a slider for the decision threshold, and the confusion matrix and ROC point that it gives."""
     titles = {key: get_condition(key).title for key in fits.summary["condition"].unique()}
     return TryIt(
@@ -120,27 +114,20 @@ def try_threshold(run: Run, fits: Fits, condition: str, protocol: str = "grouped
         {
             "threshold": _slider("Threshold", 0.5, 0.0, 1.0, 0.01, ".2f"),
             "condition": _choice("Condition", titles, condition),
-            "protocol": _choice("Split", {key: PROTOCOL_TITLES[key] for key in PROTOCOLS}, protocol),
+            "protocol": _choice("Split", {key: PROTOCOL_TITLES[key] for key in PROTOCOLS}, "grouped"),
         },
     )  # fmt: skip
 
 
-def try_referral(
-    run: Run,
-    copies: Copies,
-    passes: Passes,
-    condition: str,
-    protocol: str = "grouped",
-    score: str = "combined",
-) -> TryIt:
+def try_referral(run: Run, copies: Copies, passes: Passes, condition: str) -> TryIt:
     """Return a slider for the share referred: its point on the risk-coverage curve, the errors it meets."""
     scores = {key: UNCERTAINTIES[key] for key in ("vote_share", "probability", "combined")}
     return TryIt(
         run, "try_it_06",
         "First test part: error rate among the images that are kept, and the errors, amber where referred.",
-        lambda referred, score: referral_display(copies, passes, condition, protocol, referred, score),
+        lambda referred, score: referral_display(copies, passes, condition, "grouped", referred, score),
         {
             "referred": _slider("Share referred", 0.2, 0.0, 0.95, 0.01, ".0%"),
-            "score": _choice("Score", scores, score),
+            "score": _choice("Score", scores, "combined"),
         },
     )  # fmt: skip
