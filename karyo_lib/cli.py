@@ -262,7 +262,6 @@ app.add_typer(_reader)
 
 
 def main() -> None:
-    """Entry point of the ``karyo`` command."""
     for stream in (sys.stdout, sys.stderr):  # a Latin-1 terminal has no frames and arrows
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

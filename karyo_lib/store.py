@@ -135,7 +135,6 @@ class Journal:
         self.cut(end)
 
     def cut(self, end: int) -> None:
-        """Drop what stands behind a byte offset."""
         if end < self._file.seek(0, os.SEEK_END):
             self._file.truncate(end)
 

@@ -68,7 +68,6 @@ class StraightChromosome:
     plan: BandPlan
 
     def row_of(self, position: float | np.ndarray) -> np.ndarray:
-        """Return the row of a position in ISCN units along the chromosome."""
         return np.interp(position, self.plan.edges, self.edges)
 
 

@@ -164,7 +164,6 @@ class _Stock:
         return real, Segment(real.chromosome, start, start + length)
 
     def take(self, name: str, *, last: bool = False) -> RealChromosome:
-        """Take a chromosome for good."""
         if self._free[name]:
             return self._free[name].pop(-1 if last else 0)
         found = [i for i, donor in enumerate(self._donors) if donor.chromosome == name]

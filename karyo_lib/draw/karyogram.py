@@ -109,8 +109,6 @@ def draw_chromosome(
 
 @dataclass(frozen=True, eq=False)
 class Manner:
-    """How the chromosomes of one page are drawn."""
-
     look: SimpleNamespace  # a :class:`~karyo_lib.draw.styles.Look` whose ranges have been settled
     level: int  # {400, 550, 850}
     units: float  # pixels per ISCN unit

@@ -19,8 +19,6 @@ CHROMOSOME_1 = 15100.0  # its length in ISCN units
 
 @dataclass(frozen=True)
 class Placement:
-    """Places on a page, in pixels."""
-
     corners: np.ndarray  # int, shape (pieces, 2); left and top of each piece's patch
     # Slot -> (x0, y0, x1, y1) round the ink of its chromosomes; for an empty slot, round its blank place.
     slots: dict[str, tuple[float, float, float, float]]

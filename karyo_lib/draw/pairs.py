@@ -21,8 +21,6 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 
 class Patch(NamedTuple):
-    """A lifted chromosome."""
-
     # Float32, shape (h, w); signed difference to the background, in grey levels; 0 outside the chromosome.
     drop: np.ndarray
     mask: np.ndarray  # bool, shape (h, w)
@@ -103,8 +101,6 @@ class PairSettings:
 
 @dataclass(frozen=True, eq=False)
 class PairPage:
-    """A page whose chromosomes were changed or moved."""
-
     image: np.ndarray  # uint8, shape (H, W)
     chromosomes: pd.DataFrame  # the table given, its boxes brought up to date
     labels: np.ndarray  # int16, shape (H, W); 0 background, i + 1 for row i of `chromosomes`

@@ -53,8 +53,6 @@ INK_THRESHOLD = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A chromosome on its own patch."""
-
     ink: np.ndarray  # float32, shape (H, W); 0 paper to 1 black
     name: str  # ISCN, and slot of the page
     slot: str

@@ -20,8 +20,6 @@ _SIDES = (100, 6000)
 
 @dataclass(frozen=True)
 class Sheet:
-    """An empty page."""
-
     style: LabStyle
     seed: int
     size: tuple[int, int]  # width and height of the page that comes out

@@ -36,8 +36,6 @@ GLUED_ROWS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the slots of a page stand."""
-
     # Slots and blanks from left to right, one tuple a row.
     rows: tuple[tuple[str | float, ...], ...] = STANDARD_ROWS
     native: tuple[int, int] = (1200, 950)  # width and height in pixels of the page when no size is asked for
@@ -60,8 +58,6 @@ class Layout:
 
 @dataclass(frozen=True)
 class Look:
-    """How the chromosomes of a page look."""
-
     width: Range = (0.1, 0.13)  # width of chromosome 1 as a fraction of its length
     light: Range = (0.3, 0.4)  # ink of the palest and of the darkest bands, 0 (paper) to 1 (black)
     dark: Range = (0.85, 0.97)

@@ -88,7 +88,6 @@ def alter_image(image: np.ndarray, alteration: Alteration, rng: np.random.Genera
 
 
 def augment_image(image: np.ndarray, rng: np.random.Generator, settings: AugmentSettings) -> np.ndarray:
-    """Return a randomly altered copy of a uint8 (H, W) image; see `alter_image`."""
     return alter_image(image, draw_alteration(rng, settings), rng)
 
 

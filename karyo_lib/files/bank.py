@@ -33,8 +33,6 @@ class BankError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Cutout:
-    """One real chromosome."""
-
     chromosome: str  # ``'1'`` to ``'22'``, ``'X'`` or ``'Y'``
     copy: int  # 1 for the first homologue of its cell, 2 for the second, and so on
     image: np.ndarray  # uint8, shape (height, width), background 255, p arm up

@@ -54,8 +54,6 @@ class UnusableImage(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """A page of a file that was read."""
-
     pixels: np.ndarray  # uint8, shape (H, W), grey
     sha256: str  # digest of the file's bytes
     # What a user should know, for example that only the first of several pages was read.

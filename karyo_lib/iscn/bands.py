@@ -39,8 +39,6 @@ def require(met: object, part: str, rule: str) -> None:
 
 @dataclass(frozen=True)
 class Band:
-    """One band of one chromosome at one level."""
-
     chromosome: str
     arm: str  # 'p' or 'q'
     name: str  # with the arm: 'p36.3'

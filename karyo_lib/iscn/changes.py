@@ -71,7 +71,6 @@ class Size:
 
     @property
     def megabases(self) -> float:
-        """As `units`, in megabases."""
         return self.moved_mb if self.moved > self.lost + self.gained else self.lost_mb + self.gained_mb
 
 
@@ -85,7 +84,6 @@ class Change:
     produced: tuple[Chromosome, ...]  # those that come, in the order of the formula
 
     def size(self, table: BandTable) -> Size:
-        """Size of the change, by the band table that it was made with."""
         lost, gained = _imbalance(self.consumed, self.produced, table)
         moved = [segment for chromosome in self.produced for segment in _moved(chromosome)]
         if len(self.produced) > 1 and not (lost or gained or moved):  # homologues that exchange their ends

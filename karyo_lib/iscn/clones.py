@@ -27,8 +27,6 @@ _SIGNED = re.compile(r"([+-])(\d{1,2}|[XY])")
 
 @dataclass(frozen=True)
 class Clone:
-    """One cell line of a case."""
-
     # Of its cells, written in full, without number of cells. Of a composite line, the range of counts and
     # each change with the number of cells that have it: '45~48,XX,+8[4],-7[3]'.
     formula: str
@@ -37,7 +35,6 @@ class Clone:
 
     @property
     def normal(self) -> bool:
-        """Whether it is 46,XX or 46,XY."""
         return self.formula in _NORMAL
 
     @property
@@ -95,7 +92,6 @@ def structural_parts(formula: str) -> tuple[str, ...]:
 
 
 def check_practice(practice: str) -> None:
-    """Raise a ValueError for what is no practice."""
     if practice not in PRACTICES:
         raise ValueError(f"Expected a practice, {' or '.join(PRACTICES)}. Received {practice!r}.")
 
@@ -128,7 +124,6 @@ def write_clones(clones: Iterable[Clone], practice: str = "constitutional") -> s
 
 
 def order_clones(clones: Iterable[Clone], practice: str = "constitutional") -> list[Clone]:
-    """Cell lines in the order in which a formula has them."""
     check_practice(practice)
     if practice == "acquired":
         return _by_origin(list(clones))

@@ -18,8 +18,6 @@ _SLACK = 250.0
 
 @dataclass(frozen=True)
 class Description:
-    """What segments are called."""
-
     # ISCN: ``'del(5)(q13q31)'``, ``'der(9)t(9;22)(q34;q11.2)'``, ``'i(17)(q10)'``; ``''`` for a normal
     # chromosome, ``'der(5)'`` where no simpler name fits.
     text: str
@@ -63,7 +61,6 @@ def describe_exchange(first: Segments, second: Segments, level: int = 550) -> De
 
 
 def _upright(segments: Segments) -> Segments:
-    """The way up in which most of it reads from p to q."""
     forward = sum(s.length * (1 if not s.reversed else -1) for s in segments)
     return segments if forward >= 0 else turn(segments)
 

@@ -157,7 +157,6 @@ def _read_body(body: str, text: str, before: Sequence[Part]) -> tuple[Part, list
 
 
 def _read_chromosomes(body: str, text: str, before: Sequence[Part]) -> Part:
-    """Read a rearrangement or a derivative chromosome."""
     found = list(_OPERATION.finditer(body))
     require(found and "".join(match[0] for match in found) == body, text, _EXPECTED)
     kind = found[0][1]
@@ -221,7 +220,6 @@ def _recombinant(found: list[re.Match], chromosome: str, text: str) -> Part:
 
 
 def _read_operation(match: re.Match, text: str, before: Sequence[Part]) -> Part:
-    """Read one rearrangement such as t(9;22)(q34;q11.2)."""
     kind, chromosome_text, bands = _SPELT.get(match[1], match[1]), match[2], match[3]
     require(kind in (*_BREAKS, *_OF_SEVERAL, *_JOINED), text, _EXPECTED)
     if bands and "->" in bands:

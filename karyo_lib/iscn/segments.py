@@ -27,8 +27,6 @@ Segments = tuple[Segment, ...]
 
 @dataclass(frozen=True)
 class Chromosome:
-    """One chromosome of a karyotype."""
-
     name: str  # '9', or the ISCN designation without breakpoints: 'del(5)', 'der(22)t(9;22)', 'mar'
     slot: str  # where it stands in the karyogram, by its centromere: '1' to '22', 'X', 'Y', or 'mar'
     segments: Segments  # from the end that is drawn at the top to the one at the bottom
@@ -38,7 +36,6 @@ class Chromosome:
 
     @property
     def length(self) -> float:
-        """Total length in ISCN units."""
         return total_length(self.segments)
 
     @property
@@ -54,7 +51,6 @@ class Chromosome:
 
 
 def total_length(segments: Iterable[Segment]) -> float:
-    """Summed length in ISCN units."""
     return sum(segment.length for segment in segments)
 
 
@@ -64,7 +60,6 @@ def normal_segments(chromosome: str, table: BandTable) -> Segments:
 
 
 def turn(segments: Segments) -> Segments:
-    """The same chromosome seen from its other end."""
     return tuple(replace(segment, reversed=not segment.reversed) for segment in reversed(segments))
 
 

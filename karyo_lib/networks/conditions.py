@@ -18,7 +18,6 @@ class Condition:
 
     @property
     def fine_tuned(self) -> bool:
-        """Whether any layer of the base is trained."""
         return self.trainable != "head"
 
 
@@ -45,7 +44,6 @@ TITLES = {condition.key: condition.title for condition in (*CONDITIONS, READER)}
 
 
 def get_condition(key: str) -> Condition:
-    """The condition of a key."""
     for condition in CONDITIONS:
         if condition.key == key:
             return condition

@@ -54,11 +54,9 @@ class FeatureCache:
         return array
 
     def holds(self, group: str, key: str) -> bool:
-        """Whether there is an entry."""
         return self._path(group, key).is_file()
 
     def store(self, group: str, key: str, array: np.ndarray) -> None:
-        """Keep one array."""
         with writing(self._path(group, key)) as part:
             np.save(part, array, allow_pickle=False)
 

@@ -36,6 +36,5 @@ class KerasForward:
         model.compile(**compile_options())
 
     def predict(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the outputs by name."""
         computed = self._model.predict(inputs, batch_size=_BATCH, verbose=0)
         return {name: array.astype("float32") for name, array in computed.items()}

@@ -150,7 +150,6 @@ def seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
 
 
 def count_parameters(model: keras.Model) -> dict[str, int]:
-    """Return the number of parameters: ``total``, ``trainable`` and ``non_trainable``."""
     trainable = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
     return {
         "total": model.count_params(),

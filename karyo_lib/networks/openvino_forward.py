@@ -32,7 +32,6 @@ class OpenVINOForward:
         self._names = tuple(model.output)
 
     def predict(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the outputs by name."""
         arrays: dict[str, np.ndarray] = {}
 
         def keep(request: openvino.InferRequest, position: int) -> None:

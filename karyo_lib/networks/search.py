@@ -35,8 +35,6 @@ Objective = Callable[[float, int], dict[str, float]]
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What is searched, and for how long."""
-
     trials: int = 40  # number of points tried
     learning_rate: tuple[float, float] = (1e-5, 1e-1)  # range, searched on a logarithmic scale
     batch_size: tuple[int, int] = (8, 512)  # range, searched on a logarithmic scale
@@ -66,7 +64,6 @@ class HeadObjective:
     settings: TrainSettings  # everything but the two values searched for
 
     def __call__(self, learning_rate: float, batch_size: int) -> dict[str, float]:
-        """Train once."""
         settings = replace(self.settings, learning_rate=learning_rate, batch_size=batch_size)
         trainer = get_trainer(self.base, "head", self.weights, settings)
         history = trainer.fit(self.train, self.validation, settings).history
@@ -109,7 +106,6 @@ def run_search(
 
 
 def choose_best(trials: pd.DataFrame) -> pd.Series:
-    """The successful trial with the lowest validation loss."""
     good = trials[trials["status"] == OK]
     if good.empty:
         reasons = "; ".join(f"{s}: {m}" for s, m in zip(trials["status"], trials["message"], strict=True))

@@ -32,8 +32,6 @@ _FORMAT = 2  # raise it when the same settings no longer give the same result
 
 @dataclass(frozen=True)
 class FitResult:
-    """A trained condition."""
-
     condition: Condition  # what was trained
     settings: TrainSettings  # how
     cut: str  # last frozen layer: `model` starts from the features there
@@ -67,11 +65,6 @@ class FitResult:
         return compute_features(
             self.condition.base, weights, images, self.cut, cache, progress, input_shape=shape
         )
-
-    @property
-    def n_images(self) -> int:
-        """Number of images of the split."""
-        return len(self.predictions)
 
 
 def fit_condition(
@@ -162,7 +155,7 @@ def _save_fit(result: FitResult, folder: Path, key: str) -> None:
         "condition": asdict(result.condition),
         "settings": asdict(result.settings),
         "epochs": len(result.history),
-        "images": result.n_images,
+        "images": len(result.predictions),
         **{name: getattr(result, name) for name in _FACTS},
     }
     with writing(folder / _STORED) as part:  # last: its presence says that the rest is whole

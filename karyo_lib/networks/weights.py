@@ -44,8 +44,6 @@ class _Unreachable(Exception):
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Which weights a base network starts from."""
-
     base: str  # ``"VGG16"`` or ``"InceptionV3"``
     # The file to load; None for a random initialisation. Machine-specific: never shown in a report.
     path: Path | None

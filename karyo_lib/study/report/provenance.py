@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from functools import cache
 from importlib import metadata
 from multiprocessing import get_context
@@ -99,7 +100,7 @@ def fingerprint(
     cells = [(cell.cell_type, cell.source) for cell in content.cells]
     told = {
         "cells": cells,
-        "settings": run.settings.as_dict(),
+        "settings": asdict(run.settings),
         "seed": run.seed,
         "shared": shared,
         "upstream": upstream,
@@ -167,7 +168,7 @@ def _processor() -> str:
 def provenance(run: Run, shared: dict[str, str], found: dict[str, Any]) -> dict[str, Any]:
     """Return what all reports of a run have in common, as it is written to ``provenance.json``."""
     return {
-        "settings": run.settings.as_dict(),
+        "settings": asdict(run.settings),
         "seed": run.seed,
         "karyograms": run.source,
         "engine": found["engine"],
