@@ -123,7 +123,8 @@ def _print_labels(ink: np.ndarray, placement: Placement, style: LabStyle, scale:
     for text, centre, top in placement.labels:
         printed.append(("label", *_stamp_text(ink, text, centre, top, height)))
     for x0, x1, y in placement.rules:
-        _stamp_rule(ink, x0, x1, y, scale)
+        thick = max(1, round(1.6 * scale))
+        cv2.line(ink, _fixed((x0, y)), _fixed((x1, y)), 0.9, thick, cv2.LINE_8, 4)
         printed.append(("rule", x0, y - scale, x1, y + scale))
     return printed
 
@@ -239,11 +240,6 @@ def _stamp_box(ink: np.ndarray, box: Box, scale: float) -> Box:
     x0, y0, x1, y1 = box[0] - gap, box[1] - gap, box[2] + gap, box[3] + gap
     cv2.rectangle(ink, _fixed((x0, y0)), _fixed((x1, y1)), 1.0, thick, cv2.LINE_8, 4)
     return _clip_box((x0 - thick, y0 - thick, x1 + thick, y1 + thick), ink.shape)
-
-
-def _stamp_rule(ink: np.ndarray, x0: float, x1: float, y: float, scale: float) -> None:
-    """Print a horizontal line, in place."""
-    cv2.line(ink, _fixed((x0, y)), _fixed((x1, y)), 0.9, max(1, round(1.6 * scale)), cv2.LINE_8, 4)
 
 
 def _fixed(point: tuple[float, float] | np.ndarray) -> tuple[int, int]:

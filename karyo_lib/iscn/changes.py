@@ -140,75 +140,62 @@ def normal_chromosome(name: str, table: BandTable, abnormal: bool = False) -> Ch
 def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[str, str, Segments]]]:
     """Normal chromosomes used up; name, slot and segments of each abnormal chromosome."""
     chromosomes, pairs = part.chromosomes, list(zip(part.chromosomes, part.breakpoints, strict=False))
-    name = _without_breakpoints(part.text)
-    first = chromosomes[0]
+    first, several = chromosomes[0], len(chromosomes) > 1
+    name = re.sub(r"(?<=\))\([^)]*\)", "", part.text)  # without breakpoints
     whole_arm = len(chromosomes) == 2 and set(part.breakpoints) <= {"p10", "q10"}
     if part.stretches:
         return chromosomes, _detailed(part, name, table)
-    if part.kind == "rob":
-        check_robertsonian(part)
-    if part.kind == "trc":
-        return chromosomes, [(name, first, join_tricentric(part, table))]
-    if part.kind in ("r", "dic r") and len(chromosomes) > 1:
-        return chromosomes, [(name, first, close_ring(part, table))]
-    if part.kind == "der" and len(chromosomes) > 1 and not part.breakpoints:
-        segments, others = join_derivative(part, table)
-        for operation in others:
-            segments = rearrange(segments, operation, chromosomes, table)
-        return chromosomes, [(name, first, segments)]
-    if part.kind == "rob" or (part.kind == "der" and len(chromosomes) > 1):
-        require(whole_arm, part.text, "A derivative of two chromosomes is written der(A;B)(q10;q10).")
-        segments = fuse_arms(part, pairs, table)
-        for operation in part.operations:
-            segments = rearrange(segments, operation, chromosomes, table)
-        return chromosomes, [(name, first, segments)]
     if part.kind == "t" and whole_arm:
         other = [(chromosome, "q10" if band == "p10" else "p10") for chromosome, band in pairs]
         names = [f"der({';'.join(chromosomes)})({';'.join(b for _, b in arms)})" for arms in (pairs, other)]
-        return chromosomes, [
-            (label, slot, fuse_arms(part, arms, table))
-            for label, slot, arms in zip(names, chromosomes, (pairs, other), strict=True)
-        ]
-    if part.kind == "t":
+        fused = [fuse_arms(part, arms, table) for arms in (pairs, other)]
+        return chromosomes, list(zip(names, chromosomes, fused, strict=True))
+    if part.kind == "t" or (part.kind == "ins" and several):
         rule = "The derivative of an unknown chromosome cannot be drawn."
-        require(UNKNOWN not in chromosomes, part.text, rule)
-        return chromosomes, [
-            (f"der({slot}){name}", slot, exchange(normal_segments(slot, table), part, index, table))
-            for index, slot in enumerate(chromosomes)
-        ]
-    if part.kind == "ins" and len(chromosomes) == 2:
-        return chromosomes, [
-            (f"der({slot}){name}", slot, rearrange(normal_segments(slot, table), part, (slot,), table))
-            for slot in chromosomes
-        ]
-    if part.kind in ("dic", "psu dic"):
-        return chromosomes, [(name, first, join_dicentric(part, table))]
-    segments = normal_segments(first, table)
-    for operation in part.operations or (part,):
-        arms = operation.kind == "t" and set(operation.breakpoints) <= {"p10", "q10"}
+        require(part.kind == "ins" or UNKNOWN not in chromosomes, part.text, rule)
+        made = []
+        for index, slot in enumerate(chromosomes):
+            whole = normal_segments(slot, table)
+            moved = exchange(whole, part, index, table) if part.kind == "t" else None
+            made.append((f"der({slot}){name}", slot, moved or rearrange(whole, part, (slot,), table)))
+        return chromosomes, made
+    left = part.operations  # what is left to be done to the one chromosome that comes
+    if part.kind == "trc":
+        segments = join_tricentric(part, table)
+    elif part.kind in ("r", "dic r") and several:
+        segments = close_ring(part, table)
+    elif part.kind in ("dic", "psu dic"):
+        segments = join_dicentric(part, table)
+    elif part.kind == "der" and several and not part.breakpoints:
+        segments, left = join_derivative(part, table)
+    elif part.kind == "rob" or (part.kind == "der" and several):
+        if part.kind == "rob":
+            check_robertsonian(part)
+        require(whole_arm, part.text, "A derivative of two chromosomes is written der(A;B)(q10;q10).")
+        segments = fuse_arms(part, pairs, table)
+    else:
+        chromosomes, segments, left = (first,), normal_segments(first, table), left or (part,)
+        arms = any(o.kind == "t" and set(o.breakpoints) <= {"p10", "q10"} for o in left)
         rule = "A derivative of two whole arms is written der(A;B), as in der(1;7)(q10;p10)."
         require(not arms, part.text, rule)
-        segments = rearrange(segments, operation, (first,), table)
+    for operation in left:
+        segments = rearrange(segments, operation, chromosomes, table)
     if part.kind == "ider":
         segments = mirror_arm(segments, part, first, table)
-    return (first,), [(name, first, segments)]
+    return chromosomes, [(name, first, segments)]
 
 
 def _detailed(part: Part, name: str, table: BandTable) -> list[tuple[str, str, Segments]]:
     """Chromosomes of the detailed system, whose breaks lie in the middle of the bands named."""
     results = []
     for slot, stretches in zip(part.chromosomes, part.stretches, strict=False):
-        pieces = [
-            [sum(table.find(chromosome, band)) / 2 for band in bands] for chromosome, *bands in stretches
-        ]
-        different = all(start != stop for start, stop in pieces)
-        require(different, part.text, "A stretch lies between two different bands.")
-        segments = tuple(
-            Segment(chromosome, min(ends), max(ends), ends[0] > ends[1])
-            for (chromosome, *_), ends in zip(stretches, pieces, strict=True)
-        )
+        segments = []
+        for chromosome, *bands in stretches:
+            start, stop = (sum(table.find(chromosome, band)) / 2 for band in bands)
+            require(start != stop, part.text, "A stretch lies between two different bands.")
+            segments.append(Segment(chromosome, min(start, stop), max(start, stop), start > stop))
         rule = "A chromosome has a centromere: start at pter or end at qter."
-        require(find_centromeres(segments, table), part.text, rule)
+        require(find_centromeres(tuple(segments), table), part.text, rule)
         whole = len(part.chromosomes) == 1 or len(part.stretches) < len(part.chromosomes)
         results.append((name if whole else f"der({slot}){name}", slot, join(segments)))
     return results
@@ -223,11 +210,6 @@ def _group(part: Part) -> str:
     if len(part.chromosomes) > 1 or len({one for told in part.stretches for one, *_ in told}) > 1:
         groups.add("translocation")
     return groups.pop() if len(groups) == 1 else "complex"
-
-
-def _without_breakpoints(text: str) -> str:
-    """der(22)t(9;22)(q34;q11.2) -> der(22)t(9;22)."""
-    return re.sub(r"(?<=\))\([^)]*\)", "", text)
 
 
 def _imbalance(

@@ -239,8 +239,8 @@ def count_formula(counts: Mapping[str, int]) -> str:
     parts = []
     for name, number in zip(AUTOSOMES, autosomes, strict=True):
         parts += [f"{'+' if number > sets else '-'}{name}"] * abs(number - sets)
-    markers = counts.get("mar", 0)
-    parts += [f"+{markers if markers > 1 else ''}mar"] * (markers > 0)
+    if markers := counts.get("mar", 0):
+        parts.append(f"+{markers if markers > 1 else ''}mar")
     return ",".join([f"{total}{level}", sex or "?", *parts])
 
 
@@ -262,11 +262,9 @@ def _complement(line: CellLine) -> list[str]:
 
 def _beyond_pair(line: CellLine) -> list[str]:
     """Sex chromosomes beyond XX or XY."""
-    beyond = _complement(line)
-    for name in ("X", "Y" if "Y" in beyond else "X"):
-        if name in beyond:
-            beyond.remove(name)
-    return beyond
+    complement = _complement(line)
+    pair = Counter(("X", "Y" if "Y" in complement else "X"))
+    return list((Counter(complement) - pair).elements())
 
 
 def _set_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
@@ -330,10 +328,9 @@ def _group(cell: list[Chromosome], changes: tuple[Change, ...]) -> str:
     if as_usual and count_formula(counts) in NORMAL_FORMULAE and unseen <= {"variant"}:
         return "variant" if unseen else "normal"
     # A gain belongs to a rearrangement of the same chromosome: +21,rob(14;21)(q10;q10) is a translocation.
-    rearranged = {
-        s.chromosome for change in changes for c in change.produced if c.rearranged for s in c.segments
-    }
-    with_it = [c.group in ("trisomy", "monosomy") and c.text[1:] in rearranged for c in changes]
-    groups = {change.group for change, part in zip(changes, with_it, strict=True) if not part}
+    produced = [c for change in changes for c in change.produced if c.rearranged]
+    there = {segment.chromosome for chromosome in produced for segment in chromosome.segments}
+    numerical = ("trisomy", "monosomy")
+    groups = {c.group for c in changes if c.group not in numerical or c.text[1:] not in there}
     groups = groups - {"variant"} or groups
     return groups.pop() if len(groups) == 1 else "complex"

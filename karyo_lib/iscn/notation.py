@@ -100,7 +100,7 @@ def _read_line(written: str, formula: str, lines: list[CellLine]) -> CellLine:
     if match := _ORIGIN.fullmatch(tokens[0]):
         origin = _origin(match, lines)
         times = int(match[3] or 1)
-        parts = _double(origin.parts, times)
+        parts = [replace(p, copies=p.copies * times) if p.drawn else p for p in origin.parts]
         line = replace(
             line, sex="".join(sorted(origin.sex * times)), constitutional_sex=origin.constitutional_sex,
             ploidy=ploidy or origin.ploidy * times, ploidy_given=True, incomplete=origin.incomplete,
@@ -210,11 +210,6 @@ def _sex(tokens: list[str]) -> tuple[str, bool, list[str]]:
     return sex, text.endswith("c"), tokens[1:]
 
 
-def _double(parts: Sequence[Part], times: int) -> list[Part]:
-    """Parts of a line whose chromosomes have all doubled: idemx2."""
-    return [replace(part, copies=part.copies * times) if part.drawn else part for part in parts]
-
-
 def _undo(parts: Sequence[Part], part: Part) -> list[Part] | None:
     """Parts without the gain or loss that a part undoes (+8 and -8); None if there is none."""
     for place, other in enumerate(parts):
@@ -237,17 +232,17 @@ def _lose(parts: Sequence[Part], lost: Part) -> list[Part]:
         alone = replace(part, copies=1, suffix="")
         if len(part.chromosomes) > 1 and lost.operations == (alone,):
             (gone,) = lost.chromosomes
-            kept = [_derivative(name, alone) for name in part.chromosomes if name != gone]
+            kept = [
+                Part(f"der({name}){alone.text}", "", "der", (name,), operations=(alone,))
+                for name in part.chromosomes
+                if name != gone
+            ]
             return [*_less(parts, place), *kept, Part(gone, "-", "number", (gone,))]
     raise KaryotypeError(
         f"-{lost.text}",
         "Only a whole normal chromosome can be lost, or an abnormal one that the line has; write the "
         "karyotype that is left.",
     )
-
-
-def _derivative(name: str, operation: Part) -> Part:
-    return Part(f"der({name}){operation.text}", "", "der", (name,), operations=(operation,))
 
 
 def _less(parts: Sequence[Part], place: int) -> list[Part]:

@@ -18,6 +18,7 @@ from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_mode
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train import learn, trials
+from karyo_lib.read.train.fit_decoder import DecoderTraining
 from karyo_lib.read.train.learn import adapt, fit_marks, sorted_page, strips_of_bank
 from karyo_lib.read.train.score import score_finding
 from karyo_lib.read.train.score_folder import read_truths
@@ -89,6 +90,8 @@ def test_sorted_pages_teach_their_looks(small_reader, tmp_path, monkeypatch):
     assert len(first.names) == len(first.log_proba) == len(first.teaches) == 44
     said = []
     monkeypatch.setattr(learn, "sorted_page", lambda reader, image: first)  # found once for all
+    few = {"batch_size": 8, "chunk": 2}
+    monkeypatch.setattr(learn, "DecoderTraining", lambda **given: DecoderTraining(**(given | few)))
     adapted = adapt(small_reader, [page] * 8, minutes=0.01, tell=said.append)
     assert (adapted.pages, adapted.kept_aside) == (6, 2)
     assert adapted.n > 80
