@@ -21,16 +21,9 @@ def _check(p: np.ndarray, y_true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class TemperatureCalibrator:
-    """Divide the logit by one number (Guo et al. 2017, ICML): the order of the images stays as it is.
-
-    A weak prior holds the temperature near 1 (log-normal, spread 1): where validation has no error, plain
-    maximum likelihood would make every answer certain.
-
-    Attributes
-    ----------
-    temperature_ : float
-        Above 1 the model was too sure of itself.
-    """
+    """Divide the logit by one number, ``temperature_`` (Guo et al. 2017, ICML), above 1 where the model was
+    too sure: the order of the images stays. A weak prior holds it near 1 (log-normal, spread 1): where
+    validation has no error, plain maximum likelihood would make every answer certain."""
 
     def fit(self, p: np.ndarray, y_true: np.ndarray) -> "TemperatureCalibrator":
         """Fit on validation probabilities ``p`` (N,) and labels ``y_true`` (N,) of 0 and 1."""
@@ -50,11 +43,8 @@ class TemperatureCalibrator:
 
 
 class IsotonicCalibrator:
-    """Replace each probability by the observed share around it, never against the order.
-
-    Zadrozny and Elkan (2002), KDD. Shares stay 1 / (n + 2) away from 0 and 1: n validation images cannot show
-    more than that.
-    """
+    """Replace each probability by the observed share around it, never against the order (Zadrozny and Elkan
+    2002, KDD). Shares stay 1 / (n + 2) away from 0 and 1: n validation images cannot show more than that."""
 
     def fit(self, p: np.ndarray, y_true: np.ndarray) -> "IsotonicCalibrator":
         """Fit on validation probabilities ``p`` (N,) and labels ``y_true`` (N,) of 0 and 1."""
@@ -69,21 +59,12 @@ class IsotonicCalibrator:
 
 
 class CombinedScore:
-    """Probability of error from all scores together: the better confidence score that section 5.3 asks for.
-
-    A logistic model of "the label is wrong" on the uncertainties of
-    :func:`karyo_lib.judge.compute_uncertainties` and on the label itself, since abnormal and normal
-    calls err at different rates. Two restraints keep it sane on a few dozen validation images: no uncertainty
-    may lower the probability of error, and the weights are drawn (ridge) towards equal ones. Without a single
-    error to learn from they stay equal.
-
-    Attributes
-    ----------
-    weights_ : Series
-        By feature, on standardised values.
-    n_errors_ : int
-        Validation images whose label is wrong.
-    """
+    """Probability of error from all scores together: the better confidence score that section 5.3 asks for. A
+    logistic model of "the label is wrong" on the uncertainties of `compute_uncertainties` and on the label
+    itself, since abnormal and normal calls err at different rates. Two restraints keep it sane on a few dozen
+    validation images: no uncertainty may lower the probability of error, and the weights (``weights_``, on
+    standardised values) are drawn (ridge) towards equal ones. Without a single error to learn from
+    (``n_errors_``) they stay equal."""
 
     SCALE_FLOOR = 0.02  # a score that hardly varies in validation must not explode elsewhere
     STRENGTH = 1.0  # of the ridge penalty on the distance to equal weights
@@ -93,14 +74,7 @@ class CombinedScore:
         return compute_uncertainties(scores).assign(called_abnormal=scores["label"].astype(float))
 
     def fit(self, scores: pd.DataFrame, y_true: np.ndarray) -> "CombinedScore":
-        """Fit on validation data.
-
-        Parameters
-        ----------
-        scores : DataFrame
-            From :func:`karyo_lib.judge.compute_scores`, N rows.
-        y_true : array_like of int, shape (N,)
-        """
+        """Fit on validation data: scores of `compute_scores`, and labels."""
         y = np.asarray(y_true)
         if len(scores) != y.size or y.size == 0:
             raise ValueError(

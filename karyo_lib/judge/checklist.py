@@ -40,20 +40,10 @@ def _holds(facts: Mapping[str, Any], need: str) -> bool:
 
 
 def fill_checklist(name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
-    """Answer a checklist from facts.
-
-    Parameters
-    ----------
-    name : {'leakage', 'reporting'}
-    facts : mapping of str to value
-        From :func:`compute_split_facts` and the run. A fact that is absent, None, NaN or empty is not known.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``checklist, item, question, answer, status``; ``status`` is ``met`` only where all facts of
-        the answer are known and the row's condition holds, else ``not met``.
-    """
+    """Answer the checklist ``leakage`` or ``reporting`` from facts of `compute_split_facts` and the run; one
+    that is absent, None, NaN or empty is not known. Columns ``checklist, item, question, answer, status``;
+    ``status`` is ``met`` only where all facts of the answer are known and the row's condition holds, else
+    ``not met``."""
     rows = []
     for _, row in load_checklist(name).iterrows():
         met = all(_holds(facts, need) for need in row["needs"].split())
@@ -70,10 +60,8 @@ def fill_checklist(name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def associate(a: pd.Series, b: pd.Series) -> tuple[float, float]:
-    """Return Cramér's V without its bias on small tables (Bergsma 2013), and the p-value of no association.
-
-    V is 0 where one of the two has a single value.
-    """
+    """Cramér's V without its bias on small tables (Bergsma 2013; 0 where one of the two has a single value),
+    and the p-value of no association."""
     table = pd.crosstab(a, b)
     if min(table.shape) < 2:
         return 0.0, 1.0
@@ -92,25 +80,9 @@ def _overlap(rows: pd.DataFrame, column: str) -> tuple[float, int]:
 
 
 def compute_split_facts(index: pd.DataFrame, splits: pd.DataFrame) -> dict[str, Any]:
-    """Compute what the checklists ask about data and splits.
-
-    Parameters
-    ----------
-    index : DataFrame
-        ``image_id, label, patient_id, source, sha256`` and, where known, ``style``; one row an original.
-    splits : DataFrame
-        ``data, protocol, repeat, image_id, parent_id, label, part``, for the ``thesis`` and ``grouped``
-        protocols. Those of the augmented data are described: sizes of the first repeat, leaks the worst of
-        all repeats.
-
-    Returns
-    -------
-    dict
-        ``n_images, n_patients, n_without_patient, sources, n_train, n_val, n_test, n_test_abnormal,
-        abnormal_share, abnormal_share_train, abnormal_share_val, leaky_share_{thesis, grouped}``,
-        ``shared_patients_...``, ``duplicates_grouped, source_label_v, style_label_v, shortcut,
-        source_tells_label, sensitivity_width``.
-    """
+    """What the checklists ask about data and splits, from an index (one row an original) and the ``thesis``
+    and ``grouped`` splits. Those of the augmented data are described: sizes of the first repeat, leaks the
+    worst of all repeats."""
     facts: dict[str, Any] = {
         "n_images": len(index),
         "n_patients": int(index["patient_id"].nunique()),

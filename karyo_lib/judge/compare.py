@@ -10,10 +10,8 @@ from karyo_lib.judge.weighted import roc_auc
 
 
 def compute_mcnemar(y_true: np.ndarray, called_a: np.ndarray, called_b: np.ndarray) -> tuple[int, int, float]:
-    """Compare the labels of two conditions on the same images (McNemar 1947, exact form).
-
-    Returns the images that only the first and only the second has right, and the two-sided exact binomial
-    p-value, 1 where there are none.
+    """Compare the labels of two conditions on the same images (McNemar 1947, exact form): images that only
+    the first and only the second has right, and the two-sided exact binomial p-value, 1 where there are none.
     """
     y, a, b = (np.asarray(values).astype(int) for values in (y_true, called_a, called_b))
     only_a, only_b = int(np.sum((a == y) & (b != y))), int(np.sum((a != y) & (b == y)))
@@ -29,24 +27,9 @@ def compare_conditions(
     groups: np.ndarray | None = None,
     n_resamples: int = 2000,
 ) -> pd.Series:
-    """Set the AUC of two conditions against each other, with a paired bootstrap interval on the same images.
-
-    Parameters
-    ----------
-    y_true : array_like of int, shape (N,)
-    p_a, p_b : array_like of float, shape (N,)
-        Probabilities of abnormal under the two conditions, image by image.
-    names : (str, str)
-        What the conditions are called in ``mcnemar``.
-    groups, n_resamples
-        As in :func:`karyo_lib.judge.compute_metrics`.
-
-    Returns
-    -------
-    Series
-        ``a, b, difference`` (b less a), ``low, high, excludes_zero``, and ``mcnemar``, the exact test of
-        their labels in words. NaN where the images do not hold both labels.
-    """
+    """Set the AUC of two conditions against each other on the same images, with a paired bootstrap interval:
+    ``a, b, difference`` (b less a), ``low, high, excludes_zero``, and ``mcnemar``, the exact test of their
+    labels in words. NaN where the images do not hold both labels."""
     y, p_a, groups = check_predictions(y_true, p_a, groups)
     _, p_b, _ = check_predictions(y_true, p_b)
     a, b = (float(roc_auc(y, p, np.ones((1, y.size)))[0]) for p in (p_a, p_b))
@@ -71,28 +54,10 @@ def summarise_runs(
     test_share: float,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> pd.DataFrame:
-    """Mean and spread of repeated runs: what luck with the split alone does.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        One row a run, with the columns ``by`` and ``value``. NaN values are left out and counted.
-    by : list of str
-        For example ``["condition", "protocol", "metric"]``.
-    value : str
-        Column to summarise.
-    test_share : float
-        Share of the images in the test part, in (0, 1). Runs on random splits of one data set share images,
-        so the plain standard error is too small; the variance is corrected as Nadeau and Bengio (2003),
-        Machine Learning 52:239, propose. No interval is given where all runs are equal.
-    within : (float, float)
-        What limits can be at all, (0, 1) of an AUC.
-
-    Returns
-    -------
-    DataFrame
-        ``by`` columns and ``mean, sd, min, max, runs, undefined, low, high``.
-    """
+    """Mean and spread of repeated runs, one row a run: what luck with the split alone does. Runs on random
+    splits of one data set share images, so the plain standard error is too small; the variance is corrected
+    for the ``test_share`` as Nadeau and Bengio (2003), Machine Learning 52:239, propose. NaN values are left
+    out and counted. No interval is given where all runs are equal; ``within``: what limits can be at all."""
     rows = []
     for key, part in runs.groupby(by, sort=False, dropna=False):
         values, half = part[value].dropna().astype(float), np.nan
@@ -116,22 +81,9 @@ def compute_metrics_by_group(
     groups: np.ndarray | None = None,
     n_resamples: int = 1000,
 ) -> pd.DataFrame:
-    """What a pooled number hides: each group of abnormality (trisomy ... inversion) on its own.
-
-    Parameters
-    ----------
-    y_true, p, groups, n_resamples
-        As in :func:`karyo_lib.judge.compute_metrics`.
-    kinds : array_like of str, shape (N,)
-        Group of abnormality of each image; normal images may carry any name, they form the group ``normal``.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``group, n, called_abnormal, share_right, low, high, roc_auc, roc_auc_low, roc_auc_high,
-        note``. ``share_right`` is the sensitivity of an abnormal group, the specificity of ``normal``; the
-        AUC sets the group against all normal images. Groups in falling order of size, ``normal`` last.
-    """
+    """What a pooled number hides: each group of abnormality on its own, in falling order of size, ``normal``
+    last. ``share_right`` is the sensitivity of an abnormal group, the specificity of ``normal``; the AUC sets
+    the group against all normal images."""
     y, p, groups = check_predictions(y_true, p, groups)
     kinds = np.asarray(kinds, dtype=object)
     if kinds.shape != y.shape:

@@ -9,16 +9,9 @@ NO_INTERVAL = "cannot be told from so few"
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion.
-
-    ``successes``: count of successes, ``0 <= successes <= n``. It may be fractional, for an effective sample
-    size. ``n``: number of trials, or the effective number where trials are correlated. ``confidence``:
-    two-sided level, in (0, 1). Returns lower and upper limit in [0, 1]; ``(nan, nan)`` where ``n`` is 0.
-    Raises ValueError if the counts are negative or contradict each other.
-
-    Same limits as ``scipy.stats.binomtest(k, n).proportion_ci(method="wilson")``, which takes whole counts
-    only. Wilson (1927), Journal of the American Statistical Association 22:209.
-    """
+    """Wilson (1927) score interval of a proportion, (nan, nan) where ``n`` is 0. The limits of
+    ``scipy.stats.binomtest(k, n).proportion_ci(method="wilson")``, which takes whole counts only: these may
+    be fractional, the effective ones of correlated trials."""
     if n < 0 or not 0 <= successes <= max(n, 0):
         raise ValueError(f"Expected 0 <= successes <= n. Received successes={successes}, n={n}.")
     if n == 0:
@@ -31,17 +24,10 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
 
 
 def compute_effective_n(success: np.ndarray, groups: np.ndarray | None) -> float:
-    """Number of independent trials that a clustered sample is worth.
-
-    Several images of one patient tell less than as many patients. The sample size is divided by the design
-    effect, the ratio of the between-patient variance of the proportion to the binomial one.
-
-    ``success``: bool, shape (N,). ``groups`` (shape (N,), or None): patient of each trial. None: every trial
-    is its own patient. Returns at most N. Where all trials agree the variance says nothing, so the number of
-    patients is returned, the cautious end.
-
-    Rao and Scott (1992), Biometrics 48:577; Korn and Graubard (1998), Survey Methodology 24:193.
-    """
+    """Number of independent trials, at most N, that a sample of several images a patient is worth: its size
+    divided by the design effect, the ratio of the between-patient variance of the proportion to the binomial
+    one (Rao and Scott 1992, Biometrics 48:577; Korn and Graubard 1998, Survey Methodology 24:193). Where all
+    trials agree the variance says nothing, so the number of patients is returned, the cautious end."""
     success = np.asarray(success, dtype=float)
     n = success.size
     if groups is None or n == 0:
@@ -63,12 +49,8 @@ def compute_effective_n(success: np.ndarray, groups: np.ndarray | None) -> float
 def draw_bootstrap_weights(
     n: int, n_resamples: int, seed: int, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """How often each image occurs in each bootstrap sample of patients.
-
-    ``n``: number of images. ``groups`` (shape (n,), or None): patient of each image; all images of a drawn
-    patient come along. None: one image, one patient. Returns float64, shape (n_resamples, n); non-negative
-    whole counts.
-    """
+    """How often each image occurs in each bootstrap sample of patients, (n_resamples, n); all images of a
+    drawn patient come along; without groups every image is its own patient."""
     member = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     if member.shape != (n,):
         raise ValueError(f"Expected groups of shape ({n},), one patient an image. Received {member.shape}.")
@@ -83,13 +65,9 @@ def draw_bootstrap_weights(
 def bootstrap_interval(
     statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray
 ) -> tuple[float, float]:
-    """95 % percentile interval of a weighted statistic over bootstrap samples.
-
-    ``statistic``: maps weights of shape (B, N) to values of shape (B,); NaN where a sample does not define it
-    (for example a sample without an abnormal image); ``weights`` (shape (B, N)): from
-    :func:`draw_bootstrap_weights`. Returns low and high: NaN where fewer than half of the samples define the
-    statistic, or all of them give one value: samples of a perfect order are perfect, however few the images,
-    and say nothing of its uncertainty.
+    """95 % percentile interval of a statistic that maps weights (B, N) to values (B,), NaN where a sample
+    does not define it. NaN where fewer than half of the samples define the statistic, or all of them give one
+    value: samples of a perfect order are perfect, however few the images, and say nothing of its uncertainty.
     """
     values = np.asarray(statistic(weights), dtype=float)
     defined = values[np.isfinite(values)]

@@ -32,10 +32,7 @@ NO_ABNORMAL, NO_NORMAL, NO_IMAGES = "no abnormal image", "no normal image", "no 
 def check_predictions(
     y_true: np.ndarray, p: np.ndarray, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return labels as int, probabilities as float64 and groups as arrays of one length.
-
-    Raises ValueError if lengths differ, a label is not 0 or 1, or a probability is not a number in [0, 1].
-    """
+    """Labels as int, probabilities as float64 and groups as arrays of one length."""
     y, p = np.asarray(y_true), np.asarray(p, dtype=float)
     if y.ndim != 1 or y.shape != p.shape:
         raise ValueError(f"Expected y_true and p of one shape (N,). Received {y.shape} and {p.shape}.")
@@ -69,16 +66,11 @@ def _proportion_row(metric: str, title: str, success: np.ndarray, groups, why_em
 def compute_ppv_at_prevalence(
     sensitivity: float, n_abnormal: float, specificity: float, n_normal: float, prevalence: float
 ) -> tuple[float, float, float]:
-    """Positive predictive value where a share ``prevalence`` of the karyograms is abnormal (Bayes' rule).
-
-    Returns ``value, low, high``: naN without abnormal or normal images; ``value`` is NaN where nothing is
-    called abnormal.
-
-    The predictive value rises with the likelihood ratio sensitivity / (1 - specificity), whose interval is
-    put together from the two Wilson intervals by MOVER-R (Donner and Zou 2012, Statistical Methods in Medical
+    """Positive predictive value (value, low, high) where a share ``prevalence`` of the karyograms is abnormal
+    (Bayes' rule). It rises with the likelihood ratio sensitivity / (1 - specificity), whose interval is put
+    together from the two Wilson intervals by MOVER-R (Donner and Zou 2012, Statistical Methods in Medical
     Research 21:347). Unlike the logit interval it holds its level where specificity is near 1, as simulation
-    here showed.
-    """
+    here showed."""
     if not 0 < prevalence < 1:
         raise ValueError(f"Expected a prevalence between 0 and 1, exclusive. Received {prevalence}.")
     nan = float("nan")
@@ -116,32 +108,11 @@ def compute_metrics(
     y_true: np.ndarray, p: np.ndarray, *, groups: np.ndarray | None = None, n_resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """Every metric of a binary classifier with a 95 % interval; positive class is abnormal.
-
-    Parameters
-    ----------
-    y_true : array_like of int, shape (N,)
-        1 is abnormal, 0 is normal.
-    p : array_like of float, shape (N,)
-        Probability of abnormal, in [0, 1]; from one half an image is called abnormal.
-    groups : array_like, shape (N,), optional
-        Patient of each image. Proportions then count the effective number of independent images, and the
-        bootstrap draws patients.
-    n_resamples, seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``metric, title, value, low, high, n, method, note``; a row a metric, among them the positive
-        predictive value at each of ``PREVALENCES``. A metric that the images do not define (no abnormal
-        image, say) is NaN, with the reason in ``note``.
-
-    Raises
-    ------
-    ValueError
-        If lengths, labels or probabilities are not as expected.
-    """
+    """Every metric of a binary classifier (1 is abnormal, called so from one half) with a 95 % interval; one
+    row a metric, ``metric, title, value, low, high, n, method, note``, among them the positive predictive
+    value at each of `PREVALENCES`. With ``groups`` (patients) proportions count the effective number of
+    independent images, and the bootstrap draws patients. A metric that the images do not define is NaN, with
+    the reason in ``note``."""
     y, p, groups = check_predictions(y_true, p, groups)
     called, abnormal = p >= 0.5, y == 1
 

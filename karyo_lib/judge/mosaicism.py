@@ -1,7 +1,5 @@
-"""What share of other cells a number of counted cells excludes.
-
-For a reader without errors these are the figures of Hook's table (Hook 1977, Am. J. Hum. Genet. 29:94-97).
-"""
+"""What share of other cells a number of counted cells excludes; without errors, Hook's table (Hook 1977, Am.
+J. Hum. Genet. 29:94-97)."""
 
 from scipy.special import betaincinv
 
@@ -9,19 +7,9 @@ MOST_CELLS = 1000
 
 
 def excluded_share(cells: int, seen: int = 0, sensitivity: float = 1.0, confidence: float = 0.95) -> float:
-    """Smallest share of cells with a change that is excluded.
-
-    ``cells``: cells counted, those that could not be read left out; ``seen``: of these, cells in which the
-    change was seen; ``sensitivity``: probability that the change is seen in a cell that has it;
-    ``confidence``: one-sided. Returns the exact upper limit (Clopper-Pearson) of the share in which it would
-    be seen, divided by the sensitivity; 1 where nothing is excluded. Raises ValueError if there are fewer
-    cells than those seen, or a probability is none.
-
-    Examples
-    --------
-    >>> round(excluded_share(20), 3)  # Hook: 14 %
-    0.139
-    """
+    """Smallest share of cells with a change that is excluded: the exact one-sided upper limit
+    (Clopper-Pearson) of the share in which it would be seen, divided by the ``sensitivity`` for it in a cell
+    that has it; 1 where nothing is excluded. Hook: 14 % by 20 cells."""
     _check(sensitivity, confidence)
     if not 0 <= seen <= cells:
         raise ValueError(f"Expected 0 to {cells} cells in which it was seen. Received {seen}.")
@@ -34,12 +22,7 @@ def cells_needed(
     share: float, seen: int = 0, sensitivity: float = 1.0, confidence: float = 0.95
 ) -> int | None:
     """Fewest cells that exclude a share, if the change is seen in no further one; None beyond `MOST_CELLS`.
-
-    Examples
-    --------
-    >>> cells_needed(0.10), cells_needed(0.05)  # Hook: 29 and 59
-    (29, 59)
-    """
+    Hook: 29 for 10 %, 59 for 5 %."""
     _check(sensitivity, confidence)
     if not 0 < share < 1:
         raise ValueError(f"Expected a share between 0 and 1. Received {share}.")
@@ -50,15 +33,8 @@ def cells_needed(
 
 
 def share_found(cells: int, needed: int, sensitivity: float = 1.0, confidence: float = 0.95) -> float:
-    """Smallest share of cells with a change of which `needed` are seen: what ISCN's rule finds.
-
-    ``needed``: 2 for a gain or a structural change, 3 for a loss. Returns 1 where the cells are too few.
-
-    Examples
-    --------
-    >>> round(share_found(20, needed=2), 3)
-    0.216
-    """
+    """Smallest share of cells with a change of which ``needed`` (2 for a gain or a structural change, 3 for a
+    loss) are seen: what ISCN's rule finds; 1 where the cells are too few."""
     _check(sensitivity, confidence)
     if cells < needed:
         return 1.0

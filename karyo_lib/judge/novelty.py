@@ -5,12 +5,9 @@ from sklearn.neighbors import NearestNeighbors
 
 
 class Novelty:
-    """Distance to the nearest training images in the space of a base network's features.
-
-    A classifier is forced to answer, and may be sure of its answer to a page that is no karyogram at all;
-    the distance knows nothing of classes (Sun, Ming, Zhu and Li 2022, ICML). ``threshold_``: distances above
-    it are novel.
-    """
+    """Distance to the nearest training images in the space of a base network's features; above ``threshold_``
+    they are novel. A classifier is forced to answer, and may be sure of its answer to a page that is no
+    karyogram at all; the distance knows nothing of classes (Sun, Ming, Zhu and Li 2022, ICML)."""
 
     NEIGHBOURS = 5  # the distance to so many nearest training images is averaged
     FALSE_ALARMS = 0.05  # share of known images that may be called novel
@@ -23,13 +20,9 @@ class Novelty:
         return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
 
     def fit(self, train: np.ndarray, validation: np.ndarray) -> "Novelty":
-        """Remember the training images and set the threshold on others.
-
-        ``train`` (float, shape (N, ..., C)): features of the training images; channels last. ``validation``
-        (float, shape (M, ..., C)): of known images that did not train: the threshold is their conformal
-        quantile, so that of new images of the same kind at most 5 % exceed it on average (Vovk
-        et al. 2005). Where M is too small for that, it is the largest distance seen.
-        """
+        """Remember the features (N, ..., C) of the training images and set the threshold on others: their
+        conformal quantile, so that of new images of the same kind at most 5 % exceed it on average (Vovk et
+        al. 2005); the largest distance where they are too few for that."""
         directions = self._directions(train)
         self.index_ = NearestNeighbors(n_neighbors=min(self.NEIGHBOURS, len(directions))).fit(directions)
         known = np.sort(self.transform(validation))

@@ -1,12 +1,9 @@
 """A threshold with a promise: chosen on a calibration part so that few abnormal cases are cleared, provably.
-
 The method is Learn then Test (Angelopoulos, Bates, Candès, Jordan and Lei 2021, arXiv:2110.01052): each
-candidate threshold is a hypothesis "its miss rate is above alpha", tested with an exact binomial p-value, in
-an order fixed beforehand so that no correction for many tests is due. MAPIE does it for the miss rate among
-abnormal cases. Among cleared cases MAPIE's fixed sequence does not fit: it takes its order from the observed
-risks, and starts where nobody is cleared, so that no threshold passes. There the sequence is our own, the
-test of many hypotheses MAPIE's.
-"""
+candidate is a hypothesis "its miss rate is above alpha", tested with an exact binomial p-value, in an order
+fixed beforehand so that no correction for many tests is due. MAPIE does it for the miss rate among abnormal
+cases. Among cleared cases its fixed sequence does not fit: it takes its order from the observed risks, and
+starts where nobody is cleared, so that no threshold passes. There the sequence is our own."""
 
 import warnings
 from dataclasses import dataclass
@@ -23,39 +20,19 @@ _AMONG = {"cleared": "among the cases cleared", "abnormal": "among the abnormal 
 
 @dataclass(frozen=True)
 class Promise:
-    """An operating point and what is promised of it.
+    """An operating point and what is promised of it."""
 
-    Attributes
-    ----------
-    risk : {'cleared', 'abnormal'}
-        Whether misses are counted among the cleared or among the abnormal cases.
-    alpha, delta : float
-        The miss rate is at most ``alpha``, with probability 1 - ``delta`` over calibration parts.
-    threshold : float or None
-        Cases whose score is below it are cleared. None: no threshold can promise this.
-    n, n_abnormal : int
-        Independent calibration cases, and the abnormal ones among them.
-    n_cleared, misses : int
-        Of the calibration part at the threshold.
-    bound : float
-        Upper limit of the miss rate at level 1 - delta (Clopper and Pearson 1934); NaN without threshold.
-    yield_share : float
-        Share of the normal calibration cases that are cleared.
-    sentence : str
-        All of it in words.
-    """
-
-    risk: Risk
-    alpha: float
+    risk: Risk  # whether misses are counted among the cleared or among the abnormal cases
+    alpha: float  # the miss rate is at most this, with probability 1 - delta over calibration parts
     delta: float
-    threshold: float | None
-    n: int
+    threshold: float | None  # cases whose score is below it are cleared; None: none can promise this
+    n: int  # independent calibration cases, and the abnormal ones among them
     n_abnormal: int
-    n_cleared: int
+    n_cleared: int  # of the calibration part at the threshold
     misses: int
-    bound: float
-    yield_share: float
-    sentence: str
+    bound: float  # upper limit of the miss rate at level 1 - delta (Clopper-Pearson); NaN without threshold
+    yield_share: float  # share of the normal calibration cases that are cleared
+    sentence: str  # all of it in words
 
     def clear(self, score: np.ndarray) -> np.ndarray:
         """Return which cases are cleared, bool, shape of ``score``; none without a threshold."""
@@ -64,10 +41,8 @@ class Promise:
 
 
 def compute_smallest_n(alpha: float, delta: float, misses: int = 0) -> int:
-    """Fewest cases that, with so many misses among them, show at level delta a miss rate of at most alpha.
-
-    For alpha = 0.05, delta = 0.1 and no miss: 45, the first n with (1 - alpha)^n <= delta.
-    """
+    """Fewest cases that, with so many misses among them, show at level delta a miss rate of at most alpha:
+    for 0.05, 0.1 and no miss 45, the first n with (1 - alpha)^n <= delta."""
     # P(at most m misses among n) <= delta where the (m + 1)th miss comes after n with probability <= delta.
     return int(stats.nbinom.ppf(1 - delta, misses + 1, alpha)) + misses + 1
 
@@ -79,11 +54,9 @@ def _one_case_a_patient(groups: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _threshold_among_cleared(score: np.ndarray, y: np.ndarray, alpha: float, delta: float) -> float | None:
-    """Walk up the sorted scores; stop where one more miss would be needed than is allowed.
-
-    Candidates clear the k lowest scores, k = fewest cases that allow 0, 1, 2 ... misses, and at last all:
-    fixed by alpha, delta and n. Given the next higher score, the k cases below are independent draws, so
-    misses are binomial.
+    """Walk up the sorted scores; stop where one more miss would be needed than is allowed. Candidates clear
+    the k lowest scores, k = fewest cases that allow 0, 1, 2 ... misses, and at last all: fixed by alpha,
+    delta and n. Given the next higher score, the k cases below are independent draws, so misses are binomial.
     """
     if score.size < compute_smallest_n(alpha, delta):
         return None
@@ -125,44 +98,17 @@ def choose_threshold(
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> Promise:
-    """Choose the highest threshold below which cases may be cleared, with a promise about the misses.
+    """Choose the highest threshold below which cases may be cleared, with a promise about the misses, on a
+    calibration part that neither trained nor tuned anything. ``alpha``: highest miss rate; ``delta``:
+    probability with which the promise may fail. ``risk`` 'cleared' is the share of abnormal cases among those
+    cleared: it depends on how common they are, and the promise assumes that their share does not fall as the
+    score rises; 'abnormal' the share of the abnormal cases (scores in [0, 1]) that are cleared, without that
+    assumption. The bound needs independent cases, so one image a patient (``groups``) is drawn.
 
-    Parameters
-    ----------
-    score : array_like of float, shape (N,)
-        Of a calibration part that neither trained nor tuned anything; larger is more likely abnormal. For
-        ``risk='abnormal'`` in [0, 1].
-    y_true : array_like of int, shape (N,)
-        1 is abnormal.
-    alpha : float
-        Highest miss rate, in (0, 1).
-    delta : float
-        Probability with which the promise may fail, in (0, 1).
-    risk : {'cleared', 'abnormal'}
-        ``cleared``: share of abnormal cases among those cleared. It depends on how common abnormal cases are,
-        and the promise assumes that their share does not fall as the score rises. ``abnormal``: share of the
-        abnormal cases that are cleared, whatever their frequency and without that assumption.
-    groups : array_like, shape (N,), optional
-        Patient of each image. The bound needs independent cases, so one image a patient is drawn.
-    seed : int
-        Of that draw.
-
-    Returns
-    -------
-    Promise
-        With ``threshold=None`` and a sentence that says why, where the calibration part is too small or too
-        often wrong: an honest outcome, not an error.
-
-    Raises
-    ------
-    ValueError
-        If shapes, labels, alpha, delta or risk are not as expected.
-
-    Notes
-    -----
-    The probability is over calibration parts, and those that give no threshold count as kept. On a small part
-    a threshold is found only by luck, and then the promise is worth little: look at ``n_cleared`` and at how
-    often such parts give one.
+    Where the part is too small or too often wrong the promise has no threshold and a sentence that says why:
+    an honest outcome, not an error. The probability is over calibration parts, and those that give no
+    threshold count as kept. On a small part a threshold is found only by luck: look at ``n_cleared`` and at
+    how often such parts give one.
     """
     score, y = np.asarray(score, dtype=float), np.asarray(y_true)
     if score.ndim != 1 or score.shape != y.shape or score.size == 0:
@@ -212,33 +158,21 @@ def choose_threshold(
 
 @dataclass(frozen=True)
 class PromiseCheck:
-    """A promise looked at on other data.
-
-    Attributes
-    ----------
-    n_cleared, misses : int
-    rate, low, high : float
-        The miss rate, counted as the promise counts it, with 95 % Clopper-Pearson limits.
-    verdict : {'kept', 'broken', 'not decided', 'nothing cleared'}
-        Broken where even the lower limit is above alpha, kept where the upper limit is not.
-    """
+    """A promise looked at on other data."""
 
     n_cleared: int
     misses: int
-    rate: float
+    rate: float  # the miss rate, counted as the promise counts it, with 95 % Clopper-Pearson limits
     low: float
     high: float
+    # {'kept', 'broken', 'not decided', 'nothing cleared'}; broken where even the lower limit is above alpha,
+    # kept where the upper limit is not.
     verdict: str
 
 
 def check_promise(promise: Promise, score: np.ndarray, y_true: np.ndarray) -> PromiseCheck:
-    """Count misses under the promised threshold on data that did not choose it: a test part, shifted images.
-
-    Parameters
-    ----------
-    score, y_true : array_like, shape (N,)
-        Independent cases.
-    """
+    """Count misses under the promised threshold on independent cases that did not choose it: a test part,
+    shifted images."""
     y, cleared = np.asarray(y_true), promise.clear(score)
     n_cleared, misses = int(cleared.sum()), int(y[cleared].sum())
     out_of = n_cleared if promise.risk == "cleared" else int(y.sum())

@@ -13,21 +13,11 @@ REFERENCE = "vote_share"  # the thesis's score, which the others are set against
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """Error rate among the images kept, as more of the least sure are referred.
+    """Error rate among the images kept, as more of the least sure are referred."""
 
-    Attributes
-    ----------
-    coverage : ndarray, shape (N,)
-        Share of images kept, 1/N .. 1.
-    risk : ndarray, shape (N,)
-        Share of wrong labels among them; equal scores count with their mean over all orders.
-    aurc : float
-        Mean of ``risk`` (Geifman and El-Yaniv 2017): smaller is better.
-    """
-
-    coverage: np.ndarray
-    risk: np.ndarray
-    aurc: float
+    coverage: np.ndarray  # share of images kept, 1/N .. 1
+    risk: np.ndarray  # share of wrong labels among them; equal scores count with their mean over all orders
+    aurc: float  # mean of the risk (Geifman and El-Yaniv 2017): smaller is better
 
 
 def _check(flags: np.ndarray, uncertainty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,15 +53,7 @@ class _Order:
 
 
 def compute_risk_coverage(wrong: np.ndarray, uncertainty: np.ndarray) -> RiskCoverage:
-    """Risk-coverage curve of a score.
-
-    Parameters
-    ----------
-    wrong : array_like of bool, shape (N,)
-        Whether the label of the image is wrong.
-    uncertainty : array_like of float, shape (N,)
-        Larger is less sure; those go first to the specialist.
-    """
+    """Risk-coverage curve of an uncertainty, larger is less sure: those go first to the specialist."""
     wrong, uncertainty = _check(wrong, uncertainty)
     risk = _Order(uncertainty).risks(wrong, np.ones(wrong.size))
     return RiskCoverage(np.arange(1, risk.size + 1) / risk.size, risk, float(risk.mean()))
@@ -84,22 +66,9 @@ def _n_referred(n: float, rate: float) -> int:
 def compute_referral(
     y_true: np.ndarray, label: np.ndarray, uncertainty: np.ndarray, rate: float
 ) -> tuple[float, float]:
-    """Sensitivity once a share of the images, the least sure, is referred.
-
-    Parameters
-    ----------
-    y_true, label : array_like of int, shape (N,)
-        True and predicted, 1 abnormal.
-    uncertainty : array_like of float, shape (N,)
-    rate : float
-        Share of the images that are referred, in [0, 1); at most that many whole images are.
-
-    Returns
-    -------
-    kept, with_specialist : float
-        Of the images kept; and with the referred abnormal ones counted as found. NaN where nothing is to be
-        counted. Equal scores count with their mean over all orders.
-    """
+    """Sensitivity once at most a share ``rate`` of the images, the least sure, is referred: of the images
+    kept, and with the referred abnormal ones counted as found. NaN where nothing is to be counted. Equal
+    scores count with their mean over all orders."""
     if not 0 <= rate < 1:
         raise ValueError(f"Expected a referral rate in [0, 1). Received {rate}.")
     y, label = np.asarray(y_true), np.asarray(label)
@@ -130,26 +99,10 @@ def judge_scores(
     wrong: np.ndarray, uncertainties: pd.DataFrame, *, groups: np.ndarray | None = None,
     n_resamples: int = 1000,
 ) -> pd.DataFrame:  # fmt: skip
-    """Compare scores on the same images: area under risk-coverage and errors caught, at ``REFERRAL_RATES``.
-
-    Parameters
-    ----------
-    wrong : array_like of bool, shape (N,)
-        Whether the label of the image is wrong.
-    uncertainties : DataFrame, N rows
-        One column a score, larger is less sure; all are set against the thesis's, ``vote_share``.
-    groups : array_like, shape (N,), optional
-        Patient of each image: the bootstrap draws patients.
-    n_resamples : int
-        Of the bootstrap; the same samples serve all scores, so differences are paired.
-
-    Returns
-    -------
-    DataFrame
-        One row a score and measure (``aurc, caught_5, ...``): ``score, measure, value, low,
-        high, difference, difference_low, difference_high, excludes_zero``, the difference being score less
-        reference. Measures that need an error are NaN where there is none.
-    """
+    """Compare scores on the same images (one column a score, larger is less sure) with the thesis's,
+    ``vote_share``: area under risk-coverage and errors caught at `REFERRAL_RATES`, one row a score and
+    measure, ``difference`` being score less reference. The bootstrap draws patients; the same samples serve
+    all scores. Measures that need an error are NaN where there is none."""
     if REFERENCE not in uncertainties.columns:
         raise ValueError(f"Expected the score {REFERENCE!r}. Received {list(uncertainties.columns)}.")
     wrong, _ = _check(wrong, uncertainties[REFERENCE])

@@ -1,8 +1,6 @@
-"""Many stochastic answers per image -> label, the thesis's confidence score, and scores from the values.
-
-The passes may come from Monte Carlo dropout, from the members of a deep ensemble or from test-time
-augmentation: the interface is one array of probabilities, T answers for each of N images.
-"""
+"""Many stochastic answers per image -> label, the thesis's confidence score, and scores from the values. The
+passes, probabilities (T, N), may come from Monte Carlo dropout, the members of a deep ensemble or test-time
+augmentation."""
 
 import numpy as np
 import pandas as pd
@@ -33,37 +31,16 @@ def _entropy_bits(p: np.ndarray) -> np.ndarray:
 def compute_scores(
     passes: np.ndarray, *, threshold: float = 0.5, referral_threshold: float = REFERRAL_THRESHOLD
 ) -> pd.DataFrame:
-    """Reduce stochastic passes to one row an image.
+    """Reduce stochastic passes, probabilities (T, N), to one row an image. A pass votes abnormal from
+    ``threshold`` on.
 
-    Parameters
-    ----------
-    passes : ndarray of float, shape (T, N)
-        Probability of abnormal in [0, 1], T passes (or ensemble members) over N images.
-    threshold : float
-        A pass votes abnormal where its probability is at least this.
-    referral_threshold : float
-        Percent; images whose confidence is lower are referred to a specialist.
-
-    Returns
-    -------
-    DataFrame
-        N rows, columns
-
-        - ``p_mean, p_std, variance``: mean, standard deviation and variance over the passes;
-        - ``votes``: passes that vote abnormal, 0..T;
-        - ``label``: majority, 1 abnormal, 0 normal; a tie counts as abnormal, the safe side;
-        - ``confidence``: share of the passes that voted for the label, in percent (thesis section 3.4);
-        - ``entropy``: of the mean probability, in bits (total uncertainty);
-        - ``expected_entropy``: mean entropy of the single passes, in bits (what more passes cannot remove);
-        - ``mutual_information``: their difference, in bits (disagreement of the passes; Gal and Ghahramani
-        2016;
-          Houlsby et al. 2011);
-        - ``referred``: whether ``confidence`` is below ``referral_threshold``.
-
-    Raises
-    ------
-    ValueError
-        If the array is not (T, N) with T >= 1 or holds anything but probabilities.
+    - ``p_mean, p_std, variance``: over the passes; ``votes``: passes that vote abnormal, 0..T;
+    - ``label``: majority, 1 abnormal, 0 normal; a tie counts as abnormal, the safe side;
+    - ``confidence``: share of the passes that voted for the label, in percent (thesis section 3.4);
+    - ``entropy``: of the mean probability, in bits (total uncertainty); ``expected_entropy``: mean entropy of
+      the single passes (what more passes cannot remove); ``mutual_information``: their difference
+      (disagreement of the passes; Gal and Ghahramani 2016; Houlsby et al. 2011);
+    - ``referred``: whether ``confidence`` is below ``referral_threshold`` percent.
     """
     passes = np.asarray(passes, dtype=float)
     if passes.ndim != 2 or passes.shape[0] == 0:
@@ -95,19 +72,8 @@ def compute_scores(
 
 
 def compute_uncertainties(scores: pd.DataFrame) -> pd.DataFrame:
-    """Turn the scores so that each rises from 0 (sure) to 1 (unsure), for ranking and combining.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`compute_scores`.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``vote_share, probability, entropy, expected_entropy, mutual_information, deviation``; titles
-        in ``UNCERTAINTIES``.
-    """
+    """Turn the scores so that each rises from 0 (sure) to 1 (unsure), for ranking and combining; see
+    `UNCERTAINTIES`."""
     return pd.DataFrame(
         {
             "vote_share": 2 * (1 - scores["confidence"] / 100),

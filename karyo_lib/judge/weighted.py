@@ -1,10 +1,7 @@
-"""Measures of a binary classifier, weighted and vectorised over bootstrap samples.
-
-Every function takes labels ``y`` (N,) of 0 (normal) and 1 (abnormal), probabilities ``p`` (N,) of abnormal
-and weights ``w`` (B, N), one row a bootstrap sample, and returns (B,) values: NaN where a row lacks a class
-that the measure needs. A single row of ones gives the plain measure, so value and interval come from the same
-code.
-"""
+"""Measures of a binary classifier, weighted and vectorised over bootstrap samples. Every function takes
+labels ``y`` (N,) of 0 and 1 (abnormal), probabilities ``p`` (N,) and weights ``w`` (B, N), one row a sample,
+and returns (B,) values: NaN where a row lacks a class that the measure needs. A row of ones gives the plain
+measure, so value and interval come from the same code."""
 
 import numpy as np
 
@@ -47,10 +44,8 @@ def brier(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def expected_calibration_error(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Mean distance between the predicted and the observed share of abnormal, ten equally wide bins.
-
-    Naeini, Cooper and Hauskrecht (2015), AAAI. Biased upwards on small sets: even a perfect model shows some.
-    """
+    """Mean distance between the predicted and the observed share of abnormal, ten equally wide bins (Naeini,
+    Cooper and Hauskrecht 2015, AAAI). Biased upwards on small sets: even a perfect model shows some."""
     bins = np.minimum((p * N_BINS).astype(int), N_BINS - 1)
     in_bin = np.eye(N_BINS)[bins]
     return _divide(np.abs((w * (y - p)) @ in_bin).sum(axis=1), w.sum(axis=1))

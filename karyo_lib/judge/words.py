@@ -33,15 +33,8 @@ def _join(parts: list[str]) -> str:
 
 
 def describe_best(table: pd.DataFrame, where: str) -> str:
-    """Say which condition has the best AUC, and whether it differs from chance.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns ``title, value, low, high``, one row a condition.
-    where : str
-        Opens the sentence: ``'Split by patient'``.
-    """
+    """Say which condition (a row with ``title, value, low, high``) has the best AUC, and whether it differs
+    from chance; ``where`` opens the sentence."""
     known = table.dropna(subset="value")
     if known.empty:
         return f"{where}, no condition has a defined AUC."
@@ -55,13 +48,8 @@ def describe_best(table: pd.DataFrame, where: str) -> str:
 
 
 def describe_differences(table: pd.DataFrame, *, baseline: str = "the baseline") -> str:
-    """Say which changes helped, harmed, or cannot be told from no change; the numbers stand in a table.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns ``title, difference, low, high``: each change less the baseline, with its paired interval.
-    """
+    """Say which changes (rows with ``title, difference, low, high``) helped, harmed, or cannot be told from
+    none."""
     told = table.dropna(subset="difference")
     known = told.dropna(subset=["low", "high"])
     if told.empty:
@@ -94,13 +82,8 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 def describe_groups(table: pd.DataFrame) -> str:
-    """Say what share of the abnormal images is found, and which groups are missed altogether.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`karyo_lib.judge.compute_metrics_by_group`.
-    """
+    """Say what share of the abnormal images is found, and which groups of `compute_metrics_by_group` are
+    missed."""
     abnormal = table[table["group"] != "normal"]
     if abnormal.empty:
         return "There is no abnormal image to look at by group."
@@ -116,16 +99,9 @@ def describe_groups(table: pd.DataFrame) -> str:
 
 
 def describe_referral(judged: pd.DataFrame) -> str:
-    """Say whether the combined score is better than the thesis's at sending errors to the specialist.
-
-    The aim: at 20 % referral at least twice the errors caught, and a smaller area under the risk-coverage
-    curve with an interval that excludes zero.
-
-    Parameters
-    ----------
-    judged : DataFrame
-        From :func:`karyo_lib.judge.judge_scores`, with the rates 5, 10 and 20 %.
-    """
+    """Say whether the combined score is better than the thesis's at sending errors to the specialist. The
+    aim: at 20 % referral at least twice the errors caught, and a smaller area under the risk-coverage curve
+    with an interval that excludes zero."""
     rows = judged.set_index(["score", "measure"])
     mine, other = rows.loc[("combined", "caught_20")], rows.loc[("vote_share", "caught_20")]
     if not np.isfinite(mine["value"]):
