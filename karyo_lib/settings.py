@@ -54,10 +54,13 @@ class Profile:
         for field in fields(self):
             _check(field.name, getattr(self, field.name))
 
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
     def changes(self) -> dict[str, Any]:
         """Return the values that differ from those of the profile of this name, by name."""
-        own = asdict(PROFILES[self.name])
-        return {name: value for name, value in asdict(self).items() if value != own[name]}
+        own = PROFILES[self.name].as_dict()
+        return {name: value for name, value in self.as_dict().items() if value != own[name]}
 
 
 _CHOICES = {"level": (400, 550, 850), "groups": ("all", "numerical"), "sources": ("thesis", "balanced")}
