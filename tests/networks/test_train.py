@@ -47,7 +47,7 @@ def test_a_condition_learns_and_says_what_it_did(fit, split, quick):
     val = predictions[predictions["part"] == "val"]
     said = history.set_index("epoch")["val_loss"][best]
     assert log_loss(val["y_true"], val["p"].astype(float)) == pytest.approx(said, rel=1e-4)
-    assert (result.cut, result.n_images, result.purity) == ("block5_pool", 34, "random")
+    assert (result.cut, len(result.predictions), result.purity) == ("block5_pool", 34, "random")
 
 
 def test_two_runs_are_equal_to_the_bit(fit):

@@ -189,7 +189,7 @@ def _fit_one(
     )
     name = dict(zip(RUN_COLUMNS, (condition.key, protocol, repeat), strict=True))
     summary = pd.DataFrame({
-        "best_epoch": [fit.best_epoch], "images": fit.n_images, "seconds": fit.seconds,
+        "best_epoch": [fit.best_epoch], "images": len(fit.predictions), "seconds": fit.seconds,
         "feature_seconds": fit.feature_seconds, "purity": fit.purity,
     })  # fmt: skip
     predictions = fit.predictions.merge(rows[["image_id", "parent_id", "patient_id"]], on="image_id")
