@@ -17,7 +17,7 @@ def test_thesis_profile_is_the_thesis():
 
 
 def test_quick_shortens_only_fine_tuning_search_and_repeats():
-    quick, thesis = load_settings("quick").as_dict(), load_settings("thesis").as_dict()
+    quick, thesis = map(dataclasses.asdict, map(load_settings, ("quick", "thesis")))
     changed = {name for name in quick if quick[name] != thesis[name]}
     assert changed == {
         "name", "epochs_last_block", "epochs_last_two_blocks", "epochs_full", "search_trials", "repeats",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,7 @@ def history_entry(
         "seconds": round(seconds, 1),
         "status": "failed" if any(record["status"] != "done" for record in records.values()) else "done",
         "notebooks": sorted(records),
-        "settings": {"seed": run.seed, "karyograms": run.source, **run.settings.as_dict()},
+        "settings": {"seed": run.seed, "karyograms": run.source, **asdict(run.settings)},
         "inputs": {
             "commit": provenance["commit"],
             **{name: digest[:16] for name, digest in provenance["digests"].items()},

@@ -1,4 +1,4 @@
-"""Runs one notebook with papermill's parameters in a kernel of its own, watched message by message."""
+"""Runs one notebook through papermill in a kernel of its own, watched message by message."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from typing import Any
 import zmq
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
-from papermill.iorw import load_notebook_node
-from papermill.parameterize import parameterize_notebook
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from papermill.execute import execute_notebook, remove_error_markers
 from traitlets import Instance, default
 from traitlets.config import Config
 
@@ -48,7 +49,7 @@ class OwnKernelManager(AsyncKernelManager):
         return _OwnSpecs(parent=self)
 
 
-class _Client(NotebookClient):
+class _Client(PapermillNotebookClient):
     monitor = Instance(Monitor)
 
     def process_message(self, msg: dict[str, Any], *where: Any) -> NotebookNode | None:
@@ -59,6 +60,23 @@ class _Client(NotebookClient):
             # nbclient answers an output widget by sending on a shadow of the shell socket, which can use up
             # the edge-triggered sign that the cell's reply has come in; it would be waited for for ever.
             self.kc.shell_channel.socket.get(zmq.EVENTS)
+
+
+class _Engine(NBClientEngine):
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: NotebookExecutionManager, kernel_name: str, **settings: Any
+    ) -> NotebookNode:
+        settings["seen"].append(nb_man.nb)  # as far as it comes
+        client = _Client(
+            nb_man, kernel_name=kernel_name, kernel_manager_class=OwnKernelManager, timeout=None,
+            monitor=settings["monitor"], config=settings["config"],
+            on_cell_start=lambda cell, cell_index: settings["monitor"].at_cell(cell_index + 1),
+        )  # fmt: skip
+        return client.execute(stdout=settings["log"], stderr=settings["log"])
+
+
+papermill_engines.register("karyo", _Engine)
 
 
 @contextmanager
@@ -83,16 +101,15 @@ def execute(
     Returns ``executed``: with outputs, up to the failing cell if one failed; ``error``: what went wrong, in
     one line; empty if nothing did.
     """
-    executed, error = parameterize_notebook(load_notebook_node(str(notebook.path)), parameters), ""
+    seen, error = [], ""
     with _connection() as config, log.open("wb") as stream:
-        client = _Client(
-            executed, monitor=monitor, config=config, kernel_manager_class=OwnKernelManager, timeout=None,
-            kernel_name="python3", resources={"metadata": {"path": str(notebook.path.parent)}},
-            on_cell_start=lambda cell, cell_index: monitor.at_cell(cell_index + 1),
-        )  # fmt: skip
         try:
-            client.execute(stdout=stream, stderr=stream)
-        except CellExecutionError as failure:
+            execute_notebook(
+                notebook.path, None, parameters, engine_name="karyo", kernel_name="python3",
+                progress_bar=False, cwd=notebook.path.parent,
+                monitor=monitor, log=stream, config=config, seen=seen,
+            )  # fmt: skip
+        except PapermillExecutionError as failure:
             error = f"{failure.ename}: {failure.evalue}"
         except DeadKernelError:
             error = _DIED
@@ -100,4 +117,4 @@ def execute(
             # The cell that was running is abandoned; that its kernel is gone is no news to report at exit.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             raise
-    return executed, error
+    return remove_error_markers(seen[0]), error

@@ -1,7 +1,7 @@
 """Notebook 07: what the run found, beside what the thesis printed; computed from the kept tables alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -227,7 +227,7 @@ def _facts(run: Run, results: Results) -> dict[str, Any]:
     settings, key = run.settings, headline_condition(results)
     grouped, thesis = (results.metric(key, protocol, "roc_auc") for protocol in ("grouped", "thesis"))
     sources = {base: resolve_run_weights(run, base) for base in ("VGG16", "InceptionV3")}
-    facts = settings.as_dict() | compute_split_facts(results.index, load_splits(run))
+    facts = asdict(settings) | compute_split_facts(results.index, load_splits(run))
     facts |= compute_honesty_facts(run, results.fits) | REFERENCES.get(run.source, {})
     facts |= {
         "limitations": describe_limits(run, facts, sources),
