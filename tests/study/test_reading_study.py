@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 
 from karyo_lib import study
+from karyo_lib.draw import draw_metaphase
 from karyo_lib.files.pages import write_page
 from karyo_lib.files.split import make_splits
+from karyo_lib.iscn import CHROMOSOMES, Karyotype
 from karyo_lib.judge import IsotonicCalibrator
 from karyo_lib.networks.conditions import READER
 from karyo_lib.study.networks.fits import Fits, select_split
+from karyo_lib.study.reading import spreads
 from karyo_lib.study.reading import tables as reading
 from karyo_lib.study.reading.confidence import _folds
 from karyo_lib.study.reading.results import (
@@ -22,6 +25,7 @@ from karyo_lib.study.reading.results import (
     find_examples,
     group_counts,
 )
+from karyo_lib.study.reading.spreads import find_errors
 from karyo_lib.study.reading.tables import Readings, beside_networks
 from karyo_lib.study.runs import Run
 
@@ -289,3 +293,59 @@ def test_pages_with_an_unlike_pair_are_counted():
 )
 def test_classes_with_a_structural_change_are_known(formula, truth, changed):
     assert reading._truth(formula)[1:] == (truth, changed)
+
+
+def _told(truth: pd.DataFrame, **changes) -> SimpleNamespace:
+    """A reading that says what is true of a spread, but for some changes of its table."""
+    table = truth[["x0", "y0", "x1", "y1", "chromosome"]].assign(hidden=0.0, doubtful=False)
+    for column, values in changes.items():
+        table.loc[list(values), column] = list(values.values())
+    counts = {name: int((table["chromosome"] == name).sum()) for name in CHROMOSOMES}
+    karyotype = Karyotype.from_counts(counts)
+    return SimpleNamespace(
+        kind="metaphase", chromosomes=table, karyotype=karyotype, formula=karyotype.count_formula,
+        formula_probability=0.9, refer_reason="count uncertain",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn_spread():
+    return draw_metaphase("46,XY", seed=2, size=(900, 740))
+
+
+def test_errors_of_a_spread_are_told_one_by_one(drawn_spread):
+    truth = drawn_spread.truth
+    assert find_errors(_told(truth), truth).empty
+    chromosome = {0: "13", 1: "", 2: "13"}
+    wrong = _told(truth, chromosome=chromosome, hidden={2: 0.3}, x1={3: truth["x1"][3] + 999})
+    errors = find_errors(wrong, truth)
+    assert errors["why"].tolist()[:3] == ["looks like it", "taken for none", "lies across another"]
+    assert errors["read_as"].tolist()[:4] == ["13", "", "13", truth["chromosome"][3]]
+    assert errors["why"].tolist()[3] in ("a piece of one, or two as one", "no chromosome there")
+    assert errors["chromosome"].tolist() == [*truth["chromosome"][:3], "", truth["chromosome"][3]]
+    assert errors["why"].tolist()[4].startswith("not found")
+
+
+def test_spreads_are_drawn_where_there_are_none(run, readings, drawn_spread, monkeypatch):
+    reads = SimpleNamespace(read=lambda image: _told(drawn_spread.truth, chromosome={0: "2"}))
+    monkeypatch.setattr(spreads, "own_reader", lambda: reads)
+    read = study.reading.read_spreads(run, readings)
+    assert len(read) == spreads.SPREADS["smoke"]
+    assert len(study.reading.spread_table(read)) == sum(len(one.errors) for one in read) > 0
+    figure = study.reading.spread_errors(read)
+    assert len(figure.axes) == 2
+    plt.close(figure)
+    assert "right on" in study.reading.describe_spreads(read)[0]
+
+
+def test_own_spreads_come_first_those_read_wrongly_before_others(run, readings, drawn_spread, monkeypatch):
+    readings.table["kind"] = ["karyogram", *["metaphase"] * 39]
+    reads = SimpleNamespace(read=lambda image: _told(drawn_spread.truth, chromosome={0: "2"}))
+    monkeypatch.setattr(spreads, "own_reader", lambda: reads)
+    read = study.reading.read_spreads(run, readings)
+    assert [one.name for one in read] == ["k02", "k01"]
+    assert read[0].truth == "47,XY,+21"
+    errors = read[0].errors
+    assert {"21", "1"} == set(errors.loc[errors["read_as"] == "", "chromosome"])
+    assert set(errors.loc[errors["read_as"] != "", "read_as"]) == {"2"}
+    plt.close(study.reading.spread_errors(read))

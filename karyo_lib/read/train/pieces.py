@@ -8,7 +8,7 @@ import numpy as np
 #: Label of ink that belongs to one of several boxes, nobody knows which.
 UNKNOWN = 255
 #: How far boxes of the data stand off the ink, in pixels of the original.
-_STAND_OFF = 4.0
+STAND_OFF = 4.0
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -49,7 +49,7 @@ def prepare_spread(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray, sca
     ink = (1 - cv2.GaussianBlur(light, (0, 0), 0.7) > 0.22).astype(np.uint8)
     _, components, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     low, high = stats[:, :2], stats[:, :2] + stats[:, 2:4]
-    off, n = _STAND_OFF * scale, len(boxes)
+    off, n = STAND_OFF * scale, len(boxes)
     tight = boxes + np.array([off, off, -off, -off])
     own = np.zeros(n, int)
     for k, box in enumerate(boxes):

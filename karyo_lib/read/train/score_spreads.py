@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,8 +14,12 @@ from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.iscn import count_formula
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.reader import Reader
+from karyo_lib.read.reading import Reading
+from karyo_lib.read.train.pieces import STAND_OFF
+from karyo_lib.read.train.spread_strips import open_spreads
 from karyo_lib.read.train.trials import normal_cells
-from karyo_lib.shape.boxes import match_boxes
+from karyo_lib.shape.boxes import BOX, match_boxes
+from karyo_lib.shape.centreline import find_centreline
 from karyo_lib.shape.ink import resize
 
 #: How real spreads are altered, and by how much.
@@ -34,7 +39,8 @@ _STYLES = ("classic", "digital", "mottled", "prometaphase", "internet", "textboo
 
 @dataclass(frozen=True)
 class SpreadTrial:
-    """A spread and what is true of it: ``x0, y0, x1, y1, chromosome``, and ``polarity`` where it is known."""
+    """A spread and what is true of it: ``x0, y0, x1, y1, chromosome``, and where they are known the ends
+    ``x_start, y_start`` (of the short arm), ``x_stop, y_stop``."""
 
     name: str
     image: np.ndarray
@@ -62,6 +68,13 @@ def alter_spread(image: np.ndarray, how: str, rng: np.random.Generator) -> tuple
     return np.clip(grey, 0, 255).astype(np.uint8), 1.0
 
 
+def real_spreads(folder: Path, part: str = "test") -> Iterator[SpreadTrial]:
+    """Spreads of a data set with boxes and classes, as `open_spreads` takes it."""
+    for cell, image, boxes in open_spreads(folder, part):
+        inner = boxes[BOX] + STAND_OFF * np.array([1, 1, -1, -1])
+        yield SpreadTrial(cell, image, inner.assign(chromosome=boxes["class"]))
+
+
 def compose_spreads(bank: ChromosomeBank, n: int, seed: int = 0, part: str = "test") -> Iterator[SpreadTrial]:
     """Spreads composed of the real chromosomes of a bank's patients, turned, touching and crossing."""
     cells = normal_cells(bank, part)["cell"].to_numpy()
@@ -77,7 +90,9 @@ def compose_spreads(bank: ChromosomeBank, n: int, seed: int = 0, part: str = "te
             size=(wide, round(0.82 * wide)),
             crossing=0.35,
         )
-        yield SpreadTrial(f"{style}-{number}", page.image, page.truth)
+        bands = page.bands.groupby("row")
+        first, last = bands[["x_start", "y_start"]].first(), bands[["x_stop", "y_stop"]].last()
+        yield SpreadTrial(f"{style}-{number}", page.image, page.truth.join([first, last]))
 
 
 def score_spreads(reader: Reader, trials: Iterable[SpreadTrial]) -> pd.DataFrame:
@@ -85,8 +100,9 @@ def score_spreads(reader: Reader, trials: Iterable[SpreadTrial]) -> pd.DataFrame
 
     ``trials`` (iterable of SpreadTrial): boxes as tight as the ink. One row a spread: ``name``, ``kind``,
     ``chromosomes``, ``objects``, ``found`` (IoU 0.5), ``right`` (found and named), ``y`` and ``y_right``,
-    ``upright`` (right way up; NaN where it is not known), ``formula``, ``truth``, ``probability``, ``exact``
-    (the count formula), ``whole`` (every chromosome found and named).
+    ``upright`` (of those found, whose short arm is taken for the short arm; NaN where it is not known),
+    ``formula``, ``truth``, ``probability``, ``exact`` (the count formula), ``whole`` (every chromosome found
+    and named).
     """
     rows = []
     for trial in trials:
@@ -96,9 +112,10 @@ def score_spreads(reader: Reader, trials: Iterable[SpreadTrial]) -> pd.DataFrame
         got = np.flatnonzero(match >= 0)
         same = table["chromosome"].to_numpy()[got] == truth["chromosome"].to_numpy()[match[got]]
         upright = np.nan
-        if "polarity" in truth and len(got):
-            lies = truth["polarity"].to_numpy()[match[got]] < 0
-            upright = float((table["upside_down"].to_numpy()[got] == lies).mean())
+        if "x_start" in truth:
+            ways = truth[["y_stop", "x_stop"]].to_numpy() - truth[["y_start", "x_start"]].to_numpy()
+            seen = _ways(reading, got)
+            upright = int(((seen * ways[match[got]]).sum(1) > 0).sum())
         is_y = truth["chromosome"].to_numpy()[match[got]] == "Y"
         named = int((table["chromosome"] != "").sum())
         formula = count_formula(Counter(c for c in truth["chromosome"] if c in CLASSES))
@@ -123,6 +140,13 @@ def score_spreads(reader: Reader, trials: Iterable[SpreadTrial]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
+def _ways(reading: Reading, objects: np.ndarray) -> np.ndarray:
+    """From the end of the short arm to that of the long one, as read: (row, column), shape (n, 2)."""
+    lines = [find_centreline(reading.found.masks[i]) for i in objects]
+    down = np.array([line[-1] - line[0] for line in lines]).reshape(-1, 2)
+    return np.where(reading.chromosomes["upside_down"].to_numpy()[objects, None], -down, down)
+
+
 def summarise_spreads(scores: pd.DataFrame) -> dict[str, float]:
     """Shares over all chromosomes and over all spreads."""
     sums = scores[["chromosomes", "objects", "found", "right", "y", "y_right"]].sum()
@@ -132,7 +156,7 @@ def summarise_spreads(scores: pd.DataFrame) -> dict[str, float]:
         "precision": sums["found"] / max(sums["objects"], 1),
         "right": sums["right"] / sums["chromosomes"],
         "y_right": sums["y_right"] / max(sums["y"], 1),
-        "upright": scores["upright"].mean(),
+        "upright": scores["upright"].sum(min_count=1) / sums["found"],
         "formula": scores["exact"].mean(),
         "whole": scores["whole"].mean(),
     }

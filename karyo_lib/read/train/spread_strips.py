@@ -26,8 +26,10 @@ def spread_part(case: str, abnormal: bool = False) -> str:
     return "test" if abnormal or bucket == 0 else "validation" if bucket == 1 else "training"
 
 
-def read_spreads(folder: Path, part: str, each: int = 2) -> Iterator[tuple[ScaledStrips, list[str]]]:
-    """Strips, either way up, and classes of lone chromosomes: of ``each`` spreads a patient of one part.
+def open_spreads(
+    folder: Path, part: str, each: int | None = None
+) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
+    """Spreads, ``each`` or all of every patient of one part: name, image, boxes ``class, x0, y0, x1, y1``.
 
     ``folder`` holds ``cells.csv`` (cell, case, kind), ``boxes.csv.gz`` (cell, class, x0, y0, x1, y1) and
     ``cells.zip``, ``<cell>.webp`` each.
@@ -35,20 +37,25 @@ def read_spreads(folder: Path, part: str, each: int = 2) -> Iterator[tuple[Scale
     cells = pd.read_csv(folder / "cells.csv", dtype=str)
     abnormal = set(cells.loc[cells["kind"] != "normal", "case"])
     cells = cells[[spread_part(case, case in abnormal) == part for case in cells["case"]]]
-    boxes = dict(
-        tuple(pd.read_csv(folder / "boxes.csv.gz", dtype={"cell": str, "class": str}).groupby("cell"))
-    )
+    table = pd.read_csv(folder / "boxes.csv.gz", dtype={"cell": str, "class": str})
+    boxes = {cell: own.reset_index(drop=True) for cell, own in table.groupby("cell")}
+    cells = cells[cells["cell"].isin(list(boxes))]
     with zipfile.ZipFile(folder / "cells.zip") as archive:
-        cells = cells[cells["cell"].isin(list(boxes))]
-        for cell in cells.groupby("case").head(each)["cell"]:
+        for cell in cells.groupby("case").head(each or len(cells))["cell"]:
             image = cv2.imdecode(np.frombuffer(archive.read(f"{cell}.webp"), np.uint8), cv2.IMREAD_GRAYSCALE)
             if image is None:
                 raise ValueError(
                     f"Expected {cell}.webp to be an image. Received a damaged one: copy it again."
                 )
-            found = _lone(image, boxes[cell])
-            if found is not None:
-                yield found
+            yield cell, image, boxes[cell]
+
+
+def read_spreads(folder: Path, part: str, each: int = 2) -> Iterator[tuple[ScaledStrips, list[str]]]:
+    """Strips, either way up, and classes of lone chromosomes of spreads, as `open_spreads` takes them."""
+    for _, image, boxes in open_spreads(folder, part, each):
+        found = _lone(image, boxes)
+        if found is not None:
+            yield found
 
 
 def _lone(image: np.ndarray, boxes: pd.DataFrame) -> tuple[ScaledStrips, list[str]] | None:

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "describe_reading", "formula_table", "reading_against_networks", "reading_by_group",
             "reading_metrics", "real_cells",
         ],
+        "spreads": ["describe_spreads", "read_spreads", "spread_errors", "spread_table"],
         "tables": ["load_readings", "read_collection"],
     },
 )  # fmt: skip
