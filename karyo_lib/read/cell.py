@@ -73,9 +73,6 @@ class CountPosterior:
     # respected.
     proba: np.ndarray
     missed: tuple[str, ...]  # classes of the best formula that no object was matched to
-    # Log-probability of what was seen under all formulae together, relative to objects of which nothing is
-    # known: divisions of one page into objects are compared by it.
-    log_evidence: float
 
     @property
     def formula(self) -> str:
@@ -270,5 +267,4 @@ def count_chromosomes(
         assigned,
         proba,
         missed,
-        float(logsumexp(scores)) - n * np.log(len(CLASSES)),
     )

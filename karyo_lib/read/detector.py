@@ -18,7 +18,7 @@ layers = keras.layers
 #: Pixels per cell of the outputs, pixels per cell of the masks, sides of the picture are multiples of `GRID`.
 CELL, MASK_CELL, GRID = 4, 2, 32
 #: Unit of a box's distances, and of positions inside a mask.
-_REACH, _PLACE = 24.0, 20.0
+REACH, PLACE = 24.0, 20.0
 _WIDTH = 8  # channels of an object's own network
 
 
@@ -106,7 +106,7 @@ def split_controls(control, channels: int):
 
 def boxes_at(box, rows, columns):
     """Boxes ``x0, y0, x1, y1`` in pixels from a head's numbers at cells (all arrays end alike)."""
-    reach = _REACH * np.exp(np.clip(box, -5, 3))
+    reach = REACH * np.exp(np.clip(box, -5, 3))
     x, y = (columns + 0.5) * CELL, (rows + 0.5) * CELL
     return np.stack([x - reach[..., 0], y - reach[..., 1], x + reach[..., 2], y + reach[..., 3]], -1)
 
@@ -127,8 +127,8 @@ def draw_masks(features: np.ndarray, control: np.ndarray, rows, columns, boxes: 
             out.append((0, 0, np.zeros((1, 1), np.float32)))
             continue
         y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-        x = (x + 0.5 - (columns[number] + 0.5) * ratio) / _PLACE
-        y = (y + 0.5 - (rows[number] + 0.5) * ratio) / _PLACE
+        x = (x + 0.5 - (columns[number] + 0.5) * ratio) / PLACE
+        y = (y + 0.5 - (rows[number] + 0.5) * ratio) / PLACE
         value = np.concatenate([features[y0:y1, x0:x1], x[..., None], y[..., None]], -1)
         for step, (weight, bias) in enumerate(split_controls(control[number], channels)):
             value = value @ weight + bias

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import ndimage
+from scipy.cluster.vq import kmeans2
 from skimage.filters import threshold_otsu
 
 from karyo_lib.read.cutouts import (
@@ -261,22 +262,13 @@ def judge(
 
 def _two_clusters(points: np.ndarray) -> tuple[int, int] | None:
     """Sizes of two heaps that lie apart; None where the points are one heap."""
-    axis = np.linalg.eigh(np.cov(points.T))[1][:, 1]
-    first = points @ axis > np.median(points @ axis)
-    for _ in range(20):
-        means = np.stack([points[~first].mean(0), points[first].mean(0)])
-        away = np.linalg.norm(points[:, None] - means, axis=2)
-        again = away[:, 1] < away[:, 0]
-        if (again == first).all() or again.all() or not again.any():
-            break
-        first = again
-    spread = away.min(1).mean()
-    apart = np.linalg.norm(means[1] - means[0]) > _APART * spread
-    return (
-        (int((~first).sum()), int(first.sum()))
-        if apart and min(first.mean(), 1 - first.mean()) > 0.25
-        else None
-    )
+    along = points @ np.linalg.eigh(np.cov(points.T))[1][:, 1]
+    halves = [points[along <= np.median(along)].mean(0), points[along > np.median(along)].mean(0)]
+    middles, heap = kmeans2(points.astype(float), np.stack(halves), minit="matrix")
+    first, second = np.bincount(heap, minlength=2).tolist()
+    spread = np.linalg.norm(points - middles[heap], axis=1).mean()
+    apart = np.linalg.norm(middles[1] - middles[0]) > _APART * spread
+    return (first, second) if apart and min(first, second) > 0.25 * len(points) else None
 
 
 def _what_else(light: np.ndarray) -> str:

@@ -1,3 +1,5 @@
+"""What is learned from real spreads: strips of lone chromosomes, scenes for the detector."""
+
 import zipfile
 
 import cv2
@@ -7,10 +9,15 @@ import pytest
 
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.iscn.bands import CHROMOSOMES
+from karyo_lib.networks.backend import keras
 from karyo_lib.read.decode import DecoderSettings
 from karyo_lib.read.decoding_network import NetworkSettings
+from karyo_lib.read.detector import CELL, REACH, DetectorSettings
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train import learn
+from karyo_lib.read.train.canvas import MOST, SIZE
+from karyo_lib.read.train.detection import detector_losses, make_batch, train_detector
+from karyo_lib.read.train.scenes import SceneMaker
 from karyo_lib.read.train.spread_strips import orient, read_spreads, spread_part
 from karyo_lib.shape.scaling import scale_strips
 
@@ -35,8 +42,9 @@ def test_each_strip_is_turned_as_upright_ones_of_its_class_stand():
     assert np.mean(same) > 0.85
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("spreads")
     page, _, _ = drawn_strips(3)
     boxes = page.truth.rename(columns={"chromosome": "class"})[["class", "x0", "y0", "x1", "y1"]]
     boxes = boxes.assign(x0=boxes.x0 - 4, y0=boxes.y0 - 4, x1=boxes.x1 + 4, y1=boxes.y1 + 4)
@@ -81,3 +89,68 @@ def test_patients_with_an_abnormal_cell_are_kept_for_the_test():
     parts = [spread_part(str(case)) for case in range(1000)]
     assert 0.75 < parts.count("training") / 1000 < 0.85
     assert spread_part("10306", abnormal=True) == "test"
+
+
+@pytest.fixture(scope="module")
+def maker(folder):
+    return SceneMaker(folder, [1], spreads=1, pages=1)
+
+
+@pytest.mark.parametrize("kind", ["_spread", "_composed", "_page", "_drawn_page", "_nothing"])
+def test_the_truth_of_a_scene_is_where_its_ink_is(maker, kind):
+    canvas = getattr(maker, kind)()
+    assert canvas.light.shape == (SIZE, SIZE)
+    assert bool(canvas.boxes) == (kind != "_nothing")
+    assert len(canvas.boxes) == len(canvas.labels) == len(canvas.exact) <= MOST
+    for number, (box, exact) in enumerate(zip(canvas.boxes, canvas.exact, strict=True), start=1):
+        assert (box[:2] >= -1).all()
+        assert (box[2:] <= SIZE + 1).all()
+        rows, columns = np.nonzero((canvas.layers == number).any(0))
+        if exact and len(rows) > 50:  # mostly hidden otherwise
+            own = 2 * np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            assert (own[:2] >= box[:2] - 4).all()
+            assert (own[2:] <= box[2:] + 4).all()
+
+
+def _say(y: dict) -> dict:
+    """What a network would say that sees centres, boxes and classes, and no mask."""
+    settings, n = DetectorSettings(), SIZE // CELL
+    out = {
+        "centre": np.full((len(y["layers"]), n, n, 1), -9, np.float32),
+        "classes": np.zeros((len(y["layers"]), n, n, 24), np.float32),
+        "box": np.zeros((len(y["layers"]), n, n, 4), np.float32),
+        "control": np.zeros((len(y["layers"]), n, n, settings.controls), np.float32),
+        "mask": np.zeros((len(y["layers"]), 2 * n, 2 * n, settings.mask_channels), np.float32),
+    }
+    for b, centres in enumerate(y["centres"].astype(int)):
+        out["centre"][b, *centres[centres[:, 0] >= 0].T] = 9
+    for b, objects in enumerate(y["chosen"]):
+        for row, column, _, label, _, *box, valid in objects:
+            where, middle = (b, int(row), int(column)), (np.array([column, row]) + 0.5) * CELL
+            if valid:
+                far = np.r_[middle - box[:2], box[2:] - middle]
+                out["box"][where] = np.log(np.maximum(far, 0.5) / REACH)
+                out["classes"][where][int(label)] = 6 * (label >= 0)
+    return out
+
+
+def test_who_sees_all_loses_little(maker):
+    images, y = make_batch(maker, 3, np.random.default_rng(0))
+    assert images.shape == (3, SIZE, SIZE)
+    seen = _say(y)
+    lost = {name: float(value) for name, value in detector_losses(y, seen).items()}
+    blind = {name: np.zeros_like(value) for name, value in seen.items()}
+    more = {name: float(value) for name, value in detector_losses(y, blind).items()}
+    assert lost["centre"] < 0.01 < more["centre"]
+    assert lost["box"] < 0.15 < more["box"]
+    assert lost["class"] < 0.5 < more["class"]
+    assert lost["mask"] == pytest.approx(more["mask"])
+
+
+def test_a_detector_is_trained_and_kept(folder, tmp_path):
+    small = DetectorSettings((4, 4, 4, 4, 4), (1, 1, 1, 1), 4, 4, 2)
+    detector = train_detector(folder, steps=2, processes=1, batch=1, spreads=1, settings=small)
+    detector.save(tmp_path)
+    assert type(detector).load(tmp_path).settings == small
+    assert np.isfinite(detector.detect(np.full((64, 96), 250, np.uint8)).score).all()
+    assert keras.config.dtype_policy().name == "float32"

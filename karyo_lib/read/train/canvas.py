@@ -23,8 +23,10 @@ class Canvas:
         self.exact.append(exact)
         return len(self.boxes)
 
-    def _window(self, piece: Piece, x: int, y: int) -> tuple:
-        high, wide = piece.ink.shape
+    @staticmethod
+    def window(shape: tuple[int, int], x: int, y: int) -> tuple:
+        """Where on the scene something with its corner at x, y lies, and which part of it that is."""
+        high, wide = shape
         x0, y0 = min(max(0, x), SIZE), min(max(0, y), SIZE)
         x1, y1 = max(x0, min(SIZE, x + wide)), max(y0, min(SIZE, y + high))
         if x1 == x0 or y1 == y0:
@@ -33,13 +35,13 @@ class Canvas:
 
     def overlap(self, piece: Piece, x: int, y: int) -> float:
         """Share of the piece's mask that would lie on ink that is there."""
-        there, here = self._window(piece, x, y)
+        there, here = self.window(piece.ink.shape, x, y)
         mask = piece.mask[here][::4, ::4]
         return float((mask & (self.light[there][::4, ::4] < 0.8)).sum() / max(1, mask.sum()))
 
     def paste(self, piece: Piece, x: int, y: int) -> bool:
         """Lay a piece with its corner at x, y, if most of it lies on the scene and there is room for one."""
-        there, here = self._window(piece, x, y)
+        there, here = self.window(piece.ink.shape, x, y)
         mask = piece.mask[here]
         if len(self.boxes) >= MOST or mask.sum() < 0.6 * piece.mask.sum():
             return False

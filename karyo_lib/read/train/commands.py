@@ -103,6 +103,9 @@ def score(
         Path | None, Option(metavar="DIR", help="Images with a table index.csv: file, truth[, confidence].")
     ] = None,
     bank: Bank = None,
+    spreads: Annotated[
+        Path | None, Option(metavar="DIR", help="Real metaphases with boxes, as for `karyo reader train`.")
+    ] = None,
     pages: Annotated[int, Option(min=1, help="Pages of each lab style.")] = 10,
     part: Annotated[str, Option(help="Patients of the bank: train, val or test.")] = "test",
     side: Annotated[
@@ -115,7 +118,7 @@ def score(
     With `--pages-dir` real images: rows whose confidence is 'unsure' do not count; errors.html shows what was
     read wrongly or referred. With `--bank` pages composed of real chromosomes, half of them with a wrong
     number, the bank's aneuploid cells one by one, and the chromosomes of its normal cells as they were cut
-    out. Without either, drawn pages.
+    out. With `--spreads` the metaphases of its test cases. Without any, drawn pages.
 
     Example: `karyo reader score --pages-dir my_labelled_pages -o scores`
     """
@@ -128,11 +131,16 @@ def score(
     from karyo_lib.read.train.trials import aneuploid_trials, compose_trials, draw_trials, normal_cells
     from karyo_lib.store import writing
 
-    if bank and pages_dir:
-        raise ValueError("Expected --bank or --pages-dir. Received both: measure one after the other.")
+    if sum(map(bool, (bank, pages_dir, spreads))) > 1:
+        raise ValueError(
+            "Expected --bank, --pages-dir or --spreads. Received several: measure one after the other."
+        )
     chosen, size = Reader.load(reader), (side, side) if side else None
     if pages_dir:
         _score_folder(chosen, pages_dir, output)
+        return
+    if spreads:
+        _score_spreads(chosen, spreads, output)
         return
     tables = {}
     bar = partial(tqdm, unit="page")
@@ -210,6 +218,20 @@ def _score_folder(reader, folder: Path, output: Path) -> None:
     with writing(output / "errors.html") as file:
         write_errors(table, pictures, file)
     typer.echo(measures[["measure", "shown"]].to_string(index=False, header=False))
+
+
+def _score_spreads(reader, folder: Path, output: Path) -> None:
+    from tqdm.auto import tqdm
+
+    from karyo_lib.read.train.score_spreads import real_spreads, score_spreads, summarise_spreads
+    from karyo_lib.store import writing
+
+    table = score_spreads(reader, tqdm(real_spreads(folder), "Reading metaphases", unit="cell"))
+    output.mkdir(parents=True, exist_ok=True)
+    with writing(output / "spreads.csv") as file:
+        table.to_csv(file, index=False)
+    for name, value in summarise_spreads(table).items():
+        typer.echo(f"{name:10} {value:.4g}")
 
 
 def _check_output(output: Path) -> None:

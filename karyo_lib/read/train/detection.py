@@ -1,41 +1,48 @@
-"""Train the detector: ``python -m karyo_lib.read.train.detection --data DIR --out DIR --seconds 330``.
+"""Train the detector: ``python -m karyo_lib.read.train.detection SPREADS OUT``, minutes on a graphics card.
 
-Processes make scenes without end into shared memory; the network sees what is there.
+Processes make scenes without end. Karyo's own detector was trained on such scenes, kept in memory and drawn
+several times each, by the same losses and the same optimiser; here each scene is seen once.
 """
 
 import argparse
-import json
 import os
-import queue
-import threading
-import time
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
+import joblib
 import numpy as np
 
-from karyo_lib.read.train.canvas import SIZE, STRIDE
-from karyo_lib.read.train.pieces import prepare_spread
-from karyo_lib.read.train.scene_pool import ScenePool, make_batch
-from karyo_lib.shape.boxes import pair_boxes
+from karyo_lib.networks.backend import compile_options, device_name, keras, use_mixed_precision
+from karyo_lib.read.detector import (
+    CELL,
+    PLACE,
+    REACH,
+    Detector,
+    DetectorSettings,
+    build_detector,
+    split_controls,
+)
+from karyo_lib.read.network import warm_cosine
+from karyo_lib.read.train.canvas import MOST, SIZE, STRIDE, Canvas
+from karyo_lib.read.train.scenes import SceneMaker
 
 #: Half side of the window that a mask is learned in, in mask cells; weights of the losses.
 _HALF = 40
 _WEIGHTS = {"centre": 1.0, "box": 1.0, "class": 0.5, "mask": 2.0}
+#: Objects of a scene that boxes, classes and masks are learned from; batches after which a process takes
+#: other spreads.
+_OBJECTS, _RENEWED = 24, 400
 
 
-def detector_losses(y: dict, out: dict, channels: int) -> dict:
-    """The losses of a batch: centres, boxes, classes, masks (scalars)."""
-    from karyo_lib.networks.backend import keras
-    from karyo_lib.read.detector import _PLACE, _REACH, split_controls
-
-    ops = keras.ops
+def detector_losses(y: dict, out: dict) -> dict:
+    """The losses of a batch (see `make_batch`): centres, boxes, classes, masks (scalars)."""
+    ops, channels = keras.ops, out["mask"].shape[-1]
     chosen = y["chosen"]
     row, column, number, label, exact = (chosen[..., i] for i in range(5))
     box, valid = chosen[..., 5:9], chosen[..., 9]
     count = ops.maximum(ops.sum(valid), 1.0)
-    size = out["centre"].shape[0]
+    size = ops.shape(out["centre"])[0]
     cells, half = SIZE // 4, SIZE // STRIDE
 
     # Centres: the focal loss of CenterNet, a Gaussian of 0.8 cells around each.
@@ -59,7 +66,7 @@ def detector_losses(y: dict, out: dict, channels: int) -> dict:
     x, y_ = (column + 0.5) * 4, (row + 0.5) * 4
     target = ops.stack([x - box[..., 0], y_ - box[..., 1], box[..., 2] - x, box[..., 3] - y_], -1)
     raw = gather("box")
-    reach = _REACH * ops.exp(ops.clip(raw, -5, 3))
+    reach = REACH * ops.exp(ops.clip(raw, -5, 3))
     wanted = ops.maximum(target, 0.5)
     low, high = ops.minimum(reach, wanted), ops.maximum(reach, wanted)
 
@@ -69,7 +76,7 @@ def detector_losses(y: dict, out: dict, channels: int) -> dict:
     common = area(low)
     union = area(reach) + area(wanted) - common
     giou = common / union - (area(high) - union) / area(high)
-    log_gap = ops.mean(ops.abs(raw - ops.log(wanted / _REACH)), -1)
+    log_gap = ops.mean(ops.abs(raw - ops.log(wanted / REACH)), -1)
     boxes = ops.sum(valid * (1 - giou + 0.25 * log_gap)) / count
 
     known = valid * ops.cast(label >= 0, "float32")
@@ -90,14 +97,9 @@ def detector_losses(y: dict, out: dict, channels: int) -> dict:
     marks = ops.transpose(ops.reshape(y["layers"], (size, 2, half * half)), (0, 2, 1))
     marks = ops.cast(ops.take_along_axis(marks, flat, axis=1), "float32")
     marks = ops.reshape(marks, (size, -1, points, 2))
-    zero = ops.zeros_like(rows)
-    px = ops.reshape(
-        (zero[..., :, None] + (window + 0.5)[None, None, None, :]) / _PLACE, (size, -1, points, 1)
-    )
-    py = ops.reshape(
-        (zero[..., None, :] + (window + 0.5)[None, None, :, None]) / _PLACE, (size, -1, points, 1)
-    )
-    value = ops.concatenate([features, px, py], -1)
+    places = ops.stack(ops.meshgrid(window + 0.5, window + 0.5), -1) / PLACE  # x, y
+    places = ops.broadcast_to(ops.reshape(places, (points, 2)), (*ops.shape(features)[:3], 2))
+    value = ops.concatenate([features, places], -1)
     for step, (weight, bias) in enumerate(split_controls(gather("control"), channels)):
         value = ops.matmul(value, weight) + bias[..., None, :]
         value = ops.relu(value) if step < 2 else value
@@ -118,188 +120,113 @@ def detector_losses(y: dict, out: dict, channels: int) -> dict:
     return {"centre": centre, "box": boxes, "class": classes, "mask": masks}
 
 
-def evaluate(detector, folder: Path, limit: int | None = None, least: float = 0.3) -> dict[str, float]:
-    """Boxes of validation spreads: share found (IoU .5), found with the class right, precision.
+def turn_scene(
+    image: np.ndarray, canvas: Canvas, upright: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, label layers and boxes, mirrored, and turned by right angles where nothing is upright."""
+    layers, boxes = canvas.layers, np.array(canvas.boxes, np.float32).reshape(-1, 4)
+    if rng.random() < 0.5:
+        image, layers = image[:, ::-1], layers[:, :, ::-1]
+        boxes[:, [0, 2]] = SIZE - boxes[:, [2, 0]]
+    if not upright or rng.random() < 0.1:
+        if rng.random() < 0.5:
+            image, layers = image[::-1], layers[:, ::-1]
+            boxes[:, [1, 3]] = SIZE - boxes[:, [3, 1]]
+        if rng.random() < 0.5:
+            image, layers = image.T, layers.transpose(0, 2, 1)
+            boxes = boxes[:, [1, 0, 3, 2]]
+    return image, layers, boxes
 
-    The data's boxes are taken as tight as the ink: lone ones by it, others by 4 pixels.
+
+def make_batch(maker: SceneMaker, size: int, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    """Scenes, uint8 (n, SIZE, SIZE), and what the losses need.
+
+    ``layers``: uint8 (n, 2, SIZE / 2, SIZE / 2), whose pixel it is, from 1; ``centres``: (n, MOST, 2), cells;
+    ``chosen``: (n, _OBJECTS, 10), row and column of a cell, number, class, whether the mask is exact, box, 1.
     """
-    import cv2
-
-    code = np.zeros(9)
-    with np.load(folder / "spreads.npz") as file:
-        data, offsets, boxes, scale = file["data"], file["offsets"], file["boxes"], float(file["scale"])
-        cells = np.flatnonzero(~file["training"])[:limit]
-    for cell in cells:
-        image = cv2.imdecode(data[offsets[cell] : offsets[cell + 1]], cv2.IMREAD_GRAYSCALE)
-        rows = boxes[boxes[:, 0] == cell]
-        spread = prepare_spread(image, rows[:, 2:] / 4, rows[:, 1], scale)
-        high, wide = image.shape
-        side = SIZE if max(image.shape) <= SIZE else 1024  # two shapes, so that little is compiled
-        high, wide = min(high, side), min(wide, side)
-        picture = np.full((side, side), int(np.median(image)), np.uint8)
-        picture[:high, :wide] = image[:high, :wide]
-        found = detector.detect(picture, least)
-        match = pair_boxes(spread.boxes, found.boxes)
-        right = [found.log_proba[j].argmax() == spread.labels[i] for i, j in match]
-        lone = [spread.exact[i] for i, _ in match]
-        code += [
-            len(spread.boxes), len(found.boxes), len(match), sum(right),
-            spread.exact.sum(), sum(lone), sum(np.array(right, bool) & np.array(lone, bool)),
-            len(match) == len(spread.boxes) == len(found.boxes), 1,
-        ]  # fmt: skip
-    truth, n, hit, right, alone, hit_alone, right_alone, whole, pictures = code
-    return {
-        "spreads": pictures,
-        "found": hit / truth,
-        "precision": hit / max(n, 1),
-        "named": right / truth,
-        "found_lone": hit_alone / alone,
-        "named_lone": right_alone / alone,
-        "found_others": (hit - hit_alone) / (truth - alone),
-        "named_others": (right - right_alone) / (truth - alone),
-        "whole_cells": whole / pictures,
-    }
+    centres = np.full((size, MOST, 2), -1e3, np.float32)
+    chosen = np.zeros((size, _OBJECTS, 10), np.float32)
+    images, layers, most = [], [], SIZE // CELL - 1
+    for b in range(size):
+        image, canvas, upright = maker.make()
+        image, layer, box = turn_scene(image, canvas, upright, rng)
+        images.append(image)
+        layers.append(layer)
+        n = len(box)
+        place = np.clip((box[:, [1, 0]] + box[:, [3, 2]]) / (2 * CELL), 0, most).astype(int)  # row, column
+        centres[b, :n] = place
+        some = rng.permutation(n)[:_OBJECTS]
+        aside = place[some] + rng.integers(-1, 2, (len(some), 2)) * (rng.random((len(some), 1)) < 0.4)
+        away = np.abs(aside[:, None] - place).sum(-1)  # a cell beside its centre, unless another's is nearer
+        own = away.min(1, initial=9) >= away[np.arange(len(some)), some]
+        at = np.clip(np.where(own[:, None], aside, place[some]), 0, most)
+        rest = (
+            np.c_[some + 1, np.array(canvas.labels)[some], np.array(canvas.exact)[some]] if n else at[:, :0]
+        )
+        chosen[b, : len(some)] = np.c_[at, rest, box[some], np.ones(len(some))] if n else 0
+    return np.stack(images), {"layers": np.stack(layers), "centres": centres, "chosen": chosen}
 
 
-def train(
+@lru_cache(maxsize=1)
+def _maker(folder: Path, seed: tuple[int, ...], spreads: int) -> SceneMaker:
+    return SceneMaker(folder, [*seed, os.getpid()], spreads)
+
+
+def _batch_of(folder: Path, seed: int, number: int, size: int, spreads: int) -> tuple[np.ndarray, dict]:
+    maker = _maker(folder, (seed, number // _RENEWED), spreads)
+    return make_batch(maker, size, np.random.default_rng([seed, number]))
+
+
+class _Learner(keras.Model):
+    """The network with its own losses."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        losses = detector_losses(y, y_pred)
+        return sum(weight * losses[name] for name, weight in _WEIGHTS.items())
+
+
+def train_detector(
     folder: Path,
-    out: Path,
-    seconds: float,
+    steps: int = 10_000,
     processes: int = 8,
-    batch: int = 16,
+    batch: int = 24,
     rate: float = 1.5e-3,
-    places: int = 1600,
-    limit: int | None = None,
-    spreads: int | None = None,
-    steps: int = 100,
-) -> dict:
-    """Train for a time, save the averaged weights again and again, and evaluate.
+    spreads: int = 150,
+    settings: DetectorSettings | None = None,
+    seed: int = 0,
+) -> Detector:
+    """Train a detector; its weights are averages over the last steps.
 
-    ``folder``, ``out``: packed data; where ``detector.npz``, ``detector.json`` and ``log.jsonl`` are written;
-    ``seconds``: from the call to the last step; ``processes``, ``batch``, ``places``: that make scenes;
-    scenes a step; scenes kept; ``rate``: highest learning rate; ``limit``: most spreads a process holds;
-    ``spreads``: validation spreads that are looked at; ``steps``: steps between two notes.
+    ``folder``: real spreads, as `list_spreads` takes it; ``steps``, ``batch``: scenes are seen once each;
+    ``processes``: that make scenes, from so many ``spreads`` at a time; ``rate``: highest learning rate.
     """
-    begin = time.time()
-    out.mkdir(parents=True, exist_ok=True)
-    pool = ScenePool(folder, processes, places, limit=limit)
-    try:
-        return _train(pool, folder, out, begin, seconds, batch, rate, spreads, steps)
-    finally:
-        pool.close()
+    keras.utils.set_random_seed(seed)
+    use_mixed_precision("CPU" not in device_name())
+    detector = Detector(settings)
+    network = build_detector(detector.settings, (SIZE, SIZE), _Learner)
+    use_mixed_precision(False)
+    optimiser = keras.optimizers.AdamW(
+        warm_cosine(rate, steps), 0.02, beta_2=0.99, global_clipnorm=5.0, use_ema=True, ema_momentum=0.998
+    )
+    optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    network.compile(optimiser, **compile_options())
+    work = (joblib.delayed(_batch_of)(folder, seed, i, batch, spreads) for i in range(steps))
 
+    def batches() -> Iterator[tuple[np.ndarray, dict]]:
+        for images, y in joblib.Parallel(processes, return_as="generator_unordered")(work):
+            yield images[..., None].astype(np.float32) / 255, y
 
-def _train(pool, folder, out, begin, seconds, batch, rate, spreads, steps) -> dict:
-    import jax
-    import jax.numpy as jnp
-
-    from karyo_lib.networks.backend import keras, use_mixed_precision
-    from karyo_lib.read.detector import Detector, DetectorSettings, build_detector
-
-    mixed = jax.default_backend() == "gpu"
-    use_mixed_precision(mixed)
-    if mixed:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    settings = DetectorSettings()
-    keras.utils.set_random_seed(0)
-    network = build_detector(settings, (SIZE, SIZE))
-    print(f"{network.count_params()} weights on {jax.devices()}, {time.time() - begin:.0f} s", flush=True)
-
-    def loss(trained, rest, images, y):
-        grey = images[..., None].astype("float32") / 255
-        outputs, rest = network.stateless_call(trained, rest, grey, training=True)
-        parts = detector_losses(y, outputs, settings.mask_channels)
-        return sum(_WEIGHTS[name] * parts[name] for name in _WEIGHTS), (rest, parts)
-
-    @partial(jax.jit, donate_argnums=(0,))
-    def step(state, images, y, pace, number):
-        trained, rest, mean, square, averaged, notes = state
-        (_, (rest, parts)), slope = jax.value_and_grad(loss, has_aux=True)(trained, rest, images, y)
-        norm = jnp.sqrt(sum(jnp.sum(g**2) for g in slope))
-        slope = [jnp.nan_to_num(g) * jnp.minimum(1.0, 5.0 / (norm + 1e-6)) for g in slope]
-        mean = [0.9 * m + 0.1 * g for m, g in zip(mean, slope, strict=True)]
-        square = [0.99 * s + 0.01 * g**2 for s, g in zip(square, slope, strict=True)]
-        first, second = 1 - 0.9**number, 1 - 0.99**number
-        trained = [
-            w - pace * (m / first / (jnp.sqrt(s / second) + 1e-7) + (0.02 * w if w.ndim > 1 else 0.0))
-            for w, m, s in zip(trained, mean, square, strict=True)
-        ]
-        keep = jnp.minimum(0.998, (1 + number) / (10 + number))
-        averaged = [keep * a + (1 - keep) * w for a, w in zip(averaged, trained, strict=True)]
-        seen = jnp.stack([*(parts[name] for name in _WEIGHTS), norm])
-        notes = 0.98 * notes + 0.02 * jnp.nan_to_num(seen)
-        return trained, rest, mean, square, averaged, notes
-
-    waiting: queue.Queue = queue.Queue(6)
-
-    def fill(seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        while True:
-            waiting.put(make_batch(pool, batch, rng))
-
-    for seed in range(2):
-        threading.Thread(target=fill, args=(seed,), daemon=True).start()
-
-    def save(state) -> None:
-        for variable, value in zip(network.trainable_variables, state[4], strict=True):
-            variable.assign(value)
-        for variable, value in zip(network.non_trainable_variables, state[1], strict=True):
-            variable.assign(value)
-        arrays = {f"w{i:03d}": w.astype(np.float16) for i, w in enumerate(network.get_weights())}
-        np.savez_compressed(out / "part.npz", **arrays)
-        os.replace(out / "part.npz", out / "detector.npz")
-        (out / "detector.json").write_text(json.dumps(asdict(settings)), encoding="utf-8")
-
-    trained = [jnp.array(v.value) for v in network.trainable_variables]
-    rest = [jnp.array(v.value) for v in network.non_trainable_variables]
-    zeros = [jnp.zeros_like(w) for w in trained]
-    state = (trained, rest, zeros, [jnp.zeros_like(w) for w in trained], [jnp.array(w) for w in trained],
-             jnp.zeros(len(_WEIGHTS) + 1))  # fmt: skip
-    number, first, noted = 0, time.time(), time.time()
-    while time.time() < begin + seconds:
-        images, y = waiting.get()
-        now = time.time()
-        first = now if number == 1 else first  # after compiling
-        done = min(1.0, (now - first) / max(1.0, begin + seconds - first)) if number else 0.0
-        pace = rate * min(1.0, 0.02 + 20 * done) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-6
-        number += 1
-        state = step(state, images, y, np.float32(pace), np.float32(number))
-        if number % steps == 0 or number == 1:
-            values = np.asarray(state[5]) / (1 - 0.98**number)
-            note = dict(zip([*_WEIGHTS, "norm"], np.round(values, 4).tolist(), strict=True))
-            note |= {
-                "step": number,
-                "seconds": round(time.time() - begin, 1),
-                "scenes": pool.made(),
-                "rate": pace,
-            }
-            print(json.dumps(note), flush=True)
-            with open(out / "log.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(note) + "\n")
-        if time.time() > noted + 60:
-            save(state)
-            noted = time.time()
-    save(state)
-    pool.close()
-    keras.config.set_dtype_policy("float32")
-    detector = Detector.load(out)
-    scores = evaluate(detector, folder, spreads) | {"steps": number, "scenes": pool.made()}
-    print(json.dumps(scores), flush=True)
-    (out / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
-    return scores
+    network.fit(batches(), steps_per_epoch=steps, verbose=2)
+    detector.model = build_detector(detector.settings)
+    detector.model.set_weights(network.get_weights())
+    return detector
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=330)
+    parser.add_argument("spreads", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--processes", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=24)
-    parser.add_argument("--rate", type=float, default=1.5e-3)
-    parser.add_argument("--places", type=int, default=1600)
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--spreads", type=int)
-    parser.add_argument("--steps", type=int, default=50)
     options = parser.parse_args()
-    train(options.data, options.out, **{k: v for k, v in vars(options).items() if k not in ("data", "out")})
+    train_detector(options.spreads, options.steps, options.processes).save(options.out)

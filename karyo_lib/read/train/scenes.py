@@ -1,13 +1,18 @@
-"""Scenes to train the detector on: spreads, composed spreads, karyogram pages, and pictures without any cell.
+"""Scenes to train the detector on: spreads, composed spreads, karyogram pages, pictures without any cell."""
 
-Everything comes from two packed files: real spreads with boxes and class, and drawn pages with labels.
-"""
-
+import string
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
 
+from karyo_lib.draw import STYLES, draw_karyogram
+from karyo_lib.iscn.bands import CHROMOSOMES
 from karyo_lib.read.train.canvas import MOST, SIZE, STRIDE, Canvas
 from karyo_lib.read.train.exposure import photograph
 from karyo_lib.read.train.pieces import (
@@ -20,7 +25,13 @@ from karyo_lib.read.train.pieces import (
     turn_piece,
     upright_angle,
 )
+from karyo_lib.read.train.spread_strips import list_spreads, open_spreads
+from karyo_lib.shape.boxes import BOX
+from karyo_lib.shape.ink import resize
 
+#: Of a spread's pixels: chromosomes are 11 of them wide; how wide those of drawn pages are made.
+_SCALE, _DRAWN_WIDTH = 0.75, 12.5
+_CHARACTERS = [*string.ascii_letters, *string.digits, *"+-.,;:()/?"]
 #: Chromosomes per row of the usual layouts.
 _ROWS = (
     *((5, 7, 6, 6), (3, 2, 7, 3, 3, 4, 2), (5, 7, 6, 4, 2), (8, 8, 8)),
@@ -28,61 +39,57 @@ _ROWS = (
 )
 
 
-class SceneMaker:
-    """Makes scenes at random from a share of the packed spreads and drawn pages.
+@cache
+def _fonts() -> list[str]:
+    """Files of the machine's scalable fonts, and of matplotlib's own."""
+    own = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return [*map(str, own.glob("DejaVuSans*.ttf")), *sorted(font_manager.findSystemFonts())]
 
-    ``folder``: holds ``spreads.npz``, ``drawn.npz`` and ``glyphs.npz``; ``part``, ``parts``: which share of
-    the training spreads to hold in memory; ``limit``: most spreads to hold.
+
+class SceneMaker:
+    """Makes scenes at random from some spreads of training cases, and from some pages that it draws.
+
+    ``folder``: as `list_spreads` takes it; ``spreads``, ``pages``: how many of them are held in memory.
     """
 
-    def __init__(self, folder: Path, seed: int, part: int = 0, parts: int = 1, limit: int | None = None):
-        self.rng = np.random.default_rng([seed, part])
-        with np.load(folder / "glyphs.npz") as file:
-            self.glyphs, self.advance = file["glyphs"], file["advance"].astype(int)
-            self.characters = {c: i for i, c in enumerate(str(file["chars"]))}
-        with np.load(folder / "spreads.npz") as file:
-            data, offsets, boxes = file["data"], file["offsets"], file["boxes"]  # boxes in quarter pixels
-            cells, scale = np.flatnonzero(file["training"])[part::parts][:limit], float(file["scale"])
-        self.spreads, self.pieces = [], []
-        for cell in cells:
-            image = cv2.imdecode(data[offsets[cell] : offsets[cell + 1]], cv2.IMREAD_GRAYSCALE)
-            rows = boxes[boxes[:, 0] == cell]
-            spread = prepare_spread(image, rows[:, 2:] / 4, rows[:, 1], scale)
+    def __init__(self, folder: Path, seed: Sequence[int], spreads: int = 150, pages: int = 20):
+        self.rng = rng = np.random.default_rng(seed)
+        cells = list_spreads(folder, "training")["cell"]
+        cells = rng.choice(cells, min(spreads, len(cells)), replace=False)
+        self.spreads, self.pieces, self.drawn, self.drawn_pieces = [], [], [], []
+        for _, image, boxes in open_spreads(folder, cells):
+            labels = boxes["class"].map(CHROMOSOMES.index).to_numpy()
+            spread = prepare_spread(resize(image, _SCALE), boxes[BOX].to_numpy() * _SCALE, labels, _SCALE)
             self.spreads.append(spread)
             lone = np.where(spread.exact[:, None], spread.boxes, 0)
             self.pieces += cut_pieces(spread.light, spread.layer, lone, spread.labels)
-        with np.load(folder / "drawn.npz") as file:
-            images, labels, table = file["images"], file["labels"], file["boxes"]
-            at, to = file["image_offsets"], file["label_offsets"]
-        self.drawn, self.drawn_pieces = [], []
-        for page in range(len(at) - 1)[part::parts][:limit]:
-            image = cv2.imdecode(images[at[page] : at[page + 1]], cv2.IMREAD_GRAYSCALE)
-            layer = cv2.imdecode(labels[to[page] : to[page + 1]], cv2.IMREAD_GRAYSCALE)
-            image = 255 - image if np.median(image) < 110 else image
-            rows = table[table[:, 0] == page]
-            self.drawn.append((image, layer, rows[:, 2]))
-            found = [box_of(layer == k) for k in rows[:, 1]]
+        for _ in range(pages):
+            image, layer, labels = self._draw()
+            self.drawn.append((image, layer))
+            boxes = np.array([box_of(layer == k + 1) for k in range(len(labels))])
             paper, dark = np.median(image), max(1.0, float(np.percentile(image, 0.5)))
             light = np.clip((image - dark) / max(40.0, paper - dark), 0, 1).astype(np.float32)
-            # The classes of drawn chromosomes are taught by drawn pages alone where bands are plain.
-            self.drawn_pieces += cut_pieces(light, layer, np.array(found), rows[:, 2])
-
+            self.drawn_pieces += cut_pieces(light, layer, boxes, labels)
         both = (self.pieces, self.drawn_pieces)
         self.by_class = [[[p for p in source if p.label == c] for c in range(24)] for source in both]
 
-    def make(self) -> dict[str, np.ndarray]:
-        """Make one scene: ``image``, ``layers``, ``boxes`` (96, 4), ``labels``, ``exact``, ``upright``."""
+    def _draw(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A drawn page, light, its chromosomes 12.5 pixels wide; which pixel is whose; their classes."""
+        rng = self.rng
+        style, formula = rng.choice(list(STYLES)), rng.choice(["46,XX", "46,XY"])
+        page = draw_karyogram(formula, style=style, seed=int(rng.integers(2**31)), size=None)
+        area = np.bincount(page.labels.ravel(), minlength=len(page.truth) + 1)[1:]
+        scale = _DRAWN_WIDTH / np.median(area / page.truth["length_px"])
+        image = resize(255 - page.image if np.median(page.image) < 110 else page.image, scale)
+        labels = page.labels.astype(np.uint8)
+        layer = cv2.resize(labels, image.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        return image, layer, page.truth["chromosome"].map(CHROMOSOMES.index).to_numpy()
+
+    def make(self) -> tuple[np.ndarray, Canvas, bool]:
+        """Make one scene: its picture, the truth, and whether things stand upright on it."""
         kind = self.rng.choice(5, p=[0.45, 0.12, 0.29, 0.11, 0.03])
         canvas = (self._spread, self._composed, self._page, self._drawn_page, self._nothing)[kind]()
-        image = photograph(canvas.light, kind in (2, 3), self.rng)
-        boxes, labels = np.zeros((MOST, 4), np.float32), np.full(MOST, -1, np.int16)
-        exact, n = np.zeros(MOST, bool), len(canvas.boxes)
-        if n:
-            boxes[:n], labels[:n], exact[:n] = canvas.boxes, canvas.labels, canvas.exact
-        upright = np.array(kind in (2, 3))
-        return dict(
-            image=image, layers=canvas.layers, boxes=boxes, labels=labels, exact=exact, upright=upright
-        )
+        return photograph(canvas.light, kind in (2, 3), self.rng), canvas, kind in (2, 3)
 
     # ---- the kinds of scene
 
@@ -90,13 +97,7 @@ class SceneMaker:
         rng = self.rng
         spread = self.spreads[rng.integers(len(self.spreads))]
         scale = float(np.exp(np.clip(rng.normal(0, 0.25), -0.55, 0.5)))
-        high, wide = spread.light.shape
-        corner = [
-            rng.uniform(min(0, side - SIZE / scale), max(0, side - SIZE / scale)) for side in (wide, high)
-        ]
-        matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
-        smooth = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
-        light = cv2.warpAffine(spread.light, matrix, (SIZE, SIZE), flags=smooth, borderValue=1.0)
+        light, matrix, corner = self._crop(spread.light, scale, 1.0)
         canvas = Canvas(light)
         half = SIZE // STRIDE
         layer = cv2.warpAffine(spread.layer, matrix / STRIDE, (half, half), flags=cv2.INTER_NEAREST)
@@ -116,6 +117,16 @@ class SceneMaker:
         if rng.random() < 0.15:
             self._dirt(canvas)
         return canvas
+
+    def _crop(self, image: np.ndarray, scale: float, ground: float) -> tuple[np.ndarray, np.ndarray, list]:
+        """A square of an image anywhere, scaled; the matrix that did it, and the square's corner."""
+        corner = [
+            self.rng.uniform(min(0, side - SIZE / scale), max(0, side - SIZE / scale))
+            for side in image.shape[::-1]
+        ]
+        matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
+        smooth = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
+        return cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=smooth, borderValue=ground), matrix, corner
 
     def _composed(self) -> Canvas:
         rng = self.rng
@@ -174,7 +185,7 @@ class SceneMaker:
         order = np.arange(24) if sorted_rows else rng.permutation(24)
         rows = np.split(order, np.cumsum(_ROWS[rng.integers(len(_ROWS))])[:-1])
         start = int(rng.integers(len(rows))) if rng.random() < 0.6 else 0
-        print_size, font = rng.uniform(6, 18), int(rng.integers(len(self.glyphs)))
+        face = self._face(rng.uniform(6, 18))
         labels, rule, align = rng.random() < 0.85, rng.random() < 0.3, rng.integers(3)
         y = rng.uniform(-20, 40)
         left = rng.uniform(-60, 30)
@@ -205,21 +216,13 @@ class SceneMaker:
                     canvas.paste(piece, int(x), int(top))
                     x += wide - 6 + gap + rng.uniform(-1, 2)
                 if labels:
-                    name = (*map(str, range(1, 23)), "X", "Y")[c]
-                    width = self._text_width(name, font, print_size)
-                    beside = rng.random() < 0.03
-                    self._print(
-                        canvas,
-                        name,
-                        (begin + x - width) / 2 + beside * 20,
-                        y + tallest + rng.uniform(0, 5),
-                        font,
-                        print_size,
-                    )
+                    name = CHROMOSOMES[c]
+                    left_over = x - begin - face.getlength(name) + 40 * (rng.random() < 0.03)
+                    self._print(canvas, name, begin + left_over / 2, y + tallest + rng.uniform(0, 5), face)
                 x += rng.choice([apart, apart, apart, 2 * apart])
                 if x > SIZE:
                     break
-            y += tallest + (print_size + 8 if labels else 6)
+            y += tallest + (face.size + 8 if labels else 6)
             if rule:
                 thick = int(rng.integers(1, 4))
                 cv2.line(
@@ -233,21 +236,15 @@ class SceneMaker:
 
     def _drawn_page(self) -> Canvas:
         rng = self.rng
-        image, layer, classes = self.drawn[rng.integers(len(self.drawn))]
+        image, layer = self.drawn[rng.integers(len(self.drawn))]
         scale = 0.9 * float(np.exp(np.clip(rng.normal(0, 0.22), -0.5, 0.5)))
-        high, wide = image.shape
-        corner = [
-            rng.uniform(min(0, side - SIZE / scale), max(0, side - SIZE / scale)) for side in (wide, high)
-        ]
-        matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
         paper = float(np.median(image))
-        smooth = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
-        grey = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=smooth, borderValue=paper)
+        grey, matrix, _ = self._crop(image, scale, paper)
         canvas = Canvas(np.clip(grey / max(paper, 1.0), 0, 1.1).astype(np.float32))
         full = cv2.warpAffine(layer, matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST)
         area, seen = np.bincount(layer.ravel(), minlength=256), np.bincount(full.ravel(), minlength=256)
         number = np.zeros(256, np.uint8)
-        for k in range(1, len(classes) + 1):
+        for k in range(1, layer.max() + 1):
             if seen[k] > 20 and seen[k] > 0.6 * area[k] * scale**2 and len(canvas.boxes) < MOST:
                 # Karyograms lie in order here: their classes would teach places, not bands.
                 number[k] = canvas.add(box_of(full == k), -1, True)
@@ -258,10 +255,10 @@ class SceneMaker:
         rng = self.rng
         canvas = Canvas()
         if rng.random() < 0.4:
-            size, font = rng.uniform(7, 40), int(rng.integers(len(self.glyphs)))
-            for y in np.arange(rng.uniform(0, 60), SIZE, size * rng.uniform(1.2, 2)):
-                words = ["".join(rng.choice(list(self.characters), rng.integers(1, 9))) for _ in range(12)]
-                self._print(canvas, " ".join(words), rng.uniform(0, 60), y, font, size)
+            face = self._face(rng.uniform(7, 40))
+            for y in np.arange(rng.uniform(0, 60), SIZE, face.size * rng.uniform(1.2, 2)):
+                words = ["".join(rng.choice(_CHARACTERS, rng.integers(1, 9))) for _ in range(12)]
+                self._print(canvas, " ".join(words), rng.uniform(0, 60), y, face)
         else:
             for _ in range(rng.integers(0, 9)):
                 self._nucleus(canvas)
@@ -273,35 +270,18 @@ class SceneMaker:
 
     # ---- what is no chromosome
 
-    def _text_width(self, text: str, font: int, size: float) -> float:
-        return (
-            sum(self.advance[font][self.characters[c]] if c in self.characters else 12 for c in text)
-            * size
-            / 32
-        )
+    def _face(self, size: float) -> ImageFont.FreeTypeFont:
+        return ImageFont.truetype(str(self.rng.choice(_fonts())), size)
 
+    @staticmethod
     def _print(
-        self, canvas: Canvas, text: str, x: float, y: float, font: int, size: float, shade: float = 0.0
+        canvas: Canvas, text: str, x: float, y: float, face: ImageFont.FreeTypeFont, shade: float = 0.0
     ) -> None:
-        line = np.zeros((44, int(self._text_width(text, font, 32)) + 60), np.uint8)
-        at = 0
-        for c in text:
-            if c in self.characters:
-                i = self.characters[c]
-                line[:, at : at + 44] = np.maximum(line[:, at : at + 44], self.glyphs[font, i])
-                at += int(self.advance[font][i])
-            else:
-                at += 12
-        ink = (
-            cv2.resize(line, None, fx=size / 32, fy=size / 32, interpolation=cv2.INTER_AREA)
-            / 255
-            * (1 - shade)
-        )
-        x, y = int(x), int(y)
-        x0, y0, x1, y1 = max(0, x), max(0, y), min(SIZE, x + ink.shape[1]), min(SIZE, y + ink.shape[0])
-        if x1 > x0 and y1 > y0:
-            there = canvas.light[y0:y1, x0:x1]
-            there *= 1 - ink[y0 - y : y1 - y, x0 - x : x1 - x].astype(np.float32)
+        line = Image.new("L", [side + 2 for side in face.getbbox(text)[2:]])
+        ImageDraw.Draw(line).text((0, 0), text, 255, face)
+        ink = np.asarray(line, np.float32) / 255 * (1 - shade)
+        there, here = canvas.window(ink.shape, int(x), int(y))
+        canvas.light[there] *= 1 - ink[here]
 
     def _print_more(self, canvas: Canvas) -> None:
         rng = self.rng
@@ -312,10 +292,8 @@ class SceneMaker:
                 text = rng.choice(
                     ["46,XY", "46,XX", "47,XY,+21", "45,X", "A", "B", "C", "D", "E", "F", "G", ""]
                 )
-                text = text or "".join(rng.choice(list(self.characters), rng.integers(2, 14)))
-                self._print(
-                    canvas, text, x, y, int(rng.integers(len(self.glyphs))), rng.uniform(10, 44), shade
-                )
+                text = text or "".join(rng.choice(_CHARACTERS, rng.integers(2, 14)))
+                self._print(canvas, str(text), x, y, self._face(rng.uniform(10, 44)), shade)
             elif kind < 0.7:
                 end = int(x + rng.normal(0, 40)), int(y + rng.choice([0, 0, rng.normal(0, 40)]))
                 draw = cv2.line if rng.random() < 0.3 else cv2.arrowedLine
@@ -342,14 +320,5 @@ class SceneMaker:
         for _ in range(rng.integers(1, 30)):
             centre = tuple(rng.integers(0, SIZE, 2).tolist())
             axes = tuple(np.maximum(1, rng.exponential(2.2, 2)).astype(int).tolist())
-            cv2.ellipse(
-                canvas.light,
-                centre,
-                axes,
-                float(rng.uniform(0, 180)),
-                0,
-                360,
-                float(rng.uniform(0, 0.8)),
-                -1,
-                cv2.LINE_AA,
-            )
+            turn, shade = float(rng.uniform(0, 180)), float(rng.uniform(0, 0.8))
+            cv2.ellipse(canvas.light, centre, axes, turn, 0, 360, shade, -1, cv2.LINE_AA)

@@ -16,7 +16,7 @@ from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
 from karyo_lib.read.train.pieces import STAND_OFF
-from karyo_lib.read.train.spread_strips import open_spreads
+from karyo_lib.read.train.spread_strips import list_spreads, open_spreads
 from karyo_lib.read.train.trials import normal_cells
 from karyo_lib.shape.boxes import BOX, match_boxes
 from karyo_lib.shape.centreline import find_centreline
@@ -69,8 +69,8 @@ def alter_spread(image: np.ndarray, how: str, rng: np.random.Generator) -> tuple
 
 
 def real_spreads(folder: Path, part: str = "test") -> Iterator[SpreadTrial]:
-    """Spreads of a data set with boxes and classes, as `open_spreads` takes it."""
-    for cell, image, boxes in open_spreads(folder, part):
+    """Spreads of a data set with boxes and classes, as `list_spreads` takes it."""
+    for cell, image, boxes in open_spreads(folder, list_spreads(folder, part)["cell"]):
         inner = boxes[BOX] + STAND_OFF * np.array([1, 1, -1, -1])
         yield SpreadTrial(cell, image, inner.assign(chromosome=boxes["class"]))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -26,22 +26,23 @@ def spread_part(case: str, abnormal: bool = False) -> str:
     return "test" if abnormal or bucket == 0 else "validation" if bucket == 1 else "training"
 
 
-def open_spreads(
-    folder: Path, part: str, each: int | None = None
-) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
-    """Spreads, ``each`` or all of every patient of one part: name, image, boxes ``class, x0, y0, x1, y1``.
+def list_spreads(folder: Path, part: str) -> pd.DataFrame:
+    """Cells of the patients of one part, a row each: ``cell, case, kind``.
 
     ``folder`` holds ``cells.csv`` (cell, case, kind), ``boxes.csv.gz`` (cell, class, x0, y0, x1, y1) and
     ``cells.zip``, ``<cell>.webp`` each.
     """
     cells = pd.read_csv(folder / "cells.csv", dtype=str)
     abnormal = set(cells.loc[cells["kind"] != "normal", "case"])
-    cells = cells[[spread_part(case, case in abnormal) == part for case in cells["case"]]]
+    return cells[[spread_part(case, case in abnormal) == part for case in cells["case"]]]
+
+
+def open_spreads(folder: Path, cells: Iterable[str]) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
+    """Name, image and boxes (``class, x0, y0, x1, y1``) of those cells that have boxes."""
     table = pd.read_csv(folder / "boxes.csv.gz", dtype={"cell": str, "class": str})
     boxes = {cell: own.reset_index(drop=True) for cell, own in table.groupby("cell")}
-    cells = cells[cells["cell"].isin(list(boxes))]
     with zipfile.ZipFile(folder / "cells.zip") as archive:
-        for cell in cells.groupby("case").head(each or len(cells))["cell"]:
+        for cell in (cell for cell in cells if cell in boxes):
             image = cv2.imdecode(np.frombuffer(archive.read(f"{cell}.webp"), np.uint8), cv2.IMREAD_GRAYSCALE)
             if image is None:
                 raise ValueError(
@@ -51,8 +52,12 @@ def open_spreads(
 
 
 def read_spreads(folder: Path, part: str, each: int = 2) -> Iterator[tuple[ScaledStrips, list[str]]]:
-    """Strips, either way up, and classes of lone chromosomes of spreads, as `open_spreads` takes them."""
-    for _, image, boxes in open_spreads(folder, part, each):
+    """Strips, either way up, and classes of lone chromosomes: of ``each`` spreads a patient of one part.
+
+    ``folder``: as `list_spreads` takes it.
+    """
+    cells = list_spreads(folder, part).groupby("case").head(each)["cell"]
+    for _, image, boxes in open_spreads(folder, cells):
         found = _lone(image, boxes)
         if found is not None:
             yield found
