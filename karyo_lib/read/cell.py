@@ -6,16 +6,18 @@ prior: gains and losses cost what their prevalence says.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln, logsumexp
 
-from karyo_lib.iscn import Karyotype
+from karyo_lib.iscn import NORMAL_FORMULAE, Karyotype, count_formula, parse_karyotype
+from karyo_lib.iscn.bands import ACROCENTRICS, load_bands
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
+from karyo_lib.iscn.segments import Segments
 from karyo_lib.read.complements import Complement, candidate_complements
 
 #: Share of abnormal pages with one given set of three changes, and the factor of each further change. There
@@ -26,6 +28,8 @@ _MOST_CHANGES = 12
 #: Objects that have less than this share of the median width are thin.
 _THIN = 0.85
 _CELL = 46
+_SEEN_ARM = 0.7  # share of a long arm of two joined ones that is seen
+_UNLIKELY = -12.0  # log-probability
 _MATCHED = 150  # complements that are matched exactly
 #: Share of each class among the chromosomes of normal cells, half of them male.
 _CLASS_SHARE = np.array([*([2 / _CELL] * 22), 1.5 / _CELL, 0.5 / _CELL])
@@ -267,4 +271,60 @@ def count_chromosomes(
         assigned,
         proba,
         missed,
+    )
+
+
+def find_fusion(segments: Segments) -> tuple[str, str] | None:
+    """The classes of two acrocentric chromosomes that an object is, joined by their short arms, in the order
+    of the classes; None where it is not, or where less than most of either long arm is seen."""
+    pair = [segment.chromosome for segment in segments]
+    if len(set(pair)) != 2 or len(pair) != 2 or not set(pair) <= set(ACROCENTRICS):
+        return None
+    if not segments[0].reversed or segments[1].reversed:  # short arms at the outer ends
+        return None
+    table = load_bands(850)
+    for one in segments:
+        arm = table.length(one.chromosome) - table.centromere(one.chromosome)
+        if one.stop - max(one.start, table.centromere(one.chromosome)) < _SEEN_ARM * arm:
+            return None
+    return tuple(sorted(pair, key=CLASSES.index))
+
+
+def count_spread(
+    segments: Sequence[Segments],
+    log_proba: np.ndarray,
+    log_none: np.ndarray,
+    settings: CountSettings,
+    boxes: pd.DataFrame,
+) -> CountPosterior:
+    """`count_chromosomes` where objects, by their ``segments``, may be two chromosomes (see `find_fusion`).
+
+    Such an object counts as both while the cell is weighed, and as the first class in the result, so that the
+    cell has one of the second less: 45,XX,-14 stands for 45,XX,rob(13;14).
+    """
+    fusions = {i: pair for i, own in enumerate(segments) if (pair := find_fusion(own))}
+    if not fusions:
+        return count_chromosomes(log_proba, log_none, settings, boxes)
+    n, rows = len(log_proba), list(fusions)
+    log_proba = np.concatenate([log_proba, log_proba[rows]]).astype(float)
+    log_none, boxes = np.concatenate([log_none, log_none[rows]]), pd.concat([boxes, boxes.iloc[rows]])
+    boxes, both = boxes.reset_index(drop=True), [*rows, *range(n, len(log_proba))]
+    log_proba[both], log_none[both] = _UNLIKELY, _UNLIKELY
+    boxes.loc[both, "score"] = 1.0
+    first, second = zip(*fusions.values(), strict=True)
+    log_proba[both, [CLASSES.index(name) for name in (*first, *second)]] = 0.0
+    count = count_chromosomes(log_proba, log_none, settings, boxes)
+    cells = [parse_karyotype(formula) for formula in count.candidates["formula"]]
+    counts = [{c: cell.counts[c] - second.count(c) for c in CLASSES} for cell in cells]
+    candidates = count.candidates.assign(
+        formula=[count_formula(c) for c in counts], n=count.candidates["n"] - len(rows)
+    )
+    normal = candidates["formula"].isin(NORMAL_FORMULAE)
+    return replace(
+        count,
+        candidates=candidates,
+        karyotype=Karyotype.from_counts(counts[0]),
+        p_abnormal=min(1.0, float(candidates.loc[~normal, "probability"].sum())),
+        assigned=count.assigned[:n],
+        proba=count.proba[:n],
     )

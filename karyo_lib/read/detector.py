@@ -92,13 +92,13 @@ def build_detector(
     return model_class(inlet, outputs, name="detector")
 
 
-def split_controls(control, channels: int):
+def split_controls(control, channels: int, reshape=np.reshape):
     """Take an object's own network apart: weights and biases of its three layers, shapes (..., in, out)."""
+    before = (-1, *control.shape[1:-1])[: len(control.shape) - 1]
     sizes = ((channels + 2, _WIDTH), (_WIDTH, _WIDTH), (_WIDTH, 1))
     out, at = [], 0
     for inner, outer in sizes:
-        weight = control[..., at : at + inner * outer]
-        weight = weight.reshape((*weight.shape[:-1], inner, outer))
+        weight = reshape(control[..., at : at + inner * outer], (*before, inner, outer))
         out.append((weight, control[..., at + inner * outer : at + (inner + 1) * outer]))
         at += (inner + 1) * outer
     return out

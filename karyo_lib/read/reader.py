@@ -14,7 +14,7 @@ import pandas as pd
 from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.describe import describe, describe_exchange
-from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes, log_odds_false
+from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes, count_spread, log_odds_false
 from karyo_lib.read.decode import Decoded, Decoder
 from karyo_lib.read.detector import Detector
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
@@ -207,13 +207,11 @@ class Reader:
         self, decoded: Decoded, boxes: pd.DataFrame | None = None, arrangement: Arrangement | None = None
     ) -> CountPosterior:
         """Count decoded chromosomes; ``boxes`` and ``arrangement`` are None for a cell that was cut out."""
-        return count_chromosomes(
-            decoded.log_proba,
-            decoded.log_none,
-            self.spread_counting if arrangement is None and boxes is not None else self.counting,
-            boxes=boxes,
-            log_prior=None if arrangement is None else arrangement.log_prior,
-        )
+        looks = decoded.log_proba, decoded.log_none
+        if arrangement is None and boxes is not None:
+            return count_spread(decoded.segments, *looks, self.spread_counting, boxes)
+        prior = None if arrangement is None else arrangement.log_prior
+        return count_chromosomes(*looks, self.counting, boxes=boxes, log_prior=prior)
 
     def decode_cell(self, cutouts: Sequence[np.ndarray]) -> Decoded:
         """Decode the chromosomes of a cell that were cut out, on white, with no page around them."""

@@ -10,7 +10,14 @@ import pytest
 from karyo_lib.iscn import GROUPS, Karyotype, parse_karyotype
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies, load_catalogue
-from karyo_lib.read.cell import CountSettings, count_chromosomes, overlap_with_larger, thinness
+from karyo_lib.read.cell import (
+    CountSettings,
+    count_chromosomes,
+    count_spread,
+    find_fusion,
+    overlap_with_larger,
+    thinness,
+)
 from karyo_lib.read.complements import candidate_complements
 from karyo_lib.read.find import find_chromosomes, infer_slots
 from karyo_lib.read.layout import align_slots, order_evidence
@@ -202,6 +209,32 @@ class TestCount:
         rest = _cell("XX")[::2] + _cell("XX")[1:31:2]
         poor = count_chromosomes(_proba(rest))
         assert (poor.formula, len(poor.missed)) == ("46,XX", 46 - len(rest))
+
+    @pytest.mark.parametrize(
+        ("names", "formula"), [(_cell("XY"), "45,XY,-14"), ([*_cell("XX"), "21"], "46,XX,-14,+21")]
+    )
+    def test_two_that_are_joined_are_both_there_and_one_less(self, names, formula):
+        (joined,) = (
+            chromosome.segments
+            for chromosome in parse_karyotype("45,XX,rob(13;14)(q10;q10)").chromosomes
+            if len(chromosome.segments) == 2
+        )
+        assert find_fusion(joined) == ("13", "14")
+        assert find_fusion(joined[::-1]) is find_fusion(joined[:1]) is None
+        names.remove("14")
+        names[names.index("13")] = "5"  # what it looks like
+        x = 30.0 * np.arange(len(names))
+        boxes = pd.DataFrame({"x0": x, "x1": x + 14, "y0": 0.0, "y1": 80.0, "area": 900.0, "score": 0.9})
+        none, at = np.full(len(names), np.log(0.001)), names.index("5", 10)
+        segments = [joined if i == at else () for i in range(len(names))]
+        boxes["rows"] = 64
+        alone = count_chromosomes(_proba(names), none, boxes=boxes)
+        count = count_spread(segments, _proba(names), none, CountSettings(), boxes)
+        assert alone.formula != count.formula == formula
+        assert count.p_abnormal > 0.99
+        assert len(count.assigned) == len(count.proba) == len(names)
+        assert count.missed == ()
+        assert CLASSES[count.assigned[at]] == "13"
 
     def test_pieces_of_one_chromosome_are_not_two(self):
         names = [*_cell("XX"), "5"]

@@ -5,9 +5,7 @@ several times each, by the same losses and the same optimiser; here each scene i
 """
 
 import argparse
-import os
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import joblib
@@ -15,7 +13,6 @@ import numpy as np
 
 from karyo_lib.networks.backend import compile_options, device_name, keras, use_mixed_precision
 from karyo_lib.read.detector import (
-    CELL,
     PLACE,
     REACH,
     Detector,
@@ -24,15 +21,12 @@ from karyo_lib.read.detector import (
     split_controls,
 )
 from karyo_lib.read.network import warm_cosine
-from karyo_lib.read.train.canvas import MOST, SIZE, STRIDE, Canvas
-from karyo_lib.read.train.scenes import SceneMaker
+from karyo_lib.read.train.canvas import SIZE, STRIDE
+from karyo_lib.read.train.scenes import batch_of
 
 #: Half side of the window that a mask is learned in, in mask cells; weights of the losses.
 _HALF = 40
 _WEIGHTS = {"centre": 1.0, "box": 1.0, "class": 0.5, "mask": 2.0}
-#: Objects of a scene that boxes, classes and masks are learned from; batches after which a process takes
-#: other spreads.
-_OBJECTS, _RENEWED = 24, 400
 
 
 def detector_losses(y: dict, out: dict) -> dict:
@@ -100,7 +94,7 @@ def detector_losses(y: dict, out: dict) -> dict:
     places = ops.stack(ops.meshgrid(window + 0.5, window + 0.5), -1) / PLACE  # x, y
     places = ops.broadcast_to(ops.reshape(places, (points, 2)), (*ops.shape(features)[:3], 2))
     value = ops.concatenate([features, places], -1)
-    for step, (weight, bias) in enumerate(split_controls(gather("control"), channels)):
+    for step, (weight, bias) in enumerate(split_controls(gather("control"), channels, ops.reshape)):
         value = ops.matmul(value, weight) + bias[..., None, :]
         value = ops.relu(value) if step < 2 else value
     value = value[..., 0]
@@ -118,63 +112,6 @@ def detector_losses(y: dict, out: dict) -> dict:
     enough = valid * ops.cast(inked > 15, "float32")
     masks = ops.sum(valid * entropy / (2 * inked + 100.0) + enough * dice) / count
     return {"centre": centre, "box": boxes, "class": classes, "mask": masks}
-
-
-def turn_scene(
-    image: np.ndarray, canvas: Canvas, upright: bool, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Picture, label layers and boxes, mirrored, and turned by right angles where nothing is upright."""
-    layers, boxes = canvas.layers, np.array(canvas.boxes, np.float32).reshape(-1, 4)
-    if rng.random() < 0.5:
-        image, layers = image[:, ::-1], layers[:, :, ::-1]
-        boxes[:, [0, 2]] = SIZE - boxes[:, [2, 0]]
-    if not upright or rng.random() < 0.1:
-        if rng.random() < 0.5:
-            image, layers = image[::-1], layers[:, ::-1]
-            boxes[:, [1, 3]] = SIZE - boxes[:, [3, 1]]
-        if rng.random() < 0.5:
-            image, layers = image.T, layers.transpose(0, 2, 1)
-            boxes = boxes[:, [1, 0, 3, 2]]
-    return image, layers, boxes
-
-
-def make_batch(maker: SceneMaker, size: int, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    """Scenes, uint8 (n, SIZE, SIZE), and what the losses need.
-
-    ``layers``: uint8 (n, 2, SIZE / 2, SIZE / 2), whose pixel it is, from 1; ``centres``: (n, MOST, 2), cells;
-    ``chosen``: (n, _OBJECTS, 10), row and column of a cell, number, class, whether the mask is exact, box, 1.
-    """
-    centres = np.full((size, MOST, 2), -1e3, np.float32)
-    chosen = np.zeros((size, _OBJECTS, 10), np.float32)
-    images, layers, most = [], [], SIZE // CELL - 1
-    for b in range(size):
-        image, canvas, upright = maker.make()
-        image, layer, box = turn_scene(image, canvas, upright, rng)
-        images.append(image)
-        layers.append(layer)
-        n = len(box)
-        place = np.clip((box[:, [1, 0]] + box[:, [3, 2]]) / (2 * CELL), 0, most).astype(int)  # row, column
-        centres[b, :n] = place
-        some = rng.permutation(n)[:_OBJECTS]
-        aside = place[some] + rng.integers(-1, 2, (len(some), 2)) * (rng.random((len(some), 1)) < 0.4)
-        away = np.abs(aside[:, None] - place).sum(-1)  # a cell beside its centre, unless another's is nearer
-        own = away.min(1, initial=9) >= away[np.arange(len(some)), some]
-        at = np.clip(np.where(own[:, None], aside, place[some]), 0, most)
-        rest = (
-            np.c_[some + 1, np.array(canvas.labels)[some], np.array(canvas.exact)[some]] if n else at[:, :0]
-        )
-        chosen[b, : len(some)] = np.c_[at, rest, box[some], np.ones(len(some))] if n else 0
-    return np.stack(images), {"layers": np.stack(layers), "centres": centres, "chosen": chosen}
-
-
-@lru_cache(maxsize=1)
-def _maker(folder: Path, seed: tuple[int, ...], spreads: int) -> SceneMaker:
-    return SceneMaker(folder, [*seed, os.getpid()], spreads)
-
-
-def _batch_of(folder: Path, seed: int, number: int, size: int, spreads: int) -> tuple[np.ndarray, dict]:
-    maker = _maker(folder, (seed, number // _RENEWED), spreads)
-    return make_batch(maker, size, np.random.default_rng([seed, number]))
 
 
 class _Learner(keras.Model):
@@ -210,13 +147,13 @@ def train_detector(
     )
     optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     network.compile(optimiser, **compile_options())
-    work = (joblib.delayed(_batch_of)(folder, seed, i, batch, spreads) for i in range(steps))
+    work = (joblib.delayed(batch_of)(folder, seed, i, batch, spreads) for i in range(steps))
 
     def batches() -> Iterator[tuple[np.ndarray, dict]]:
         for images, y in joblib.Parallel(processes, return_as="generator_unordered")(work):
             yield images[..., None].astype(np.float32) / 255, y
 
-    network.fit(batches(), steps_per_epoch=steps, verbose=2)
+    network.fit(batches(), steps_per_epoch=steps, shuffle=False, verbose=2)
     detector.model = build_detector(detector.settings)
     detector.model.set_weights(network.get_weights())
     return detector

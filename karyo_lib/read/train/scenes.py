@@ -1,8 +1,9 @@
 """Scenes to train the detector on: spreads, composed spreads, karyogram pages, pictures without any cell."""
 
+import os
 import string
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,9 @@ from karyo_lib.shape.ink import resize
 
 #: Of a spread's pixels: chromosomes are 11 of them wide; how wide those of drawn pages are made.
 _SCALE, _DRAWN_WIDTH = 0.75, 12.5
+#: Objects of a scene that boxes, classes and masks are learned from; batches after which a process takes
+#: other spreads.
+_OBJECTS, _RENEWED = 24, 400
 _CHARACTERS = [*string.ascii_letters, *string.digits, *"+-.,;:()/?"]
 #: Chromosomes per row of the usual layouts.
 _ROWS = (
@@ -322,3 +326,61 @@ class SceneMaker:
             axes = tuple(np.maximum(1, rng.exponential(2.2, 2)).astype(int).tolist())
             turn, shade = float(rng.uniform(0, 180)), float(rng.uniform(0, 0.8))
             cv2.ellipse(canvas.light, centre, axes, turn, 0, 360, shade, -1, cv2.LINE_AA)
+
+
+def turn_scene(
+    image: np.ndarray, canvas: Canvas, upright: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, label layers and boxes, mirrored, and turned by right angles where nothing is upright."""
+    layers, boxes = canvas.layers, np.array(canvas.boxes, np.float32).reshape(-1, 4)
+    if rng.random() < 0.5:
+        image, layers = image[:, ::-1], layers[:, :, ::-1]
+        boxes[:, [0, 2]] = SIZE - boxes[:, [2, 0]]
+    if not upright or rng.random() < 0.1:
+        if rng.random() < 0.5:
+            image, layers = image[::-1], layers[:, ::-1]
+            boxes[:, [1, 3]] = SIZE - boxes[:, [3, 1]]
+        if rng.random() < 0.5:
+            image, layers = image.T, layers.transpose(0, 2, 1)
+            boxes = boxes[:, [1, 0, 3, 2]]
+    return image, layers, boxes
+
+
+def make_batch(maker: SceneMaker, size: int, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    """Scenes, uint8 (n, SIZE, SIZE), and what the losses need.
+
+    ``layers``: uint8 (n, 2, SIZE / 2, SIZE / 2), whose pixel it is, from 1; ``centres``: (n, MOST, 2), cells;
+    ``chosen``: (n, _OBJECTS, 10), row and column of a cell, number, class, whether the mask is exact, box, 1.
+    """
+    centres = np.full((size, MOST, 2), -1e3, np.float32)
+    chosen = np.zeros((size, _OBJECTS, 10), np.float32)
+    images, layers, most = [], [], SIZE // 4 - 1
+    for b in range(size):
+        image, canvas, upright = maker.make()
+        image, layer, box = turn_scene(image, canvas, upright, rng)
+        images.append(image)
+        layers.append(layer)
+        n = len(box)
+        place = np.clip((box[:, [1, 0]] + box[:, [3, 2]]) / (8), 0, most).astype(int)  # row, column
+        centres[b, :n] = place
+        some = rng.permutation(n)[:_OBJECTS]
+        aside = place[some] + rng.integers(-1, 2, (len(some), 2)) * (rng.random((len(some), 1)) < 0.4)
+        away = np.abs(aside[:, None] - place).sum(-1)  # a cell beside its centre, unless another's is nearer
+        own = away.min(1, initial=9) >= away[np.arange(len(some)), some]
+        at = np.clip(np.where(own[:, None], aside, place[some]), 0, most)
+        rest = (
+            np.c_[some + 1, np.array(canvas.labels)[some], np.array(canvas.exact)[some]] if n else at[:, :0]
+        )
+        chosen[b, : len(some)] = np.c_[at, rest, box[some], np.ones(len(some))] if n else 0
+    return np.stack(images), {"layers": np.stack(layers), "centres": centres, "chosen": chosen}
+
+
+@lru_cache(maxsize=1)
+def _maker(folder: Path, seed: tuple[int, ...], spreads: int) -> SceneMaker:
+    return SceneMaker(folder, [*seed, os.getpid()], spreads)
+
+
+def batch_of(folder: Path, seed: int, number: int, size: int, spreads: int) -> tuple[np.ndarray, dict]:
+    """A batch; the process makes its scenes from other spreads after `_RENEWED` of them."""
+    maker = _maker(folder, (seed, number // _RENEWED), spreads)
+    return make_batch(maker, size, np.random.default_rng([seed, number]))

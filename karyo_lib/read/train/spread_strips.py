@@ -27,22 +27,24 @@ def spread_part(case: str, abnormal: bool = False) -> str:
 
 
 def list_spreads(folder: Path, part: str) -> pd.DataFrame:
-    """Cells of the patients of one part, a row each: ``cell, case, kind``.
+    """Cells with boxes of the patients of one part, a row each: ``cell, case, kind``.
 
     ``folder`` holds ``cells.csv`` (cell, case, kind), ``boxes.csv.gz`` (cell, class, x0, y0, x1, y1) and
     ``cells.zip``, ``<cell>.webp`` each.
     """
     cells = pd.read_csv(folder / "cells.csv", dtype=str)
     abnormal = set(cells.loc[cells["kind"] != "normal", "case"])
-    return cells[[spread_part(case, case in abnormal) == part for case in cells["case"]]]
+    cells = cells[[spread_part(case, case in abnormal) == part for case in cells["case"]]]
+    boxes = pd.read_csv(folder / "boxes.csv.gz", dtype=str, usecols=["cell"])
+    return cells[cells["cell"].isin(boxes["cell"])]
 
 
 def open_spreads(folder: Path, cells: Iterable[str]) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
-    """Name, image and boxes (``class, x0, y0, x1, y1``) of those cells that have boxes."""
+    """Name, image and boxes (``class, x0, y0, x1, y1``) of cells."""
     table = pd.read_csv(folder / "boxes.csv.gz", dtype={"cell": str, "class": str})
     boxes = {cell: own.reset_index(drop=True) for cell, own in table.groupby("cell")}
     with zipfile.ZipFile(folder / "cells.zip") as archive:
-        for cell in (cell for cell in cells if cell in boxes):
+        for cell in cells:
             image = cv2.imdecode(np.frombuffer(archive.read(f"{cell}.webp"), np.uint8), cv2.IMREAD_GRAYSCALE)
             if image is None:
                 raise ValueError(
