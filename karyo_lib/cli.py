@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -265,6 +266,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a Latin-1 terminal has no frames and arrows
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    if sys.argv[1:2] == ["read"] and find_spec("openvino") and os.environ.get("KARYO_ENGINE") != "keras":
+        # Nothing is trained: without TensorFlow it starts 5 s sooner and takes 450 MB less.
+        os.environ.setdefault("KERAS_BACKEND", "openvino")
     sys.exit(app())
 
 

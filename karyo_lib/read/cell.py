@@ -28,7 +28,7 @@ _MOST_CHANGES = 12
 #: Objects that have less than this share of the median width are thin.
 _THIN = 0.85
 _CELL = 46
-_SEEN_ARM = 0.7  # share of a long arm of two joined ones that is seen
+_SEEN_ARM = 0.85  # share of a long arm of two joined ones that is seen (composed ones: 0.89 and more)
 _UNLIKELY = -12.0  # log-probability
 _MATCHED = 150  # complements that are matched exactly
 #: Share of each class among the chromosomes of normal cells, half of them male.

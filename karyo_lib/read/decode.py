@@ -70,6 +70,11 @@ class Decoded:
         arrays = {k: v[rows] for k, v in vars(self).items() if k != "segments"}
         return Decoded(**arrays, segments=tuple(self.segments[i] for i in rows))
 
+    def turned(self, classes: np.ndarray) -> np.ndarray:
+        """Which ones are upside down if their classes are these; bool, shape (n,)."""
+        upright, turned = self.normal[np.arange(len(self)), classes].T
+        return turned > upright
+
     def describe(self, level: int = 550) -> tuple[Description, ...]:
         """The ISCN text and group of each."""
         return tuple(describe(segments, level) for segments in self.segments)

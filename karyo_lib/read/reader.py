@@ -223,6 +223,9 @@ class Reader:
         rows, assigned = np.arange(len(found)), count.assigned
         alone = decoded.log_proba - np.logaddexp.reduce(decoded.log_proba, axis=1, keepdims=True)
         probability = np.where(assigned >= 0, count.proba[rows, assigned], np.exp(decoded.log_none))
+        turned = decoded.p_upside_down > 0.5
+        if found.kind == "metaphase":  # where half of them are, their classes in the cell tell best
+            turned = decoded.turned(np.where(assigned >= 0, assigned, alone.argmax(1)))
         return found.boxes.assign(
             chromosome=[CLASSES[k] if k >= 0 else "" for k in assigned],
             probability=probability,
@@ -230,7 +233,7 @@ class Reader:
             alone_probability=np.exp(alone.max(1)),
             none_probability=np.exp(decoded.log_none),
             printed=list(arrangement.slots) if arrangement else "",
-            upside_down=decoded.p_upside_down > 0.5,
+            upside_down=turned,
             doubtful=(probability < self.settings.doubtful) | (assigned < 0),
             readable=decoded.readable & (assigned >= 0),
             segments=pd.Series(list(decoded.segments), dtype=object),
