@@ -9,14 +9,13 @@ import pytest
 
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.iscn.bands import CHROMOSOMES
-from karyo_lib.networks.backend import keras
 from karyo_lib.read.decode import DecoderSettings
 from karyo_lib.read.decoding_network import NetworkSettings
 from karyo_lib.read.detector import CELL, REACH, DetectorSettings
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train import learn
 from karyo_lib.read.train.canvas import MOST, SIZE
-from karyo_lib.read.train.detection import detector_losses, train_detector
+from karyo_lib.read.train.detection import detector_losses
 from karyo_lib.read.train.scenes import SceneMaker, make_batch
 from karyo_lib.read.train.spread_strips import orient, read_spreads, spread_part
 from karyo_lib.shape.scaling import scale_strips
@@ -145,12 +144,3 @@ def test_who_sees_all_loses_little(maker):
     assert lost["box"] < 0.15 < more["box"]
     assert lost["class"] < 0.5 < more["class"]
     assert lost["mask"] == pytest.approx(more["mask"])
-
-
-def test_a_detector_is_trained_and_kept(folder, tmp_path):
-    small = DetectorSettings((4, 4, 4, 4, 4), (1, 1, 1, 1), 4, 4, 2)
-    detector = train_detector(folder, steps=2, processes=1, batch=1, spreads=1, settings=small)
-    detector.save(tmp_path)
-    assert type(detector).load(tmp_path).settings == small
-    assert np.isfinite(detector.detect(np.full((64, 96), 250, np.uint8)).score).all()
-    assert keras.config.dtype_policy().name == "float32"
