@@ -12,8 +12,7 @@ from karyo_lib.iscn.bands import ACROCENTRICS, CHROMOSOMES, load_bands
 from karyo_lib.iscn.describe import Description, describe
 from karyo_lib.iscn.segments import Segment, Segments, turn
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
-from karyo_lib.read.network import TrainedNetwork
-from karyo_lib.read.network_files import read_record, read_weights, write_network
+from karyo_lib.read.network_files import TrainedNetwork, read_record, read_weights, write_network
 from karyo_lib.read.path import Paths, PathSettings, chain_score, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place, place_of, units_of
 from karyo_lib.resources import data_file

@@ -11,8 +11,7 @@ import numpy as np
 
 from karyo_lib.networks.backend import keras
 from karyo_lib.networks.inference import Forward, prepare_forward
-from karyo_lib.read.network import TrainedNetwork
-from karyo_lib.read.network_files import read_record, read_weights, write_network
+from karyo_lib.read.network_files import TrainedNetwork, read_record, read_weights, write_network
 
 layers = keras.layers
 #: Pixels per cell of the outputs, pixels per cell of the masks, sides of the picture are multiples of `GRID`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-if TYPE_CHECKING:
-    from karyo_lib.read.reading import Reading
+from karyo_lib.read.reading import NOTICE, Reading
 
 # The colours of `karyo_lib.study.displays.style`, which stands above this room.
 NORMAL, ABNORMAL, REFERRED, NEUTRAL = "#0072B2", "#D55E00", "#E69F00", "#595959"
@@ -89,16 +87,20 @@ class ReadingDisplay:
         title = f"{self.reading.formula}   probability of abnormal {self.reading.p_abnormal:.2f}"
         reason = self.reading.refer_reason
         ax.set_title(title + (f"\nRefer: {reason}" if reason else ""), fontsize=9, loc="left", wrap=True)
+        if len(self.boxes_):  # names over the top row stay off the title
+            top = min(box.get_y() for box in self.boxes_) - 0.035 * self.image.shape[0]
+            ax.set_ylim(top=min(top, ax.get_ylim()[1]))
         ax.set_axis_off()
         return self
 
 
-def picture_of(reading: Reading) -> bytes:
-    """The page that a reading holds, with boxes and names, as a PNG."""
+def picture_of(reading: Reading, kind: str = "png") -> bytes:
+    """The page that a reading holds, with boxes and names, as a PNG, or a JPEG."""
     high = 7.2 * reading.page.shape[0] / reading.page.shape[1]
-    figure = Figure(figsize=(7.2, high + 0.7), dpi=130, layout="constrained")
+    figure = Figure(figsize=(7.2, high + 0.85), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)  # apart from the figures of a notebook
     ReadingDisplay.from_reading(reading.page, reading, ax=figure.subplots())
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    figure.supxlabel(NOTICE, fontsize=7, x=0.01, ha="left", color=NEUTRAL)
+    figure.savefig(stream, format=kind, metadata={"Software": None} if kind == "png" else None)
     return stream.getvalue()

@@ -25,7 +25,7 @@ from karyo_lib.read.cutouts import (
     window_of,
 )
 from karyo_lib.read.detector import Detections, Detector
-from karyo_lib.read.looks import MOST_SCALE, SEEN_WIDTH, UPRIGHT, look, uprightness
+from karyo_lib.read.looks import MOST_SCALE, SEEN_WIDTH, UPRIGHT, Looks, look, uprightness
 from karyo_lib.resources import data_file
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.centreline import mask_width
@@ -158,7 +158,10 @@ def shipped_detector() -> Detector:
 
 
 def find_chromosomes(
-    image: np.ndarray, detector: Detector | None = None, thorough: bool = False
+    image: np.ndarray,
+    detector: Detector | None = None,
+    thorough: bool = False,
+    looks: Looks | None = None,
 ) -> FoundPage:
     """Find the chromosomes of a karyogram or of a metaphase spread.
 
@@ -170,6 +173,8 @@ def find_chromosomes(
         By default the one that comes with karyo.
     thorough : bool
         Whether a karyogram is looked at on two larger scales, too, even if as much was found as cells have.
+    looks : dict, optional
+        Filled with what was seen; given again with the same image, it is not looked for again.
 
     Returns
     -------
@@ -189,7 +194,7 @@ def find_chromosomes(
     if np.ptp(image) < _LEAST_CONTRAST:
         return _nothing(image)
     light = 255 - image if np.median(image) < 110 else image
-    seen, scale = look(light, detector or shipped_detector(), thorough)
+    seen, scale = look(light, detector or shipped_detector(), thorough, looks)
     if len(seen.score) == 0:
         return _nothing(image, _what_else(light))
     width = _width(seen) / scale  # in pixels of the image

@@ -90,22 +90,16 @@ def _write_karyogram(reading: Reading, folder: Path, style: str) -> None:
     crossed = int((reading.chromosomes["hidden"] > _CROSSED).sum())
     lines = [
         f"{reading.formula} ({reading.formula_probability:.0%})",
-        *(
-            [f"Doubtful: {', '.join(sorted(doubtful['chromosome'].replace('', '?')))}."]
-            if len(doubtful)
-            else []
-        ),
-        *([f"{crossed} chromosomes cross others: part of their bands is hidden."] if crossed else []),
-        *([f"A specialist must look: {reading.refer_reason}."] if reading.refer_reason else []),
+        *[f"Doubtful: {', '.join(sorted(doubtful['chromosome'].replace('', '?')))}."] * bool(len(doubtful)),
+        *[f"{crossed} chromosomes cross others: part of their bands is hidden."] * bool(crossed),
+        *[f"A specialist must look: {reading.refer_reason}."] * bool(reading.refer_reason),
         NOTICE,
     ]
-    high, wide = page.shape
-    figure = Figure(figsize=(8.27, 8.27 * high / wide + 0.25 * len(lines) + 0.3))
-    tall = figure.get_figheight()
-    axes = figure.add_axes((0.03, 1 - 7.77 * high / wide / tall - 0.02, 0.94, 7.77 * high / wide / tall))
+    tall = 8.27 * page.shape[0] / page.shape[1] + 0.25 * len(lines) + 0.3
+    figure = Figure(figsize=(8.27, tall), layout="constrained")
+    axes = figure.subplots()
     axes.imshow(page, cmap="gray", vmin=0, vmax=255)
     axes.axis("off")
-    for number, line in enumerate(reversed(lines)):
-        figure.text(0.04, (0.15 + 0.22 * number) / tall, line, fontsize=8, wrap=True)
+    figure.supxlabel("\n".join(lines), fontsize=8, x=0.04, ha="left", wrap=True)
     with writing(folder / "karyogram.pdf") as part:
         figure.savefig(part, format="pdf", dpi=200)

@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.find import FoundPage
-from karyo_lib.read.printed import GROUP_NAMES, WORDS, PrintReader, find_words, shipped_print_reader
+from karyo_lib.read.printed import GROUP_NAMES, WORDS, find_words, read_words
 
 _SEX = 22  # X and Y share one state, since layouts put them into one slot or into two
 _REPEAT = 4.0
@@ -36,38 +36,18 @@ LEAST_EXCHANGED = 10.0
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Where the objects of a page lie.
+    """Where the objects of a page lie."""
 
-    Attributes
-    ----------
-    source : {'names', 'letters', 'order', ''}
-        What tells: names of classes in print, letters of groups, the order of slots, or nothing.
-    slots : tuple of str, length n
-        Of each object: the name printed at its slot ('5', 'XY', 'C'), or that its order stands for; '' where
-        none is known.
-    log_prior : ndarray of float64, shape (n, 24)
-        Log-probability of each class given the slot, against even odds; zero where no slot is known.
-    labels : pandas.DataFrame
-        Print that was read as names: ``x0, y0, x1, y1, name, probability``.
-    """
-
-    source: str
-    slots: tuple[str, ...]
-    log_prior: np.ndarray
-    labels: pd.DataFrame
+    source: str  # {'names', 'letters', 'order', ''}: printed classes, letters of groups, order, or nothing
+    slots: tuple[str, ...]  # of each object: the name of its slot ('5', 'XY', 'C'); '' where none is known
+    log_prior: np.ndarray  # (n, 24), of each class given the slot, against even odds; 0 where none is known
 
 
-def read_labels(found: FoundPage, image: np.ndarray, reader: PrintReader | None = None) -> pd.DataFrame:
-    """Names of slots in the print of a page, in reading order.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``x0, y0, x1, y1`` (pixels), ``row``, ``name`` (one of `WORDS`: a class, 'XY' or the letter of a
-        group), ``probability``; empty where no names rise along the rows.
-    """
+def read_labels(found: FoundPage, image: np.ndarray) -> pd.DataFrame:
+    """Names of slots in the print of a page, in reading order: ``x0, y0, x1, y1`` (pixels), ``row``, ``name``
+    (one of `WORDS`), ``probability``; none where no names rise along the rows."""
     words = find_words(image, found.width, found.labels > 0)
-    boxes, log_p = words.boxes, (reader or shipped_print_reader()).predict(words)
+    boxes, log_p = words.boxes, read_words(words)
     for names, least in (((*CLASSES, "XY"), _LEAST_NAMES), (tuple(GROUP_NAMES), _LEAST_LETTERS)):
         kept, other = np.arange(len(boxes)), np.full(len(boxes), _OTHER)
         for _ in range(2):  # once more without what is much larger or smaller than names are
@@ -118,43 +98,50 @@ def _rising(
         for new in range(max(last - 1, 0), states):
             twice = _X_TWICE if names[new] == "X" else _TWICE
             step[last, new] = twice if new == last - 1 else skipped[last:new].sum()
-    score, back = np.full(states + 1, -np.inf), []
-    score[0] = 0.0
-    for i in order:
+    end = np.array([0.0, *(skipped[last:].sum() for last in range(1, states + 1))])
+    rows = []
+    for i, state in zip(order, never_falling(as_state[order], step, rest[order], end), strict=True):
+        if state >= 0:
+            name = names[state]
+            name = "XY" if name == "X" and own[i, _SEX] < own[i, -1] else name
+            box = boxes.iloc[i][["x0", "y0", "x1", "y1"]].tolist()
+            rows.append((*box, row[i], name, float(np.exp(log_p[i, WORDS.index(name)]))))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def never_falling(
+    fit: np.ndarray, step: np.ndarray, rest: np.ndarray | float = -np.inf, end: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """The best states (n,) of things in a row, each as high as the one before or higher, -1 for those that
+    have none.
+
+    ``fit`` (n, k): of each thing with each state; ``step`` (k + 1, k): cost from the last state (0: none yet)
+    to the next; ``rest`` (n,): fit of having none; ``end`` (k + 1,): cost of ending there.
+    """
+    n, states = fit.shape
+    score, back, rest = np.r_[0.0, np.full(states, -np.inf)], [], np.broadcast_to(rest, n)
+    for i in range(n):
         named = score[:, None] - step
         best = named.argmax(0)
-        as_name = named[best, np.arange(states)] + as_state[i]
+        as_name = named[best, np.arange(states)] + fit[i]
         rests = score + rest[i]
         take = as_name > rests[1:]
         back.append((take, best))
         score = np.concatenate([rests[:1], np.where(take, as_name, rests[1:])])
-    score[1:] -= [skipped[last:].sum() for last in range(1, states + 1)]
-    state, rows = int(score.argmax()), []
-    for i, (take, best) in zip(order[::-1], back[::-1], strict=True):
+    state, path = int((score - end).argmax()), np.full(n, -1)
+    for i in range(n - 1, -1, -1):
+        take, best = back[i]
         if state and take[state - 1]:
-            name = names[state - 1]
-            name = "XY" if name == "X" and own[i, _SEX] < own[i, -1] else name
-            box = boxes.iloc[i][["x0", "y0", "x1", "y1"]].tolist()
-            rows.append((*box, row[i], name, float(np.exp(log_p[i, WORDS.index(name)]))))
-            state = int(best[state - 1])
-    return pd.DataFrame(rows[::-1], columns=columns)
+            path[i], state = state - 1, int(best[state - 1])
+    return path
 
 
 def arrange(boxes: pd.DataFrame, labels: pd.DataFrame, log_proba: np.ndarray) -> Arrangement:
-    """What the place of each object says of its class: by print, else by the order of slots.
-
-    Parameters
-    ----------
-    boxes : pandas.DataFrame
-        Of `FoundPage`, n rows.
-    labels : pandas.DataFrame
-        Of `read_labels`.
-    log_proba : ndarray, shape (n, 24)
-        What each object looks like; it tells the order of slots without print.
-    """
+    """What the place of each of n objects says of its class: by the print (of `read_labels`), else by the
+    order of slots, which their looks (n, 24) tell."""
     if labels.empty or boxes.empty:
         slots, prior = order_evidence(boxes, log_proba)
-        return Arrangement("order" if any(slots) else "", slots, prior, labels)
+        return Arrangement("order" if any(slots) else "", slots, prior)
     slots, between = assign_slots(boxes, labels)
     if "Y" not in set(labels["name"]):  # one slot for both
         slots = tuple("XY" if name == "X" else name for name in slots)
@@ -163,7 +150,7 @@ def arrange(boxes: pd.DataFrame, labels: pd.DataFrame, log_proba: np.ndarray) ->
         if name:
             prior[i] = _prior(name, _BETWEEN if between[i] else _SLIP)
     source = "letters" if labels["name"].iloc[0] in GROUP_NAMES else "names"
-    return Arrangement(source, slots, prior, labels)
+    return Arrangement(source, slots, prior)
 
 
 def _prior(name: str, wrong: float) -> np.ndarray:
@@ -283,46 +270,18 @@ def _slot_likelihood(log_proba: np.ndarray, slot: np.ndarray) -> np.ndarray:
 
 def align_slots(likelihood: np.ndarray) -> np.ndarray:
     """Most likely classes of slots in reading order, never falling; (slots, 23) -> (slots,) int."""
-    n, k = likelihood.shape
-    score = likelihood[0].copy()
-    back = np.zeros((n, k), int)
-    for s in range(1, n):
-        running = np.maximum.accumulate(np.concatenate([[-np.inf], score[:-1]]))
-        before = np.zeros(k, int)
-        best = -1
-        for c in range(1, k):
-            best = c - 1 if best < 0 or score[c - 1] > score[best] else best
-            before[c] = best
-        stay = score - _REPEAT * (np.arange(k) != _SEX)
-        back[s] = np.where(stay >= running, np.arange(k), before)
-        score = np.maximum(running, stay) + likelihood[s]
-    path = [int(score.argmax())]
-    for s in range(n - 1, 0, -1):
-        path.append(int(back[s, path[-1]]))
-    return np.array(path[::-1])
+    k = likelihood.shape[1]
+    step = np.where(np.arange(-1, k)[:, None] > np.arange(k), np.inf, 0.0)
+    step[np.arange(1, k + 1), np.arange(k)] = _REPEAT * (np.arange(k) != _SEX)
+    return never_falling(likelihood, step)
 
 
 def order_evidence(
     boxes: pd.DataFrame, log_proba: np.ndarray, wrong: float = 0.05
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """The class that each object's slot stands for by its order, and what that says of the object's class.
-
-    Parameters
-    ----------
-    boxes : pandas.DataFrame
-        ``row``, ``slot`` of n objects.
-    log_proba : ndarray, shape (n, 24)
-        What each object looks like.
-    wrong : float
-        Probability that an object stands in a slot of another class.
-
-    Returns
-    -------
-    slots : tuple of str
-        'XY' for both sex chromosomes; '' where the page follows no known order.
-    log_prior : ndarray of float64, shape (n, 24)
-        Against even odds; zero where the page follows no known order.
-    """
+    """The class that each object's slot (``row``, ``slot``) stands for by its order, 'XY' for both sex
+    chromosomes, and its log-prior (n, 24) if it stands in a ``wrong`` one so often; '' and zeros where the
+    page follows no known order."""
     none = ("",) * len(boxes), np.zeros(log_proba.shape)
     if len(boxes) < 8 or (boxes["slot"] < 0).any():
         return none
@@ -347,14 +306,8 @@ def misplaced(table: pd.DataFrame, log_proba: np.ndarray, least: float = LEAST_E
     """Chromosomes of two slots that look as if they had been exchanged, or one too many of a slot that looks
     like one of another: 'the second of slot 5 looks like a 4'.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        `Reading.chromosomes`.
-    log_proba : ndarray, shape (n, 24)
-        What each looks like.
-    least : float
-        By how many nats both together look more like the other's slot than like their own.
+    ``table``: `Reading.chromosomes`; ``log_proba`` (n, 24): what each looks like; ``least``: by how many nats
+    both together look more like the other's slot than like their own.
     """
     classes = np.array(CLASSES, object)
     slots = table["printed"].to_numpy()

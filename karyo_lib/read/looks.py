@@ -42,12 +42,20 @@ def _sureness(seen: Detections) -> float:
     return float(seen.score.sum() / max(len(seen.score), _USUAL))
 
 
-def look(light: np.ndarray, detector: Detector, thorough: bool = False) -> tuple[Detections, float]:
+#: What the detector saw of a picture at each of the scales that it was looked at on, and those scales.
+Looks = dict[int, tuple[Detections, float]]
+
+
+def look(
+    light: np.ndarray, detector: Detector, thorough: bool = False, looks: Looks | None = None
+) -> tuple[Detections, float]:
     """What the detector sees at the scale where it is surest, and that scale; and what only other looks show,
-    on a karyogram those at two larger scales, too, where something is lacking or they are asked for."""
+    on a karyogram those at two larger scales, too, where something is lacking or they are asked for. Those
+    in ``looks`` are not repeated, others are added to it."""
     usual = SEEN_WIDTH / (_USUAL_WIDTH * np.sqrt(light.size))
     most = min(MOST_SCALE, np.sqrt(_MOST_PIXELS / light.size))
-    seen: dict[int, tuple[Detections, float]] = {}
+    looks = {} if looks is None else looks
+    seen: Looks = {}
 
     def sureness(at: int) -> float:
         if not 0 <= at < len(_SCALES):
@@ -56,7 +64,9 @@ def look(light: np.ndarray, detector: Detector, thorough: bool = False) -> tuple
             return -1.0
         if at not in seen:
             scale = min(usual * _SCALES[at], most)
-            seen[at] = detector.detect(resize(light, scale), _LEAST_SCORE, _SAME), scale
+            if at not in looks:
+                looks[at] = detector.detect(resize(light, scale), _LEAST_SCORE, _SAME), scale
+            seen[at] = looks[at]
         return _sureness(seen[at][0])
 
     def upright(at: int) -> bool:
@@ -78,8 +88,8 @@ def look(light: np.ndarray, detector: Detector, thorough: bool = False) -> tuple
     if spread:
         best = max(at for at in seen if sureness(at) >= _AS_SURE * sureness(best))
     found, scale = seen[best]
-    looks = sorted(seen.keys() - {best}, key=lambda at: abs(at - best))
-    others = [rescaled(seen[at][0], scale / seen[at][1]) for at in looks]
+    near = sorted(seen.keys() - {best}, key=lambda at: abs(at - best))
+    others = [rescaled(seen[at][0], scale / seen[at][1]) for at in near]
     if spread:
         return add_uncovered(found, others), scale
     found, largest = add_apart(found, others), max(seen)

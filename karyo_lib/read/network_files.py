@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from karyo_lib.resources import data_file
+
 if TYPE_CHECKING:  # files can be listed and checked without starting Keras
     import keras
 
@@ -14,6 +16,31 @@ if TYPE_CHECKING:  # files can be listed and checked without starting Keras
 READER_FILES = (
     "reader.json", "detector.json", "detector.npz", "decoding.json", "decoding.npz",
 )  # fmt: skip
+
+
+class TrainedNetwork:
+    """Something that reads with a network; `model` is built by its ``fit`` or ``load``."""
+
+    model: "keras.Model | None" = None
+
+    def _built(self) -> "keras.Model":
+        if self.model is None:
+            raise ValueError(f"Expected a trained {type(self).__name__}. Received one without a model.")
+        return self.model
+
+
+def find_reader(folder: Path | str | None = None) -> Path:
+    """The folder of a reader, by default of the one that comes with karyo; raises `ValueError` where it holds
+    none."""
+    folder = data_file("reader") if folder is None else Path(folder)
+    missing = [name for name in READER_FILES if not (folder / name).exists()]
+    if missing:
+        raise ValueError(
+            f"Expected a folder written by Reader.save. Received {folder.name!r} without {missing}. "
+            "`karyo reader train --bank BANK -o DIR` writes one, `karyo reader train --drawings -o drawn` "
+            "one whose decoder saw drawings alone; without a folder, karyo's own is read."
+        )
+    return folder
 
 
 def write_network(folder: Path, name: str, model: "keras.Model", record: dict) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +13,7 @@ from scipy.special import log_softmax
 
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.networks.backend import keras
-from karyo_lib.read.network import TrainedNetwork
-from karyo_lib.read.network_files import read_weights, write_network
+from karyo_lib.read.network_files import read_weights
 from karyo_lib.resources import data_file
 from karyo_lib.shape.ink import measure_ink, resize
 
@@ -129,29 +127,13 @@ def build_print_model() -> keras.Model:
     return keras.Model(word, keras.layers.Dense(len(WORDS), name="logits")(x), name="print")
 
 
-class PrintReader(TrainedNetwork):
-    """Reads words as names of classes or groups; trained by `karyo_lib.read.train.printing`."""
-
-    def predict(self, words: Words) -> np.ndarray:
-        """Log-probability of each of `WORDS`, float32 (n, len(WORDS))."""
-        if not len(words):
-            return np.zeros((0, len(WORDS)), np.float32)
-        logits = self._built().predict(words.images[..., None], batch_size=256, verbose=0)
-        return log_softmax(np.asarray(logits), axis=1)
-
-    def save(self, folder: Path) -> None:
-        """Write ``print.npz`` and ``print.json``."""
-        write_network(folder, "print", self._built(), {"words": list(WORDS)})
-
-    @classmethod
-    def load(cls, folder: Path) -> "PrintReader":
-        """Read what `save` wrote."""
-        reader = cls()
-        reader.model = read_weights(folder, "print", build_print_model())
-        return reader
-
-
 @cache
-def shipped_print_reader() -> PrintReader:
-    """The network that comes with karyo."""
-    return PrintReader.load(data_file("reader"))
+def _shipped() -> keras.Model:
+    return read_weights(data_file("reader"), "print", build_print_model())
+
+
+def read_words(words: Words) -> np.ndarray:
+    """Log-probability of each of `WORDS`, float32 (n, len(WORDS))."""
+    if not len(words):
+        return np.zeros((0, len(WORDS)), np.float32)
+    return log_softmax(np.asarray(_shipped().predict_on_batch(words.images[..., None])), axis=1)

@@ -19,9 +19,9 @@ from karyo_lib.read.decode import Decoded, Decoder
 from karyo_lib.read.detector import Detector
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
 from karyo_lib.read.layout import Arrangement, arrange, left_over, misplaced, read_labels
-from karyo_lib.read.network_files import READER_FILES, read_record
+from karyo_lib.read.looks import Looks
+from karyo_lib.read.network_files import find_reader, read_record
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, unreadable
-from karyo_lib.resources import data_file
 from karyo_lib.shape.scaling import scale_strips
 
 _OF_ONE_CLASS = ("deletion", "duplication", "inversion", "ring/isochromosome/marker", "variant")
@@ -30,62 +30,37 @@ _MOST_MISPLACED = 4  # chromosomes in another slot: nobody sorts worse, so print
 
 @dataclass(frozen=True)
 class ReaderSettings:
-    """What the reader believes and when it refers.
+    """What the reader believes and when it refers."""
 
-    Attributes
-    ----------
-    p_structural : float
-        Share of cells with a structural change, before the image is seen.
-    least_score : float
-        Log-odds from which a chromosome is marked as structurally changed: fitted so that 1 in 20 normal
-        pages has one.
-    score_scale : float
-        By which the share of normal pages with a chromosome of so high a score falls to 1/e.
-    unanswered : float
-        Share of its score that counts of a chromosome that seems to hold material of another class, or no
-        simple change, where no second derivative answers it: most false marks are of this kind.
-    half_seen : float or None
-        Megabases of deletions and duplications of which half are marked; None: not measured.
-    upside_down : float
-        Share of chromosomes of a karyogram that stand on their heads; of a metaphase it is a half.
-    most_unexplained : int
-        With more objects that are no chromosome, and chromosomes expected but not found, than this no
-        karyotype is told.
-    detector_weight : float
-        Weight, in a metaphase, of the classes that the detector sees beside the decoder's: on 60 spreads of
-        validation cases 95.4 % instead of 94.8 % of the chromosomes are found and named right alone.
-    least_certain : float
-        Images whose best count formula is less probable are referred.
-    least_agreeing : float
-        They are also referred if a smaller share of the chromosomes looks most like what it is counted as.
-    doubtful : float
-        Chromosomes whose class is less probable are marked.
-    clear_below : float or None
-        Karyograms are cleared for number if an abnormal one is less probable and nothing speaks for a look;
-        None: none is.
-    promise : str
-        What is promised of that threshold, and on what data.
-    least_alike : float
-        Where fewer chromosomes look most like what they are counted as, the image is unlike those that the
-        promise was made on, and is not cleared: another lab, or a poor image.
-    most_false, least_own : float
-        Nor is an image cleared with an object counted of which the log-odds that it is no chromosome are
-        larger, or whose log-probability of its class, by its looks alone, is less.
-    """
-
-    p_structural: float = 0.05
+    p_structural: float = 0.05  # share of cells with a structural change, before the image is seen
+    # Log-odds from which a chromosome is marked as changed, fitted so that 1 in 20 normal pages has one, and
+    # by which the share of normal pages with one of so high a score falls to 1/e.
     least_score: float = 10.0
     score_scale: float = 3.4
+    # Share of its score that counts of a chromosome that seems to hold material of another class, or no
+    # simple change, where no second derivative answers it: most false marks are of this kind.
     unanswered: float = 0.4
-    half_seen: float | None = None
-    upside_down: float = 0.02
+    half_seen: float | None = None  # megabases of deletions and duplications of which half are marked
+    upside_down: float = (
+        0.02  # share of a karyogram's chromosomes on their heads; of a metaphase's it is half
+    )
+    # With more objects that are none, and chromosomes expected but not found, no karyotype is told.
     most_unexplained: int = 12
+    # Of the classes that the detector sees in a metaphase, beside the decoder's: on 60 spreads of validation
+    # cases 95.4 % instead of 94.8 % of the chromosomes are found and named right alone.
     detector_weight: float = 0.5
+    # An image is referred if its best count formula is less probable, or a smaller share of the chromosomes
+    # looks most like what it is counted as; a chromosome is marked whose class is less probable.
     least_certain: float = 0.7
     least_agreeing: float = 0.65
     doubtful: float = 0.8
+    # A karyogram is cleared for number if an abnormal one is less probable (None: none is) and nothing speaks
+    # for a look; what is promised of that threshold, and on what data.
     clear_below: float | None = None
     promise: str = ""
+    # Nor is it cleared where fewer chromosomes look most like what they are counted as (another lab, or a
+    # poor image, unlike what the promise was made on), or an object is counted of which the log-odds that it
+    # is no chromosome are larger, or whose log-probability of its class, by its looks alone, is less.
     least_alike: float = 0.8
     most_false: float = -2.2
     least_own: float = -6.0
@@ -134,20 +109,12 @@ class Reader:
         return other
 
     def read(self, image: np.ndarray) -> Reading:
-        """Read a karyogram or a metaphase.
-
-        Parameters
-        ----------
-        image : ndarray of uint8, shape (H, W)
-
-        Returns
-        -------
-        Reading
-        """
-        found = find_chromosomes(image, self.detector)
+        """Read a karyogram or a metaphase, ``image`` (uint8, shape (H, W))."""
+        looks: Looks = {}
+        found = find_chromosomes(image, self.detector, looks=looks)
         labels = read_labels(found, image) if found.kind == "karyogram" else None
         if labels is not None and len(left_over(found, labels)):
-            found = find_chromosomes(image, self.detector, thorough=True)
+            found = find_chromosomes(image, self.detector, thorough=True, looks=looks)
             labels = read_labels(found, image)
         if found.kind == "unreadable":
             return unreadable(found, found.reason)
@@ -275,11 +242,10 @@ class Reader:
     ) -> list[str]:
         """What speaks against the number, whatever its probability."""
         s, doubts = self.settings, []
-        unread = int((table["chromosome"] == "").sum())
-        if count.missed and len(count.missed) <= 6:
-            doubts.append(f"chromosome {', '.join(count.missed)} expected but not found")
-        elif count.missed:
-            doubts.append(f"{len(count.missed)} chromosomes expected but not found")
+        unread, missed = int((table["chromosome"] == "").sum()), len(count.missed)
+        if missed:
+            which = f"chromosome {', '.join(count.missed)}" if missed <= 6 else f"{missed} chromosomes"
+            doubts.append(f"{which} expected but not found")
         if unread:
             doubts.append(f"{unread} object{'s' * (unread > 1)} on the page not read as single chromosomes")
         if count.probability < s.least_certain:
@@ -305,14 +271,12 @@ class Reader:
             doubts.append(f"unlike the pages that clearing rests on: {alike:.0%} look most like their class")
         own = np.flatnonzero(count.assigned >= 0)
         looks = decoded.log_proba - np.logaddexp.reduce(decoded.log_proba, axis=1, keepdims=True)
-        none = own[odds_false[own] > s.most_false]
-        other = own[looks[own, count.assigned[own]] < s.least_own]
-        for objects, what in (
-            (none, "may be no chromosome"),
-            (other, "looks like no chromosome of its class"),
+        for odd, what in (
+            (odds_false[own] > s.most_false, "may be no chromosome"),
+            (looks[own, count.assigned[own]] < s.least_own, "looks like no chromosome of its class"),
         ):
-            if len(objects):
-                names = ", ".join(dict.fromkeys(table["chromosome"].iloc[objects]))
+            if odd.any():
+                names = ", ".join(dict.fromkeys(table["chromosome"].iloc[own[odd]]))
                 doubts.append(f"what is counted as {names} {what}")
         return doubts
 
@@ -341,13 +305,7 @@ class Reader:
         ValueError
             If the folder holds no reader.
         """
-        folder = data_file("reader") if folder is None else Path(folder)
-        missing = [n for n in READER_FILES if not (folder / n).exists()]
-        if missing:
-            raise ValueError(
-                f"Expected a folder written by Reader.save. Received {folder.name!r} without {missing}. "
-                f"`karyo reader train -o DIR` writes one; without a folder, karyo's own is read."
-            )
+        folder = find_reader(folder)
         record = read_record(folder, "reader")
         try:
             counting = (CountSettings(**record[name]) for name in ("counting", "spread_counting"))
@@ -365,12 +323,10 @@ def _laid_out(table: pd.DataFrame) -> str:
     """Formula of the cell by the slots that its chromosomes lie in; '' where one of them lies in none, or so
     many lie in another's that the slots must have been misread."""
     named = table[table["chromosome"] != ""]
-    slots = [
-        row.chromosome if row.printed == "XY" and row.chromosome in ("X", "Y") else row.printed
-        for row in named.itertuples()
-    ]
-    elsewhere = sum(slot != name for slot, name in zip(slots, named["chromosome"], strict=True))
-    known = slots and set(slots) <= set(CLASSES) and elsewhere <= _MOST_MISPLACED
+    both = (named["printed"] == "XY") & named["chromosome"].isin(["X", "Y"])
+    slots = named["printed"].mask(both, named["chromosome"])
+    elsewhere = (slots != named["chromosome"]).sum()
+    known = len(slots) and set(slots) <= set(CLASSES) and elsewhere <= _MOST_MISPLACED
     return count_formula(Counter(slots)) if known else ""
 
 

@@ -112,11 +112,6 @@ class Reading:
         return self.structure["kind"].iloc[0] if by_number == "normal" and len(self.structure) else by_number
 
     @property
-    def readable(self) -> float:
-        """Share of the objects whose bands could be read."""
-        return float(self.chromosomes["readable"].mean()) if len(self.chromosomes) else 0.0
-
-    @property
     def sight(self) -> str:
         """How much of a structural change would have been seen, in words."""
         table = self.chromosomes

@@ -109,6 +109,10 @@ def screen(
             "no training, and clears the number alone."
         ),
     ] = "",
+    reader: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Reader of your own for `--method reading`; karyo's if not given."),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Screen all again, or go on and keep what is finished.")
     ] = False,
@@ -172,6 +176,7 @@ def screen(
     * `karyo screen --method reading new_karyograms -o worklist`
     """
     from karyo_lib.screening.folder import ScreenOptions, screen_folder
+    from karyo_lib.screening.package import shipped_reader
 
     if method not in ("", "reading"):
         raise ValueError(
@@ -190,6 +195,8 @@ def screen(
             "Expected --method reading without a model, or a model alone. Received --method reading and "
             f"{Path(model).name!r}."
         )
+    if reader and not method:
+        raise ValueError("Expected --reader with --method reading. Received a model alone.")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -200,7 +207,7 @@ def screen(
         patients=patients, patient_pattern=patient_pattern, practice=practice, mask_names=mask_names,
         heat_map=heat_map, pictures=pictures,
     )  # fmt: skip
-    screened = screen_folder(model, folder, output, options)
+    screened = screen_folder(shipped_reader(reader) if reader else model, folder, output, options)
     typer.echo(str(screened))
     if not screened.clears:
         typer.secho("Nothing is cleared by this model; the worklist says why.", fg="yellow", err=True)

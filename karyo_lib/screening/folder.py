@@ -274,7 +274,7 @@ def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> 
         )
         package, screen = screener.package, screener.screen_files
     about = About(
-        model="a package" if isinstance(model, Package) else model_name(model),
+        model=model_name(model),
         digest=package.digest or "unsaved",
         method=package.recipe.method,
         heat_map=options.heat_map,

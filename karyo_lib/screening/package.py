@@ -19,8 +19,7 @@ import numpy as np
 
 from karyo_lib import __version__
 from karyo_lib.judge import Promise
-from karyo_lib.read.network_files import READER_FILES, read_record
-from karyo_lib.resources import data_file
+from karyo_lib.read.network_files import READER_FILES, find_reader, read_record
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.card import render_card
 from karyo_lib.screening.reference import Reference
@@ -115,20 +114,21 @@ class Package:
     digest: str = ""
 
 
-def shipped_reader() -> Package:
-    """Return the reader that comes with karyo as a package; what its own threshold promises is in the facts,
-    the digest is of its files."""
+def shipped_reader(folder: Path | None = None) -> Package:
+    """Return the reader that comes with karyo, or one of your own, as a package; what its threshold promises
+    is in the facts, the digest is of its files."""
     recipe = Recipe("reading", passes=0, referral_confidence=0.0)
-    settings = read_record(data_file("reader"), "reader")["settings"]
+    settings = read_record(find_reader(folder), "reader")["settings"]
     facts = {"promise of number": settings["promise"]}
-    return Package(recipe, None, Calibration(), None, None, facts=facts, digest=digest_reader())
+    own = {name: (folder / name).read_bytes() for name in READER_FILES} if folder else {}
+    return Package(recipe, None, Calibration(), None, None, own, facts=facts, digest=digest_reader(folder))
 
 
 def digest_reader(folder: Path | None = None) -> str:
     """Return the SHA-256 of a reader's files, by default of the one that comes with karyo."""
     digest = hashlib.sha256()
     for name in READER_FILES:
-        digest.update((folder / name if folder else data_file("reader", name)).read_bytes())
+        digest.update((find_reader(folder) / name).read_bytes())
     return digest.hexdigest()
 
 

@@ -184,4 +184,6 @@ def _quarantine(page: Page) -> Result:
 
 def model_name(model: Package | str | os.PathLike) -> str:
     """Return how a model is called in a worklist: its file's name without the folder, or karyo's reader."""
+    if isinstance(model, Package):
+        return "a reader of your own" if model.reader and not model.promise else "a package"
     return "the reader that comes with karyo" if model == "reading" else Path(os.fspath(model)).name

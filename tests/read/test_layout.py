@@ -10,7 +10,7 @@ from karyo_lib.draw import draw_karyogram
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.layout import _rising, arrange, assign_slots, left_over, misplaced, read_labels
-from karyo_lib.read.printed import WORDS, find_words, shipped_print_reader
+from karyo_lib.read.printed import WORDS, find_words, read_words
 
 
 def _say(*said: str, sure: float = 0.95) -> np.ndarray:
@@ -117,5 +117,5 @@ def test_ink_of_a_chromosomes_size_is_pointed_at():
 def test_small_print_is_read():
     page = draw_karyogram("46,XX", style="textbook", seed=4, size=(300, 300))
     words = find_words(page.image, find_chromosomes(page.image).width)
-    said = [WORDS[k] for k in shipped_print_reader().predict(words).argmax(1)]
+    said = [WORDS[k] for k in read_words(words).argmax(1)]
     assert len({*said} & {*CLASSES}) > 12

@@ -21,8 +21,9 @@ from karyo_lib.read.evidence import ReadingDisplay, find_odd
 from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.read.reader import Reader, _laid_out
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, summary
-from karyo_lib.read.train.score import fit_clearing, score_cells, score_finding, score_pages, summarise_pages
+from karyo_lib.read.train.score import fit_clearing, score_cells, score_pages, summarise
 from karyo_lib.read.train.trials import patient_part
+from karyo_lib.shape.boxes import match_boxes
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_what_chromosomes_show_becomes_changes(shipped, reading):
     p = [shipped._p_structural(changes[changes["kind"].isin(kinds)]) for kinds in (["variant"], ["deletion"])]
     assert p[0] < 0.06
     assert p[1] > 0.5
-    assert reading.readable > 0.9
+    assert reading.chromosomes["readable"].mean() > 0.9
     assert f"of {len(reading.found)} chromosomes readable" in str(reading)
 
 
@@ -140,7 +141,7 @@ def test_a_reader_saved_and_loaded_is_the_same(shipped, tmp_path):
     assert [getattr(again, n) for n in names] == [getattr(shipped, n) for n in names]
     for mine, its in zip(shipped.decoder.model.get_weights(), again.decoder.model.get_weights(), strict=True):
         np.testing.assert_allclose(mine, its, rtol=1e-3, atol=1e-4)  # kept in half precision
-    with pytest.raises(ValueError, match=r"karyo reader train -o DIR"):
+    with pytest.raises(ValueError, match="--drawings -o drawn"):
         Reader.load(tmp_path / "nowhere")
     for file in ("decoding.npz", "reader.json"):
         content = (tmp_path / file).read_bytes()
@@ -185,15 +186,16 @@ def test_displays_keep_their_artists(reading, page):
 def test_scores_have_their_columns(shipped, page):
     scores = score_pages(shipped, [page])
     assert scores["exact"].all()
-    assert "sensitivity_low" in summarise_pages(scores)
+    shares = summarise(scores).set_index("measure")["share"]
+    assert shares["chromosomes found"] == shares["count formula exact"] == 1
 
 
 @pytest.mark.parametrize("style", ["classic", "digital", "photocopy", "prometaphase"])
 def test_chromosomes_of_a_drawn_page_are_found(shipped, style):
     page = draw_karyogram("46,XX", style=style, seed=4, size=None, annotate=False)
-    score = score_finding(shipped.read(page.image).found.boxes, page.truth)
-    assert score["found"] >= 45
-    assert score["false"] <= 1
+    match = match_boxes(shipped.read(page.image).found.boxes, page.truth, 0.5)
+    assert (match >= 0).sum() >= 45
+    assert (match < 0).sum() <= 1
 
 
 def test_patients_stay_in_their_part():

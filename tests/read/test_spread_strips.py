@@ -71,8 +71,11 @@ def test_lone_chromosomes_of_a_part_are_cut_out_with_their_classes(folder):
 def test_a_decoder_is_trained_on_spreads_and_drawings(folder, tmp_path, monkeypatch):
     small, seen = NetworkSettings((4, 4, 4), 16, (1, 2), 1, 2), []
     monkeypatch.setattr(learn, "fit", lambda model, aligner, strips, s, align_first: seen.append(strips))
-    reader = learn.train_on_spreads(folder, 0.02, drawn=2, network=small, tell=str)
-    (strips,) = seen
+    reader = learn.train_anew(folder, 0.02, drawn=2, network=small, tell=str)
+    assert learn.train_anew(None, 0.02, drawn=1, network=small, tell=str).settings.clear_below is None
+    strips, drawings = seen
+    assert len(np.unique(drawings.cells)) == 1
+    assert 40 <= len(drawings) <= 46
     of_spreads = strips.cells == 0
     assert 30 <= of_spreads.sum() <= 46
     assert strips.weights[of_spreads].sum() / strips.weights.sum() == pytest.approx(0.7)

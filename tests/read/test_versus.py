@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from karyo_lib.read.train.score import compare_readers, read_truths
 from karyo_lib.read.train.trials import patient_part
-from karyo_lib.read.train.versus import compare_readers, list_held_out
 
 
 class Says:
@@ -22,7 +22,7 @@ class Says:
 
 def versus(old: str, new: str, cases=None):
     """Readers right ('1') or wrong ('0') on each page."""
-    pages = pd.DataFrame({"file": [f"{i}.png" for i in range(len(old))], "truth": "46,XX,t(9;22)(q34;q11.2)"})
+    pages = pd.DataFrame({"file": [f"{i}.png" for i in range(len(old))], "truth": "46,XX"})
     pages["case"] = cases or pages["file"]
     readers = (Says("46,XX" if right == "1" else "47,XX,+21" for right in said) for said in (old, new))
     return compare_readers(*readers, pages, [np.zeros((1, 1), np.uint8)] * len(old))
@@ -51,15 +51,15 @@ def test_only_held_out_patients_are_asked(tmp_path):
     cases = [f"P{i}" for i in range(60)]
     table = pd.DataFrame({"file": [f"{c}.png" for c in cases], "truth": "46,XX", "case": cases})
     table.to_csv(tmp_path / "index.csv", index=False)
-    held = list_held_out(tmp_path)
+    held = read_truths(tmp_path, "test")
     assert 0 < len(held) < 30
     assert {patient_part(case) for case in held["case"]} == {"test"}
-    assert len(list_held_out(tmp_path, "all")) == 60
+    assert len(read_truths(tmp_path)) == 60
     table.assign(confidence="unsure").to_csv(tmp_path / "index.csv", index=False)
     with pytest.raises(ValueError, match="Received none"):
-        list_held_out(tmp_path)
+        read_truths(tmp_path, "test")
     table.assign(file="../x.png").to_csv(tmp_path / "index.csv", index=False)
-    with pytest.raises(ValueError, match="below the folder"):
-        list_held_out(tmp_path)
+    with pytest.raises(ValueError, match="files below"):
+        read_truths(tmp_path, "test")
     with pytest.raises(ValueError, match=r"index\.csv"):
-        list_held_out(tmp_path / "absent")
+        read_truths(tmp_path / "absent")

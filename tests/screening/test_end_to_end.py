@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from karyo_lib.cli import app
 from karyo_lib.networks.weights import resolve_weights
+from karyo_lib.resources import data_file
 from karyo_lib.screening import folder as folder_module
 from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.folder import ScreenOptions, screen_folder
@@ -171,6 +173,25 @@ def test_the_reader_needs_no_model(stub, pages_dir, tmp_path):
     assert "Model: the reader that comes with karyo; method reading" in page
     assert shipped_reader().digest[:16] in page
     assert ">Confidence<" not in page  # no passes to agree
+
+
+def test_a_reader_of_your_own_screens(stub, pages_dir, tmp_path):
+    command = ["screen", "--method", "reading", str(pages_dir), "-o", str(tmp_path / "out"), "--reader"]
+    result = CliRunner().invoke(app, [*command, str(tmp_path)])
+    assert result.exit_code == 1
+    assert "Expected a folder written by Reader.save" in result.output
+    own = shutil.copytree(data_file("reader"), tmp_path / "own")
+    record = (own / "reader.json").read_text(encoding="utf-8").replace("at most", "I say at most")
+    (own / "reader.json").write_text(record, encoding="utf-8")
+    result = CliRunner().invoke(app, [*command, str(own)])
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "out" / "worklist.html").read_text(encoding="utf-8")
+    assert "Model: a reader of your own; method reading" in page
+    assert "I say at most" in page
+    assert shipped_reader(own).digest[:16] in page
+    assert shipped_reader().digest[:16] not in page
+    result = CliRunner().invoke(app, ["screen", "m.karyo", str(pages_dir), "-o", "out", "--reader", str(own)])
+    assert "Expected --reader with --method reading" in result.output
 
 
 def test_a_mistyped_method_is_named_with_the_valid_one(pages_dir, tmp_path):

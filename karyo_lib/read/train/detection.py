@@ -20,7 +20,6 @@ from karyo_lib.read.detector import (
     build_detector,
     split_controls,
 )
-from karyo_lib.read.network import warm_cosine
 from karyo_lib.read.train.canvas import SIZE, STRIDE
 from karyo_lib.read.train.scenes import batch_of
 
@@ -142,8 +141,11 @@ def train_detector(
     detector = Detector(settings)
     network = build_detector(detector.settings, (SIZE, SIZE), _Learner)
     use_mixed_precision(False)
+    pace = keras.optimizers.schedules.CosineDecay(
+        rate / 10, steps, alpha=0.01, warmup_target=rate, warmup_steps=max(1, steps // 20)
+    )
     optimiser = keras.optimizers.AdamW(
-        warm_cosine(rate, steps), 0.02, beta_2=0.99, global_clipnorm=5.0, use_ema=True, ema_momentum=0.998
+        pace, 0.02, beta_2=0.99, global_clipnorm=5.0, use_ema=True, ema_momentum=0.998
     )
     optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     network.compile(optimiser, **compile_options())

@@ -146,7 +146,8 @@ def fit(
 
         def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
             p = min(self.progress(), 1.0)
-            rate = s.learning_rate * 0.5 * (1 + np.cos(np.pi * p)) * min(1, (self.done + 1) / warm_up)
+            warm = min(1, max((self.done + 1) / warm_up, 20 * p))  # a short training has few batches
+            rate = s.learning_rate * 0.5 * (1 + np.cos(np.pi * p)) * warm
             self.model.optimizer.learning_rate = max(rate, s.learning_rate * 0.003)
 
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

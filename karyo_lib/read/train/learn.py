@@ -26,6 +26,7 @@ from karyo_lib.read.layout import arrange, read_labels
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train.fit_decoder import DecoderTraining, fit
 from karyo_lib.read.train.rearrange import StripSet, whole_places
+from karyo_lib.read.train.score import gain_limits
 from karyo_lib.read.train.score_decoder import fit_settings
 from karyo_lib.read.train.spread_strips import orient, read_spreads
 from karyo_lib.read.train.trials import compose_trials, normal_cells, patient_part
@@ -49,28 +50,32 @@ class Adapted:
     Attributes
     ----------
     reader : Reader
-    pages, kept_aside : int
-        Pages that it learned from, and those that it did not see.
-    before, after, n : int
-        Of ``n`` chromosomes of pages kept aside, those that look most like what their slots say.
+    pages : int
+        Pages that it learned from.
+    right : ndarray of int, shape (kept_aside, 3)
+        Of each page kept aside: chromosomes, and how many of them looked most like what their slots say
+        before, and look so now.
     """
 
     reader: Reader
     pages: int
-    kept_aside: int
-    before: int
-    after: int
-    n: int
+    right: np.ndarray
 
     @property
     def sentence(self) -> str:
         """What it was worth, in words."""
-        low, high = wilson(self.after, self.n)
-        return (
-            f"On {self.kept_aside} pages kept aside {self.after} of {self.n} chromosomes look most like what "
-            f"their slots say ({self.after / self.n:.1%}, {low:.1%} to {high:.1%}); before, {self.before} "
-            f"({self.before / self.n:.1%})."
+        n, before, after = self.right.T
+        gain, least, most = (100 * x for x in gain_limits((after - before) / n))
+        n, before, after = (int(x.sum()) for x in (n, before, after))
+        low, high = wilson(after, n)
+        said = (
+            f"On {len(self.right)} pages kept aside {after} of {n} chromosomes look most like what their "
+            f"slots say ({after / n:.1%}; {low:.1%} to {high:.1%}), {before} ({before / n:.1%}) did before"
         )
+        if np.isnan(least):
+            return f"{said}: no page differs."
+        told = "It helped" if least > 0 else "It did harm" if most < 0 else "It is not shown that it helped"
+        return f"{said}. {told}: {gain:+.1f} points a page (95 % interval {least:+.1f} to {most:+.1f})."
 
 
 def make_strip_set(parts: Iterable[tuple[ScaledStrips, Sequence[str]]]) -> StripSet:
@@ -140,19 +145,24 @@ def _fit(decoder: Decoder, strips: StripSet, s: DecoderTraining, start: keras.Mo
     return fitted
 
 
-def train_on_spreads(
-    folder: Path,
+def train_anew(
+    folder: Path | None,
     minutes: float,
     seed: int = 2,
     drawn: int = 160,
     network: NetworkSettings | None = None,
     tell: Callable[[str], None] = print,
 ) -> Reader:
-    """Train a decoder anew, as karyo's own was: on lone chromosomes of spreads, and on drawn cells.
+    """Train a decoder anew: on lone chromosomes of spreads and on drawn cells, as karyo's own was; or on
+    drawn cells alone, where ``folder`` is None.
 
-    ``folder`` is as `read_spreads` takes it; cases of its validation part set temperature and score.
+    ``folder`` is as `read_spreads` takes it; cases of its validation part, or cells drawn apart, set
+    temperature and score.
     """
     upright = strips_of_drawings(drawn, seed)
+    if folder is None:
+        tell(f"{len(upright)} drawn chromosomes to train on")
+        return _train_anew(upright, strips_of_drawings(max(1, drawn // 8), seed + 1), minutes, seed, network)
     parts = []
     for part, each in (("training", 2), ("validation", 1)):
         found = make_strip_set(tqdm(read_spreads(folder, part, each), f"Spreads, {part}", unit="spread"))
@@ -166,13 +176,20 @@ def train_on_spreads(
     both = {f.name: np.concatenate([getattr(own, f.name), getattr(upright, f.name)]) for f in fields(own)}
     both["cells"][len(own) :] += own.cells.max() + 1
     both["weights"][: len(own)] *= _SHARE_OF_SPREADS / (1 - _SHARE_OF_SPREADS)
+    return _train_anew(StripSet(**both), validation, minutes, seed, network)
+
+
+def _train_anew(
+    strips: StripSet, validation: StripSet, minutes: float, seed: int, network: NetworkSettings | None
+) -> Reader:
+    """Karyo's own reader with a decoder trained from nothing; it clears nothing."""
     card = device_name().startswith("GPU")
     s = DecoderTraining(minutes=minutes, realign=(0.45,), seed=seed, processes=8 if card else 1)
     if not card:
         s = replace(s, batch_size=64, learning_rate=8e-4, chunk=10)
     use_mixed_precision(card)
-    reader = Reader.load()
-    reader.decoder = _fit(Decoder(DecoderSettings(network or NetworkSettings())), StripSet(**both), s)
+    reader = Reader.load().with_settings(clear_below=None, promise="")
+    reader.decoder = _fit(Decoder(DecoderSettings(network or NetworkSettings())), strips, s)
     use_mixed_precision(False)
     reader.decoder = fit_settings(reader.decoder, validation)
     return reader
@@ -273,13 +290,11 @@ def adapt(
     ]
     strips = make_strip_set((strips, [names[i] for i in rows]) for strips, names, rows in taught)
     tuned = fine_tune(reader.decoder, strips, minutes, seed)
-    before = after = n = 0
+    right = []
     for page in (pages[i] for i in aside):
         truth = np.array([CLASSES.index(name) for name in page.names])
         looks = tuned.decode(page.strips, reader.settings.upside_down).log_proba
-        before += int((page.log_proba.argmax(1) == truth).sum())
-        after += int((looks.argmax(1) == truth).sum())
-        n += len(truth)
+        right.append([len(truth), *(int((p.argmax(1) == truth).sum()) for p in (page.log_proba, looks))])
     adapted = reader.with_settings(clear_below=None, promise="")
     adapted.decoder = tuned
-    return Adapted(adapted, len(own), len(aside), before, after, n)
+    return Adapted(adapted, len(own), np.array(right))

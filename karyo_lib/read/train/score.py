@@ -1,104 +1,205 @@
-"""Readings against the truth: chromosomes found, named, counted, compared."""
+"""Readings against the truth: of a labelled folder, of pages made for it, of cells cut out; a page of errors
+to look at; and two readers on the same pages: is the new one better, or is that not shown?"""
 
+import base64
+import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
+import jinja2
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from karyo_lib.draw.page import Page
 from karyo_lib.files.bank import ChromosomeBank
-from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
-from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
+from karyo_lib.files.images import UnusableImage
+from karyo_lib.files.listing import DatasetError
+from karyo_lib.iscn import CHROMOSOMES as CLASSES
+from karyo_lib.iscn import NORMAL_FORMULAE, KaryotypeError, count_formula, parse_karyotype
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.judge.promise import compute_smallest_n
+from karyo_lib.read.evidence import picture_of
+from karyo_lib.read.image import read_image
 from karyo_lib.read.reader import Reader
+from karyo_lib.read.reading import summary
+from karyo_lib.read.train.trials import patient_part
 from karyo_lib.shape.boxes import match_boxes
 
+#: A formula of which a reader is as sure as this should be right.
+SURE = 0.95
 
-def score_finding(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) -> dict[str, int]:
-    """Counts ``chromosomes``, ``found`` and ``false`` of one page."""
-    hits = int((match_boxes(found, truth, least) >= 0).sum())
-    return {"chromosomes": len(truth), "found": hits, "false": len(found) - hits}
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Readings against the truth</title>
+<meta name="viewport" content="width=device-width">
+<style>body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1a1a1a}
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;
+text-align:left;vertical-align:top}img{max-width:100%;border:1px solid #ccc}section{margin:2.5rem 0}
+.wrong{color:#a33c00;font-weight:600}</style>
+<h1>Readings against the truth</h1>
+<p>A research tool, not a medical device.</p>
+<table>{% for row in summary %}<tr><th scope="row">{{ row.measure }}</th><td>{{ row.shown }}</td></tr>
+{% endfor %}</table>
+{% if shown %}<h2>Images to look at</h2>{% else %}<p>Nothing was read wrongly or referred.</p>{% endif %}
+{% for page in shown %}<section><h3>{{ page.file }}</h3>
+<p class="{{ '' if page.exact else 'wrong' }}">Truth {{ page.truth }}; read {{ page.formula }}
+({{ '%.0f' % (100 * page.formula_probability) }} %){% if page.arrangement %}; laid out as
+{{ page.arrangement }}{% endif %}.</p>{% if page.refer_reason %}<p>Referred: {{ page.refer_reason }}.</p>
+{% endif %}{% if page.picture %}<img alt="{{ page.file }} with names"
+src="data:image/jpeg;base64,{{ page.picture }}">{% endif %}</section>{% endfor %}</html>
+"""
 
 
-def truth_counts(page: Page) -> str:
-    """Count formula of what is on a page: abnormal chromosomes count as their class, markers are left out."""
-    classes = page.truth["chromosome"]
-    return count_formula(Counter(classes[classes.isin(CLASSES)]))
+def read_truths(folder: Path, part: str = "all") -> pd.DataFrame:
+    """Labelled images of a folder, by its ``index.csv``: ``file``, ``truth`` (formula), ``case`` (patient,
+    where known); rows whose ``confidence`` is 'unsure' do not count.
+
+    ``part`` ({'all', 'test'}): only patients that `karyo reader train --bank` keeps aside. Returns ``file,
+    case, truth`` (count formula). Raises DatasetError if there is no such table, no row is left, or a file
+    lies elsewhere.
+    """
+    if part not in ("test", "all"):
+        raise DatasetError(f"Expected the part test or all. Received {part!r}.")
+    folder = Path(folder)
+    try:
+        table = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"Expected {folder.name!r} to hold a table index.csv with columns file, truth. {error}"
+        ) from error
+    if missing := {"file", "truth"} - set(table):
+        raise DatasetError(f"Expected columns file, truth in index.csv. Received none named {missing}.")
+    if "confidence" in table:
+        table = table[table["confidence"] != "unsure"]
+    inside = folder.resolve()
+    for name in table["file"]:
+        if inside not in (folder / name).resolve().parents:
+            raise DatasetError(f"Expected files below {folder.name!r}. Received {name!r}.")
+    table = table.assign(
+        case=table["case"] if "case" in table else table["file"], truth=table["truth"].map(true_counts)
+    )
+    if part == "test":
+        table = table[table["case"].map(patient_part) == "test"]
+    if table.empty:
+        raise DatasetError(
+            "Expected images whose truth is known, for the part test of patients kept aside from training (a "
+            "fifth, by their name). Received none: sign more cells, or take --part all for pages that were "
+            "never trained on."
+        )
+    return table[["file", "case", "truth"]].reset_index(drop=True)
+
+
+def true_counts(formula: str) -> str:
+    """Count formula of a karyotype, whose structural changes may lack their bands: '46,XY,t(9;22)'."""
+    try:
+        counts = parse_karyotype(formula).counts
+    except KaryotypeError:
+        number, sex, *parts = formula.split(",") if formula.count(",") else (formula, "", "")
+        counts = parse_karyotype(",".join([number, sex, *(p for p in parts if "(" not in p)])).counts
+    return count_formula({name: counts[name] for name in CLASSES})
+
+
+def score_folder(reader: Reader, truths: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Read the images of a folder.
+
+    Returns ``table``: ``file, truth``, what `karyo_lib.read.reading.summary` says, ``exact`` and ``seconds``,
+    one row an image; ``pictures``: JPEG in base64 of those that are wrong or referred, '' for the others.
+    """
+    rows, pictures = [], []
+    for file, truth in truths[["file", "truth"]].itertuples(index=False):
+        row, picture = {"file": file, "truth": truth}, ""
+        started = time.perf_counter()
+        try:
+            reading = read_image(folder / file, reader)
+        except UnusableImage as error:
+            row |= {"formula": "?", "formula_probability": 0.0, "p_count": 0.5, "exact": False}
+            row |= {"decision": "refer", "refer_reason": str(error)}
+        else:
+            row |= summary(reading) | {"seconds": time.perf_counter() - started}
+            row["exact"] = reading.formula == truth
+            if reading.refer_reason or not row["exact"]:
+                picture = base64.b64encode(picture_of(reading, "jpeg")).decode()
+        rows.append(row)
+        pictures.append(picture)
+    return pd.DataFrame(rows), pictures
 
 
 def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
-    """Read pages whose truth is known.
+    """Read pages that were made, whose truth is known chromosome by chromosome.
 
-    One row a page: ``style, width, truth, formula, exact, abnormal, p_count, p_abnormal, chromosomes, found,
-    false, discarded`` (false objects that the reader itself took for no chromosome), ``named`` (matched
-    chromosomes named right with the counts respected), ``named_alone``, ``decision``, ``refer_reason``.
+    One row a page: ``style, truth``, what `karyo_lib.read.reading.summary` says, ``exact``, and numbers of
+    ``chromosomes``, those ``seen``, ``false`` objects (taken for chromosomes), chromosomes ``named`` right in
+    the cell and ``named_alone``. Abnormal chromosomes count as their class, markers are left out.
     """
     rows = []
     for page in pages:
-        reading = reader.read(page.image)
+        reading, classes = reader.read(page.image), page.truth["chromosome"].to_numpy()
         table = reading.chromosomes
         match = match_boxes(table, page.truth).to_numpy()
-        classes = (
-            page.truth["chromosome"].to_numpy()[np.maximum(match, 0)] if len(page.truth) else np.array([])
-        )
-        hit, truth = match >= 0, truth_counts(page)
+        hit = match >= 0
+        own, truth = classes[match[hit]], count_formula(Counter(classes[np.isin(classes, CLASSES)]))
         rows.append(
-            {
-                "style": page.style,
-                "width": page.image.shape[1],
-                "truth": truth,
-                "formula": reading.formula,
+            {"style": page.style, "truth": truth}
+            | summary(reading)
+            | {
                 "exact": reading.formula == truth,
-                "abnormal": truth not in NORMAL_FORMULAE,
-                "p_count": reading.p_count,
-                "p_abnormal": reading.p_abnormal,
-                "chromosomes": len(page.truth),
-                "found": int(hit.sum()),
-                "false": int((~hit & (table["chromosome"] != "")).sum()),
-                "discarded": int((~hit & (table["chromosome"] == "")).sum()),
-                "named": int((hit & (table["chromosome"].to_numpy() == classes)).sum()),
-                "named_alone": int((hit & (table["alone"].to_numpy() == classes)).sum()),
-                "decision": reading.decision,
-                "refer_reason": reading.refer_reason,
+                "chromosomes": len(classes),
+                "seen": int(hit.sum()),
+                "false": int((table["chromosome"][~hit] != "").sum()),
+                "named": int((table["chromosome"][hit] == own).sum()),
+                "named_alone": int((table["alone"][hit] == own).sum()),
             }
         )
     return pd.DataFrame(rows)
 
 
-def summarise_pages(scores: pd.DataFrame, by: str | list[str] = "style") -> pd.DataFrame:
-    """Rates by style (or another column), with Wilson 95 % intervals of sensitivity and specificity.
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Shares of what `score_folder` or `score_pages` says, with 95 % Wilson limits: ``measure, k, n, share,
+    low, high, shown``."""
+    normal = table["truth"].isin(NORMAL_FORMULAE)
+    called, sure = table["p_count"] > 0.5, table["formula_probability"].fillna(0) >= SURE
+    cleared = table["decision"] == "cleared for number"
+    every = pd.Series(True, table.index)
+    shares = [
+        (measure, int((among & right).sum()), int(among.sum()))
+        for measure, among, right in (
+            ("count formula exact", every, table["exact"]),
+            ("normal numbers not called abnormal (specificity)", normal, ~called),
+            ("abnormal numbers called abnormal (sensitivity)", ~normal, called),
+            (f"exact where the formula is given with {SURE:.0%} and more", sure, table["exact"]),
+            ("referred", every, table["refer_reason"] != ""),
+            ("normal numbers cleared", normal, cleared),
+            ("abnormal numbers cleared", ~normal, cleared),
+        )
+    ]
+    if "seen" in table:
+        total = table[["chromosomes", "seen", "named", "named_alone"]].sum()
+        shares += [
+            ("chromosomes found", total["seen"], total["chromosomes"]),
+            ("of them named right", total["named"], total["seen"]),
+            ("named right alone", total["named_alone"], total["seen"]),
+        ]
+    rows = []
+    for measure, k, n in shares:
+        low, high = wilson(k, n) if n else (np.nan, np.nan)
+        shown = f"{k} of {n} ({k / n:.0%}; {low:.0%} to {high:.0%})" if n else "none"
+        rows.append((measure, k, n, k / n if n else np.nan, low, high, shown))
+    for name, measure in (("seconds", "seconds an image"), ("false", "false objects a page")):
+        if name in table and (values := table[name].dropna()).size:
+            shown = f"{values.median():.1f} (median), {values.max():.1f} (most)"
+            rows.append((measure, len(values), len(values), *([np.nan] * 3), shown))
+    return pd.DataFrame(rows, columns=["measure", "k", "n", "share", "low", "high", "shown"])
 
-    Columns ``pages, found_rate, false_per_page, named, named_alone`` (shares of those found), ``exact``,
-    ``sensitivity, sensitivity_low, sensitivity_high, specificity, ..., cleared`` (share of the normal ones),
-    ``abnormal_cleared, referred``.
-    """
 
-    def one(group: pd.DataFrame) -> pd.Series:
-        called = group["p_count"] > 0.5
-        out = {
-            "pages": len(group),
-            "found_rate": group["found"].sum() / max(group["chromosomes"].sum(), 1),
-            "false_per_page": group["false"].mean(),
-            "named": group["named"].sum() / max(group["found"].sum(), 1),
-            "named_alone": group["named_alone"].sum() / max(group["found"].sum(), 1),
-            "exact": group["exact"].mean(),
-        }
-        for name, chosen, right in (
-            ("sensitivity", group["abnormal"], called),
-            ("specificity", ~group["abnormal"], ~called),
-        ):
-            n, k = int(chosen.sum()), int((chosen & right).sum())
-            low, high = wilson(k, n) if n else (np.nan, np.nan)
-            out |= {name: k / n if n else np.nan, f"{name}_low": low, f"{name}_high": high}
-        cleared = group["decision"] == "cleared for number"
-        for name, chosen in (("cleared", ~group["abnormal"]), ("abnormal_cleared", group["abnormal"])):
-            out[name] = cleared[chosen].mean()
-        return pd.Series(out | {"referred": (group["refer_reason"] != "").mean()})
-
-    groups = {key: one(group) for key, group in scores.groupby(by)}
-    return pd.DataFrame({**groups, "all": one(scores)}).T
+def write_errors(table: pd.DataFrame, pictures: Iterable[str], path: Path) -> None:
+    """Write one HTML file, without links: the summary, then images read wrongly, then those referred."""
+    shown = table.assign(picture=list(pictures))
+    shown = shown[~shown["exact"] | (shown["refer_reason"] != "")].sort_values("exact", kind="stable")
+    shown = shown.fillna({"formula_probability": 0.0, "arrangement": ""})
+    template = jinja2.Environment(autoescape=True).from_string(_PAGE)
+    text = template.render(summary=summarise(table).to_dict("records"), shown=shown.to_dict("records"))
+    path.write_text(text, encoding="utf-8")
 
 
 def fit_clearing(reader: Reader, pages: Iterable[Page], alpha: float = 0.01, below: float = 0.002) -> Reader:
@@ -121,7 +222,7 @@ def fit_clearing(reader: Reader, pages: Iterable[Page], alpha: float = 0.01, bel
         The same with `ReaderSettings.clear_below` and its promise; both are empty where it cannot be shown.
     """
     table = score_pages(reader.with_settings(clear_below=below), pages)
-    table = table[table["abnormal"]]
+    table = table[~table["truth"].isin(NORMAL_FORMULAE)]
     n, missed = len(table), int((table["decision"] == "cleared for number").sum())
     shown = n >= compute_smallest_n(alpha, 0.05, missed)
     said = (
@@ -147,18 +248,65 @@ def score_cells(
         truth = np.array([CLASSES.index(name) for name in names])
         decoded = reader.decode_cell([cutout.image for cutout in cutouts])
         alone += int((decoded.log_proba.argmax(1) == truth).sum())
-        count = reader.count(decoded)
-        rows.append(
-            {
-                "cell": cell,
-                "truth": count_formula(Counter(names)),
-                "formula": count.formula,
-                "probability": count.probability,
-                "p_count": count.p_abnormal,
-                "right": float((count.assigned == truth).mean()),
-                "n": len(truth),
-            }
-        )
-    table = pd.DataFrame(rows)
+        count, formula = reader.count(decoded), count_formula(Counter(names))
+        right = float((count.assigned == truth).mean())
+        rows.append((cell, formula, count.formula, count.probability, count.p_abnormal, right, len(truth)))
+    table = pd.DataFrame(rows, columns=["cell", "truth", "formula", "probability", "p_count", "right", "n"])
     assigned = float((table["right"] * table["n"]).sum() / table["n"].sum())
     return table, {"alone": alone / int(table["n"].sum()), "assigned": assigned}
+
+
+@dataclass(frozen=True)
+class Versus:
+    """What two readers made of the same pages."""
+
+    pages: pd.DataFrame  # ``file, case, truth, old, new`` (count formulae), ``old_right, new_right`` (bool)
+    # Share of pages read exactly right, new less old, each patient weighed alike, with its 95 % interval:
+    # exact (Clopper-Pearson) over the patients on whom the readers differ. The interval is NaN where they
+    # differ on none.
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def better(self) -> bool:
+        """Whether the new reader is shown to be better: the whole interval lies above zero."""
+        return bool(self.low > 0)
+
+    def __str__(self) -> str:
+        """The verdict in two lines."""
+        n, old, new = len(self.pages), int(self.pages["old_right"].sum()), int(self.pages["new_right"].sum())
+        said = f"{n} pages of {self.pages['case'].nunique()} patients read right: old {old}, new {new}.\n"
+        if np.isnan(self.low):
+            return said + "The readers differ on no patient: nothing is shown."
+        limits = f"95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
+        span = f"{100 * self.difference:+.1f} points a patient ({limits})"
+        if self.better:
+            return said + f"The new reader is better: {span}."
+        if self.high < 0:
+            return said + f"The new reader is worse: {span}."
+        return said + f"It is not shown that the new reader is better: {span}; the interval holds zero."
+
+
+def compare_readers(old: Reader, new: Reader, pages: pd.DataFrame, images: Iterable[np.ndarray]) -> Versus:
+    """Read each page with both readers.
+
+    ``pages``: of `read_truths`; ``images`` (iterable of ndarray of uint8): of the
+    pages, in that order.
+    """
+    read = [(old.read(image).formula, new.read(image).formula) for image in images]
+    table = pages.assign(old=[a for a, _ in read], new=[b for _, b in read])
+    table = table.assign(old_right=table["old"] == table["truth"], new_right=table["new"] == table["truth"])
+    gain = table["new_right"].astype(int) - table["old_right"].astype(int)
+    return Versus(table, *gain_limits(gain.groupby(table["case"]).mean().to_numpy()))
+
+
+def gain_limits(gain: np.ndarray) -> tuple[float, float, float]:
+    """Mean gain of patients or pages (n,), and its 95 % interval, exact over those that differ at all; NaN
+    where none does."""
+    won, differ = int((gain > 0).sum()), int((gain != 0).sum())
+    if not differ:
+        return 0.0, float("nan"), float("nan")
+    limits = binomtest(won, differ).proportion_ci(0.95, method="exact")
+    size = float(np.abs(gain).mean())  # what a difference in all of them would be worth
+    return float(gain.mean()), float((2 * limits.low - 1) * size), float((2 * limits.high - 1) * size)
