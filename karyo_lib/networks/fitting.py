@@ -210,18 +210,14 @@ class _EpochMemory(keras.callbacks.Callback):
         self.rows.append(row)
         self.bar.set_postfix(val_auc=f"{row['val_auc']:.3f}", refresh=False)
         self.bar.update(epoch + 1 - self.bar.n)
-        if np.isfinite([row["loss"], row["val_loss"]]).all() and self._is_best(row):
+        best = self.rows[self.best_epoch - 1] if self.best_epoch else {"val_auc": -1.0, "val_loss": 0.0}
+        # A small validation set gives equal AUCs often: the lower loss decides.
+        better = (row["val_auc"], -row["val_loss"]) > (best["val_auc"], -best["val_loss"])
+        if better and np.isfinite([row["loss"], row["val_loss"]]).all():
             self.best_epoch, self.best_weights = epoch + 1, self.model.get_weights()
         self.model.stop_training = self.exhausted
         if self._checkpoint:
             self._save()
-
-    def _is_best(self, row: dict[str, float]) -> bool:
-        # A small validation set gives equal AUCs often: the lower loss decides.
-        if self.best_weights is None:
-            return True
-        best = self.rows[self.best_epoch - 1]
-        return (row["val_auc"], -row["val_loss"]) > (best["val_auc"], -best["val_loss"])
 
     def _save(self) -> None:
         arrays = {f"now{i}": np.array(v) for i, v in enumerate(_state(self.model))}

@@ -91,8 +91,10 @@ def run_search(
     with bar, _open_journal(store, key, settings) as journal:
         known = list(journal.resume())[1:] if journal else []
         while len(trials) < settings.trials:
-            points = _ask(optimizer, settings.points_at_once)
-            points = points[: settings.trials - len(trials)]
+            with _calm_surrogate():
+                once = settings.points_at_once
+                asked = [optimizer.ask()] if once == 1 else optimizer.ask(n_points=once)
+            points = [(float(rate), int(size)) for rate, size in asked][: settings.trials - len(trials)]
             taken_over = known[len(trials) : len(trials) + len(points)]
             for done in _try_points(objective, points, taken_over):
                 trials.append({"trial": len(trials) + 1, **done})
@@ -101,7 +103,10 @@ def run_search(
                 losses = [t["val_loss"] for t in trials if t["status"] == OK]
                 bar.set_postfix(best=f"{min(losses, default=np.nan):.3f}", refresh=False)
                 bar.update()
-            _tell(optimizer, trials, len(points))
+            latest, worst = trials[-len(points) :], max([_GUESSING, *losses])
+            told = [t["val_loss"] if t["status"] == OK else worst for t in latest]
+            with _calm_surrogate():
+                optimizer.tell([[trial[name] for name in PARAMETERS] for trial in latest], told)
     return pd.DataFrame(trials, columns=list(COLUMNS))
 
 
@@ -174,20 +179,6 @@ def _calm_surrogate() -> Iterator[None]:
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
-
-
-def _ask(optimizer: Optimizer, count: int) -> list[tuple[float, int]]:
-    with _calm_surrogate():
-        points = [optimizer.ask()] if count == 1 else optimizer.ask(n_points=count)
-    return [(float(rate), int(size)) for rate, size in points]
-
-
-def _tell(optimizer: Optimizer, trials: list[dict], count: int) -> None:
-    worst = max([_GUESSING, *(t["val_loss"] for t in trials if t["status"] == OK)])
-    points = [[trial[name] for name in PARAMETERS] for trial in trials[-count:]]
-    losses = [t["val_loss"] if t["status"] == OK else worst for t in trials[-count:]]
-    with _calm_surrogate():
-        optimizer.tell(points, losses)
 
 
 def _try_points(

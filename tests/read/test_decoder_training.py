@@ -127,7 +127,8 @@ def test_a_small_decoder_is_trained_aligned_and_measured(drawn):
     assert (np.diff(arrays["places"][0][: drawn.rows[0]]) >= 0).all()
     decoder = Decoder(DecoderSettings(SMALL))
     decoder.model = model
-    tables = score_decoder(fit_settings(decoder, drawn), drawn, each=2)
+    few = StripSet(**{name: array[::2] for name, array in vars(drawn).items()})  # one of each class
+    tables = score_decoder(fit_settings(decoder, few), few, each=1)
     assert set(tables["changes"]["kind"]) >= {"deletion", "sham", "reciprocal"}
     assert tables["changes"]["seen at 1 %"].between(0, 1).all()
-    assert len(tables["names"]) == len(drawn)
+    assert len(tables["names"]) == len(few)
