@@ -48,14 +48,7 @@ def line_formula(
 ) -> str:
     """Formula of one cell line from its number of chromosomes by slot (by their centromeres; absent is 0) and
     its structural changes in ISCN, whose chromosomes are among them. An acquired gain or loss of a sex
-    chromosome, against the person's ``sex`` (XY where there is a Y), is written as one: 45,X,-Y.
-
-    Examples
-    --------
-    >>> counts = parse_karyotype("45,X,-Y,t(9;22)(q34;q11.2)").counts
-    >>> line_formula(counts, ["t(9;22)(q34;q11.2)"], "acquired", "XY")
-    '45,X,-Y,t(9;22)(q34;q11.2)'
-    """
+    chromosome, against the person's ``sex`` (XY where there is a Y), is written as one: 45,X,-Y."""
     check_practice(practice)
     parts: list[Part] = []
     for text in structural:
@@ -98,14 +91,7 @@ def check_practice(practice: str) -> None:
 
 def write_clones(clones: Iterable[Clone], practice: str = "constitutional") -> str:
     """Formula of a case. Constitutional lines stand by size, after ``mos`` where there are several (``chi``
-    where XX and XY cells are normal); acquired lines of one origin together, the simplest first.
-
-    Examples
-    --------
-    >>> lines = [Clone("47,XX,+8,t(9;22)(q34;q11.2)", 15), Clone("46,XX,t(9;22)(q34;q11.2)", 3)]
-    >>> write_clones([Clone("46,XX", 2), *lines], "acquired")
-    '46,XX,t(9;22)(q34;q11.2)[3]/47,idem,+8[15]/46,XX[2]'
-    """
+    where XX and XY cells are normal); acquired lines of one origin together, the simplest first."""
     ordered = order_clones(clones, practice)
     if not ordered:
         raise ValueError("Expected at least one cell line. Received none.")
