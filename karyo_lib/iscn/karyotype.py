@@ -56,6 +56,8 @@ class Karyotype:
     sex: str
     group: str
     changes: tuple[Change, ...] = field(default=(), repr=False)
+    # Cell lines of the formula that it is the first one of, as none was asked for.
+    cell_lines: int = field(default=1, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Karyotype({self.formula!r}, {self.group}, {len(self.chromosomes)} chromosomes)"
@@ -63,7 +65,7 @@ class Karyotype:
     @property
     def formula(self) -> str:
         """Formula of this cell's line in normal form ('47,XY,+21'), without cell numbers."""
-        return write_karyotype(self)
+        return write_line(self.line)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -128,6 +130,11 @@ def write_karyotype(karyotype: Karyotype) -> str:
         'idem' written out, no numbers of cells. ``parse_karyotype(write_karyotype(k)) == k`` at the level of
         ``k``.
 
+    Raises
+    ------
+    KaryotypeError
+        If it is the first of several cell lines, as `parse_karyotype` takes it where none is asked for.
+
     Examples
     --------
     >>> write_karyotype(parse_karyotype("46,XX,t(22;9)(q11.2;q34)"))
@@ -135,10 +142,16 @@ def write_karyotype(karyotype: Karyotype) -> str:
     """
     if not isinstance(karyotype, Karyotype):
         raise TypeError(f"Expected a Karyotype, as of parse_karyotype. Received {karyotype!r}.")
+    rule = (
+        f"Expected the karyotype of one cell. Received the first of {karyotype.cell_lines} cell lines, and "
+        "the others would be lost: read them all with read_clones and write them with write_clones "
+        "(karyo_lib.iscn.clones), or ask parse_karyotype for one with cell_line."
+    )
+    require(karyotype.cell_lines == 1, karyotype.formula, rule)
     return write_line(karyotype.line)
 
 
-def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyotype:
+def parse_karyotype(formula: str, level: int = 550, cell_line: int | None = None) -> Karyotype:
     """Turn a karyotype formula into the chromosomes of one cell.
 
     Parameters
@@ -152,8 +165,9 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
         their first meaning, with a note.
     level : {400, 550, 850}
         Band level.
-    cell_line : int
-        Which cell line of a mosaic, from 0.
+    cell_line : int, optional
+        Which cell line of a mosaic, from 0; by default the first, as a picture shows one cell.
+        `karyo_lib.iscn.clones.read_clones` reads all of them.
 
     Returns
     -------
@@ -183,6 +197,8 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int = 0) -> Karyo
     """
     table = load_bands(level)
     cells = [_make_cell(line, table) for line in read_cell_lines(formula)]
+    if cell_line is None:
+        return replace(cells[0], cell_lines=len(cells))
     rule = f"Expected a cell line from 0 to {len(cells) - 1}. Received {cell_line}."
     require(0 <= cell_line < len(cells), formula, rule)
     return cells[cell_line]

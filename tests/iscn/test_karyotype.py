@@ -18,6 +18,7 @@ from karyo_lib.iscn import (
     parse_karyotype,
     write_karyotype,
 )
+from karyo_lib.iscn.clones import read_clones, write_clones
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,14 @@ def test_the_copy_gained_is_marked():
 )
 def test_cell_lines(formula, line, expected):
     assert parse_karyotype(formula, cell_line=line).formula == expected
+
+
+def test_cell_lines_are_not_lost_in_silence():
+    karyotype = parse_karyotype("46,XX[10]/47,XX,+8[5]")
+    assert karyotype.formula == "46,XX"
+    with pytest.raises(KaryotypeError, match=r"first of 2 cell lines.*read_clones"):
+        write_karyotype(karyotype)
+    assert write_clones(read_clones("46,XX[10]/47,XX,+8[5]"), "acquired") == "47,XX,+8[5]/46,XX[10]"
 
 
 def test_a_cell_line_that_is_not_there():
