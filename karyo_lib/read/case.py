@@ -45,7 +45,9 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
     cells, settings = list(cells), settings or CaseSettings()
     used = [cell for cell in cells if not cell.excluded]
     if not used:
-        return _nothing_read(cells, settings)
+        nothing = pd.DataFrame(columns=["formula", "probability"])
+        exclusion, notes = _exclude([], [], 1, settings), ("No cell could be read.",)
+        return Case("", _NAN, _NAN, (), tuple(_in_order(cells, [])), nothing, exclusion, notes, settings)
     prior = {change: _change_log_prior(change, settings) for cell in used for change in cell.changes}
     posterior = weigh_lines(used, settings.errors, settings.p_abnormal, P_LINES[settings.practice], prior)
     outcomes, weights = _outcomes(posterior, settings.practice)
@@ -60,15 +62,18 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
     probability = best_weight / sum(weights)
     composite = _composite(used, judged, chosen.sex, settings) if settings.practice == "acquired" else None
     if composite:
-        lines = [CaseLine(composite[0].formula, composite[1], *_share(len(composite[1]), len(used)))]
-        normal = [c for c in judged if c.name not in composite[1] and c.counted and Clone(c.line).normal]
-        judged = [_join_composite(cell, *composite) for cell in judged]
-        clones = [composite[0]]
-        if normal:
-            formula = normal[0].line
-            lines.append(CaseLine(formula, tuple(c.name for c in normal), *_share(len(normal), len(used))))
-            clones.append(Clone(formula, len(normal)))
-        probability = float("nan")
+        clone, members = composite
+        normal = [c for c in judged if c.name not in members and c.counted and Clone(c.line).normal]
+        judged = [
+            replace(c, line=clone.formula, finding=(), counted=True) if c.name in members else c
+            for c in judged
+        ]
+        clones = [clone, *[Clone(c.line, len(normal)) for c in normal[:1]]]
+        lines = [
+            CaseLine(one.formula, names, *_share(len(names), len(used)))
+            for one, names in zip(clones, (members, tuple(c.name for c in normal)), strict=False)
+        ]
+        probability = _NAN
     else:
         lines, clones = _lines(posterior, posterior.sets[number], chosen, judged, settings.practice)
     return Case(
@@ -79,7 +84,7 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
         cells=tuple(_in_order(cells, judged)),
         alternatives=_alternatives(totals, settings.practice),
         exclusion=_exclude(used, judged, len(cells), settings),
-        notes=_notes(used, judged, lines, chosen, settings),
+        notes=_notes(used, judged, lines),
         settings=settings,
     )
 
@@ -129,7 +134,9 @@ def _judge_cells(used: list[CellEvidence], chosen: _Outcome, settings: CaseSetti
         counted = fits and not (Clone(text).normal and more)
         finding, line_of = (*more, *less, *structural), text if fits else ""
         judged.append(
-            CaseCell(cell.name, read_as(cell.best), line_of, finding, bool(counted), cell.analysed, "")
+            CaseCell(
+                cell.name, read_as(cell.best), line_of, finding, bool(counted), cell.analysed, "", cell.doubts
+            )
         )
     return judged
 
@@ -179,12 +186,6 @@ def _composite(
     return (found[0], tuple(abnormal[i][0].name for i in found[1])) if found else None
 
 
-def _join_composite(cell: CaseCell, clone: Clone, members: tuple[str, ...]) -> CaseCell:
-    if cell.name not in members:
-        return cell
-    return replace(cell, line=clone.formula, finding=(), counted=True)
-
-
 def _in_order(cells: list[CellEvidence], judged: list[CaseCell]) -> list[CaseCell]:
     """Those judged and those excluded, as the cells were given."""
     left = iter(judged)
@@ -218,7 +219,7 @@ def _exclude(
         for text, cells in sorted(seen.items(), key=lambda item: (-item[1], item[0]))
     )
     needed = cells_needed(settings.aim, 0, errors.sensitivity, confidence)
-    more = None if needed is None else ceil(max(0, needed - n) * total / n)
+    more = None if needed is None else ceil(max(0, needed - n) * total / max(n, 1))
     return Exclusion(
         cells=n,
         confidence=confidence,
@@ -238,8 +239,6 @@ def _notes(
     used: list[CellEvidence],
     judged: list[CaseCell],
     lines: list[CaseLine],
-    chosen: _Outcome,
-    settings: CaseSettings,
 ) -> tuple[str, ...]:
     notes = []
     changed = [line for line in lines if not Clone(line.formula).normal]
@@ -254,20 +253,9 @@ def _notes(
     sexes = {line.formula.split(",")[1] for line in lines if "," in line.formula}
     if len(lines) > 1 and {"XX", "XY"} <= sexes:
         notes.append("XX and XY cells: a chimera, or cells of someone else (maternal cells).")
-    if len(lines) > 1 and any(s in ("X",) for s in sexes) and len(sexes) > 1:
+    if len(lines) > 1 and "X" in sexes and len(sexes) > 1:
         notes.append("Cells that lack an X or a Y also come with age.")
     lost = sum(any(text[0] == "-" for text in cell.finding) for cell in judged if cell.counted)
     if lost:
         notes.append(f"{count_cells(lost)} without a chromosome of the line: taken for random loss.")
     return tuple(notes)
-
-
-def _nothing_read(cells: list[CellEvidence], settings: CaseSettings) -> Case:
-    exclusion = Exclusion(
-        0, settings.confidence, 1.0, 1.0, 0, 1.0, (), 1.0, 1.0, settings.aim,
-        cells_needed(settings.aim, 0, settings.errors.sensitivity, settings.confidence),
-    )  # fmt: skip
-    return Case(
-        "", _NAN, _NAN, (), tuple(_in_order(cells, [])), pd.DataFrame(columns=["formula", "probability"]),
-        exclusion, ("No cell could be read.",), settings,
-    )  # fmt: skip

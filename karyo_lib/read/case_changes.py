@@ -4,31 +4,44 @@ What one cell shows, and what recurs in such cases, is looked for in the chromos
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, product
+from math import ceil
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from karyo_lib.iscn import LEVELS, NORMAL_GROUPS, KaryotypeError, load_bands
+from karyo_lib.iscn import AUTOSOMES, LEVELS, NORMAL_GROUPS, KaryotypeError, load_bands
 from karyo_lib.iscn.changes import make_change
 from karyo_lib.iscn.clones import PRACTICES
 from karyo_lib.iscn.operations import read_change
-from karyo_lib.iscn.segments import UNKNOWN, Segments
+from karyo_lib.iscn.segments import UNKNOWN, Segments, turn
+from karyo_lib.read.decode import chain_of, path_segments
+from karyo_lib.read.path import chain_score, find_paths
+from karyo_lib.read.places import BINS, NONE
 from karyo_lib.read.pooling import NOT_SEEN, find_breaks, pool_changes, recurrent_changes, spread_changes
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
-from karyo_lib.shape.scaling import scale_strips
+from karyo_lib.shape.scaled import ScaledStrips
 
 #: Score of a chromosome from which on it is asked what it may be made of.
 SUSPECT = 3.5
+#: Score from which on a chromosome is laid upon those of other cells; and of what they show together.
+_HINT, _SHARED = 1.0, 4.0
+#: Score of what they show together from which on classes are tried as partners of an exchange.
+_EXCHANGED = 15.0
+_SURER = 1e6  # than what a single cell shows
+_BANDS = load_bands(400)
+_LEAST_LOG = -8.0  # no cell counts for more against a place
 #: Bins that the breaks of a change may be off where it is looked for.
 _SLACK = 1
 # Of cut-out chromosomes of 40 cells of another lab, changed by 10 to 40 Mb or not: where the decoder's
 # evidence for a change is above -8, it is there more often than not, by a factor e for every 10.
 _EVEN, _PER_SCORE, _NO_EVIDENCE = -8.0, 0.1, -5.0
+_ORDER = ("X", "Y", *AUTOSOMES)  # of chromosomes in a formula
 _EXCHANGE = re.compile(r"der\(\w+\)(t\(\w+;\w+\)\([^)]+\))")
 
 
@@ -42,16 +55,19 @@ def show_changes(
     changes, in ISCN, that can be judged there.
     """
     read = [one for one in readings if one is not None and one.karyotype]
-    suspected = [find_suspects(one, reader) for one in read]
+    suspected = [find_suspects(one.chromosomes, reader) for one in read]
+    together = read_together(read, reader) if len(read) > 1 else None
+    shared = {} if together is None else find_suspects(together, reader, _SHARED)
+    shared |= {} if together is None else find_exchanges(together, read, reader)
     recurrent = chain.from_iterable(recurrent_changes(one) for one in ([practice] if practice else PRACTICES))
-    # the catalogue's breaks stand for those near to them
-    texts = pool_changes([dict.fromkeys(recurrent, np.inf), *suspected])
+    # the catalogue's breaks stand for those near to them, those of many cells for those of one
+    surer = {text: _SURER + score for text, score in shared.items()}
+    texts = pool_changes([dict.fromkeys(recurrent, np.inf), surer, *suspected])
     # several cells add up what each hardly shows
-    least = SUSPECT if len(read) == 1 else 0.0
-    parts = [look_for(texts, one, reader, least) for one in read]
-    alone = [{text: settle(part, [text])[text] for text in part} for part in parts]
-    strength = {text: sum(max(0.0, one.get(text, 0.0)) for one in alone) for text in texts}
-    order = sorted(texts, key=lambda text: -strength[text])
+    least = SUSPECT if len(read) == 1 else -np.inf
+    parts = look_for(texts, read, reader, least)
+    strength = add_up(parts)
+    order = sorted(texts, key=lambda text: -strength.get(text, 0.0))
     # what no segments can be made of is only what each cell plainly shows of itself
     sure = reader.settings.least_score
     vague = [
@@ -62,42 +78,150 @@ def show_changes(
     return [next(judged) | next(shown) if one is not None and one.karyotype else {} for one in readings]
 
 
-def find_suspects(reading: Reading, reader: Reader) -> dict[str, float]:
-    """Changes that single chromosomes of a cell may have, with their scores."""
-    marked = reader.mark_changes(reading.chromosomes)
-    marked = marked[(marked["score"] > SUSPECT) & (marked["kind"] != "variant")]
+def find_suspects(chromosomes: pd.DataFrame, reader: Reader, least: float = SUSPECT) -> dict[str, float]:
+    """Changes that single chromosomes of a table may have, with their scores."""
+    marked = reader.mark_changes(chromosomes)
+    marked = marked[(marked["score"] > least) & (marked["kind"] != "variant")]
     suspects = dict(zip(marked["iscn"], marked["score"].astype(float), strict=True))
     # one derivative that is seen is half of an exchange as well
     return suspects | {m[1]: suspects[text] for text in list(suspects) if (m := _EXCHANGE.fullmatch(text))}
 
 
+def read_together(readings: Sequence[Reading], reader: Reader) -> pd.DataFrame:
+    """What the strangest chromosomes of a class show together, cell laid upon cell.
+
+    Of each class the strangest chromosome of every cell, of half of the cells and of a quarter of them: what
+    two homologues, and cells without the change, would hide in an average of all. Returns ``chromosome,
+    readable, segments, score``.
+    """
+    strange = []
+    for cell, reading in enumerate(readings):
+        table = reading.chromosomes
+        table = table[table["readable"].astype(bool) & (table["score"] > _HINT)].sort_values("score")
+        best = table.drop_duplicates("chromosome", keep="last")
+        strange += [(row.chromosome, row.score, cell, i) for i, row in best.iterrows()]
+    chosen = pd.DataFrame(strange, columns=["chromosome", "score", "cell", "row"])
+    groups = []
+    for _, own in chosen.sort_values("score", ascending=False).groupby("chromosome"):
+        sizes = {min(len(own), ceil(len(readings) * share)) for share in (0.25, 0.5, 1.0)}
+        groups += [own.head(size) for size in sorted(sizes) if size > 1]
+    settings, rows = reader.decoder.settings.path, []
+    if groups:
+        log_p, lengths = _lay_upon([own[["cell", "row"]].to_numpy() for own in groups], readings, reader)
+        paths = find_paths(log_p, lengths, settings)
+        scores = paths.best - paths.normal.max((1, 2))
+        names = [own["chromosome"].iloc[0] for own in groups]
+        rows = [
+            (name, True, path_segments(places, jumps, settings.tip), float(score))
+            for name, places, jumps, score in zip(names, paths.places, paths.jumps, scores, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["chromosome", "readable", "segments", "score"]).astype(
+        {"readable": bool, "score": float}
+    )
+
+
+def _lay_upon(
+    groups: Sequence[np.ndarray], readings: Sequence[Reading], reader: Reader
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean log-probability of each place, a row, of groups of chromosomes (cell, row), and their rows."""
+    places: dict[tuple[int, int], np.ndarray] = {}
+    asked = np.unique(np.concatenate(groups), axis=0)
+    for cell in np.unique(asked[:, 0]):
+        rows, table = asked[asked[:, 0] == cell, 1], readings[cell].chromosomes
+        strips = readings[cell].found.strips.take(rows)
+        for row, log_p, n in zip(rows, reader.decoder.log_places(strips), strips.rows, strict=True):
+            log_p = np.maximum(log_p[:n], _LEAST_LOG)
+            places[cell, row] = _upright(log_p) if table.at[row, "upside_down"] else log_p
+    lengths = np.array([int(np.median([len(places[cell, row]) for cell, row in own])) for own in groups])
+    means = np.full((len(groups), lengths.max(), NONE + 1), _LEAST_LOG, np.float32)
+    for own, n, mean in zip(groups, lengths, means, strict=True):
+        at = (np.arange(n) + 0.5) / n
+        parts = [places[cell, row] for cell, row in own]
+        mean[:n] = np.mean([part[(at * len(part)).astype(int)] for part in parts], axis=0)
+    return means, lengths
+
+
+def _upright(log_p: np.ndarray) -> np.ndarray:
+    """Places of a strip that stands on its head, as if it did not."""
+    return np.concatenate([log_p[::-1, BINS:NONE], log_p[::-1, :BINS], log_p[::-1, NONE:]], axis=1)
+
+
+def find_exchanges(together: pd.DataFrame, readings: Sequence[Reading], reader: Reader) -> dict[str, float]:
+    """Exchanges between two classes that are strange together: of one a break is seen, of the other all are
+    tried, as the decoder often takes what comes from elsewhere for something else."""
+    strange = together[together["score"] > _EXCHANGED].sort_values("score")
+    breaks: dict[str, set[str]] = {}
+    for segment in chain.from_iterable(strange.drop_duplicates("chromosome", keep="last")["segments"]):
+        name = segment.chromosome
+        edges = {edge for edge in (segment.start, segment.stop) if 0 < edge < _BANDS.length(name)}
+        breaks[name] = breaks.get(name, set()) | {_BANDS.band_at(name, edge).name for edge in edges}
+    best = {}
+    for (name, seen), other in product(breaks.items(), breaks):
+        for band in sorted(seen) if other != name else ():
+            ends = [
+                sorted(((name, band), (other, one.name)), key=lambda end: _ORDER.index(end[0]))
+                for one in _BANDS.bands(other)
+            ]
+            texts = [f"t({a};{b})({at_a};{at_b})" for (a, at_a), (b, at_b) in ends]
+            strength = add_up(look_for(texts, readings, reader))
+            text = max(strength, key=strength.get, default="")
+            if strength.get(text, 0.0) > 0:
+                best[text] = strength[text]
+    return best
+
+
+def add_up(parts: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, float]:
+    """What speaks for each change, were it the only one, summed over cells."""
+    total: Counter[str] = Counter()
+    for part in parts:
+        for text in part:
+            total[text] += max(0.0, settle(part, [text])[text])
+    return dict(total)
+
+
 def look_for(
-    texts: Iterable[str], reading: Reading, reader: Reader, least: float = 0.0
-) -> dict[str, pd.DataFrame]:
-    """How well the abnormal chromosomes of given changes fit the chromosomes of a cell.
+    texts: Iterable[str], readings: Sequence[Reading], reader: Reader, least: float = -np.inf
+) -> list[dict[str, pd.DataFrame]]:
+    """How well the abnormal chromosomes of given changes fit the chromosomes of cells.
 
     ``texts`` (iterable of str): changes in ISCN; ``least``: score of the chromosomes that are looked at; in
-    others it is not seen. Returns dict of str to pandas.DataFrame; of each change that can be judged the
-    log-ratios: a row a readable chromosome of its classes, a column an abnormal chromosome that the change
-    makes.
+    others it is not seen, and those that are not readable say nothing, 0. Returns of each cell the changes
+    that can be judged there, with their log-ratios: a row a chromosome of its classes, a column an abnormal
+    chromosome that the change makes.
     """
-    table = reading.chromosomes[reading.chromosomes["readable"].astype(bool)]
     makes = {text: made for text in texts if (made := _derivatives(text))}
-    classes = {name for text in makes for name in find_breaks(text)[1]}
-    rows = table.index[table["chromosome"].isin(classes) & (table["score"] > least)]
-    scores = pd.DataFrame(_NO_EVIDENCE, table.index, range(sum(map(len, makes.values()))))
-    if len(rows):
-        # sizes are relative to the cell: all of its chromosomes are scaled, those concerned looked at
-        strips = scale_strips(reading.found.cutouts, reading.found.masks).take(rows)
-        found = reader.decoder.evidence(strips, list(chain.from_iterable(makes.values())), _SLACK)
-        scores.loc[rows] = np.maximum((found - _EVEN) * _PER_SCORE, _NO_EVIDENCE)
-    parts, first = {}, 0
-    for text, derivatives in makes.items():
-        own = table["chromosome"].isin(find_breaks(text)[1]).to_numpy()
-        if own.sum() >= len(derivatives):
-            parts[text] = scores.iloc[own, first : first + len(derivatives)]
-        first += len(derivatives)
-    return parts
+    tables = [one.chromosomes for one in readings]
+    rows: list[dict[str, dict]] = [{text: {} for text in makes} for _ in readings]
+    settings = reader.decoder.settings.path
+    for name in dict.fromkeys(name for text in makes for name in find_breaks(text)[1]):
+        concerned = [text for text in makes if name in find_breaks(text)[1]]
+        own = [table[table["chromosome"] == name] for table in tables]
+        for cell, table in enumerate(own):
+            for text in concerned:
+                for i, readable in table["readable"].items():
+                    rows[cell][text][i] = [_NO_EVIDENCE if readable else 0.0] * len(makes[text])
+        looked = [t[t["readable"].astype(bool) & (t["score"] > least)] for t in own]
+        places = [(cell, i, normal) for cell, t in enumerate(looked) for i, normal in t["normal"].items()]
+        if not places:
+            continue
+        parts = [one.found.strips.take(t.index) for one, t in zip(readings, looked, strict=True)]
+        strips, normal = ScaledStrips.join(parts), np.array([place[2] for place in places])
+        log_p = reader.decoder.log_places(strips)
+        for text in concerned:
+            for column, segments in enumerate(makes[text]):
+                ways = [chain_of(way, _SLACK) for way in (segments, turn(segments))]
+                fits = np.maximum(*(chain_score(log_p, strips.rows, *way, settings=settings) for way in ways))
+                values = np.maximum((fits - normal - _EVEN) * _PER_SCORE, _NO_EVIDENCE)
+                for (cell, i, _), value in zip(places, values.tolist(), strict=True):
+                    rows[cell][text][i][column] = value
+    return [
+        {
+            text: pd.DataFrame.from_dict(own, orient="index")
+            for text, own in cell.items()
+            if len(own) >= len(makes[text])
+        }
+        for cell in rows
+    ]
 
 
 def settle(parts: Mapping[str, pd.DataFrame], order: Iterable[str]) -> dict[str, float]:
@@ -114,7 +238,10 @@ def settle(parts: Mapping[str, pd.DataFrame], order: Iterable[str]) -> dict[str,
                 found[text] = NOT_SEEN
                 continue
             rows, columns = linear_sum_assignment(part, maximize=True)
-            found[text] = float(part.to_numpy()[rows, columns].sum())
+            values = part.to_numpy()
+            # what both homologues show is how a laboratory's chromosomes look
+            alike = np.maximum(np.delete(values, rows, axis=0), 0.0).max(0, initial=0.0)
+            found[text] = float((values[rows, columns] - alike[columns]).sum())
             taken |= set(part.index[rows]) if found[text] > 0 else set()
     return found
 

@@ -138,7 +138,8 @@ def tell_evidence(reading: Reading, reader: Reader) -> dict[str, Any]:
     Returns ``candidates``: list of (formula, probability), the most probable first; ``p_abnormal``: the
     reader's prior of an abnormal number, which is in them; ``changes``: structural changes in ISCN, marked or
     recurrent ones, with their log-ratios; ``readable``: chromosomes of which every one could be read band by
-    band; ``analysed``: whether these are nearly all; ``excluded``: why nothing can be told, or ''.
+    band; ``analysed``: whether these are nearly all; ``excluded``: why nothing can be told, or '';
+    ``doubts``: why a specialist must look, or ''.
     """
     changes = show_changes([reading], reader)[0]
     return _tell_numbers(reading, reader) | {"changes": changes}
@@ -153,6 +154,7 @@ def _tell_numbers(reading: Reading, reader: Reader) -> dict[str, Any]:
         "readable": find_readable(reading),
         "analysed": bool(len(named)) and bool(named["readable"].astype(bool).mean() >= _ANALYSED),
         "excluded": "" if reading.karyotype else reading.refer_reason or "not read",
+        "doubts": reading.refer_reason if reading.karyotype else "",
     }
 
 
@@ -175,4 +177,5 @@ def _evidence(name: str, told: dict[str, Any], changes: Mapping[str, float]) -> 
         changes,
         excluded=told["excluded"],
         analysed=bool(told.get("analysed")),
+        doubts=told.get("doubts", ""),
     )

@@ -56,6 +56,7 @@ class CaseCell:
     counted: bool  # whether it stands in the brackets of its line
     analysed: bool  # whether its bands were read
     excluded: str  # why it takes no part; '' where it does
+    doubts: str = ""  # why a specialist must look at its picture, in the words of the worklist
 
 
 @dataclass(frozen=True, eq=False)

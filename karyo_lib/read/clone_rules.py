@@ -33,11 +33,7 @@ def same_sets(counts: Counts) -> bool:
 
 
 def keep_clonal(lines: Sequence[Line], members: Sequence[int], sex: str) -> list[Line]:
-    """Reduce the line of every cell to its clonal changes.
-
-    ``lines``: sequence of Line; ``members`` (sequence of int): line of each cell; ``sex`` ({'XX', 'XY'}): of
-    the person. One a cell.
-    """
+    """The line of every cell, reduced to its clonal changes; ``members``: position in `lines`, a cell."""
     n = len(members)
     for_gain, for_loss = min(CELLS_FOR_GAIN, n), min(CELLS_FOR_LOSS, n)
     base = np.array([base_of(lines[i].counts, sex) for i in members])
@@ -75,12 +71,8 @@ def describe_difference(read: Counts, line: Line) -> tuple[tuple[str, ...], tupl
 
 
 def composite_clone(read: Sequence[Line], sex: str) -> tuple[Clone, list[int]] | None:
-    """The composite karyotype of cells that share changes while hardly two of them are alike.
-
-    ``read`` (sequence of Line): what each abnormal cell shows; ``sex``: {'XX', 'XY'}. Returns (Clone, list of
-    int) or None; the line, and the cells that have one of its changes; None where most cells are like another
-    one, or nothing is clonal.
-    """
+    """The composite karyotype of abnormal cells that share changes while hardly two of them are alike, and
+    the cells that have one of its changes; None where most are like another one, or nothing is clonal."""
     members = [i for i, line in enumerate(read) if same_sets(line.counts)]
     parts = _clonal_parts([read[i] for i in members], sex)
     members = [i for i in members if any(_has(read[i], part, sex) for part in parts)]

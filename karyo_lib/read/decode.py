@@ -13,7 +13,7 @@ from karyo_lib.iscn.describe import Description, describe
 from karyo_lib.iscn.segments import Segment, Segments, turn
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.network_files import TrainedNetwork, read_record, read_weights, write_network
-from karyo_lib.read.path import Paths, PathSettings, chain_score, find_paths
+from karyo_lib.read.path import Paths, PathSettings, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place, place_of, units_of
 from karyo_lib.resources import data_file
 from karyo_lib.shape.scaled import ScaledStrips
@@ -153,22 +153,6 @@ class Decoder(TrainedNetwork):
                 [r and find_joint(p[p >= 0]) for r, p in zip(readable, paths.places, strict=True)], np.float32
             ),
         )
-
-    def evidence(self, strips: ScaledStrips, hypotheses: Sequence[Segments], slack: int = 0) -> np.ndarray:
-        """Log-likelihood of each chromosome's being made of given segments, against the best normal one.
-
-        ``hypotheses``: sequence of tuple of Segment; ``slack``: bins that their breaks may be off. Returns
-        float32, shape (n, len(hypotheses)); either way up; they add up over chromosomes and cells.
-        """
-        if len(strips) == 0 or not hypotheses:
-            return np.zeros((len(strips), len(hypotheses)), np.float32)
-        s, rows, log_p = self.settings.path, strips.rows, self.log_places(strips)
-        normal = find_paths(log_p, rows, s).normal.max((1, 2))
-        scores = [
-            np.maximum(*(chain_score(log_p, rows, *chain_of(way, slack), settings=s) for way in (h, turn(h))))
-            for h in hypotheses
-        ]
-        return np.stack(scores, axis=1) - normal[:, None]
 
     def save(self, folder: Path) -> None:
         """Write ``decoding.npz`` (half-precision weights, no code) and ``decoding.json``."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ from karyo_lib.resources import data_file
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.centreline import mask_width
 from karyo_lib.shape.ink import measure_ink, resize
+from karyo_lib.shape.scaled import ScaledStrips
+from karyo_lib.shape.scaling import scale_strips
 
 #: Widths of chromosomes, in pixels, at which they are cut out: the page's own if it lies between.
 _CUT_WIDTH = 14.0, 24.0
@@ -92,6 +94,11 @@ class FoundPage:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    @cached_property
+    def strips(self) -> ScaledStrips:
+        """Its objects, straightened."""
+        return scale_strips(self.cutouts, self.masks)
 
     def part(self, joints: np.ndarray) -> "FoundPage":
         """The same where objects of a metaphase that are two, end to end, are parted.

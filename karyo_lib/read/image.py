@@ -65,10 +65,12 @@ def write_reading(reading: Reading, folder: Path, style: str = "digital") -> Non
     Of a metaphase also ``karyogram.png`` and ``karyogram.pdf``: its chromosomes cut out, set upright, and
     laid out in a lab's ``style``.
     """
-    table = reading.chromosomes.drop(columns=["segments"])
+    table = reading.chromosomes.drop(columns=["segments", "normal"])
     told = {
         "notice": NOTICE,
         **summary(reading),
+        # without a change that is marked it is what was believed before, and no measurement
+        "p_structural": reading.p_structural if len(reading.structure) else None,
         "chromosomes": json.loads(table.to_json(orient="records", double_precision=4)),
         "candidates": json.loads(reading.candidates.head(10).to_json(orient="records", double_precision=6)),
     }

@@ -171,8 +171,11 @@ def _log_step(first: Line, second: Line, change_log_prior: Mapping[str, float]) 
     male = [line.counts[_Y] > 0 for line in (first, second)]
     if (sexes[0] and male[1]) or (sexes[1] and male[0]):
         return -np.inf  # not one person's: a chimera, or foreign cells
-    new = sum(change_log_prior[change] for change in first.changes ^ second.changes)
-    return off * np.log(_NEW_CHANGE) + new
+    arises = off * np.log(_NEW_CHANGE)
+    for one, other in (numbers, numbers[::-1]):
+        if one in NORMAL.values() and off:  # beside a normal line: as frequent as among abnormal cells
+            arises = max(arises, complement_log_prior(other, 0.5) - np.log(0.5))
+    return arises + sum(change_log_prior[change] for change in first.changes ^ second.changes)
 
 
 def _log_prior_of_set(chosen: tuple[int, ...], prior: np.ndarray, step: np.ndarray) -> float:

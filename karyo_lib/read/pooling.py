@@ -19,11 +19,10 @@ Breaks = tuple[str, tuple[str, ...], tuple[float, ...]]
 
 
 def pool_changes(seen: Sequence[Mapping[str, float]]) -> dict[str, tuple[dict[int, float], tuple[str, ...]]]:
-    """Tell which changes of different cells are the same one.
+    """Tell which changes of different cells, with their scores, are the same one.
 
-    ``seen`` (sequence of mapping): of each cell, the changes seen, in ISCN, and the score of each. Returns
-    change, as it is written where it scores highest, to the cells it was seen in with the score there, and to
-    the chromosomes concerned.
+    Returns change, as it is written where it scores highest, to the cells it was seen in with the score
+    there, and to the chromosomes concerned.
     """
     rows = sorted(
         ((score, cell, text) for cell, changes in enumerate(seen) for text, score in changes.items()),
@@ -41,16 +40,10 @@ def pool_changes(seen: Sequence[Mapping[str, float]]) -> dict[str, tuple[dict[in
 def spread_changes(
     seen: Sequence[Mapping[str, float]], readable: Sequence[Iterable[str]]
 ) -> list[dict[str, float]]:
-    """Evidence of every change in every cell, from the changes that each cell shows.
-
-    ``seen`` (sequence of mapping): see `pool_changes`; ``readable`` (sequence of iterable of str):
-    chromosomes of each cell whose bands could all be read. Of each cell, change to its log-ratio: the score
-    where it was seen, `NOT_SEEN` where it was not and could have been; cells in which it could not be judged
-    lack it.
-    """
-    pooled = pool_changes(seen)
+    """Log-ratio of every change in every cell, from the changes that each cell shows: the score where it was
+    seen, `NOT_SEEN` where all of its chromosomes are `readable` and it was not; else none."""
     spread: list[dict[str, float]] = [{} for _ in seen]
-    for text, (cells, chromosomes) in pooled.items():
+    for text, (cells, chromosomes) in pool_changes(seen).items():
         for number, names in enumerate(readable):
             if number in cells:
                 spread[number][text] = cells[number]

@@ -120,15 +120,13 @@ class Reader:
             return unreadable(found, found.reason)
         laid_out = found.kind == "karyogram"
         turned = self.settings.upside_down if laid_out else 0.5
-        strips = scale_strips(found.cutouts, found.masks)
-        decoded = self.decoder.decode(strips, turned)
+        decoded = self.decoder.decode(found.strips, turned)
         if not laid_out and decoded.joint.any():
             found = found.part(decoded.joint)
-            strips = scale_strips(found.cutouts, found.masks)
-            decoded = self.decoder.decode(strips, turned)
+            decoded = self.decoder.decode(found.strips, turned)
         decoded = self._seen(decoded, found)
         arrangement = arrange(found.boxes, labels, decoded.log_proba) if laid_out else None
-        boxes = found.boxes.assign(rows=strips.rows)
+        boxes = found.boxes.assign(rows=found.strips.rows)
         count = self.count(decoded, boxes, arrangement)
         unexplained = int((count.assigned < 0).sum()) + len(count.missed)
         if unexplained > self.settings.most_unexplained:
@@ -206,6 +204,7 @@ class Reader:
             segments=pd.Series(list(decoded.segments), dtype=object),
             certainty=found.boxes["score"],
             score=decoded.score,
+            normal=decoded.normal.max((1, 2)),
         )
 
     def mark_changes(self, table: pd.DataFrame) -> pd.DataFrame:

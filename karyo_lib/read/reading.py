@@ -32,7 +32,7 @@ class Reading:
         ``upside_down``, ``doubtful`` and ``readable`` (bool), ``segments`` (tuple of
         `karyo_lib.iscn.Segment`; empty where none was read), ``certainty`` (how sure the finder is that it is
         a chromosome), ``hidden`` (share that crosses others), ``score`` (log-odds that it is structurally
-        changed).
+        changed), ``normal`` (log-probability of the normal chromosome that it shows best).
     structure : pandas.DataFrame
         One row a structural change that is marked, the surest first: ``chromosome`` (class), ``iscn`` (as in
         'del(5)(q13q33)'), ``kind`` (one of `karyo_lib.iscn.GROUPS`), ``score``, ``objects`` (tuple of the
@@ -40,7 +40,9 @@ class Reading:
     arrangement : str
         Formula of the cell as it was laid out, by printed names or the order of slots; '' where neither says.
     formula_probability, p_abnormal, p_count, p_structural : float
-        Probability of the formula; of any abnormality; of an abnormal count; of a structural change.
+        Probability of the formula; of any abnormality; of an abnormal count; of a structural change. Where no
+        change is marked, the last one is no measurement but hardly more than `ReaderSettings.p_structural`,
+        what was believed before the image was seen; `p_abnormal` holds it.
     candidates : pandas.DataFrame
         ``formula, probability, n``, the most probable first.
     refer_reason : str
@@ -137,7 +139,7 @@ STRUCTURE_COLUMNS = ["chromosome", "iscn", "kind", "score", "objects"]
 OBJECT_COLUMNS = {
     "chromosome": "", "probability": 0.0, "alone": "", "alone_probability": 0.0, "none_probability": 0.0,
     "printed": "", "upside_down": False, "doubtful": True, "readable": False, "segments": (),
-    "certainty": 0.0, "score": np.nan,
+    "certainty": 0.0, "score": np.nan, "normal": np.nan,
 }  # fmt: skip
 
 

@@ -13,11 +13,9 @@ from karyo_lib.iscn import CHROMOSOMES, load_bands, parse_karyotype
 from karyo_lib.read.case_record import Case, CaseLine, CellSource
 from karyo_lib.read.reading import Reading
 from karyo_lib.shape.scaled import COLUMNS, WIDTH_COLUMNS
-from karyo_lib.shape.scaling import scale_strips
 
 MOST_CELLS = 4  # beside one ideogram
 MOST_CLASSES = 4  # of one line
-_ROWS = (CHROMOSOMES[:5], CHROMOSOMES[5:12], CHROMOSOMES[12:18], CHROMOSOMES[18:])
 _GREYS = {"gneg": "#ffffff", "acen": "#c98a8a", "gvar": "#b9c4d0", "stalk": "#d8d8d8"}
 
 
@@ -44,37 +42,18 @@ def _quality(source: CellSource) -> tuple:
 
 
 def draw_karyogram_of(source: CellSource) -> bytes:
-    """Return the picture of a sorted cell as it is, of a metaphase its chromosomes in their slots; as PNG."""
-    if source.reading.kind != "metaphase":
-        pixels = source.pixels
-        scale = min(1.0, 1400 / max(pixels.shape))
-        size = tuple(max(1, round(side * scale)) for side in pixels.shape[::-1])
-        return cv2.imencode(".png", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))[1].tobytes()
-    figure = Figure(figsize=(7.2, 4.0), dpi=170, layout="constrained")
-    FigureCanvasAgg(figure)
-    images, lengths, names, _ = _straight(source.reading)
-    longest = max(lengths, default=1.0)
-    width = max(sum(max(2, names.count(name)) for name in row) + len(row) for row in _ROWS)
-    for row, ax in zip(_ROWS, figure.subplots(len(_ROWS), 1), strict=True):
-        left = (width - sum(max(2, names.count(name)) for name in row) - len(row)) / 2
-        for name in row:
-            own = [i for i, other in enumerate(names) if other == name]
-            for k, i in enumerate(own):
-                _show_strip(ax, images[i], left + k + 0.5, lengths[i] / longest, top=1 - lengths[i] / longest)
-            slots = max(2, len(own))
-            ax.plot([left, left + slots], [1.03, 1.03], color="black", linewidth=0.6)
-            ax.text(left + slots / 2, 1.08, name, ha="center", va="top", fontsize=7)
-            left += slots + 1
-        ax.set(xlim=(0, width), ylim=(1.25, 0))
-        ax.set_axis_off()
-    return _png(figure)
+    """The picture of a sorted cell as it is, of a metaphase its chromosomes laid out, as PNG."""
+    from karyo_lib.read.sorting import lay_out  # who reads a karyogram draws none
+
+    pixels = lay_out(source.reading).image if source.reading.kind == "metaphase" else source.pixels
+    scale = min(1.0, 1400 / max(pixels.shape))
+    size = tuple(max(1, round(side * scale)) for side in pixels.shape[::-1])
+    return cv2.imencode(".png", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))[1].tobytes()
 
 
 def draw_line(case: Case, line: CaseLine) -> bytes:
-    """Return the chromosomes that a line has changed, of several of its cells beside their ideogram, as PNG.
-
-    Empty where no picture shows them, or a line of other numbers throughout has too many to show.
-    """
+    """The chromosomes that a line has changed, of several of its cells beside their ideogram, as PNG; empty
+    where no picture shows them, or too many are changed."""
     classes = changed_chromosomes(line.formula) if "~" not in line.formula else ()
     members = [source for source in case.sources if source.name in line.cells and source.reading is not None]
     members = sorted(members, key=_quality, reverse=True)[:MOST_CELLS]
@@ -89,7 +68,10 @@ def draw_line(case: Case, line: CaseLine) -> bytes:
     for name, ax, (places, _), width in zip(classes, axes, columns, widths, strict=True):
         _draw_ideogram(ax, name)
         for number, k, x, half, height in places:
-            _show_strip(ax, straight[number][0][k], x, height, half=half)
+            ax.imshow(
+                1 - straight[number][0][k], cmap="gray", vmin=0, vmax=1, interpolation="bicubic",
+                aspect="auto", extent=(x - half, x + half, height, 0),
+            )  # fmt: skip
         for number in dict.fromkeys(place[0] for place in places):
             own = [place[2] for place in places if place[0] == number]
             middle = sum(own) / len(own)
@@ -98,7 +80,9 @@ def draw_line(case: Case, line: CaseLine) -> bytes:
         ax.set_title(f"chromosome {name}", fontsize=6.5, pad=2)
         ax.set_aspect("equal")
         ax.set_axis_off()
-    return _png(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _place_strips(straight: list, name: str) -> tuple[list[tuple[int, int, float, float, float]], float]:
@@ -120,22 +104,11 @@ def _straight(reading: Reading) -> tuple[list[np.ndarray], np.ndarray, list[str]
     """Straightened chromosomes, upright; their lengths and the width of a strip, in rows; and classes."""
     rows = np.flatnonzero((reading.chromosomes["chromosome"] != "").to_numpy())
     found, table = reading.found, reading.chromosomes.iloc[rows]
-    masks = [found.masks[i] for i in rows]
-    strips = scale_strips([found.cutouts[i] for i in rows], masks)
-    strips = strips.turned(table["upside_down"].to_numpy(bool))
+    strips = found.strips.take(rows).turned(table["upside_down"].to_numpy(bool))
     images = [image[:n] / 255 for image, n in zip(strips.images, strips.rows, strict=True)]
     width = found.width * found.scale
-    row = np.median([mask.sum() for mask in masks] / strips.rows) / width  # in pixels
+    row = np.median([found.masks[i].sum() for i in rows] / strips.rows) / width  # in pixels
     return images, strips.rows, table["chromosome"].tolist(), COLUMNS / WIDTH_COLUMNS * width / row
-
-
-def _show_strip(
-    ax: Axes, image: np.ndarray, x: float, height: float, top: float = 0.0, half: float = 0.45
-) -> None:
-    ax.imshow(
-        1 - image, cmap="gray", vmin=0, vmax=1, interpolation="bicubic", aspect="auto",
-        extent=(x - half, x + half, top + height, top),
-    )  # fmt: skip
 
 
 def _draw_ideogram(ax: Axes, name: str) -> None:
@@ -147,9 +120,3 @@ def _draw_ideogram(ax: Axes, name: str) -> None:
         ax.add_patch(
             Rectangle(box, 0.16, band.length / length, facecolor=colour, edgecolor="black", linewidth=0.25)
         )
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()

@@ -40,6 +40,8 @@ def _case(lines, practice="constitutional", errors=None, seed=0):
         ),
         ([("69,XXY", 5)], "constitutional", "69,XXY"),
         ([("46,XX", 10), ("46,XY", 10)], "constitutional", "chi 46,XX[10]/46,XY[10]"),
+        ([("46,XY", 2), ("47,XXY", 3)], "constitutional", "mos 47,XXY[3]/46,XY[2]"),
+        ([("46,XX", 2), ("45,X", 3)], "constitutional", "mos 45,X[3]/46,XX[2]"),
     ],
 )
 def test_cells_read_without_errors_give_the_formula(lines, practice, formula):
@@ -62,6 +64,14 @@ def test_what_is_not_clonal_stands_beside_the_formula(lines, finding):
     assert case.formula == "46,XX"
     assert [found for _, found in case.single_findings] == [finding] * lines[0][1]
     assert case.p_abnormal < 0.05
+
+
+def test_a_single_normal_cell_may_be_a_line_or_a_loss():
+    for lines in ([("46,XY", 1), ("47,XXY", 3)], [("46,XX", 1), ("45,X", 3)]):
+        case = _case(lines)
+        told = case.alternatives.set_index("formula")["probability"]
+        assert told[lines[1][0]] > 0.3
+        assert told[f"mos {lines[1][0]}/{lines[0][0]}"] > 0.3
 
 
 def test_a_loss_leaves_a_cell_in_its_line_and_a_gain_does_not():

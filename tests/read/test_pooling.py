@@ -1,10 +1,19 @@
 """Which changes of different cells are one change."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
 
-from karyo_lib.read.case_changes import settle
+from karyo_lib.iscn import load_bands
+from karyo_lib.iscn.segments import Segment, turn
+from karyo_lib.read.case_changes import find_suspects, look_for, read_together, settle
+from karyo_lib.read.decode import Decoder, chain_of
+from karyo_lib.read.places import NONE
 from karyo_lib.read.pooling import NOT_SEEN, find_breaks, pool_changes, spread_changes
+from karyo_lib.read.reader import Reader
+from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS, ScaledStrips
 
 
 @pytest.mark.parametrize(
@@ -47,3 +56,49 @@ def test_a_chromosome_speaks_for_one_change_alone():
         "del(14)": NOT_SEEN,
     }
     assert settle(parts, ["del(14)", "der(14)"]) == {"del(14)": -2.0, "der(14)": 4.0}
+
+
+def _cells(segments, number, rng, share):
+    """Readings of cells with two chromosomes 5 of these segments, one upside down; and a reader, to whose
+    network a share of the rows shows places at random."""
+    places = []
+
+    class Strips(Decoder):
+        def log_places(self, strips):
+            own = [places[int.from_bytes(image[0, :4].tobytes())] for image in strips.images]
+            out = np.full((len(own), max(map(len, own)), NONE + 1), np.log(0.1 / NONE), np.float32)
+            for log_p, chain in zip(out, own, strict=True):
+                log_p[np.arange(len(chain)), chain] = np.log(0.9)
+            return out
+
+    readings = []
+    for _ in range(number):
+        chains = [chain_of(one)[0] for one in segments]
+        chains = [np.where(rng.random(len(c)) < share, rng.integers(0, NONE, len(c)), c) for c in chains]
+        images = np.zeros((len(chains), MOST_ROWS, COLUMNS), np.uint8)
+        images[:, 0, :4] = [list((len(places) + i).to_bytes(4)) for i in range(len(chains))]
+        places += chains
+        strips = ScaledStrips(images, np.array([len(chain) for chain in chains]))
+        table = pd.DataFrame({"chromosome": "5", "readable": True, "score": 2.0, "normal": 0.0}, range(2))
+        table["score"], table["upside_down"] = [1.5, 3.0], [False, True]
+        readings.append(SimpleNamespace(chromosomes=table, found=SimpleNamespace(strips=strips)))
+    reader = Reader()
+    reader.decoder = Strips()
+    return readings, reader
+
+
+def test_what_single_cells_hide_they_show_together():
+    table = load_bands(850)
+    start, stop = table.find("5", "q14")[0], table.find("5", "q22")[1]
+    whole = (Segment("5", 0.0, table.length("5")),)
+    short = (Segment("5", 0.0, start), Segment("5", stop, table.length("5")))
+    readings, reader = _cells([whole, turn(short)], 5, np.random.default_rng(0), 0.4)
+    together = find_suspects(read_together(readings, reader), reader, 2.0)
+    (change,) = together
+    assert pool_changes([together, {"del(5)(q14q22)": 99.0}]).keys() == {"del(5)(q14q22)"}
+    alone = [find_suspects(read_together([one], reader), reader) for one in readings]
+    assert alone == [{}] * 5  # what one cell shows is its own reading's
+    fits = look_for([change], readings, reader)
+    assert all(list(one[change].index) == [0, 1] for one in fits)
+    plain, reader = _cells([whole, turn(whole)], 5, np.random.default_rng(0), 0.4)
+    assert find_suspects(read_together(plain, reader), reader, 2.0) == {}
