@@ -210,9 +210,8 @@ class Screening(_Forward):
     """Screening a folder of files with a network, reading, passes, heat map and checks included."""
 
     def prepare(self) -> tuple:
-        from karyo_lib.screening.calibration import Calibration
         from karyo_lib.screening.judges import get_flat_weights
-        from karyo_lib.screening.package import Package, Recipe
+        from karyo_lib.screening.package import Calibration, Package, Recipe
         from karyo_lib.screening.screener import Screener
 
         folder = tempfile.TemporaryDirectory(prefix="karyo-bench-")

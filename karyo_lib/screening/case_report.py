@@ -6,6 +6,7 @@ The JSON follows ``case.schema.json`` in this room's templates.
 import base64
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from karyo_lib.store import writing
 FORMAT = "karyo-case/1"
 ISCN = "ISCN 2024"
 _SHOWN_FINDINGS = 6  # on the sheet; the JSON has all
+_CELL_KEYS = {"read": "read_as", "finding": "differs", "cells": "measured_on_cells"}
 #: Karyotypic sex of GA4GH Phenopackets 2.
 _SEXES = {
     "X": "XO", "XX": "XX", "XY": "XY", "XXX": "XXX", "XXY": "XXY", "XYY": "XYY", "XXXX": "XXXX",
@@ -28,10 +30,7 @@ _SEXES = {
 
 
 def describe_case(case: Case, reader_digest: str = "") -> dict[str, Any]:
-    """Return what the report says of a case, ready for JSON.
-
-    ``reader_digest``: SHA-256 of the reader's files. Numbers that are not known are None.
-    """
+    """What the report says of a case, ready for JSON; numbers that are not known are None."""
     exclusion, errors = case.exclusion, case.settings.errors
     digests = {source.name: source.sha256 for source in case.sources}
     return {
@@ -81,17 +80,10 @@ def describe_case(case: Case, reader_digest: str = "") -> dict[str, Any]:
             "aim": exclusion.aim,
             "further_cells_for_aim": exclusion.more,
         },
-        "reading_errors": {
-            "lost": errors.lost, "gained": errors.gained, "exchanged": errors.exchanged,
-            "failed": errors.failed, "change_missed": errors.change_missed,
-            "change_false": errors.change_false, "measured_on_cells": errors.cells,
-        },
+        "reading_errors": {_CELL_KEYS.get(key, key): value for key, value in asdict(errors).items()},
         "cells": [
-            {
-                "name": cell.name, "read_as": cell.read, "line": cell.line, "differs": list(cell.finding),
-                "counted": cell.counted, "analysed": cell.analysed, "excluded": cell.excluded,
-                "sha256": digests.get(cell.name, ""),
-            }
+            {_CELL_KEYS.get(key, key): value for key, value in asdict(cell).items()}
+            | {"sha256": digests.get(cell.name, "")}
             for cell in case.cells
         ],
         "notes": list(case.notes),
@@ -128,10 +120,7 @@ def describe_limits(case: Case) -> tuple[str, ...]:
 
 
 def render_case(case: Case, reader_digest: str = "") -> tuple[str, str]:
-    """Return the page and the JSON of a case.
-
-    ``case``, ``reader_digest``: see `describe_case`.
-    """
+    """The page and the JSON of a case."""
     told = describe_case(case, reader_digest)
     source = best_source(case)
     pictures = [draw_line(case, line) for line in case.lines]
@@ -144,6 +133,7 @@ def render_case(case: Case, reader_digest: str = "") -> tuple[str, str]:
         most_cells=MOST_CELLS,
         excluded=[cell for cell in told["cells"] if cell["excluded"]],
         single=[cell for cell in told["cells"] if cell["differs"]],
+        doubtful=[cell for cell in told["cells"] if cell["doubts"]],
         shown=_SHOWN_FINDINGS,
     )  # fmt: skip
     return page, json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False) + "\n"

@@ -38,44 +38,21 @@ class CaseFile:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """A page of a file: one case.
+    """A page of a file: one case."""
 
-    Attributes
-    ----------
-    name, page : str, int
-        File, and the page's number in it from 1.
-    fitted : ndarray of uint8, shape (size, size), or None
-        The page fitted to the package's page size; None where it could not be read.
-    shape : tuple of int
-        Height and width of the page as it is.
-    native : ndarray of uint8, shape (H, W), or None
-        The page as it is, where asked for.
-    measures : ndarray or None
-        Of :func:`karyo_lib.screening.reference.measure_page`.
-    picture, thumbnail : bytes
-        WebP for the worklist, at the page's own resolution and small.
-    digest : str
-        Of the page's pixels: what reviews are kept under.
-    sha256 : str
-        Of the file.
-    notes : tuple of str
-        What a user should know of the file.
-    reason : str
-        Why it could not be read; '' if it could.
-    """
-
-    name: str
-    page: int
+    name: str  # of the file
+    page: int  # its number in it, from 1
+    # Uint8, shape (size, size), or None; the page fitted to the package's page size; None where unread.
     fitted: np.ndarray | None = None
-    shape: tuple[int, int] = (0, 0)
-    native: np.ndarray | None = None
-    measures: np.ndarray | None = None
-    picture: bytes = b""
+    shape: tuple[int, int] = (0, 0)  # height and width of the page as it is
+    native: np.ndarray | None = None  # uint8, shape (H, W); the page as it is, where asked for
+    measures: np.ndarray | None = None  # of `karyo_lib.screening.reference.measure_page`
+    picture: bytes = b""  # WebP for the worklist, at the page's own resolution and small
     thumbnail: bytes = b""
-    digest: str = ""
-    sha256: str = ""
-    notes: tuple[str, ...] = ()
-    reason: str = ""
+    digest: str = ""  # of the page's pixels: what reviews are kept under
+    sha256: str = ""  # of the file
+    notes: tuple[str, ...] = ()  # what a user should know of the file
+    reason: str = ""  # why it could not be read; '' if it could
 
 
 def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list[CaseFile]:
@@ -83,8 +60,6 @@ def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list
 
     Hidden files and folders, tables of a data set (``metadata.csv``) and `leave_out` are passed over. Links
     to files are read only where they stay inside the folder; linked folders are not followed.
-
-    Raises ValueError if there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -117,7 +92,7 @@ def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list
 
 
 def list_files(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[CaseFile]:
-    """Return the files of a folder, or the files given, each known by its name alone."""
+    """The files of a folder, or the files given, each known by its name alone."""
     if isinstance(paths, str | os.PathLike):
         if Path(paths).is_dir():
             return find_files(paths)
@@ -137,10 +112,8 @@ def _tell_apart(files: list[CaseFile]) -> list[CaseFile]:
 
 
 def read_pages(file: CaseFile, page_size: int, *, native: bool = False) -> Iterator[Page]:
-    """Read the pages of a file; what cannot be read is a page with a reason.
-
-    ``page_size``: side in pixels that pages are fitted to; ``native``: keep the pages as they are too.
-    """
+    """Read the pages of a file, fitted to `page_size`, as they are too if `native`; what cannot be read is a
+    page with a reason."""
     if file.reason:
         yield Page(file.name, 1, reason=file.reason)
         return
@@ -173,7 +146,7 @@ def _fit(name: str, number: int, image: LoadedImage, page_size: int, native: boo
 
 
 def _shown(path: Path, folder: Path) -> str:
-    """Return a file's name as text that any page or terminal can show, without where the folder is."""
+    """A file's name as text that any page or terminal can show, without where the folder is."""
     try:
         name = path.relative_to(folder).as_posix()
     except ValueError:

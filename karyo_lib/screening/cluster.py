@@ -32,12 +32,9 @@ def screen_on_cluster(
     clear_below: float | None,
     heat_map: str = "grad-cam",
 ) -> Iterator[Result]:
-    """Screen files on the workers of a Dask scheduler.
+    """Screen files, in their order, on the workers of a Dask scheduler, 'tcp://host:port'.
 
-    ``scheduler``: address, 'tcp://host:port'; ``model`` (pathlib.Path or 'reading'): file of the package,
-    which the workers see under the same path; or the reader that comes with karyo, which the workers have;
-    ``clear_below``, ``heat_map``: see :class:`karyo_lib.screening.Screener`. Results come in the order of
-    `files`. Raises ValueError if Dask is not installed or the scheduler does not answer.
+    Raises ValueError if Dask is not installed or the scheduler does not answer.
     """
     with connect(scheduler) as client:
         own = model == "reading"
@@ -63,7 +60,7 @@ def deal_out(client: "Client", job: Callable, chunks: list, *settings: object) -
 def screen_chunk(
     files: list[CaseFile], model: str, digest: str, clear_below: float | None, heat_map: str
 ) -> list[Result]:
-    """Screen a chunk of files: what a worker does."""
+    """What a worker does."""
     return list(_screener(model, digest, clear_below, heat_map).screen_files(files))
 
 

@@ -106,7 +106,7 @@ def screen(
         str,
         typer.Option(
             help="**reading**: the reader of chromosomes that comes with karyo, in place of a MODEL; needs "
-            "no training, and clears the number alone."
+            "no training, and clears for number alone."
         ),
     ] = "",
     reader: Annotated[
@@ -160,8 +160,8 @@ def screen(
     PNG, JPEG, BMP, TIFF, GIF, WebP and DICOM; every page of a file is a case. A file that cannot be read is
     quarantined with the reason; whatever is unlike the training karyograms is referred.
 
-    With the reader, the cells of each patient are also weighed together: `patients.html` and `patients.csv`
-    have one row a patient.
+    With the reader, where `metadata.csv`, a pattern or folders tell patients apart, the cells of each patient
+    are also weighed together: `patients.html` and `patients.csv` have one row a patient.
 
     OUT holds `worklist.html` to look at, `worklist.csv` for your own system, and `journal.jsonl`, from which
     a stopped screening goes on: it holds all names as they are, so share the other two. Ctrl-C leaves a

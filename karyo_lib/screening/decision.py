@@ -7,6 +7,7 @@ agree, and the probability is below a threshold with a promise (or one that the 
 import math
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,8 +39,7 @@ class Rule:
         return cls(confidence, promise.threshold, kept)
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """`decision` is one of ``DECISIONS``; `reason` is for the user."""
 
     decision: str
@@ -52,11 +52,7 @@ def is_held_back(p: float, confidence: float, doubts: tuple[str, ...], least_con
 
 
 def decide(p: float, confidence: float, doubts: tuple[str, ...], rule: Rule) -> Decision:
-    """Decide a case that could be read.
-
-    ``p``: calibrated probability of abnormal; ``confidence``: percent of the passes that agree with the
-    label; ``doubts``: whatever speaks against trusting the network here.
-    """
+    """Decide a case that could be read, by its calibrated probability of abnormal."""
     if doubts:
         return Decision("refer", "; ".join(doubts))
     if confidence < rule.confidence:
@@ -88,14 +84,10 @@ def fit_promise(
     risk: str,
     seed: int,
 ) -> Promise:
-    """Choose the operating threshold for the whole rule, held-back cases included.
+    """Choose the operating threshold for the whole rule, see :func:`karyo_lib.judge.choose_threshold`.
 
     Among cleared cases, those held back are left out: the promise then holds among cases that reach the
     threshold, which are the only ones it clears. Among abnormal cases they stay, at the top of the order.
-
-    ``p`` (shape (N,)): calibrated probabilities of karyograms that trained and tuned nothing; ``held_back``
-    (bool, shape (N,)): from :func:`is_held_back`; ``y_true``, ``groups`` (shape (N,)): 1 is abnormal;
-    patients; ``alpha``, ``delta``, ``risk``, ``seed``: see :func:`karyo_lib.judge.choose_threshold`.
     """
     if held_back.all():  # nothing says anything about cases that would reach a threshold
         promise = choose_threshold(p, y_true, alpha=alpha, delta=delta, risk=risk, groups=groups, seed=seed)
@@ -125,10 +117,7 @@ def describe_need(
     """Say how many labelled karyograms a threshold would take, where there is none; '' where there is one.
 
     The estimate takes the share of cases that reach a threshold, and the share of abnormal ones among the
-    lowest scores, as they are in this calibration part.
-
-    ``promise``: from :func:`fit_promise`; ``p``, ``held_back``, ``y_true``, ``groups``: what it was fitted
-    on; ``total``: patients of the whole labelled folder, calibration part and all.
+    lowest scores, as they are in this calibration part. ``total``: patients of the whole labelled folder.
     """
     if promise.threshold is not None:
         return ""

@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from karyo_lib.screening.journal import Entry, Journal
 from karyo_lib.screening.result import Result
 from karyo_lib.screening.review import Review, ReviewedObject, format_reviews, read_reviews
 from karyo_lib.screening.worklist import safe_cell
+from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.ink import measure_ink
 from karyo_lib.store import writing
 
@@ -46,63 +47,56 @@ class SignedCell:
 
     @property
     def name(self) -> str:
-        """What its folder and its cell in a bank are called."""
         return f"case{self.entry.number:05}"
 
     @property
     def status(self) -> str:
-        """'open', or that of the review."""
         return self.review.status if self.review else "open"
 
     @property
     def usable(self) -> bool:
-        """Whether it was signed as it is or corrected, with chromosomes."""
         return self.status in ("agree", "corrected") and bool(self.counts)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of chromosomes of each class."""
         return dict(Counter(one.name for one in self.objects if one.name))
 
     @property
     def formula(self) -> str:
-        """Count formula; '' where nothing was read."""
         return count_formula(self.counts) if self.counts else ""
 
     def read_picture(self) -> np.ndarray:
-        """The picture, uint8, shape (H, W)."""
         return cv2.imdecode(np.frombuffer(self.result.picture, np.uint8), cv2.IMREAD_GRAYSCALE)
 
     @cached_property
     def read(self) -> list[dict]:
-        """What the reader said of the objects that it found."""
-        return read_objects(self.result)
+        """What the reader said of the objects that it found, see `karyo_lib.screening.view`."""
+        return json.loads(self.result.cell)["objects"] if self.result.cell else []
 
     def read_as(self, one: ReviewedObject) -> dict:
         """What the reader said of the object that this one was made of; {} where there is no such one."""
         return self.read[one.was[0]] if len(one.was) == 1 and one.was[0] < len(self.read) else {}
 
     def cut_out(self, picture: np.ndarray, one: ReviewedObject) -> np.ndarray:
-        """Cut one of its chromosomes out of its picture, upright."""
         return cut_out(picture, one, self.read_as(one).get("angle", 0.0))
 
 
 def open_cells(folder: Path, reviews: Iterable[Path] = ()) -> Iterator[SignedCell]:
-    """Yield the cases of a screening that could be read, one in memory at a time.
-
-    ``folder``: what `karyo screen` wrote; ``reviews`` (iterable of pathlib.Path): files of reviews that do
-    not lie in the folder.
-    """
+    """Yield the cases of a screening that could be read, one in memory at a time."""
     journal, signed = Journal.finished(folder), read_reviews(folder, reviews)
     patients = _read_patients(folder)
     for entry, result in zip(journal.entries, journal.read(journal.entries), strict=True):
         if not result.digest:
             continue
         review = signed.get(result.digest)
-        objects = review.objects if review and review.status != "unusable" else ()
-        yield SignedCell(
-            entry, result, patients.get(str(entry.number)) or result.file, review, objects or _as_read(result)
-        )
+        patient = patients.get(str(entry.number)) or result.file
+        cell = SignedCell(entry, result, patient, review, review.objects if review else ())
+        if not cell.objects or cell.status == "unusable":
+            outlines = (tuple(map(tuple, one["outline"])) for one in cell.read)
+            told = enumerate(zip(cell.read, outlines, strict=True))
+            as_read = (ReviewedObject((i,), d["class"], d.get("turned", False), o) for i, (d, o) in told)
+            cell = replace(cell, objects=tuple(as_read))
+        yield cell
 
 
 def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Path | None = None) -> str:
@@ -110,12 +104,9 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
 
     Written are ``cases.csv`` (one row a case with its review), a folder a case that holds chromosomes
     (``karyogram.png``, ``karyogram.pdf``, ``chromosomes.csv``, ``cell.json``), and for those signed as usable
-    ``page.png`` and a row ``file, truth, case`` of ``index.csv``: pages for `karyo reader compare`.
-
-    ``folder``: what `karyo screen` wrote, with the reviews in it; ``reviews`` (iterable of pathlib.Path):
-    more files of reviews; ``bank``: folder for a bank of the usable cells' chromosomes, see
-    :class:`karyo_lib.files.bank.ChromosomeBank`. Returns one line for the terminal. Raises ValueError if the
-    folder is no screening's, a review is none, or a bank is asked for and no cell is signed.
+    ``page.png`` and a row ``file, truth, case`` of ``index.csv``: pages for `karyo reader compare`. ``bank``:
+    folder for a bank of the usable cells' chromosomes. Returns one line for the terminal. Raises ValueError
+    if the folder is no screening's, a review is none, or a bank is asked for and no cell is signed.
     """
     out.mkdir(parents=True, exist_ok=True)
     cases, index, cells = [], [], []
@@ -148,11 +139,7 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
 
 
 def cut_out(picture: np.ndarray, one: ReviewedObject, angle: float = 0.0) -> np.ndarray:
-    """Cut a chromosome out of a picture, upright, on white.
-
-    ``picture``: uint8, shape (H, W); ``angle``: degrees, clockwise, that set it upright, before it is turned.
-    Returns uint8, shape (h, w).
-    """
+    """Cut a chromosome out of a picture, uint8 (H, W), on white; `angle`, clockwise, sets it upright."""
     polygons = [np.reshape(polygon, (-1, 2)) for polygon in one.outline]
     points = np.round(np.concatenate(polygons)).astype(int)
     x0, y0 = np.maximum(points.min(axis=0) - 2, 0)
@@ -211,11 +198,8 @@ def draw_cell(cell: SignedCell, picture: np.ndarray) -> Figure:
     extent = (-0.5, width - 0.5, sheet.shape[0] - 0.5, -0.5)
     ax.imshow(enlarged, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=extent)
     ax.set_axis_off()
-    signed = (
-        f"{cell.status}, {cell.review.initials}, {cell.review.time}"
-        if cell.review
-        else "open: as read, not signed"
-    )
+    review = cell.review
+    signed = f"{cell.status}, {review.initials}, {review.time}" if review else "open: as read, not signed"
     figure.suptitle(f"{cell.formula}   ({cell.name}; {signed})", fontsize=12, parse_math=False)
     figure.supxlabel(f"karyo {__version__}. {NOTICE}", fontsize=8)
     return figure
@@ -242,10 +226,10 @@ def _write_cell(cell: SignedCell, picture: np.ndarray, place: Path) -> None:
 
 
 def _chromosome_table(cell: SignedCell) -> list[dict]:
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     rows = []
     for one in cell.objects:
-        seen[one.name] = seen.get(one.name, 0) + 1
+        seen[one.name] += 1
         polygons = [np.reshape(polygon, (-1, 2)).astype(np.float32) for polygon in one.outline]
         points, read = np.concatenate(polygons), cell.read_as(one)
         corners = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
@@ -253,7 +237,7 @@ def _chromosome_table(cell: SignedCell) -> list[dict]:
             {
                 "chromosome": one.name,
                 "copy": seen[one.name],
-                **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)),
+                **dict(zip(BOX, corners, strict=True)),
                 "area": round(sum(float(cv2.contourArea(polygon)) for polygon in polygons), 1),
                 "upside_down": one.turned,
                 "read_as": read.get("class", ""),
@@ -282,11 +266,11 @@ def _case_row(cell: SignedCell) -> dict:
 
 def _add_to_bank(cell: SignedCell, picture: np.ndarray, members: zipfile.ZipFile) -> dict:
     paper = np.clip(255 - 255 * measure_ink(picture), 0, 255).astype(np.uint8)
-    copies: dict[str, int] = {}
+    copies: Counter[str] = Counter()
     for one in cell.objects:
         if one.name not in CHROMOSOMES:
             continue  # a bank has no place for markers
-        copies[one.name] = copies.get(one.name, 0) + 1
+        copies[one.name] += 1
         content = io.BytesIO()
         Image.fromarray(cell.cut_out(paper, one)).save(content, "PNG")
         name = f"{cell.name}/{one.name}_{copies[one.name]}.png"
@@ -294,18 +278,6 @@ def _add_to_bank(cell: SignedCell, picture: np.ndarray, members: zipfile.ZipFile
     label = "normal" if cell.formula in NORMAL_FORMULAE else "abnormal"
     told = {"cell": cell.name, "case": cell.patient, "label": label, "count_formula": cell.formula}
     return told | {"chromosomes": sum(copies.values())}
-
-
-def read_objects(result: Result) -> list[dict]:
-    """Objects of a cell as the reader told them, see :mod:`karyo_lib.screening.view`."""
-    return json.loads(result.cell)["objects"] if result.cell else []
-
-
-def _as_read(result: Result) -> tuple[ReviewedObject, ...]:
-    return tuple(
-        ReviewedObject((i,), one["class"], one.get("turned", False), tuple(map(tuple, one["outline"])))
-        for i, one in enumerate(read_objects(result))
-    )
 
 
 def _read_patients(folder: Path) -> dict[str, str]:

@@ -33,43 +33,21 @@ _LEAST_RATIO = 20  # of screening time to the time a worklist takes
 
 @dataclass(frozen=True)
 class ScreenOptions:
-    """How a folder is screened.
+    """How a folder is screened."""
 
-    Attributes
-    ----------
-    fresh : bool
-        Screen everything again; otherwise what is finished is kept.
-    workers : int or None
-        Threads that read files, per process.
-    scheduler : str
-        Address of a Dask scheduler, 'tcp://host:port'; '' for this process alone.
-    clear_below : float or None
-        Clear below this probability in place of the package's threshold, without a promise.
-    patients : {'none', 'show', 'mask'}
-        Patient ids of ``metadata.csv`` in the worklist.
-    patient_pattern : str
-        Regular expression whose first group in a file's name is the patient, where no table names one.
-    practice : {'constitutional', 'acquired'}
-        Of the patients' formulae (method reading).
-    mask_names : bool
-        Numbers in place of file names; ``names.csv`` says which is which, and stays with you.
-    pictures : {'auto', 'inside', 'beside', 'none'}
-        Where pictures are, see :func:`karyo_lib.screening.worklist.write_worklist`.
-    heat_map : {'grad-cam', 'occlusion'}
-        See :class:`karyo_lib.screening.Screener`.
-    progress : bool
-    """
-
-    fresh: bool = False
-    workers: int | None = None
-    scheduler: str = ""
+    fresh: bool = False  # screen everything again; otherwise what is finished is kept
+    workers: int | None = None  # threads that read files, per process
+    scheduler: str = ""  # address of a Dask scheduler, 'tcp://host:port'; '' for this process alone
+    # Clear below this probability in place of the package's threshold, without a promise.
     clear_below: float | None = None
-    patients: str = "none"
+    patients: str = "none"  # {'none', 'show', 'mask'}; patient ids of ``metadata.csv`` in the worklist
+    # Regular expression whose first group in a file's name is the patient, where no table names one.
     patient_pattern: str = ""
-    practice: str = "constitutional"
+    practice: str = "constitutional"  # {'constitutional', 'acquired'}; of the patients' formulae
+    # Numbers in place of file names; ``names.csv`` says which is which, and stays with you.
     mask_names: bool = False
-    pictures: str = "auto"
-    heat_map: str = "grad-cam"
+    pictures: str = "auto"  # {'auto', 'inside', 'beside', 'none'}; see `write_worklist`
+    heat_map: str = "grad-cam"  # {'grad-cam', 'occlusion'}; see `Screener`
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -81,30 +59,17 @@ class ScreenOptions:
 
 @dataclass(frozen=True)
 class Screened:
-    """What came of a screening.
+    """What came of a screening."""
 
-    Attributes
-    ----------
-    worklist : pathlib.Path
-        Of ``worklist.html``.
-    files : int
-    counts : dict of str to int
-        Cases of each decision, most urgent first.
-    clears : bool
-        Whether the model has a threshold below which cases are cleared.
-    """
-
-    worklist: Path
+    worklist: Path  # of ``worklist.html``
     files: int
-    counts: dict[str, int]
-    clears: bool
+    counts: dict[str, int]  # cases of each decision, most urgent first
+    clears: bool  # whether the model has a threshold below which cases are cleared
 
     def __str__(self) -> str:
         """One line for the terminal."""
         cases = sum(self.counts.values())
-        said = (
-            f"{cases} case{'' if cases == 1 else 's'} from {self.files} file{'' if self.files == 1 else 's'}"
-        )
+        said = f"{cases} case{'s' * (cases != 1)} from {self.files} file{'s' * (self.files != 1)}"
         return f"{said}: {', '.join(f'{n} {decision}' for decision, n in self.counts.items())}"
 
 
@@ -143,7 +108,7 @@ def screen_folder(
         raise ValueError(f"Expected karyograms below {str(folder)!r}. Received a folder without files.")
     if out.resolve() == folder.resolve():
         raise ValueError("Expected an out folder other than the folder that is screened. Received the same.")
-    source = _open_source(model, options)
+    screen, about = _open_source(model, options)
     known_patients = {}
     # where patients are not shown, a table without them is no fault: folders and names tell whose a cell is
     with contextlib.suppress(*([ValueError] if options.patients == "none" else [])):
@@ -151,23 +116,24 @@ def screen_folder(
     groups = group_files((file.name for file in files), known_patients, options.patient_pattern)
     made_from = {
         "karyo": __version__,
-        "model": source.about.digest,
+        "model": about.digest,
         "threshold": repr(options.clear_below),
-        "heat map": source.about.heat_map,
+        "heat map": about.heat_map,
     }
     with contextlib.closing(Journal(out, made_from, fresh=options.fresh)) as journal:
-        return _screen(source, journal, files, groups, known_patients, options)
+        return _screen(screen, about, journal, files, groups, known_patients, options)
 
 
 def _screen(
-    source: "_Source",
+    screen: Callable[[list[CaseFile]], Iterator[Result]],
+    about: About,
     journal: Journal,
     files: list[CaseFile],
     groups: dict[str, str],
     known_patients: dict[str, str],
     options: ScreenOptions,
 ) -> Screened:
-    out, by_reading = journal.path.parent, source.about.method == "reading"
+    out, by_reading = journal.path.parent, about.method == "reading"
     names = Names(
         groups if by_reading else known_patients,
         options.patients,
@@ -178,9 +144,9 @@ def _screen(
     def write() -> Screened:
         present = [entry for entry in journal.entries if entry.file in known]
         screened = len({entry.file for entry in present})
-        about = replace(source.about, screened=screened, found=len(files))
         by_patient = bool(by_reading and groups)
-        write_worklist(out, present, journal.read, names, about, options.pictures, by_patient)
+        told = replace(about, screened=screened, found=len(files))
+        write_worklist(out, present, journal.read, names, told, options.pictures, by_patient)
         if by_patient:
             from karyo_lib.screening.patients import write_patients  # networks need nothing that reads
 
@@ -200,7 +166,7 @@ def _screen(
     )  # fmt: skip
     written, took = time.monotonic(), 0.0
     try:
-        with _asked_to_stop() as asked, contextlib.closing(source.screen(left)) as results:
+        with _asked_to_stop() as asked, contextlib.closing(screen(left)) as results:
             for name, group in itertools.groupby(results, key=lambda result: result.file):
                 journal.add(list(group), fingerprints[name])
                 bar.update()
@@ -219,11 +185,8 @@ def _screen(
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C, and a request to end, into something that is asked between two images.
-
-    Raised in the middle of a network's step, KeyboardInterrupt can damage TensorFlow's memory, so that the
-    process dies before the worklist is written. A second Ctrl-C is raised at once.
-    """
+    """Turn Ctrl-C, and a request to end, into something that is asked between two images: raised in the
+    middle of a network's step it can damage TensorFlow's memory. A second Ctrl-C is raised at once."""
     got: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -245,15 +208,10 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-@dataclass(frozen=True, eq=False)
-class _Source:
+def _open_source(
+    model: Package | str | os.PathLike, options: ScreenOptions
+) -> tuple[Callable[[list[CaseFile]], Iterator[Result]], About]:
     """Where results come from, and what the worklist says of it."""
-
-    screen: Callable[[list[CaseFile]], Iterator[Result]]
-    about: About
-
-
-def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> _Source:
     if options.scheduler:
         if isinstance(model, Package):
             raise ValueError(
@@ -285,7 +243,7 @@ def _open_source(model: Package | str | os.PathLike, options: ScreenOptions) -> 
         screened=0,
         found=0,
     )
-    return _Source(screen, about)
+    return screen, about
 
 
 def _describe_threshold(package: Package, clear_below: float | None) -> str:

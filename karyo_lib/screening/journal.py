@@ -12,7 +12,7 @@ from karyo_lib import store
 from karyo_lib.screening.result import DECISIONS, Result
 
 NAME = "journal.jsonl"
-_FORMAT = 3
+_FORMAT = 4
 PICTURES = ("picture", "thumbnail", "heat")  # bytes of a result, kept as text
 NUMBERS = ("probability", "confidence", "formula_probability")  # those that may be missing
 
@@ -41,10 +41,9 @@ class Entry:
 class Journal:
     """The journal of one screening.
 
-    ``folder``: the out folder. ``made_from``: what the results depend on: model, threshold, versions. A
-    journal of something else is not continued. ``fresh``: begin anew whatever is there. Raises JournalError
-    if the folder's journal was made from something else, karyo_lib.store.BusyError if another screening is at
-    work in the folder.
+    ``made_from``: what the results depend on: model, threshold, versions. Raises JournalError if the
+    folder's journal was made from something else and is not to be begun anew (`fresh`), BusyError if another
+    screening is at work in the folder.
     """
 
     def __init__(self, folder: Path, made_from: dict[str, Any], *, fresh: bool = False):
@@ -61,10 +60,7 @@ class Journal:
 
     @classmethod
     def finished(cls, folder: Path) -> "Journal":
-        """A screening's journal to read alone.
-
-        Raises JournalError if the folder holds no journal, or one of another version of karyo.
-        """
+        """A screening's journal to read alone; raises JournalError if there is none of this version."""
         self = cls.__new__(cls)
         self.path = Path(folder) / NAME
         if not self.path.is_file():
@@ -128,10 +124,8 @@ class Journal:
                 told[name] = base64.b64encode(told[name]).decode("ascii")
             records.append(told)
         offsets = self._journal.add(*records, {"done": results[0].file, "fingerprint": fingerprint})
-        entries = [
-            self._entry(offset, told, number)
-            for number, (offset, told) in enumerate(zip(offsets, records, strict=False))
-        ]
+        lines = enumerate(zip(offsets, records, strict=False))
+        entries = [self._entry(offset, told, number) for number, (offset, told) in lines]
         self._commit(results[0].file, entries, fingerprint)
 
     def read(self, entries: list[Entry]) -> Iterator[Result]:

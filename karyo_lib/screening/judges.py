@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,13 +17,12 @@ from karyo_lib.networks.models import CUTS, build_model, split_model
 from karyo_lib.networks.sampling import sample_dropout
 from karyo_lib.networks.weights import WeightsSource
 from karyo_lib.screening.cases import Page
-from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits
-from karyo_lib.screening.occlusion import compute_occlusion
+from karyo_lib.screening.heatmap import HEAT_MAPS, compute_grad_cam, compute_logits, compute_occlusion
 from karyo_lib.screening.package import Package, Recipe
 from karyo_lib.screening.view import describe_cell
 
 BATCH = 16
-CLEARED = "cleared for number"
+DIGITS = 4  # of probabilities: the last bits depend on the batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,18 +32,14 @@ class Look:
     p: float  # probability of abnormal, the mean of the passes
     passes: np.ndarray  # float, shape (T,); single passes; empty where there are none
     embedding: np.ndarray | None  # float32, shape (d,), or None; where the page lies among others
-    # Float32, shape (h, w); what it rested on, 0 to 1, over the fitted page; all 0 for the reader, which
-    # gives `cell`.
+    # Float32, shape (h, w); what it rested on, 0 to 1, over the fitted page; all 0 for the reader.
     heat: np.ndarray
-    doubts: tuple[str, ...] = field(default=())  # reasons to refer
-    formula: str = ""  # count formula, and the pair that differs most and how (reader only)
-    formula_probability: float = float("nan")  # of that formula against all others; NaN without one
-    evidence: str = ""
-    cleared: str = ""  # said where a reader clears the number of chromosomes under a promise of its own
+    doubts: tuple[str, ...] = ()  # reasons to refer
+    cleared: bool = False  # whether a reader clears the number of chromosomes under a promise of its own
     # Whether nothing on the page could be read, so that `p` says nothing; `doubts` say why.
     unread: bool = False
-    cell: str = ""  # what was read, as JSON, see :mod:`karyo_lib.screening.view` (reader only)
-    cell_evidence: str = ""  # what the cell says of its chromosomes, as JSON (reader only); may be empty
+    # Of the reader: ``formula, formula_probability, evidence, cell, cell_evidence`` of the result.
+    told: dict[str, Any] = field(default_factory=dict)
 
 
 class Judge(Protocol):
@@ -57,7 +52,7 @@ class Judge(Protocol):
 
 
 def open_judge(package: Package, heat_map: str = "grad-cam") -> Judge:
-    """Build the judge that a package describes; `heat_map` is for networks, see :class:`NetworkJudge`."""
+    """Build the judge that a package describes; `heat_map` is for networks."""
     if heat_map not in HEAT_MAPS:
         raise ValueError(f"Expected a heat map, one of {', '.join(HEAT_MAPS)}. Received {heat_map!r}.")
     if package.recipe.method == "network":
@@ -66,12 +61,7 @@ def open_judge(package: Package, heat_map: str = "grad-cam") -> Judge:
 
 
 class NetworkJudge:
-    """The network of a package, rebuilt from karyo's own code and filled with the package's arrays.
-
-    ``weights``: float32, shape (n,); ``heat_map`` ({'grad-cam', 'occlusion'}): what the decision rested on:
-    at hardly any cost, as coarse as the last convolutional map; or place by place, for about 24 forward
-    passes a page.
-    """
+    """The network of a package, rebuilt from karyo's own code and filled with the package's arrays."""
 
     native = False
 
@@ -80,19 +70,13 @@ class NetworkJudge:
         self.batch = 1 if heat_map == "occlusion" else BATCH  # a page is a batch of its own there
         # No file: the arrays come from the package.
         source = WeightsSource(recipe.base, None, "custom", "", "a package")
-        model = build_model(
-            recipe.base,
-            source,
-            trainable=recipe.trainable,
-            dropout=recipe.dropout,
-            input_shape=recipe.input_shape,
-        )
+        how = {name: getattr(recipe, name) for name in ("trainable", "dropout", "input_shape")}
+        model = build_model(recipe.base, source, **how)
         set_flat_weights(model, weights)
         trunk, self.head = split_model(model, CUTS[recipe.base]["head"])
         self.trunk = prepare_forward(keras.Model(trunk.input, {"maps": trunk.output}))
 
     def look(self, pages: Sequence[Page]) -> list[Look]:
-        """Look at pages in one batch."""
         maps = self._run_trunk([page.fitted for page in pages])
         passes = sample_dropout(self.head, maps, self.recipe.passes, self.recipe.seed)
         if self.heat_map == "occlusion":
@@ -132,34 +116,33 @@ class ReadingJudge:
             self.reader = Reader.load()
 
     def look(self, pages: Sequence[Page]) -> list[Look]:
-        """Read pages one by one."""
         return [self._look(page) for page in pages]
 
     def _look(self, page: Page) -> Look:
         from karyo_lib.read.case_reading import tell_evidence
 
-        reading = self.reader.read(page.native)
-        evidence = ""
+        reading, evidence = self.reader.read(page.native), ""
         if reading.p_count > 0.5:
             normal = reading.formula in NORMAL_FORMULAE
             evidence = "number uncertain" if normal else f"counted {reading.formula}"
         elif reading.karyotype:
             changes = f"as if by {'; '.join(reading.told_changes)}"
             evidence = changes if reading.changes else f"no change seen: {reading.sight}"
-        evidence_of_cell = tell_evidence(reading, self.reader)
         return Look(
             p=float(reading.p_abnormal),
             passes=np.zeros(0),
             embedding=None,
             heat=np.zeros((1, 1), np.float32),
             doubts=(reading.refer_reason,) if reading.refer_reason else (),
-            formula=reading.formula,
-            formula_probability=float(reading.formula_probability),
-            evidence=evidence,
-            cleared=CLEARED if reading.decision == "cleared for number" else "",
+            cleared=reading.decision == "cleared for number",
             unread=not len(reading.found),
-            cell=describe_cell(reading, page.native.shape),
-            cell_evidence=json.dumps(evidence_of_cell),
+            told={
+                "formula": reading.formula,
+                "formula_probability": round(float(reading.formula_probability), DIGITS),
+                "evidence": evidence,
+                "cell": describe_cell(reading, page.native.shape),
+                "cell_evidence": json.dumps(tell_evidence(reading, self.reader)),
+            },
         )
 
 
@@ -169,10 +152,7 @@ def get_flat_weights(model: keras.Model) -> np.ndarray:
 
 
 def set_flat_weights(model: keras.Model, flat: np.ndarray) -> None:
-    """Fill a network with what :func:`get_flat_weights` returned.
-
-    Raises ValueError if there are more or fewer numbers than the network holds.
-    """
+    """Fill a network with what `get_flat_weights` returned."""
     shapes = [array.shape for array in model.get_weights()]
     sizes = [int(np.prod(shape)) for shape in shapes]
     if sum(sizes) != flat.size:

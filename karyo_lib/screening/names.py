@@ -16,10 +16,9 @@ _SALT = "salt"
 class Names:
     """Names of files and patients for one worklist.
 
-    ``patient_of`` (dict of str to str): file -> patient; ``patients`` ({'none', 'show', 'mask'}): leave
-    patient ids out, show them, or show a code in their place that is the same for all of a patient's cases;
-    ``masked``: show the number of a case in place of its file name, and no digest of the file; ``salt``
-    (bytes): of the codes.
+    ``patient_of``: file -> patient; ``patients`` ({'none', 'show', 'mask'}): leave their ids out, show them,
+    or a code, of this `salt`, that is the same for all of a patient's cases; ``masked``: show the number of
+    a case in place of its file name, and no digest of the file.
     """
 
     def __init__(
@@ -64,11 +63,10 @@ def read_patients(folder: Path) -> dict[str, str]:
 def group_files(files: Iterable[str], patient_of: Mapping[str, str], pattern: str = "") -> dict[str, str]:
     """Tell whose cell each file is.
 
-    ``files`` (iterable of str): names below the screened folder; ``patient_of`` (mapping of str to str): from
-    ``metadata.csv``; goes before all else; ``pattern``: regular expression whose first group, in the file's
-    name, is the patient: ``'(\\d+)[a-z]?\\.png'``. Returns dict of str to str; files without a patient are
-    left out: those in no folder below the one screened that neither table nor pattern knows. Raises
-    ValueError if the pattern is none, or has no group.
+    ``files``: names below the screened folder; ``patient_of``: from ``metadata.csv``; goes before all else;
+    ``pattern``: regular expression whose first group, in the file's name, is the patient:
+    ``'(\\d+)[a-z]?\\.png'``. Files in no folder below the one screened that neither knows are left out.
+    Raises ValueError if the pattern is none, or has no group.
     """
     try:
         compiled = re.compile(pattern)

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 
 from karyo_lib import __version__
-from karyo_lib.judge import Promise
+from karyo_lib.judge import IsotonicCalibrator, Promise, TemperatureCalibrator
 from karyo_lib.read.network_files import READER_FILES, find_reader, read_record
-from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.card import render_card
 from karyo_lib.screening.reference import Reference
 from karyo_lib.store import writing
 
 FORMAT = 1
 METHODS = ("network", "reading")
+CALIBRATIONS = ("temperature", "isotonic", "none")
 
 _MANIFEST = "manifest.json"
 # Every member that a package may hold, and the most bytes it may unpack to.
@@ -46,6 +46,57 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same training gives the same file
 
 class PackageError(ValueError):
     """A model file that cannot be used; the message names the file, what is wrong and the remedy."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Raw probabilities -> probabilities that mean what they say."""
+
+    kind: str = "none"  # {'temperature', 'isotonic', 'none'}
+    temperature: float = 1.0  # the logit is divided by it
+    x: tuple[float, ...] = ()  # corners of the isotonic line, rising
+    y: tuple[float, ...] = ()
+    n: int = 0  # validation karyograms it was fitted on
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x", tuple(map(float, self.x)))
+        object.__setattr__(self, "y", tuple(map(float, self.y)))
+        if self.kind not in CALIBRATIONS:
+            raise ValueError(f"Expected a calibration, {', '.join(CALIBRATIONS)}. Received {self.kind!r}.")
+        if not 0 < self.temperature < 1e6:
+            raise ValueError(f"Expected a temperature above 0. Received {self.temperature!r}.")
+        if self.kind == "isotonic":
+            x, y = np.array(self.x), np.array(self.y)
+            rising = x.size == y.size > 0 and (np.diff(x) >= 0).all() and (np.diff(y) >= 0).all()
+            if not rising or not (0 <= y[0] <= y[-1] <= 1):
+                raise ValueError("Expected rising corners within 0 and 1. Received others.")
+
+    @classmethod
+    def fit(cls, kind: str, p: np.ndarray, y_true: np.ndarray) -> "Calibration":
+        """Fit on validation probabilities `p` (N,) and labels `y_true` (N,) of 0 and 1."""
+        if kind == "temperature":
+            return cls(kind, TemperatureCalibrator().fit(p, y_true).temperature_, n=len(p))
+        if kind == "isotonic":
+            line = IsotonicCalibrator().fit(p, y_true).regression_
+            return cls(kind, 1.0, tuple(line.X_thresholds_), tuple(line.y_thresholds_), n=len(p))
+        return cls(kind)
+
+    def transform(self, p: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities, float64, same shape."""
+        p = np.asarray(p, dtype=float)
+        if self.kind == "temperature":
+            calibrator = TemperatureCalibrator()
+            calibrator.temperature_ = self.temperature
+            return calibrator.transform(p)
+        return np.interp(p, self.x, self.y) if self.kind == "isotonic" else p
+
+    def describe(self) -> str:
+        """Say what is done."""
+        how = {
+            "temperature": f"logit divided by a temperature of {self.temperature:.3g}",
+            "isotonic": f"isotonic regression through {len(self.x)} corners",
+        }
+        return f"{how[self.kind]}, fitted on {self.n} validation karyograms" if self.kind in how else "none"
 
 
 @dataclass(frozen=True)
@@ -84,52 +135,38 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Package:
-    """All that screening needs.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    weights : ndarray of float32, shape (n,), or None
-        All arrays of the network in Keras's order, flattened.
-    reader : dict of str to bytes
-        Files of the reader; empty for a network.
-    calibration : Calibration
-    promise : Promise or None
-        The operating threshold. Without one nothing is cleared.
-    reference : Reference or None
-        What the training karyograms look like.
-    facts : dict
-        What the model card says.
-    digest : str
-        SHA-256 of the manifest, which holds the digests of everything else; '' if it was never saved.
-    """
+    """All that screening needs."""
 
     recipe: Recipe
+    # Float32, shape (n,); all arrays of the network in Keras's order, flattened.
     weights: np.ndarray | None
     calibration: Calibration
-    promise: Promise | None
-    reference: Reference | None
-    reader: dict[str, bytes] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    promise: Promise | None  # the operating threshold; without one nothing is cleared
+    reference: Reference | None  # what the training karyograms look like
+    reader: dict[str, bytes] = field(default_factory=dict)  # files of the reader; empty for a network
+    facts: dict[str, Any] = field(default_factory=dict)  # what the model card says
+    # SHA-256 of the manifest, which holds the digests of everything else; '' if it was never saved.
     digest: str = ""
 
 
 def shipped_reader(folder: Path | None = None) -> Package:
-    """Return the reader that comes with karyo, or one of your own, as a package; what its threshold promises
-    is in the facts, the digest is of its files."""
+    """The reader that comes with karyo, or one of your own; what its threshold promises is in the facts."""
     recipe = Recipe("reading", passes=0, referral_confidence=0.0)
     settings = read_record(find_reader(folder), "reader")["settings"]
     facts = {"promise of number": settings["promise"]}
-    own = {name: (folder / name).read_bytes() for name in READER_FILES} if folder else {}
+    own = reader_files(folder) if folder else {}
     return Package(recipe, None, Calibration(), None, None, own, facts=facts, digest=digest_reader(folder))
 
 
-def digest_reader(folder: Path | None = None) -> str:
-    """Return the SHA-256 of a reader's files, by default of the one that comes with karyo."""
-    digest = hashlib.sha256()
-    for name in READER_FILES:
-        digest.update((find_reader(folder) / name).read_bytes())
-    return digest.hexdigest()
+def reader_files(folder: str | os.PathLike | None = None) -> dict[str, bytes]:
+    """A reader's files, by default those of the one that comes with karyo."""
+    folder = find_reader(folder)
+    return {name: (folder / name).read_bytes() for name in READER_FILES}
+
+
+def digest_reader(folder: str | os.PathLike | None = None) -> str:
+    """SHA-256 of `reader_files`."""
+    return hashlib.sha256(b"".join(reader_files(folder).values())).hexdigest()
 
 
 def save_package(package: Package, path: str | os.PathLike) -> str:
@@ -171,19 +208,8 @@ def save_package(package: Package, path: str | os.PathLike) -> str:
 def load_package(path: str | os.PathLike) -> Package:
     """Read a package that may come from anyone.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-
-    Returns
-    -------
-    Package
-
-    Raises
-    ------
-    PackageError
-        If the file is no package, was altered or damaged, was made by a newer karyo, or would unpack to more
-        than a package needs.
+    Raises PackageError if the file is no package, was altered or damaged, was made by a newer karyo, or would
+    unpack to more than a package needs.
     """
     path = Path(path)
     try:

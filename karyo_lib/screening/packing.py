@@ -30,10 +30,8 @@ from karyo_lib.networks.fitting import TrainSettings
 from karyo_lib.networks.models import build_model
 from karyo_lib.networks.train import FitResult, fit_condition
 from karyo_lib.networks.weights import WeightsSource, resolve_weights
-from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.screening import ALPHA, DELTA
-from karyo_lib.screening.calibration import Calibration
-from karyo_lib.screening.card_sections import (
+from karyo_lib.screening.card import (
     describe_data,
     describe_network,
     describe_quality,
@@ -44,50 +42,30 @@ from karyo_lib.screening.card_sections import (
 from karyo_lib.screening.cases import Page
 from karyo_lib.screening.decision import describe_need, fit_promise, is_held_back
 from karyo_lib.screening.judges import Judge, Look, NetworkJudge, ReadingJudge, get_flat_weights
-from karyo_lib.screening.package import Package, Recipe
+from karyo_lib.screening.package import Calibration, Package, Recipe, reader_files
 from karyo_lib.screening.reference import Reference, measure_page
 from karyo_lib.screening.screener import measure_confidence
 
 
 @dataclass(frozen=True)
 class PackSettings:
-    """How a package is made.
+    """How a package is made."""
 
-    Attributes
-    ----------
-    method : {'network', 'reading'}
-        Train a network, or calibrate the reader of chromosomes, which is trained already.
-    base, trainable : str
-        See :func:`karyo_lib.networks.models.build_model`.
-    epochs, learning_rate, batch_size : int, float, int
-    passes : int
-        Monte Carlo dropout passes; for the reader 0 takes its probability as it is.
-    calibration : {'temperature', 'isotonic', 'none'}
-    alpha, delta, risk
-        The promise; see :func:`karyo_lib.judge.choose_threshold`.
-    referral_confidence : float
-        Percent of the passes that must agree.
-    page_size : int
-        Side that pages are fitted to, pixels.
-    input_shape : tuple of int
-        Of the network.
-    seed : int
-    """
-
+    # {'network', 'reading'}; train a network, or calibrate the reader, which is trained already.
     method: str = "network"
-    base: str = "VGG16"
+    base: str = "VGG16"  # see :func:`karyo_lib.networks.models.build_model`
     trainable: str = "head"
     epochs: int = 30
     learning_rate: float = 1e-3
     batch_size: int = 16
-    passes: int = 100
-    calibration: str = "temperature"
-    alpha: float = ALPHA
+    passes: int = 100  # Monte Carlo dropout passes; for the reader 0 takes its probability as it is
+    calibration: str = "temperature"  # {'temperature', 'isotonic', 'none'}
+    alpha: float = ALPHA  # the promise; see :func:`karyo_lib.judge.choose_threshold`
     delta: float = DELTA
     risk: str = "cleared"
-    referral_confidence: float = 80.0
-    page_size: int = 416
-    input_shape: tuple[int, int, int] = (150, 150, 3)
+    referral_confidence: float = 80.0  # percent of the passes that must agree
+    page_size: int = 416  # side that pages are fitted to, pixels
+    input_shape: tuple[int, int, int] = (150, 150, 3)  # of the network
     seed: int = 2020
 
     def recipe(self) -> Recipe:
@@ -167,13 +145,13 @@ def train_package(
         told = describe_network(fit, source, settings.passes, n_augmented)
         warning = source.warning
     else:
-        judge = ReadingJudge(recipe, None if reader is None else _reader_files(Path(reader)))
-        package = Package(recipe, None, Calibration(), None, None, reader=_save_reader(judge))
+        package = Package(recipe, None, Calibration(), None, None, reader=reader_files(reader))
+        judge = ReadingJudge(recipe, package.reader)
         # The reader learns nothing here: most karyograms can serve the promise.
         rows = rows.assign(part=rows["part"].map({"train": "test", "val": "val", "test": "train"}))
         told, warning = describe_reading(), ""
-    looks, measures = _look_at_all(judge, rows, Path(data), recipe.page_size, progress)
-    return _finish(package, rows, looks, measures, settings, told, warning, len(quarantine))
+    looked = _look_at_all(judge, rows, Path(data), recipe.page_size, progress)
+    return _finish(package, rows, *looked, settings, told, warning, len(quarantine))
 
 
 def _fit(
@@ -214,19 +192,6 @@ def _join(fit: FitResult, source: WeightsSource, settings: PackSettings):
         if layer.weights:
             model.get_layer(layer.name).set_weights(layer.get_weights())
     return model
-
-
-def _save_reader(judge: ReadingJudge) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        judge.reader.save(Path(folder))
-        return _reader_files(Path(folder))
-
-
-def _reader_files(folder: Path) -> dict[str, bytes]:
-    missing = [name for name in READER_FILES if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(f"Expected a folder of Reader.save. Received {folder.name!r} without {missing}.")
-    return {name: (folder / name).read_bytes() for name in READER_FILES}
 
 
 def _look_at_all(

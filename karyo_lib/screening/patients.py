@@ -4,7 +4,7 @@ import csv
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from karyo_lib.read.case import compose_case
@@ -41,9 +41,7 @@ def compose_patients(
 ) -> list[Patient]:
     """Weigh the cells of every patient together; the most probably abnormal patient first.
 
-    ``entries``: iterable of Entry; ``results``: maps a list of entries to an iterator of their results;
-    ``groups`` (mapping of str to str): see :func:`karyo_lib.screening.names.group_files`; ``names``: how
-    files and patients are called.
+    ``results``: maps entries to their results; ``groups``: see `karyo_lib.screening.names.group_files`.
     """
     cells: dict[str, list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: (entry.file, entry.page)):
@@ -51,7 +49,8 @@ def compose_patients(
             cells[groups[entry.file]].append(entry)
     patients = []
     for number, (_, own) in enumerate(sorted(cells.items()), 1):
-        rows = [(entry, _without_pictures(result)) for entry, result in zip(own, results(own), strict=True)]
+        light = (replace(result, picture=b"", thumbnail=b"", heat=b"", cell="") for result in results(own))
+        rows = list(zip(own, light, strict=True))
         told = [json.loads(result.cell_evidence) if result.cell_evidence else None for _, result in rows]
         shown = [names.file(entry.file, entry.number) for entry, _ in rows]
         case = compose_case(gather_cells(shown, told), settings)
@@ -113,8 +112,3 @@ def _fold(patient: Patient) -> dict[str, object]:
             for (entry, result), cell in zip(patient.rows, patient.case.cells, strict=True)
         ],
     }
-
-
-def _without_pictures(result: Result) -> Result:
-    empty = {name: b"" for name in ("picture", "thumbnail", "heat")}
-    return Result(**{**vars(result), **empty, "cell": ""})

@@ -27,11 +27,7 @@ _OBJECT_AREA = (1e-4, 0.03)  # of the page
 
 
 def measure_page(page: np.ndarray) -> np.ndarray:
-    """Measure a page.
-
-    ``page`` (uint8, shape (H, W)): fitted to the package's page size. Returns float64, shape (6,); in the
-    order of ``PAGE_MEASURES``; grey levels 0..255, shares 0..1, a count.
-    """
+    """`PAGE_MEASURES`, float64 (6,), of a page, uint8 (H, W): grey levels 0..255, shares 0..1, a count."""
     background = float(np.median(np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])))
     cut, mask = cv2.threshold(page, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     ink = mask if background <= cut else cv2.bitwise_not(mask)
@@ -86,13 +82,8 @@ class Reference:
     def fit(
         cls, measures: np.ndarray, embeddings: np.ndarray | None, held_out: np.ndarray | None, *, neighbours=3
     ) -> "Reference":
-        """Take the limits.
-
-        ``measures`` (shape (N, 6)): of the training and validation pages. ``embeddings`` (shape (n, d), or
-        None): of the training karyograms. ``held_out`` (shape (m, d), or None): of karyograms that did not
-        train: their largest distance, and 15 % more, is the limit. Distances of the training ones to each
-        other would be too small.
-        """
+        """Take the limits: of `measures` (N, 6) the range; of features the largest distance of `held_out`
+        (m, d) to `embeddings` (n, d), those of training, and 15 % more."""
         low, high = measures.min(axis=0), measures.max(axis=0)
         margin = np.maximum(_MARGIN * (high - low), _LEAST_SPREAD)
         if embeddings is None:
@@ -103,10 +94,6 @@ class Reference:
         limit = _DISTANCE_MARGIN * max(distances)
         return cls(low - margin, high + margin, kept, neighbours, float(limit), len(measures))
 
-    def distance(self, embedding: np.ndarray) -> float:
-        """Mean distance to the nearest training karyograms, 0 to 2."""
-        return _distance(self.embeddings, _to_length_one(embedding[None])[0], self.neighbours)
-
     def compare(self, measures: np.ndarray, embedding: np.ndarray | None) -> tuple[str, ...]:
         """Say in what a page is unlike the training karyograms; nothing where it is like them."""
         found = []
@@ -115,7 +102,7 @@ class Reference:
             if not low <= value <= high:
                 found.append(f"{title} {value:.3g}, expected {max(low, 0):.3g} to {min(high, most):.3g}")
         if embedding is not None and len(self.embeddings):
-            distance = self.distance(embedding)
+            distance = _distance(self.embeddings, _to_length_one(embedding[None])[0], self.neighbours)
             if not distance <= self.limit:
                 found.append(
                     f"features {distance:.2f} from those of training, expected up to {self.limit:.2f}"
@@ -124,13 +111,8 @@ class Reference:
 
     def describe(self) -> dict:
         """Return all but the embeddings, as plain numbers."""
-        return {
-            "low": [round(v, 6) for v in self.low],
-            "high": [round(v, 6) for v in self.high],
-            "neighbours": self.neighbours,
-            "limit": self.limit,
-            "n": self.n,
-        }
+        limits = {name: [round(v, 6) for v in getattr(self, name)] for name in ("low", "high")}
+        return limits | {"neighbours": self.neighbours, "limit": self.limit, "n": self.n}
 
 
 def _to_length_one(embeddings: np.ndarray) -> np.ndarray:

@@ -26,14 +26,9 @@ _SLOTS = (*CHROMOSOMES, "mar")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 _MOST = {
-    "reviews": 10_000,
-    "objects": 300,
-    "polygons": 20,
-    "numbers": 4_000,
-    "was": 20,
-    "initials": 12,
+    "reviews": 10_000, "objects": 300, "polygons": 20, "numbers": 4_000, "was": 20, "initials": 12,
     "note": 2_000,
-}
+}  # fmt: skip
 
 
 class ReviewError(ValueError):
@@ -109,10 +104,9 @@ def format_reviews(reviews: Iterable[Review]) -> str:
 
 
 def read_reviews(folder: Path, more: Iterable[Path] = ()) -> dict[str, Review]:
-    """Return picture -> its latest review, of all ``.review.json`` files in a folder and its ``reviews/``.
+    """Picture -> its latest review, of all ``.review.json`` files in a folder, its ``reviews/``, and `more`.
 
-    ``folder``: a screening's out folder; ``more`` (iterable of pathlib.Path): other files of reviews. Raises
-    ReviewError if a file is none; its name is said.
+    Raises ReviewError if a file is none; its name is said.
     """
     latest: dict[str, Review] = {}
     found = [path for place in (folder, folder / FOLDER) for path in sorted(place.glob(f"*{SUFFIX}"))]

@@ -14,13 +14,12 @@ import numpy as np
 from karyo_lib.screening.cases import CaseFile, Page, list_files, read_pages
 from karyo_lib.screening.decision import Decision, Rule, decide
 from karyo_lib.screening.heatmap import crop_to_page, encode_heat
-from karyo_lib.screening.judges import Judge, Look, open_judge
+from karyo_lib.screening.judges import DIGITS, Judge, Look, open_judge
 from karyo_lib.screening.package import Package, load_package, shipped_reader
 from karyo_lib.screening.result import Result
 
 _AHEAD = 4  # files read ahead per worker
 _AT_ONCE = 2  # pages of one file in memory: a file may hold a hundred
-_DIGITS = 4  # of probabilities: the last bits depend on the batch
 
 
 class Screener:
@@ -91,7 +90,6 @@ class Screener:
         return self.screen_files(list_files(paths))
 
     def screen_files(self, files: Iterable[CaseFile]) -> Iterator[Result]:
-        """Screen files that were listed before."""
         batch: list[Page] = []
         waiting = 0
         for page in self._read_ahead(files):
@@ -135,41 +133,35 @@ class Screener:
         if look.unread:
             return replace(_quarantine(page), reason="; ".join(look.doubts), **_shown(page))
         calibration, reference = self.package.calibration, self.package.reference
-        p = round(float(calibration.transform(np.array([look.p]))[0]), _DIGITS)
+        p = round(float(calibration.transform(np.array([look.p]))[0]), DIGITS)
         confidence = measure_confidence(p, calibration.transform(look.passes))
         doubts = look.doubts
         if reference is not None:
             doubts = (*doubts, *reference.compare(page.measures, look.embedding))
         decision = decide(p, confidence, doubts, self.rule)
         own = self.package.facts.get("promise of number") and self.rule.clear_below is None
-        if look.cleared and own:  # the number; structure is told beside it
-            said = "; ".join([look.cleared, *(doubts or [look.evidence])])
-            decision = Decision("refer" if doubts or p >= 0.5 else "cleared", said)
+        if look.cleared and own:
+            said = f"number cleared, structure not: {'; '.join(doubts or [look.told['evidence']])}"
+            decision = Decision("refer" if doubts or p >= 0.5 else "cleared for number", said)
         heat = crop_to_page(look.heat, page.shape)
         return Result(
-            file=page.name,
-            page=page.page,
-            label="abnormal" if p >= 0.5 else "normal",
-            probability=p,
-            confidence=confidence,
-            decision=decision.decision,
-            reason=decision.reason,
-            formula=look.formula,
-            formula_probability=round(look.formula_probability, _DIGITS),
-            evidence=look.evidence,
+            page.name,
+            page.page,
+            "abnormal" if p >= 0.5 else "normal",
+            p,
+            confidence,
+            decision.decision,
+            decision.reason,
             heat=encode_heat(heat) if heat.any() else b"",
-            cell=look.cell,
-            cell_evidence=look.cell_evidence,
+            **look.told,
             **_shown(page),
         )
 
 
 def measure_confidence(p: float, passes: np.ndarray) -> float:
-    """Return the percentage of calibrated passes that agree with the label of `p`; NaN without any."""
-    if passes.size == 0:
-        return float("nan")
-    agree = float(np.mean((passes >= 0.5) == (p >= 0.5)))
-    return round(100 * agree, 1)
+    """Percent of the calibrated passes that agree with the label of `p`; NaN without any."""
+    agree = (passes >= 0.5) == (p >= 0.5)
+    return round(100 * float(agree.mean()), 1) if passes.size else float("nan")
 
 
 def _shown(page: Page) -> dict[str, Any]:
@@ -183,7 +175,7 @@ def _quarantine(page: Page) -> Result:
 
 
 def model_name(model: Package | str | os.PathLike) -> str:
-    """Return how a model is called in a worklist: its file's name without the folder, or karyo's reader."""
+    """How a model is called in a worklist: its file's name without the folder, or karyo's reader."""
     if isinstance(model, Package):
         return "a reader of your own" if model.reader and not model.promise else "a package"
     return "the reader that comes with karyo" if model == "reading" else Path(os.fspath(model)).name

@@ -35,13 +35,13 @@ _SIMPLER = 0.7  # page pixels that outlines may differ from the mask
 
 
 def digest_pixels(pixels: np.ndarray) -> str:
-    """Return what a review is kept under: 32 hexadecimal digits of what the page shows, whatever its file."""
+    """What a review is kept under: 32 hexadecimal digits of what the page shows, whatever its file."""
     shape = "x".join(map(str, pixels.shape)).encode()
     return hashlib.sha256(shape + np.ascontiguousarray(pixels).tobytes()).hexdigest()[:32]
 
 
 def encode_picture(pixels: np.ndarray, side: int = PICTURE_SIDE, quality: int = 90) -> bytes:
-    """Return a grey page as WebP, its proportions kept, the longer side at most ``side`` pixels."""
+    """A grey page as WebP, the longer side at most `side` pixels."""
     scale = min(1.0, side / max(pixels.shape))
     if scale < 1:
         size = tuple(max(1, round(length * scale)) for length in pixels.shape[::-1])
@@ -51,8 +51,7 @@ def encode_picture(pixels: np.ndarray, side: int = PICTURE_SIDE, quality: int = 
 
 @cache
 def band_tables() -> dict[str, dict[str, list]]:
-    """Return the ideograms for the browser: level -> class -> bands ``[start, stop, stain, name]``; dark
-    bands have their density in place of the stain."""
+    """Ideograms for the browser: level -> class -> bands ``[start, stop, stain or density, name]``."""
     return {
         str(level): {
             name: [
@@ -66,10 +65,7 @@ def band_tables() -> dict[str, dict[str, list]]:
 
 
 def describe_cell(reading: "Reading", shape: tuple[int, int]) -> str:
-    """Return the JSON of a cell, see the module; '' where nothing was found.
-
-    ``shape``: height and width of the page that was read.
-    """
+    """The JSON of a cell, see the module, on a page of `shape` (H, W); '' where nothing was found."""
     if not len(reading.found):
         return ""
     scale = min(1.0, PICTURE_SIDE / max(shape))
@@ -89,13 +85,8 @@ def describe_cell(reading: "Reading", shape: tuple[int, int]) -> str:
         }
         always = {"outline": outline, "class": row.chromosome, "p": round(float(row.probability), 3)}
         objects.append(always | {name: value for name, value in more.items() if value})
-    level = reading.karyotype.level if reading.karyotype else 550
-    cell = {
-        "level": level,
-        "formula": reading.formula,
-        "arrangement": reading.arrangement,
-        "objects": objects,
-    }
+    cell = {"level": reading.karyotype.level if reading.karyotype else 550}
+    cell |= {"formula": reading.formula, "arrangement": reading.arrangement, "objects": objects}
     return json.dumps(cell, ensure_ascii=False, separators=(",", ":"))
 
 

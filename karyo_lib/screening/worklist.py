@@ -27,7 +27,6 @@ CSV_COLUMNS = (
 PICTURES = ("auto", "inside", "beside", "none")
 MOST_INSIDE = 50_000_000  # bytes of a page with its pictures; those of a larger one lie beside it
 PICTURE_FOLDER = "pictures"
-TITLES = {"abnormal": "Abnormal", "refer": "Refer", "quarantined": "Quarantined", "cleared": "Cleared"}
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,9 @@ def write_worklist(
 ) -> None:
     """Write both files, each whole or not at all, with one result in memory at a time.
 
-    ``results``: maps a list of entries to an iterator of their results; ``names``: how files and patients are
-    called; ``pictures`` ({'auto', 'inside', 'beside', 'none'}): in the page, in a folder beside it, or
-    nowhere; 'auto' chooses the folder for more than `MOST_INSIDE`; ``by_patient``: whether ``patients.html``
-    lies beside it.
+    ``results``: maps entries to their results; ``pictures`` ({'auto', 'inside', 'beside', 'none'}): in the
+    page, in a folder beside it, or nowhere; 'auto' chooses the folder for more than `MOST_INSIDE`;
+    ``by_patient``: whether ``patients.html`` lies beside it.
     """
     ordered, size = sorted(entries, key=Entry.urgency), 0
     with writing(folder / "worklist.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:
@@ -109,7 +107,7 @@ def write_worklist(
     page = environment().get_template("worklist.html.j2").generate(
         rows=(row for row, _ in rows()),
         shown=shown(),
-        counts=[(d, TITLES[d], counts[d]) for d in DECISIONS],
+        counts=[(d, d.capitalize(), counts[d]) for d in DECISIONS],
         total=len(entries),
         pictures=pictures != "none",
         beside=beside,
@@ -140,8 +138,7 @@ def _describe(rank: int, entry: Entry, result: Result, names: Names) -> dict[str
         "name": file + (f", page {result.page}" if result.page > 1 else ""),
         "patient_id": names.patient(result.file),
         "decision": result.decision,
-        "title": TITLES[result.decision]
-        + " for number" * (result.decision == "cleared" and result.formula != ""),
+        "title": result.decision.capitalize(),
         "reason": result.reason,
         "label": result.label,
         "probability": _number(result.probability, ".4f"),
@@ -184,7 +181,7 @@ class Worklist:
     >>> import karyo_lib as karyo
     >>> open("no_image.png", "w").close()
     >>> karyo.Worklist(karyo.Screener("reading").screen(["no_image.png"]))
-    0 abnormal, 0 refer, 1 quarantined, 0 cleared
+    0 abnormal, 0 refer, 1 quarantined, 0 cleared for number, 0 cleared
     """
 
     SHOWN = 50
@@ -199,10 +196,7 @@ class Worklist:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a case, most urgent first, without pictures."""
-        columns = [
-            "file", "page", "decision", "reason", "label", "probability", "confidence", "formula",
-            "formula_probability", "evidence", "notes", "sha256",
-        ]  # fmt: skip
+        columns = [c for c in CSV_COLUMNS if c not in ("rank", "case", "patient_id")]
         return pd.DataFrame([[getattr(r, c) for c in columns] for r in self.results], columns=columns)
 
     def __repr__(self) -> str:

@@ -33,7 +33,10 @@ BANNER = "application/vnd.karyo.banner+json"
 FIGURE = "application/vnd.karyo.figure+json"
 RUN = "application/vnd.karyo.run+json"
 _LONGEST_ALT = 1500  # characters
+_WIDE = 10  # columns: a table with more is set smaller on paper
 _LONG = 36  # characters: a longer text in a table is set in several lines
+_FILTERED = 12  # rows: a longer table has a field that filters them
+_FILTER = '<input class="karyo-filter" type="search" placeholder="Filter rows" aria-label="Filter rows">'
 _SENTENCE = 90  # characters: such a text has a wider column
 _PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
@@ -161,7 +164,15 @@ class Figure(Shown):
 
     def to_html(self) -> str:
         png, svg = data_uri(self.png, "image/png"), data_uri(self.svg, "image/svg+xml")
-        return frame().figure(self, svg if len(self.svg) <= _HEAVY_SVG else png, png, svg)
+        shown = svg if len(self.svg) <= _HEAVY_SVG else png
+        links = _link(png, f"{self.name}.png", "PNG") + _link(svg, f"{self.name}.svg", "SVG")
+        return (
+            f'<figure class="karyo karyo-figure" id="{self.anchor}">'
+            f'<img src="{shown}" alt="{html.escape(self.alt)}" '
+            f'width="{self.width}" height="{self.height}">'
+            f"<figcaption>{_item(self.thesis)}{html.escape(self.caption)}"
+            f'<span class="karyo-links">{links}</span></figcaption></figure>'
+        )
 
 
 @dataclass(frozen=True)
@@ -186,21 +197,41 @@ class Table(Shown):
         return slug(self.thesis or self.name)
 
     def to_html(self) -> str:
-        shown = self.frame.head(self.rows)
-        limits = find_limits(shown)
-        columns = [name for name in shown if name not in {end for pair in limits.values() for end in pair}]
+        frame = self.frame.head(self.rows)
+        limits = find_limits(frame)
+        columns = [name for name in frame if name not in {end for pair in limits.values() for end in pair}]
         number = {
-            name: pd.api.types.is_numeric_dtype(shown[name]) and not pd.api.types.is_bool_dtype(shown[name])
+            name: pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
             for name in columns
         }
-        cells = [
-            [self._cell(row, name, number[name], limits.get(name)) for name in columns]
-            for row in shown.to_dict("records")
-        ]
+        head = "".join(
+            f'<th scope="col"{" class=number" if number[name] else ""}>'
+            f'<button type="button" title="{html.escape(explain(name))}">'
+            f"{html.escape(words(name))}</button></th>"
+            for name in columns
+        )
+        cells = (
+            "".join(self._cell(row, name, number[name], limits.get(name)) for name in columns)
+            for row in frame.to_dict("records")
+        )
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        if frame.empty:
+            body = f'<tr><td colspan="{max(len(columns), 1)}">none</td></tr>'
+        cut = len(self.frame) - len(frame)
+        more = f" First {len(frame)} of {len(self.frame)} rows; the CSV has all." if cut else ""
         inside = len(self.csv) <= _CSV_INSIDE
-        address = data_uri(self.csv, "text/csv") if inside else f"tables/{self.name}.csv"
-        heads = [(words(name), explain(name), number[name]) for name in columns]
-        return frame().table(self, heads, cells, len(self.frame) - len(shown), address)
+        link = _link(
+            data_uri(self.csv, "text/csv") if inside else f"tables/{self.name}.csv", f"{self.name}.csv", "CSV"
+        )
+        return (
+            f'<figure class="karyo karyo-table" id="{self.anchor}">'
+            f'<figcaption id="{self.anchor}-caption">{_item(self.thesis)}{html.escape(self.caption)}{more}'
+            f'<span class="karyo-links">{link}</span></figcaption>'
+            f"{_FILTER if len(frame) > _FILTERED else ''}"
+            f'<div class="karyo-scroll" role="region" tabindex="0" aria-labelledby="{self.anchor}-caption">'
+            f'<table{" class=wide" if len(columns) > _WIDE else ""} aria-labelledby="{self.anchor}-caption">'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
+        )
 
     def _cell(self, row: dict, column: Any, is_number: bool, limits: tuple[str, str] | None) -> str:
         value = row[column]
@@ -313,6 +344,14 @@ def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
         small = io.BytesIO()
         flat.quantize(256).save(small, format="PNG", optimize=True)
     return min((png, small.getvalue()), key=len), size
+
+
+def _item(thesis: str | None) -> str:
+    return f'<span class="karyo-item">Thesis {html.escape(thesis)}.</span>' if thesis else ""
+
+
+def _link(address: str, filename: str, text: str) -> str:
+    return f'<a href="{html.escape(address)}" download="{html.escape(filename)}">{text}</a>'
 
 
 def describe_figure(shown: Any, figure: Any) -> str:

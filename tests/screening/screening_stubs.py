@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from karyo_lib.judge import Promise
-from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.judges import Look
-from karyo_lib.screening.package import Package, Recipe
+from karyo_lib.screening.package import Calibration, Package, Recipe
 from karyo_lib.screening.packing import PackSettings
 from karyo_lib.screening.reference import PAGE_MEASURES, Reference
 

@@ -48,6 +48,7 @@ def mosaic():
     formulae = ["47,XY,+21"] * 4 + ["46,XY"] * 4
     rng = np.random.default_rng(0)
     cells = [read_cell(f"p7/cell {n}.png", f, rng) for n, f in enumerate(formulae, 1)]
+    cells = [replace(cell, doubts=f"count uncertain in {cell.name}") for cell in cells]
     unread = replace(cells[0], name="p7/<b>pale</b>.png", excluded="too pale <script>alert(1)</script>")
     pages = [draw_karyogram("47,XY,+21", seed=number) for number in range(2)]
     sources = [
@@ -82,6 +83,9 @@ def test_page_and_json_say_the_same(mosaic, tmp_path):
         "not a medical device",
         "ISCN 2024",
         "abab",
+        "Cells to look at",
+        told["cells"][1]["doubts"],
+        "5 more in the JSON file",
     ):
         assert said in text
     assert {path.name for path in tmp_path.iterdir()} == {"case.html", "case.json"}

@@ -11,8 +11,14 @@ from karyo_lib.draw import draw_karyogram
 from karyo_lib.networks.models import CUTS, build_model, split_model
 from karyo_lib.networks.weights import resolve_weights
 from karyo_lib.screening.decision import EVERYTHING, Rule, decide, describe_need, fit_promise, is_held_back
-from karyo_lib.screening.heatmap import compute_grad_cam, compute_logits, crop_to_page, encode_heat
-from karyo_lib.screening.occlusion import compute_occlusion, find_slots
+from karyo_lib.screening.heatmap import (
+    compute_grad_cam,
+    compute_logits,
+    compute_occlusion,
+    crop_to_page,
+    encode_heat,
+    find_slots,
+)
 from karyo_lib.screening.reference import PAGE_MEASURES, Reference, measure_page
 
 RULE = Rule.from_promise(make_promise(0.2), 80.0)

@@ -21,10 +21,16 @@ from karyo_lib.cli import app
 from karyo_lib.networks.weights import resolve_weights
 from karyo_lib.resources import data_file
 from karyo_lib.screening import folder as folder_module
-from karyo_lib.screening.calibration import Calibration
 from karyo_lib.screening.folder import ScreenOptions, screen_folder
 from karyo_lib.screening.judges import NetworkJudge, set_flat_weights
-from karyo_lib.screening.package import Package, PackageError, load_package, save_package, shipped_reader
+from karyo_lib.screening.package import (
+    Calibration,
+    Package,
+    PackageError,
+    load_package,
+    save_package,
+    shipped_reader,
+)
 from karyo_lib.screening.packing import train_package
 from karyo_lib.screening.result import DECISIONS
 from karyo_lib.screening.screener import Screener

@@ -362,7 +362,7 @@ def test_journals_hold_pictures_and_numbers_alike(stub, stub_model, pages_dir, t
     screen_folder(stub_model, pages_dir, tmp_path / "out", QUIET)
     lines = (tmp_path / "out" / "journal.jsonl").read_text().splitlines()
     told = [json.loads(line) for line in lines]
-    assert told[0]["format"] == 3
+    assert told[0]["format"] == 4
     assert sum("done" in line for line in told) == 12
     shutil.rmtree(tmp_path / "out")
 

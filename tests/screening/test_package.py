@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from screening_stubs import make_package, make_promise
 
-from karyo_lib.screening.calibration import Calibration
-from karyo_lib.screening.package import PackageError, Recipe, load_package, save_package
+from karyo_lib.screening.package import Calibration, PackageError, Recipe, load_package, save_package
 
 FUZZ = int(os.environ.get("KARYO_FUZZ", "300"))
 

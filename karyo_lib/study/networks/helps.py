@@ -236,7 +236,7 @@ def _make_changed(run: Run, index: pd.DataFrame, root: Path) -> dict[str, list[n
         )
         for row in index.itertuples()
     ]
-    make_pages(jobs, folder, title="Compact layout, per-pair augmentation")  # the reader saw them before
+    make_pages(jobs, folder, title="Compact layout, per-pair augmentation", n_jobs=-1)
     pages = [np.hsplit(read_image(folder / name), len(CHANGES)) for name, *_ in jobs]
     return dict(zip(CHANGES, map(list, zip(*pages, strict=True)), strict=True))
 
