@@ -3,11 +3,13 @@ import ``keras`` from here, so that the settings below are in place before its f
 order."""
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -47,6 +49,10 @@ def _quiet_start() -> Iterator[None]:
         os.close(kept)
 
 
+# OpenVINO reports its import to its makers over the network through this package, and does without it where
+# it is missing. Nothing leaves the machine.
+sys.modules.setdefault("openvino_telemetry", None)
+
 with _quiet_start():
     import keras
 
@@ -58,6 +64,12 @@ with _quiet_start():
         # Take GPU memory as it is needed; it can only be said before the first operation.
         for _gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(_gpu, True)
+    elif keras.config.backend() == "openvino":
+        import openvino
+
+        # Keras asks for no precision, and OpenVINO takes 16 bits where the processor has them.
+        _float32 = {"INFERENCE_PRECISION_HINT": "f32"}
+        openvino.compile_model = functools.partial(openvino.compile_model, config=_float32)
 
 # KARYO_PRECISION: a Keras policy, mixed_bfloat16 or float32, for all models of the process.
 if os.environ.get("KARYO_PRECISION"):

@@ -2,19 +2,15 @@
 saved model, works from every backend, and needs neither files nor OpenVINO's converter."""
 
 import os
-import sys
 from collections.abc import Callable
 
 import numpy as np
 
-from karyo_lib.networks.backend import keras
+from karyo_lib.networks.backend import keras  # first: it sees to it that openvino reports nothing
 
-# OpenVINO reports its import to its makers over the network through this package, and does without it where
-# it is missing. Nothing leaves the machine.
-sys.modules.setdefault("openvino_telemetry", None)
-
-import openvino  # noqa: E402
-from openvino import opset13 as ops  # noqa: E402
+# isort: split
+import openvino
+from openvino import opset13 as ops
 
 _CHANNELS_FIRST, _CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
