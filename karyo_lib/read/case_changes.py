@@ -33,6 +33,7 @@ SUSPECT = 3.5
 _HINT, _SHARED = 1.0, 4.0
 #: Score of what they show together from which on classes are tried as partners of an exchange.
 _EXCHANGED = 15.0
+_MOST_STRANGE = 2
 _SURER = 1e6  # than what a single cell shows
 _BANDS = load_bands(400)
 _LEAST_LOG = -8.0  # no cell counts for more against a place
@@ -150,24 +151,23 @@ def find_exchanges(together: pd.DataFrame, readings: Sequence[Reading], reader: 
     """Exchanges between two classes that are strange together: of one a break is seen, of the other all are
     tried, as the decoder often takes what comes from elsewhere for something else."""
     strange = together[together["score"] > _EXCHANGED].sort_values("score")
+    strange = strange.drop_duplicates("chromosome", keep="last").tail(_MOST_STRANGE)
     breaks: dict[str, set[str]] = {}
-    for segment in chain.from_iterable(strange.drop_duplicates("chromosome", keep="last")["segments"]):
+    for segment in chain.from_iterable(strange["segments"]):
         name = segment.chromosome
         edges = {edge for edge in (segment.start, segment.stop) if 0 < edge < _BANDS.length(name)}
         breaks[name] = breaks.get(name, set()) | {_BANDS.band_at(name, edge).name for edge in edges}
-    best = {}
+    tried = []
     for (name, seen), other in product(breaks.items(), breaks):
         for band in sorted(seen) if other != name else ():
             ends = [
                 sorted(((name, band), (other, one.name)), key=lambda end: _ORDER.index(end[0]))
                 for one in _BANDS.bands(other)
             ]
-            texts = [f"t({a};{b})({at_a};{at_b})" for (a, at_a), (b, at_b) in ends]
-            strength = add_up(look_for(texts, readings, reader))
-            text = max(strength, key=strength.get, default="")
-            if strength.get(text, 0.0) > 0:
-                best[text] = strength[text]
-    return best
+            tried.append([f"t({a};{b})({at_a};{at_b})" for (a, at_a), (b, at_b) in ends])
+    strength = add_up(look_for(dict.fromkeys(chain.from_iterable(tried)), readings, reader))
+    best = (max(texts, key=lambda text: strength.get(text, 0.0)) for texts in tried)
+    return {text: strength[text] for text in best if strength.get(text, 0.0) > 0}
 
 
 def add_up(parts: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, float]:
