@@ -16,19 +16,18 @@ from karyo_lib.read.reading import NOTICE, Reading
 
 # The colours of `karyo_lib.study.displays.style`, which stands above this room.
 NORMAL, ABNORMAL, REFERRED, NEUTRAL = "#0072B2", "#D55E00", "#E69F00", "#595959"
+_HALO = [withStroke(linewidth=2, foreground="white")]  # for pages that are dark
 
 
 def find_odd(reading: Reading) -> np.ndarray:
     """Which objects speak for abnormal: of a class with an odd count, or changed; bool (n,)."""
-    table = reading.chromosomes
-    named = table.loc[table["chromosome"] != "", "chromosome"]
-    males = (named == "Y").any()
-    usual = {"X": 1 if males else 2, "Y": 1 if males else 0}
-    counts = named.value_counts()
+    names = reading.chromosomes["chromosome"]
+    counts = names[names != ""].value_counts()
+    usual = {"X": 1, "Y": 1} if "Y" in counts else {}
     odd = [name for name, count in counts.items() if count != usual.get(name, 2)]
-    by_count = table["chromosome"].isin(odd) if reading.p_count > 0.5 else table["chromosome"].isin([])
     changed = {i for objects in reading.structure["objects"] for i in objects}
-    return by_count.to_numpy(bool) | np.isin(np.arange(len(table)), list(changed))
+    by_count = names.isin(odd).to_numpy() & (reading.p_count > 0.5)
+    return by_count | np.isin(np.arange(len(names)), list(changed))
 
 
 class ReadingDisplay:
@@ -53,37 +52,20 @@ class ReadingDisplay:
             high = 7.2 * self.image.shape[0] / self.image.shape[1]
             ax = plt.subplots(figsize=(7.2, high + 0.5), layout="constrained")[1]
         ax.imshow(self.image, cmap="gray", vmin=0, vmax=255)
-        halo = [withStroke(linewidth=2, foreground="white")]  # for pages that are dark
         self.figure_, self.ax_, self.boxes_, self.names_ = ax.figure, ax, [], []
         for row, strange in zip(self.reading.chromosomes.itertuples(), find_odd(self.reading), strict=True):
             colour = ABNORMAL if strange else REFERRED if row.doubtful else NORMAL
-            box = Rectangle(
-                (row.x0, row.y0),
-                row.x1 - row.x0,
-                row.y1 - row.y0,
-                fill=False,
-                edgecolor=colour,
-                linewidth=1.4 if strange or row.doubtful else 0.8,
-                linestyle="--" if row.doubtful else "-",
-                path_effects=halo,
-            )
+            line = {"edgecolor": colour, "linewidth": 1.4 if strange or row.doubtful else 0.8}
+            line["linestyle"] = "--" if row.doubtful else "-"
+            box = Rectangle((row.x0, row.y0), row.x1 - row.x0, row.y1 - row.y0, fill=False, **line)
+            box.set_path_effects(_HALO)
             self.boxes_.append(ax.add_patch(box))
             name = row.chromosome or "not one"
             name += ("?" if row.doubtful else "") + (" \N{UP DOWN ARROW}" if row.upside_down else "")
-            middle = (row.x0 + row.x1) / 2
-            self.names_.append(
-                ax.text(
-                    middle,
-                    row.y0 - 1,
-                    name,
-                    color=colour,
-                    fontsize=7,
-                    ha="center",
-                    va="bottom",
-                    clip_on=True,
-                    path_effects=halo,
-                )
-            )
+            at = (row.x0 + row.x1) / 2, row.y0 - 1
+            text = ax.text(*at, name, color=colour, fontsize=7, ha="center", va="bottom", clip_on=True)
+            text.set_path_effects(_HALO)
+            self.names_.append(text)
         title = f"{self.reading.formula}   probability of abnormal {self.reading.p_abnormal:.2f}"
         reason = self.reading.refer_reason
         ax.set_title(title + (f"\nRefer: {reason}" if reason else ""), fontsize=9, loc="left", wrap=True)

@@ -67,12 +67,8 @@ def _tips(settings: PathSettings) -> tuple[np.ndarray, np.ndarray]:
 
 def _barriers() -> list[np.ndarray]:
     """For moves of 0 to 3 bins: 0, or _IMPOSSIBLE where the move would come from another class; (2, BINS)."""
-    local = np.arange(BINS) - FIRST[CLASS_OF_BIN]
-    left = STOP[CLASS_OF_BIN] - 1 - np.arange(BINS)
-    return [
-        np.stack([np.where(local < m, _IMPOSSIBLE, 0), np.where(left < m, _IMPOSSIBLE, 0)]).astype(np.float32)
-        for m in range(4)
-    ]
+    beside = np.stack([np.arange(BINS) - FIRST[CLASS_OF_BIN], STOP[CLASS_OF_BIN] - 1 - np.arange(BINS)])
+    return [np.where(beside < m, _IMPOSSIBLE, np.float32(0)) for m in range(4)]
 
 
 def _move(score: np.ndarray, costs: list[np.ndarray], move: np.ndarray | None = None) -> np.ndarray:
@@ -89,14 +85,9 @@ def _move(score: np.ndarray, costs: list[np.ndarray], move: np.ndarray | None = 
 
 
 def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = PathSettings()) -> Paths:
-    """Find the best paths of strips.
-
-    ``log_p`` (float32, shape (n, T, NONE + 1)): log-probability of each place, a row; ``rows`` (int, shape
-    (n,)): how many rows each strip has, at least 1.
-    """
-    order = np.argsort(
-        -np.asarray(rows, int), kind="stable"
-    )  # the longest first: those that go on are a slice
+    """Find the best paths of strips of ``rows`` (int (n,)) rows each, from the log-probability ``log_p`` of
+    each place, a row: float32 (n, T, NONE + 1)."""
+    order = np.argsort(-np.asarray(rows, int), kind="stable")  # longest first: those that go on are a slice
     rows = np.asarray(rows, int)[order]
     n, length = log_p.shape[:2]
     begin, end = _tips(settings)

@@ -38,12 +38,10 @@ def blur_profile(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def bend_axis(length: int, width: float, bend: float, hinges: np.ndarray, rng: np.random.Generator) -> Axis:
-    """Draw a random axis.
+    """Draw a random axis, upright on the whole.
 
-    ``length``: length in pixels; ``width``: width of the chromosome in pixels; curvature stays below what
-    this width allows; ``bend``: standard deviation of a bend in degrees; ``hinges``: positions where bends
-    are likelier (centromeres), in pixels. The axis is upright on the whole: the line from end to end leans by
-    a small random angle.
+    ``length``, ``width``: of the chromosome in pixels; ``bend``: standard deviation of a bend in degrees;
+    ``hinges``: where bends are likelier (centromeres), in pixels.
     """
     steps = np.arange(length + 1, dtype=np.float32)
     heading = np.zeros(length + 1, np.float32)
@@ -101,9 +99,9 @@ def turn_axis(axis: Axis, angle: float) -> Axis:
 def bend_image(straight: np.ndarray, axis: Axis, pad: int) -> tuple[np.ndarray, tuple[float, float]]:
     """Lay a straight chromosome along an axis.
 
-    ``straight`` (float32, shape (axis.length + 2 * pad, across)): ink; rows run along the chromosome, the
-    axis is the middle column; ``pad``: blank rows before the p end and after the q end. Returns ``patch``:
-    float32; ink on the page; ``origin``: where the axis's (0, 0) lies in the patch, as x, y.
+    ``straight`` (float32, shape (axis.length + 2 * pad, across)): ink, the axis in the middle column;
+    ``pad``: blank rows at either end. Returns the ink on the page, and where the axis's (0, 0) lies in it, as
+    x, y.
     """
     half = straight.shape[1] / 2
     reach = half + 2

@@ -8,7 +8,7 @@ outline, are replaced by straight extrapolations.
 import numpy as np
 from scipy import ndimage
 from scipy.interpolate import splev, splprep
-from skimage.graph import MCP_Geometric
+from skimage.graph import MCP_Geometric, route_through_array
 
 # Below this ratio of length to width the medial path mostly follows corners, and the principal axis is safer.
 _SHORT = 2.4
@@ -77,9 +77,8 @@ def _principal_axis(points: np.ndarray, width: float) -> np.ndarray:
 def _medial_path(mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
     first = _farthest(mask, tuple(np.argwhere(mask)[0]))
     second = _farthest(mask, first)
-    paths = MCP_Geometric(np.where(mask, 1.0 / np.maximum(distance, 0.5) ** 2, -1.0))
-    paths.find_costs([first], [second])
-    return np.array(paths.traceback(second), float)
+    cost = np.where(mask, 1.0 / np.maximum(distance, 0.5) ** 2, -1.0)
+    return np.array(route_through_array(cost, first, second)[0], float)
 
 
 def _farthest(mask: np.ndarray, start: tuple[int, int]) -> tuple[int, int]:

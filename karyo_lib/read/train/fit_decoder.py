@@ -1,20 +1,23 @@
 """Trains the network that reads strips as paths: processes make batches, time is bounded."""
 
 import multiprocessing
-import os
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
+from itertools import count
 from pathlib import Path
 
+import cv2
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from karyo_lib.read.train.looks import LookSettings, make_batch
 from karyo_lib.read.train.rearrange import Rearranger, StripSet, clamp_to_class
-
-_ARRAYS = ("images", "rows", "classes", "cells", "places", "weights")
 
 
 @dataclass(frozen=True)
@@ -36,57 +39,45 @@ class DecoderTraining:
     looks: LookSettings = field(default_factory=LookSettings)
 
 
-def _produce(folder: str, queue: multiprocessing.Queue, size: int, looks: LookSettings, seed: tuple) -> None:
-    """A process that makes batches of the strips in a folder; places and weights may change meanwhile."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import cv2
+def _arrays(folder: str, mode: str) -> dict[str, np.ndarray]:
+    return {f.name: np.load(Path(folder) / f"{f.name}.npy", mmap_mode=mode) for f in fields(StripSet)}
 
+
+@cache
+def _maker(folder: str) -> Rearranger:
+    """Of the strips in a folder, once a process; their places and weights may change meanwhile."""
     cv2.setNumThreads(1)
-    arrays = {name: np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-    rng = np.random.default_rng(seed)
-    maker = Rearranger(StripSet(**arrays), rng)
-    number = 0
-    while True:
-        number += 1
-        if number % 20 == 0:
-            maker.reweigh()
-        queue.put(make_batch(maker, size, rng, looks))
+    return Rearranger(StripSet(**_arrays(folder, "r")), np.random.default_rng())
+
+
+def _make(folder: str, settings: DecoderTraining, number: int) -> tuple:
+    """The batch with this number."""
+    maker = _maker(folder)
+    maker.rng = np.random.default_rng([settings.seed, number])
+    maker.reweigh()
+    images, rows, places = make_batch(maker, settings.batch_size, maker.rng, settings.looks)
+    return (images, rows), places
 
 
 @contextmanager
 def batches(strips: StripSet, settings: DecoderTraining) -> Iterator[tuple[Iterator, dict[str, np.ndarray]]]:
     """Batches made by several processes, and the arrays that they read, which may be written to."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue(maxsize=3 * settings.processes)
+    pool = ProcessPoolExecutor(settings.processes, multiprocessing.get_context("spawn"))
     with tempfile.TemporaryDirectory(prefix="strips-") as folder:
-        arrays = {}
-        for name in _ARRAYS:
-            np.save(Path(folder) / f"{name}.npy", getattr(strips, name))
-            arrays[name] = np.load(Path(folder) / f"{name}.npy", mmap_mode="r+")
-        workers = [
-            context.Process(
-                target=_produce,
-                args=(folder, queue, settings.batch_size, settings.looks, (settings.seed, number)),
-                daemon=True,
-            )
-            for number in range(settings.processes)
-        ]
-        for worker in workers:
-            worker.start()
+        for name, array in vars(strips).items():
+            np.save(Path(folder) / f"{name}.npy", array)
+        made = (pool.submit(_make, folder, settings, number) for number in count())
+        waiting = deque(next(made) for _ in range(3 * settings.processes))
 
         def each() -> Iterator[tuple]:
             while True:
-                images, rows, places = queue.get(timeout=300)
-                yield (images, rows), places
+                waiting.append(next(made))
+                yield waiting.popleft().result()
 
         try:
-            yield each(), arrays
+            yield each(), _arrays(folder, "r+")
         finally:
-            for worker in workers:
-                worker.terminate()
-            for worker in workers:
-                worker.join()
-            queue.cancel_join_thread()
+            pool.shutdown(cancel_futures=True)
 
 
 def align(aligner, arrays: dict[str, np.ndarray], batch_size: int = 256) -> None:
@@ -95,39 +86,32 @@ def align(aligner, arrays: dict[str, np.ndarray], batch_size: int = 256) -> None
     Strips that the network does not recognise at all, wrongly labelled ones among them, hardly count from
     then on; those that it reads backwards are turned.
     """
-    from scipy.optimize import isotonic_regression
-
-    n, rows = len(arrays["rows"]), arrays["rows"]
-    doubtful = 0
+    rows, classes = arrays["rows"], arrays["classes"]
+    n, doubtful = len(rows), 0
     for start in range(0, n, batch_size):
         part = np.arange(start, min(start + batch_size, n))
         padded = np.resize(part, batch_size)
-        seen = aligner.predict_on_batch(
-            [arrays["images"][padded], rows[padded, None].astype("float32"), arrays["classes"][padded, None]]
-        )
+        given = arrays["images"][padded], rows[padded, None].astype("float32"), classes[padded, None]
+        seen = aligner.predict_on_batch(list(given))
         mean, up, down = (np.asarray(seen[key]) for key in ("mean", "upright", "turned"))
         for k, i in enumerate(part):
             m = int(rows[i])
-            share, back = float(up[k, :m].mean()), float(down[k, :m].mean())
-            if back > 0.8:
+            if down[k, :m].mean() > 0.8:
                 arrays["images"][i, :m] = arrays["images"][i, :m][::-1].copy()
-            elif share < 0.1:
+            elif up[k, :m].mean() < 0.1:
                 arrays["weights"][i] *= 0.02
                 doubtful += 1
             else:
                 weight = np.clip(up[k, :m], 0.02, 1)
                 arrays["places"][i, :m] = isotonic_regression(mean[k, :m], weights=weight).x
-    arrays["places"][:] = np.where(
-        arrays["places"] < 0, -1, clamp_to_class(arrays["places"], arrays["classes"])
-    )
+    places = arrays["places"]
+    places[:] = np.where(places < 0, -1, clamp_to_class(places, classes))
     print(f"re-aligned {n} strips; {doubtful} not recognised", flush=True)
 
 
-def fit(
-    model, aligner, strips: StripSet, settings: DecoderTraining, checkpoint=None, align_first: bool = False
-):
-    """Train a compiled network; ``checkpoint(model)`` is called now and then. Returns re-aligned strips."""
-    from karyo_lib.networks.backend import keras
+def fit(model, aligner, strips: StripSet, settings: DecoderTraining, align_first: bool = False) -> None:
+    """Train a compiled network; ``aligner`` is it with the outputs of `build_aligning_model`."""
+    from karyo_lib.networks.backend import keras  # processes that make batches do without
 
     s, started = settings, time.monotonic()
     warm_up = min(400, max(1, s.steps // 20)) if s.steps else 400
@@ -135,7 +119,7 @@ def fit(
     class Clock(keras.callbacks.Callback):
         def __init__(self) -> None:
             super().__init__()
-            self.done, self.aligned, self.saved = 0, 0, time.monotonic()
+            self.done, self.aligned = 0, 0
             self.began: float | None = None  # after the first batches, in which the engine compiles
 
         def progress(self) -> float:
@@ -153,17 +137,11 @@ def fit(
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
             self.done += s.chunk
             self.began = self.began or time.monotonic()
-            p = self.progress()
-            print(
-                f"{time.monotonic() - started:6.0f} s, {self.done} batches, {p:.0%}, loss {logs['loss']:.3f}",
-                flush=True,
-            )
+            p, spent = self.progress(), time.monotonic() - started
+            print(f"{spent:6.0f} s, {self.done} batches, {p:.0%}, loss {logs['loss']:.3f}", flush=True)
             if self.aligned < len(s.realign) and p >= s.realign[self.aligned]:
                 self.aligned += 1
                 align(aligner, arrays)
-            if checkpoint and time.monotonic() - self.saved > 40:
-                checkpoint(model)
-                self.saved = time.monotonic()
             if p >= 1:
                 self.model.stop_training = True
 
@@ -173,6 +151,3 @@ def fit(
         model.fit(
             each, steps_per_epoch=s.chunk, epochs=100_000, verbose=0, shuffle=False, callbacks=[Clock()]
         )
-        if checkpoint:
-            checkpoint(model)
-        return StripSet(**{name: np.array(arrays[name]) for name in _ARRAYS})

@@ -105,16 +105,15 @@ def turn_piece(piece: Piece, angle: float, scale: tuple[float, float]) -> Piece:
     mask = cv2.warpAffine(piece.mask.astype(np.float32), matrix, tuple(size.tolist())) > 0.5
     if not mask.any():
         return piece
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = np.s_[max(0, rows[0] - 3) : rows[-1] + 4, max(0, columns[0] - 3) : columns[-1] + 4]
+    x0, y0, x1, y1 = box_of(mask).astype(int)
+    box = np.s_[max(0, y0 - 3) : y1 + 3, max(0, x0 - 3) : x1 + 3]
     return Piece(ink[box], mask[box], piece.label)
 
 
 def upright_angle(piece: Piece) -> float:
     """Angle (radians) that lays the principal axis upright."""
     y, x = np.nonzero(piece.mask)
-    covariance = np.cov(np.stack([x, y]))
-    axis = np.linalg.eigh(covariance)[1][:, 1]
+    axis = np.linalg.eigh(np.cov(np.stack([x, y])))[1][:, 1]
     return float(np.pi / 2 - np.arctan2(axis[1], axis[0]))
 
 
@@ -122,19 +121,15 @@ def splay(piece: Piece, gap: float, rng: np.random.Generator) -> Piece:
     """Part the chromatids of an upright piece away from a centromere, up to `gap` pixels."""
     high, wide = piece.ink.shape
     pad = int(np.ceil(gap)) + 1
-    ink = cv2.copyMakeBorder(piece.ink, 0, 0, pad, pad, cv2.BORDER_CONSTANT, value=0)
-    mask = cv2.copyMakeBorder(piece.mask.astype(np.uint8), 0, 0, pad, pad, cv2.BORDER_CONSTANT, value=0)
+    ink, mask = (np.pad(a, ((0, 0), (pad, pad))) for a in (piece.ink, piece.mask.astype(np.uint8)))
     y, x = np.mgrid[:high, : wide + 2 * pad].astype(np.float32)
-    rows = np.arange(high)
     count = mask.sum(1)
     middle = np.where(count > 0, (mask * x).sum(1) / np.maximum(count, 1), (wide + 2 * pad) / 2)
-    middle = (
-        cv2.GaussianBlur(middle.astype(np.float32)[:, None], (1, 0), 0, sigmaY=3)
-        if high > 12
-        else middle[:, None]
-    )
+    middle = middle.astype(np.float32)[:, None]
+    if high > 12:
+        middle = cv2.GaussianBlur(middle, (1, 0), 0, sigmaY=3)
     centre = rng.uniform(0.2, 0.7) * high
-    reach = np.abs(rows - centre) / max(high / 2, 1)
+    reach = np.abs(np.arange(high) - centre) / max(high / 2, 1)
     shift = (gap / 2 * np.clip(reach, 0, 1) ** rng.uniform(0.5, 1.5))[:, None]
     side = x - middle
     source = np.where(np.abs(side) < shift, -1e4, x - np.sign(side) * shift).astype(np.float32)
@@ -146,7 +141,5 @@ def splay(piece: Piece, gap: float, rng: np.random.Generator) -> Piece:
 
 def box_of(mask: np.ndarray) -> np.ndarray:
     """Box of a mask (float32), zeros where it is empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return np.zeros(4, np.float32)
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+    x, y, wide, high = cv2.boundingRect(mask.astype(np.uint8))
+    return np.array([x, y, x + wide, y + high], np.float32)

@@ -12,7 +12,7 @@ from karyo_lib.shape.scaled import MOST_ROWS
 
 #: A piece of a strip: its number, first row, row after the last, and whether it is read backwards.
 Piece = tuple[int, int, int, bool]
-_LONGEST = MOST_ROWS - 6
+_SHORTEST, _LONGEST = 8, MOST_ROWS - 6
 _CENTROMERES = np.array([centromere_place(c) for c in range(24)])
 
 
@@ -39,8 +39,6 @@ class Example:
     ink: np.ndarray
     places: np.ndarray
     kind: str
-    size: float = 0.0
-    base: int = -1
     seams: tuple[tuple[float, float], ...] = ()
 
 
@@ -82,42 +80,33 @@ class Rearranger:
         """The row that lies ``size`` bins below another."""
         return self.row_at(strip, float(self.strips.places[strip, start]) + size)
 
-    def build(self, pieces: list[Piece], kind: str, size: float = 0.0, blend: bool = True) -> Example:
+    def build(self, pieces: list[Piece], kind: str) -> Example:
         """Join pieces end to end; the ink is blended over a few rows about each seam."""
+        pieces = [piece for piece in pieces if piece[2] > piece[1]]
         s, parts, places = self.strips, [], []
         for strip, a, b, back in pieces:
             ink, place = s.images[strip, a:b].astype(np.float32), s.places[strip, a:b]
             parts.append(ink[::-1] if back else ink)
             places.append(place[::-1] + BINS if back else place)
         out = np.concatenate(parts)
-        seams = [(float(a[-1]), float(b[0])) for a, b in pairwise(places)]
+        seams = tuple((float(a[-1]), float(b[0])) for a, b in pairwise(places))
         seam = 0
         for left, right in pairwise(pieces):
             seam += left[2] - left[1]
-            reach = int(self.rng.integers(0, 4)) if blend else 0
-            if reach:
-                self._blend(out, seam, left, right, reach)
-        return Example(out, np.concatenate(places), kind, size, pieces[0][0], tuple(seams))
+            reach = int(self.rng.integers(0, 4))
+            share = (0.5 + (np.arange(reach) + 0.5) / (2 * reach or 1))[:, None]
+            # what would have followed the upper piece, and come before the lower one
+            after, before = self._beside(left, left[3], reach), self._beside(right, not right[3], reach)
+            for rows, other in ((out[seam:], after), (out[:seam][::-1], before)):
+                k = min(len(other), len(rows))
+                rows[:k] = share[:k] * rows[:k] + (1 - share[:k]) * other[:k]
+        return Example(out, np.concatenate(places), kind, seams)
 
-    def _blend(self, out: np.ndarray, seam: int, left: Piece, right: Piece, reach: int) -> None:
-        s = self.strips
-        strip, a, b, back = left
-        n = int(s.rows[strip])
-        after = (
-            s.images[strip, max(a - reach, 0) : a][::-1] if back else s.images[strip, b : min(b + reach, n)]
-        )
-        strip, a, b, back = right
-        n = int(s.rows[strip])
-        before = (
-            s.images[strip, b : min(b + reach, n)] if back else s.images[strip, max(a - reach, 0) : a][::-1]
-        )
-        old = out[max(seam - reach, 0) : seam + reach].copy()
-        for j in range(min(len(after), len(out) - seam)):
-            share = 0.5 + (j + 0.5) / (2 * reach)
-            out[seam + j] = share * old[min(reach, seam) + j] + (1 - share) * after[j]
-        for j in range(min(len(before), seam)):
-            share = 0.5 + (j + 0.5) / (2 * reach)
-            out[seam - 1 - j] = share * old[min(reach, seam) - 1 - j] + (1 - share) * before[j]
+    def _beside(self, piece: Piece, above: bool, reach: int) -> np.ndarray:
+        """Ink of the rows next to a piece on its strip, the nearest first."""
+        strip, a, b, _ = piece
+        ink, n = self.strips.images[strip], int(self.strips.rows[strip])
+        return ink[max(a - reach, 0) : a][::-1] if above else ink[b : min(b + reach, n)]
 
     def unchanged(self, strip: int) -> Example:
         """As it is."""
@@ -125,23 +114,19 @@ class Rearranger:
 
     def sham(self, strip: int) -> Example:
         """Cut at one or two places and joined to the homologue there: a seam, and nothing changed."""
-        n, other = int(self.strips.rows[strip]), self.partner(strip, True)
-        places = np.sort(self.rng.uniform(0.05, 0.95, 1 + int(self.rng.random() < 0.4)) * n).astype(int)
-        pieces, start, own = [], 0, (strip, other)
-        for i, row in enumerate(places):
+        s, n, own = self.strips, int(self.strips.rows[strip]), (strip, self.partner(strip, True))
+        cuts = np.sort(self.rng.uniform(0.05, 0.95, 1 + int(self.rng.random() < 0.4)) * n).astype(int)
+        # the rows of either at the cuts
+        at = [[self.row_at(i, float(s.places[strip, row])) for row in cuts] for i in own]
+        at[0] = cuts.tolist()
+        pieces, start = [], 0
+        for i, _ in enumerate(cuts):
             source = own[i % 2]
-            pieces.append((source, start, self._clip(source, int(self._row(strip, row, source))), False))
-            start = int(self._row(strip, row, own[(i + 1) % 2]))
-        last = own[len(places) % 2]
-        pieces.append((last, start, int(self.strips.rows[last]), False))
-        pieces = [p for p in pieces if p[2] > p[1]]
-        return self.build(pieces, "sham") if pieces else self.unchanged(strip)
-
-    def _row(self, strip: int, row: int, source: int) -> int:
-        return row if source == strip else self.row_at(source, float(self.strips.places[strip, row]))
-
-    def _clip(self, strip: int, row: int) -> int:
-        return int(np.clip(row, 1, self.strips.rows[strip]))
+            pieces.append((source, start, int(np.clip(at[i % 2][i], 1, s.rows[source])), False))
+            start = int(at[(i + 1) % 2][i])
+        last = own[len(cuts) % 2]
+        pieces.append((last, start, int(s.rows[last]), False))
+        return self.build(pieces, "sham") if any(p[2] > p[1] for p in pieces) else self.unchanged(strip)
 
     def stretch(self, strip: int, size: float) -> tuple[int, int] | None:
         """Random rows ``[a, b)`` of a strip that hold ``size`` bins; None where it is too short."""
@@ -165,10 +150,8 @@ class Rearranger:
             a, b = n - (b - a), n
         elif turn < 0.33:
             a, b = 0, b - a
-        pieces = [p for p in ((strip, 0, a, False), (strip, b, n, False)) if p[2] - p[1] > 0]
-        if sum(p[2] - p[1] for p in pieces) < 8:
-            return None
-        return self.build(pieces, "deletion", size)
+        kept = [(strip, 0, a, False), (strip, b, n, False)]
+        return self.build(kept, "deletion") if n - (b - a) >= _SHORTEST else None
 
     def duplication(self, strip: int, size: float) -> Example | None:
         """A stretch is there twice in tandem; one time in four the copy is turned."""
@@ -177,14 +160,11 @@ class Rearranger:
             return None
         a, b = at
         copy = self.partner(strip, True) if self.rng.random() < 0.4 else strip
-        c, d = a, b
-        if copy != strip:
-            c = self.row_at(copy, float(self.strips.places[strip, a]))
-            d = c + b - a
-            if d > self.strips.rows[copy]:
-                copy, c, d = strip, a, b
-        pieces = [(strip, 0, b, False), (copy, c, d, bool(self.rng.random() < 0.25)), (strip, b, n, False)]
-        return self.build([p for p in pieces if p[2] > p[1]], "duplication", size)
+        c = self.row_at(copy, float(self.strips.places[strip, a])) if copy != strip else a
+        if c + b - a > self.strips.rows[copy]:
+            copy, c = strip, a
+        twice = (copy, c, c + b - a, bool(self.rng.random() < 0.25))
+        return self.build([(strip, 0, b, False), twice, (strip, b, n, False)], "duplication")
 
     def inversion(self, strip: int, size: float) -> Example | None:
         """A stretch is turned."""
@@ -192,8 +172,7 @@ class Rearranger:
         if at is None:
             return None
         a, b = at
-        pieces = [(strip, 0, a, False), (strip, a, b, True), (strip, b, n, False)]
-        return self.build([p for p in pieces if p[2] > p[1]], "inversion", size)
+        return self.build([(strip, 0, a, False), (strip, a, b, True), (strip, b, n, False)], "inversion")
 
     def translocation(
         self, strip: int, size: float | None = None, equal: float | None = None
@@ -216,17 +195,13 @@ class Rearranger:
             second = (other, 0, b, True)
         if a < 4 or second[2] - second[1] < 2 or a + second[2] - second[1] > _LONGEST or b >= m:
             return None
-        first = (strip, 0, a, False)
+        pieces = [(strip, 0, a, False), second]
         if self.rng.random() < 0.4:  # the p arm's end is exchanged
             a = n - a
             if n - a < 4:
                 return None
-            return self.build(
-                [(second[0], second[1], second[2], not second[3]), (strip, a, n, False)],
-                "translocation",
-                size,
-            )
-        return self.build([first, second], "translocation", size)
+            pieces = [(*second[:3], not second[3]), (strip, a, n, False)]
+        return self.build(pieces, "translocation")
 
     def exchange(self) -> tuple[Example, Example]:
         """Both derivatives of a reciprocal translocation with any breakpoints; each keeps its centromere."""
@@ -235,7 +210,7 @@ class Rearranger:
             pair = (first := self.pick()), self.partner(first, False)
             tops, rests = [], []
             for strip in pair:
-                n, middle = int(s.rows[strip]), self.row_at(strip, _CENTROMERES[s.classes[strip]])
+                n, middle = int(s.rows[strip]), self._middle(strip)
                 upper = self.rng.random() < middle / n
                 low, high = (1, middle - 1) if upper else (middle + 2, n - 1)
                 if high <= low:
@@ -246,7 +221,7 @@ class Rearranger:
                 rests.append(rest if upper else (strip, 0, at, False))  # what stays, its tip first
             pieces = [(stay, (*end[:3], not end[3])) for stay, end in zip(rests, tops[::-1], strict=True)]
             lengths = [sum(p[2] - p[1] for p in both) for both in pieces]
-            if len(pieces) == 2 and max(lengths) <= _LONGEST and min(lengths) >= 8:
+            if len(pieces) == 2 and max(lengths) <= _LONGEST and min(lengths) >= _SHORTEST:
                 return tuple(self.build(list(both), "translocation") for both in pieces)
 
     def insertion(self, strip: int, size: float) -> Example | None:
@@ -257,34 +232,26 @@ class Rearranger:
             return None
         a = int(self.rng.integers(2, max(3, n - 2)))
         back = bool(self.rng.random() < 0.5)
-        return self.build([(strip, 0, a, False), (other, *at, back), (strip, a, n, False)], "insertion", size)
+        return self.build([(strip, 0, a, False), (other, *at, back), (strip, a, n, False)], "insertion")
 
     def arms(self, strip: int, size: float = 0.0) -> Example | None:
         """Whole arms: an isochromosome, a Robertsonian or a whole-arm translocation."""
-        s = self.strips
-
-        def middle(i: int) -> int:
-            return self.row_at(i, _CENTROMERES[s.classes[i]])
-
-        n, at = int(s.rows[strip]), middle(strip)
-        turn = self.rng.random()
-        if turn < 0.45:
-            p = self.rng.random() < 0.3
-            pieces = (
-                [(strip, 0, at, False), (strip, 0, at, True)]
-                if p
-                else [(strip, at, n, True), (strip, at, n, False)]
-            )
-            kind = "isochromosome"
+        n, at = int(self.strips.rows[strip]), self._middle(strip)
+        p, q = (strip, 0, at, False), (strip, at, n, True)  # each with its tip first
+        if self.rng.random() < 0.45:
+            kind, arm = "isochromosome", p if self.rng.random() < 0.3 else q
+            pieces = [arm, (*arm[:3], not arm[3])]
         else:
-            other = self.partner(strip, False)
-            m, to = int(s.rows[other]), middle(other)
-            first = (strip, 0, at, False) if self.rng.random() < 0.4 else (strip, at, n, True)
-            second = (other, 0, to, True) if self.rng.random() < 0.3 else (other, to, m, False)
-            pieces, kind = [first, second], "whole arm"
-        pieces = [piece for piece in pieces if piece[2] - piece[1] > 0]
-        length = sum(p[2] - p[1] for p in pieces)
-        return self.build(pieces, kind, size) if 8 <= length <= _LONGEST and len(pieces) > 1 else None
+            kind, other = "whole arm", self.partner(strip, False)
+            m, to = int(self.strips.rows[other]), self._middle(other)
+            first = p if self.rng.random() < 0.4 else q
+            pieces = [first, (other, 0, to, True) if self.rng.random() < 0.3 else (other, to, m, False)]
+        lengths = [b - a for _, a, b, _ in pieces]
+        fits = min(lengths) > 0 and _SHORTEST <= sum(lengths) <= _LONGEST
+        return self.build(pieces, kind) if fits else None
+
+    def _middle(self, strip: int) -> int:
+        return self.row_at(strip, _CENTROMERES[self.strips.classes[strip]])
 
     def touching(self, strip: int, size: float = 0.0) -> Example | None:
         """Two whole chromosomes end to end."""
@@ -294,7 +261,7 @@ class Rearranger:
             return None
         backs = self.rng.random(2) < 0.5
         pieces = [(strip, 0, n, bool(backs[0])), (other, 0, m, bool(backs[1]))]
-        return self.build(pieces, "touching", size)
+        return self.build(pieces, "touching")
 
     def changed(self) -> Example:
         """A random change of 3 to 90 Mb; of a chromosome long enough for it."""

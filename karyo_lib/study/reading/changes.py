@@ -33,7 +33,7 @@ def measure_changes(run: Run) -> pd.DataFrame:
         strips = strips_of_bank(bank, np.random.default_rng([run.seed, 9]).permutation(normal["cell"])[:n])
     else:
         strips = strips_of_drawings(n, seed=run.seed)
-    scores = score_decoder(Reader.load().decoder, strips, each=5 * n, seed=run.seed)["changes"]
+    scores = score_decoder(Reader.load().decoder, strips, each=5 * n, seed=run.seed)
     table = scores.rename(
         columns={"Mb": "megabases", "n": "chromosomes", "place": "located", "kind right": "kind_right"}
     )
