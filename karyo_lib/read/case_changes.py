@@ -6,7 +6,6 @@ What one cell shows, and what recurs in such cases, is looked for in the chromos
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from itertools import chain, product
 from math import ceil
 
@@ -14,17 +13,15 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from karyo_lib.iscn import AUTOSOMES, LEVELS, NORMAL_GROUPS, KaryotypeError, load_bands
-from karyo_lib.iscn.changes import make_change
+from karyo_lib.iscn import AUTOSOMES, load_bands
 from karyo_lib.iscn.clones import PRACTICES
-from karyo_lib.iscn.operations import read_change
-from karyo_lib.iscn.segments import UNKNOWN, Segments, turn
-from karyo_lib.read.decode import chain_of, path_segments
-from karyo_lib.read.path import chain_score, find_paths
+from karyo_lib.read.decode import fit_segments, path_segments
+from karyo_lib.read.path import find_paths
 from karyo_lib.read.places import BINS, NONE
 from karyo_lib.read.pooling import NOT_SEEN, find_breaks, pool_changes, recurrent_changes, spread_changes
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
+from karyo_lib.read.recurrent import derivatives
 from karyo_lib.shape.scaled import ScaledStrips
 
 #: Score of a chromosome from which on it is asked what it may be made of.
@@ -72,7 +69,7 @@ def show_changes(
     # what no segments can be made of is only what each cell plainly shows of itself
     sure = reader.settings.least_score
     vague = [
-        {t: s * _PER_SCORE for t, s in one.items() if s > sure and _derivatives(t) == []} for one in suspected
+        {t: s * _PER_SCORE for t, s in one.items() if s > sure and derivatives(t) == []} for one in suspected
     ]
     judged = iter(spread_changes(vague, [find_readable(one) for one in read]))
     shown = iter(settle(part, order) for part in parts)
@@ -189,7 +186,7 @@ def look_for(
     that can be judged there, with their log-ratios: a row a chromosome of its classes, a column an abnormal
     chromosome that the change makes.
     """
-    makes = {text: made for text in texts if (made := _derivatives(text))}
+    makes = {text: made for text in texts if (made := derivatives(text))}
     tables = [one.chromosomes for one in readings]
     rows: list[dict[str, dict]] = [{text: {} for text in makes} for _ in readings]
     settings = reader.decoder.settings.path
@@ -209,8 +206,7 @@ def look_for(
         log_p = reader.decoder.log_places(strips)
         for text in concerned:
             for column, segments in enumerate(makes[text]):
-                ways = [chain_of(way, _SLACK) for way in (segments, turn(segments))]
-                fits = np.maximum(*(chain_score(log_p, strips.rows, *way, settings=settings) for way in ways))
+                fits = fit_segments(log_p, strips.rows, segments, _SLACK, settings)
                 values = np.maximum((fits - normal - _EVEN) * _PER_SCORE, _NO_EVIDENCE)
                 for (cell, i, _), value in zip(places, values.tolist(), strict=True):
                     rows[cell][text][i][column] = value
@@ -250,18 +246,3 @@ def find_readable(reading: Reading) -> list[str]:
     """Classes of which every chromosome can be read band by band."""
     named = reading.chromosomes[reading.chromosomes["chromosome"] != ""]
     return [name for name, rows in named.groupby("chromosome") if rows["readable"].all()]
-
-
-@cache
-def _derivatives(text: str) -> list[Segments] | None:
-    """The abnormal chromosomes that a change makes, at the finest level: none where they hold material of
-    unknown origin; None for a normal variant."""
-    try:
-        change = make_change(read_change(text, ())[0], load_bands(max(LEVELS)))
-    except KaryotypeError:
-        return []
-    made = [chromosome.segments for chromosome in change.produced if chromosome.rearranged]
-    if change.group in NORMAL_GROUPS:
-        return None
-    unknown = any(segment.chromosome == UNKNOWN for segments in made for segment in segments)
-    return [] if unknown else made

@@ -10,10 +10,10 @@ from scipy.special import log_softmax, logsumexp
 
 from karyo_lib.iscn.bands import ACROCENTRICS, CHROMOSOMES, load_bands
 from karyo_lib.iscn.describe import Description, describe
-from karyo_lib.iscn.segments import Segment, Segments, turn
+from karyo_lib.iscn.segments import Segment, Segments, normal_segments, turn
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.network_files import TrainedNetwork, read_record, read_weights, write_network
-from karyo_lib.read.path import Paths, PathSettings, find_paths
+from karyo_lib.read.path import Paths, PathSettings, chain_score, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place, place_of, units_of
 from karyo_lib.resources import data_file
 from karyo_lib.shape.scaled import ScaledStrips
@@ -22,6 +22,9 @@ _AT_ONCE = 16  # strips that go through the network together
 _LENGTHS = (48, 80, 112, 160)  # to one of which they are padded
 _EDGES = [0, 1, 2, -3, -2, -1]  # columns at the edges of a strip
 _JOINED = 0.7  # share of two chromosomes that is seen where they lie end to end
+_SLACK = 1  # bins that the breaks of a hypothesis may be off
+_PLAUSIBLE = -12.0  # log-probability from which on a chromosome may be of a hypothesis's class
+_LEAST_TIP = 4  # rows of another class at an end that are told
 _MOST_CLASSES = 2  # a path through more is hardly ever a chromosome's
 
 
@@ -59,6 +62,9 @@ class Decoded:
     # Float32, shape (n,); where along the strip one whole chromosome ends and another begins; 0 where it is
     # one.
     joint: np.ndarray
+    # Float32, shape (n, hypotheses); log-likelihood of being made of the segments of each hypothesis, against
+    # the best normal path; -inf where no path beats that one, or the class is surely another.
+    evidence: np.ndarray
 
     def __len__(self) -> int:
         return len(self.score)
@@ -104,22 +110,25 @@ class Decoder(TrainedNetwork):
             out[part, :most] = log_softmax(logits[: len(part), :most], axis=-1)
         return out
 
-    def decode(self, strips: ScaledStrips, p_upside_down: float = 0.02) -> Decoded:
+    def decode(
+        self, strips: ScaledStrips, p_upside_down: float = 0.02, hypotheses: Sequence[Segments] = ()
+    ) -> Decoded:
         """Read chromosomes.
 
         ``p_upside_down``: share of chromosomes that stand on their heads: few on a karyogram, half on a
-        metaphase spread.
+        metaphase spread; ``hypotheses`` (sequence of tuple of Segment): what they may be made of.
         """
-        s, n = self.settings, len(strips)
-        if n == 0:
-            none = np.zeros(0, np.float32)
-            classes = np.zeros((0, 24), np.float32)
-            return Decoded(classes, none, none, none > 0, none, (), np.zeros((0, 24, 2), np.float32), none)
         log_p = self.log_places(strips)
-        return self.interpret(log_p, find_paths(log_p, strips.rows, s.path), strips, p_upside_down)
+        paths = find_paths(log_p, strips.rows, self.settings.path)
+        return self.interpret(log_p, paths, strips, p_upside_down, hypotheses)
 
     def interpret(
-        self, log_p: np.ndarray, paths: Paths, strips: ScaledStrips, p_upside_down: float
+        self,
+        log_p: np.ndarray,
+        paths: Paths,
+        strips: ScaledStrips,
+        p_upside_down: float,
+        hypotheses: Sequence[Segments] = (),
     ) -> Decoded:
         """What `decode` makes of the network's output and the paths through it."""
         s, n, rows = self.settings, len(strips), strips.rows
@@ -128,7 +137,7 @@ class Decoder(TrainedNetwork):
         nothing = np.clip(nothing, 1e-6, 1 - 1e-6)
         prior = np.log([1 - p_upside_down, p_upside_down])
         each = paths.normal / (s.temperature * rows[:, None, None]).astype(np.float32)
-        either = log_softmax((each + prior).reshape(n, -1), axis=1).reshape(n, 24, 2)
+        either = log_softmax((each + prior).reshape(n, 48), axis=1).reshape(n, 24, 2)
         log_proba = logsumexp(either, axis=2) + np.log1p(-nothing)[:, None]
         turned = np.exp(logsumexp(either[..., 1], axis=1))
         score = (paths.best - paths.normal.max((1, 2))) * paths.fit
@@ -138,9 +147,18 @@ class Decoder(TrainedNetwork):
         readable &= classes <= _MOST_CLASSES
         label, changed = either.max(2).argmax(1), readable & (score >= s.least_score)
         segments = tuple(
-            path_segments(paths.places[i], paths.jumps[i], s.path.tip) if changed[i] else _whole(label[i])
+            path_segments(paths.places[i], paths.jumps[i], s.path.tip)
+            if changed[i]
+            else normal_segments(CHROMOSOMES[label[i]], load_bands(850))
             for i in range(n)
         )
+        normal = paths.normal.max((1, 2))
+        evidence = np.full((n, len(hypotheses)), -np.inf, np.float32)
+        for column, made in zip(evidence.T, hypotheses, strict=True):
+            classes = [CHROMOSOMES.index(segment.chromosome) for segment in made]
+            own = np.flatnonzero((paths.best > normal) & (log_proba[:, classes].max(1) > _PLAUSIBLE))
+            if len(own):
+                column[own] = fit_segments(log_p[own], rows[own], made, _SLACK, s.path) - normal[own]
         return Decoded(
             log_proba.astype(np.float32),
             np.log(nothing).astype(np.float32),
@@ -152,6 +170,7 @@ class Decoder(TrainedNetwork):
             np.array(
                 [r and find_joint(p[p >= 0]) for r, p in zip(readable, paths.places, strict=True)], np.float32
             ),
+            evidence,
         )
 
     def save(self, folder: Path) -> None:
@@ -169,12 +188,6 @@ class Decoder(TrainedNetwork):
         decoder = cls(DecoderSettings(NetworkSettings(**network), PathSettings(**path), **values))
         decoder.model = read_weights(folder, "decoding", build_decoding_model(decoder.settings.network))
         return decoder
-
-
-def _whole(label: int) -> Segments:
-    """A normal chromosome of a class."""
-    name = CHROMOSOMES[label]
-    return (Segment(name, 0.0, load_bands(850).length(name)),)
 
 
 def find_joint(places: np.ndarray) -> float:
@@ -203,10 +216,15 @@ def path_segments(places: np.ndarray, jumps: np.ndarray, tip: int = 2) -> Segmen
     """Segments of a path: its places (T,), -1 beyond its end, and where it jumped; the p end first.
 
     An end within ``tip`` bins of a telomere is the telomere; a chromosome that ends on the short arm of an
-    acrocentric one ends at its tip.
+    acrocentric one ends at its tip. A few rows of another class at an end cannot be told from noise.
     """
     places = places[places >= 0]
     number = np.cumsum(jumps[: len(places)])
+    classes = CLASS_OF_BIN[places % BINS]
+    for side, step in ((0, 1), (-1, -1)):
+        end, inner = number == number[side], number == number[side] + step
+        if inner.any() and end.sum() < _LEAST_TIP and classes[end][0] != classes[inner][0]:
+            places, number, classes = places[~end], number[~end], classes[~end]
     segments = []
     for part, rows in groupby(range(len(places)), key=lambda t: number[t]):
         run = places[list(rows)]
@@ -215,7 +233,7 @@ def path_segments(places: np.ndarray, jumps: np.ndarray, tip: int = 2) -> Segmen
         name = CHROMOSOMES[c]
         length = load_bands(850).length(name)
         start, stop = (float(u) for u in units_of(c, np.array([low, high])))
-        free = part == (number[-1] if back else 0)  # its p end is an end of the chromosome
+        free = part == number[-1 if back else 0]  # its p end is an end of the chromosome
         if low - FIRST[c] < tip or (free and name in ACROCENTRICS and low < centromere_place(c)):
             start = 0.0
         if STOP[c] - high < tip:
@@ -244,3 +262,12 @@ def chain_of(segments: Segments, slack: int = 0) -> tuple[np.ndarray, tuple[tupl
         done += len(bins)
         windows.append(done - more[1] - slack)
     return np.concatenate(parts), tuple(windows[:-1]) if slack else ()
+
+
+def fit_segments(
+    log_p: np.ndarray, rows: np.ndarray, segments: Segments, slack: int, settings: PathSettings
+) -> np.ndarray:
+    """Log-probability, float32 (n,), of chromosomes made of given segments, either way up: see `chain_score`;
+    breaks may be off by ``slack`` bins."""
+    ways = (chain_of(way, slack) for way in (segments, turn(segments)))
+    return np.maximum(*(chain_score(log_p, rows, *way, settings=settings) for way in ways))

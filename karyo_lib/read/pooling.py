@@ -55,17 +55,17 @@ def spread_changes(
 @cache
 def known_share(text: str, practice: str) -> float:
     """Share of a change among the abnormal karyotypes of the catalogue, of one origin."""
-    breaks, changes = find_breaks(text), _catalogued(practice)
+    breaks, changes = find_breaks(text), catalogued_changes(practice)
     return sum(frequency for known, frequency in changes if _alike(find_breaks(known), breaks))
 
 
 def recurrent_changes(practice: str) -> tuple[str, ...]:
     """Structural changes so frequent that every case is asked for them."""
-    return tuple(dict.fromkeys(text for text, share in _catalogued(practice) if share >= RECURRENT))
+    return tuple(dict.fromkeys(text for text, share in catalogued_changes(practice) if share >= RECURRENT))
 
 
 @cache
-def _catalogued(practice: str) -> tuple[tuple[str, float], ...]:
+def catalogued_changes(practice: str) -> tuple[tuple[str, float], ...]:
     """Structural changes of one origin ('constitutional', 'acquired') with their relative frequency."""
     table = load_catalogue()
     table = table[(table["origin"] == practice) & table["visible"]]

@@ -22,6 +22,7 @@ from karyo_lib.read.layout import Arrangement, arrange, left_over, misplaced, re
 from karyo_lib.read.looks import Looks
 from karyo_lib.read.network_files import find_reader, read_record
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, unreadable
+from karyo_lib.read.recurrent import find_recurrent, keep_surest, recurrent_segments
 from karyo_lib.shape.scaling import scale_strips
 
 _OF_ONE_CLASS = ("deletion", "duplication", "inversion", "ring/isochromosome/marker", "variant")
@@ -35,10 +36,10 @@ class ReaderSettings:
     p_structural: float = 0.05  # share of cells with a structural change, before the image is seen
     # Log-odds from which a chromosome is marked as changed, fitted so that 1 in 20 normal pages has one, and
     # by which the share of normal pages with one of so high a score falls to 1/e.
-    least_score: float = 10.0
-    score_scale: float = 3.4
-    # Share of its score that counts of a chromosome that seems to hold material of another class, or no
-    # simple change, where no second derivative answers it: most false marks are of this kind.
+    least_score: float = 8.8
+    score_scale: float = 3.0
+    # Share of its score that counts of a chromosome that seems to hold material of a class that it is not
+    # counted as, or no simple change, where no second derivative answers: most false marks are such.
     unanswered: float = 0.4
     half_seen: float | None = None  # megabases of deletions and duplications of which half are marked
     upside_down: float = (
@@ -120,10 +121,10 @@ class Reader:
             return unreadable(found, found.reason)
         laid_out = found.kind == "karyogram"
         turned = self.settings.upside_down if laid_out else 0.5
-        decoded = self.decoder.decode(found.strips, turned)
+        decoded = self.decoder.decode(found.strips, turned, recurrent_segments())
         if not laid_out and decoded.joint.any():
             found = found.part(decoded.joint)
-            decoded = self.decoder.decode(found.strips, turned)
+            decoded = self.decoder.decode(found.strips, turned, recurrent_segments())
         decoded = self._seen(decoded, found)
         arrangement = arrange(found.boxes, labels, decoded.log_proba) if laid_out else None
         boxes = found.boxes.assign(rows=found.strips.rows)
@@ -133,7 +134,7 @@ class Reader:
             reason = f"{len(found)} objects found that no karyotype explains"
             return unreadable(found, f"not a {found.kind} that can be read: {reason}")
         table = self._table(found, decoded, count, arrangement)
-        changes = self.mark_changes(table)
+        changes = self.mark_changes(table, find_recurrent(table, decoded.evidence))
         structure = changes[changes["score"] > self.settings.least_score]
         p_structural = self._p_structural(changes)
         missed = _beside(table, left_over(found, labels)) if laid_out else []
@@ -207,8 +208,8 @@ class Reader:
             normal=decoded.normal.max((1, 2)),
         )
 
-    def mark_changes(self, table: pd.DataFrame) -> pd.DataFrame:
-        """What chromosomes show, the surest first; both derivatives of one exchange are one change."""
+    def mark_changes(self, table: pd.DataFrame, recurrent: Sequence[tuple] = ()) -> pd.DataFrame:
+        """What chromosomes show, the surest first; an exchange is one change, so is a ``recurrent`` one."""
         readable = table[table["readable"]].sort_values("score", ascending=False)
         told = {i: describe(segments) for i, segments in readable["segments"].items()}
         odd = readable.loc[[i for i, what in told.items() if what.text]]
@@ -217,7 +218,8 @@ class Reader:
             if i in used:
                 continue
             what, objects, score = told[i], (i,), one["score"]
-            if what.group not in _OF_ONE_CLASS:
+            of_its_own = {segment.chromosome for segment in one["segments"]} == {one["chromosome"]}
+            if not (what.group in _OF_ONE_CLASS and of_its_own):
                 score *= self.settings.unanswered
             for j, other in odd.drop(index=[i, *used]).iterrows():
                 exchange = describe_exchange(one["segments"], other["segments"])
@@ -226,8 +228,7 @@ class Reader:
                     break
             used.update(objects)
             rows.append((one["chromosome"], what.text, what.group, score, objects))
-        changes = pd.DataFrame(rows, columns=STRUCTURE_COLUMNS)
-        return changes.sort_values("score", ascending=False, ignore_index=True)
+        return pd.DataFrame(keep_surest([*recurrent, *rows]), columns=STRUCTURE_COLUMNS)
 
     def _p_structural(self, changes: pd.DataFrame) -> float:
         """Probability of a structural change: by how few normal cells the highest score is reached."""

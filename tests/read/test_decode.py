@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from karyo_lib.read.decode import Decoder, DecoderSettings, chain_of, find_joint
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.path import chain_score, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, place_of, units_of
+from karyo_lib.read.reader import Reader
+from karyo_lib.read.recurrent import find_recurrent, recurrent_derivatives, recurrent_segments
 from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS, ROW_UNITS, ScaledStrips
 
 TABLE = load_bands(850)
@@ -271,3 +274,44 @@ def test_only_heterochromatin_makes_a_variant():
     assert describe(pieces(("9", 0, 0.1), ("9", 0.7, 0.1), ("9", 0.7, 1))).group != "variant"
     assert describe(pieces(("9", 0, 0.3), ("9", 0.7, 1))).group == "deletion"
     assert describe(pieces(("13", 0, 0.5))).group == "deletion"
+
+
+def test_a_recurrent_change_is_told_from_the_evidence_of_its_derivatives():
+    wanted, segments = recurrent_derivatives(), recurrent_segments()
+    assert {"t(9;22)(q34;q11.2)", "t(8;21)(q22;q22)", "t(15;17)(q24;q21)", "inv(16)(p13.1q22)"} <= set(wanted)
+    assert {"inv(3)(q21q26.2)", "del(5)(q13q33)", "i(17)(q10)", "rob(13;14)(q10;q10)"} <= set(wanted)
+    made = [*wanted["t(9;22)(q34;q11.2)"], *wanted["del(5)(q13q33)"], normal("9"), normal("22"), normal("5")]
+    parts = [posterior(one)[0] for one in made]
+    rows = np.array([len(part) for part in parts])
+    log_p = np.zeros((len(parts), rows.max(), NONE + 1), np.float32)
+    for i, part in enumerate(parts):
+        log_p[i, : len(part)] = part
+    strips = ScaledStrips(np.zeros((len(rows), MOST_ROWS, COLUMNS), np.uint8), rows)
+    decoder = Decoder()
+    decoded = decoder.interpret(log_p, find_paths(log_p, rows), strips, 0.02, segments)
+    assert decoded.evidence.shape == (6, len(segments))
+    assert np.isneginf(decoded.evidence[3:]).all()  # of normal ones no path beats the normal one
+    names = ["9", "22", "5", "9", "22", "5"]
+    table = pd.DataFrame({"chromosome": names, "readable": decoded.readable})
+    found = {row[1]: row for row in find_recurrent(table, decoded.evidence)}
+    assert found.keys() >= {"t(9;22)(q34;q11.2)", "del(5)(q13q33)"}
+    best = sorted(found.values(), key=lambda row: -row[3])[:2]
+    assert {row[4] for row in best} == {(0, 1), (2,)}
+    assert find_recurrent(table.assign(chromosome="7"), decoded.evidence) == []
+    reader = Reader()
+    shown = table.assign(score=decoded.score, segments=pd.Series(list(decoded.segments), dtype=object))
+    changes = reader.mark_changes(shown, list(found.values()))
+    assert changes["iscn"].tolist() == [row[1] for row in best]
+
+
+def test_a_strange_tip_is_not_told():
+    c = CHROMOSOMES.index
+    own = np.arange(FIRST[c("5")] + 30, STOP[c("5")])
+    tip = np.arange(FIRST[c("13")], FIRST[c("13")] + 2)
+    places = np.r_[tip, own]
+    jumps = np.arange(len(places)) == len(tip)
+    (segment,) = path_segments(places, jumps)
+    assert segment.chromosome == "5"
+    assert segment.start > 0
+    longer = np.r_[np.arange(FIRST[c("13")], FIRST[c("13")] + 9), own]
+    assert len(path_segments(longer, np.arange(len(longer)) == 9)) == 2

@@ -1,0 +1,87 @@
+"""Recurrent changes of the catalogue, looked for in one cell: where breaks are known, little is enough."""
+
+from collections import Counter
+from functools import cache
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from karyo_lib.iscn import LEVELS, NORMAL_GROUPS, KaryotypeError, load_bands
+from karyo_lib.iscn.changes import Change, make_change
+from karyo_lib.iscn.operations import read_change
+from karyo_lib.iscn.segments import UNKNOWN, Segments
+from karyo_lib.read.pooling import catalogued_changes, find_breaks
+
+#: Share among the abnormal karyotypes of a practice from which on a change is looked for in every cell: of
+#: constitutional ones, families that are known once are as frequent as what recurs less.
+_SHARE = {"acquired": 0.0025, "constitutional": 0.005}
+#: No chromosome speaks more against a change: it may be misread.
+_MOST_AGAINST = -15.0
+
+
+@cache
+def _change(text: str) -> Change | None:
+    try:
+        return make_change(read_change(text, ())[0], load_bands(max(LEVELS)))
+    except KaryotypeError:
+        return None
+
+
+def derivatives(text: str) -> list[Segments] | None:
+    """The abnormal chromosomes that a change makes, at the finest level: none where they hold material of
+    unknown origin; None for a normal variant."""
+    change = _change(text)
+    if change is None or change.group in NORMAL_GROUPS:
+        return [] if change is None else None
+    made = [chromosome.segments for chromosome in change.produced if chromosome.rearranged]
+    unknown = any(segment.chromosome == UNKNOWN for segments in made for segment in segments)
+    return [] if unknown else made
+
+
+@cache
+def recurrent_derivatives() -> dict[str, list[Segments]]:
+    """Recurrent changes, in ISCN, to the abnormal chromosomes that they make; no marker and no extra one."""
+    shares: Counter[str] = Counter()
+    for practice, least in _SHARE.items():
+        for text, share in catalogued_changes(practice):
+            shares[text] += share / least
+    texts = [text for text, share in shares.items() if share >= 1 and not text.startswith("+")]
+    return {text: made for text in texts if (made := derivatives(text))}
+
+
+@cache
+def recurrent_segments() -> tuple[Segments, ...]:
+    """All of these chromosomes, one after the other."""
+    return tuple(chain.from_iterable(recurrent_derivatives().values()))
+
+
+def find_recurrent(table: pd.DataFrame, evidence: np.ndarray) -> list[tuple]:
+    """Recurrent changes that more speaks for than against, as rows of ``Reading.structure``.
+
+    ``evidence``: float, shape (n, all derivatives); of each chromosome of the table, by `Decoder.decode`.
+    """
+    rows, first = [], 0
+    for text, made in recurrent_derivatives().items():
+        part, first = evidence[:, first : first + len(made)], first + len(made)
+        concerned = table["readable"] & table["chromosome"].isin(find_breaks(text)[1])
+        own = np.flatnonzero(concerned.to_numpy(bool))
+        if len(own) < len(made):
+            continue
+        part = np.maximum(part[own], _MOST_AGAINST)
+        at = linear_sum_assignment(part, maximize=True)
+        if (score := float(part[at].sum())) > 0:
+            objects = tuple(own[at[0]][part[at] > _MOST_AGAINST].tolist())
+            rows.append((table["chromosome"].iloc[objects[0]], text, _change(text).group, score, objects))
+    return rows
+
+
+def keep_surest(rows: list[tuple]) -> list[tuple]:
+    """Rows of ``Reading.structure`` by falling score; a chromosome that speaks for one is not there for later
+    ones."""
+    kept: list[tuple] = []
+    for row in sorted(rows, key=lambda row: -row[3]):
+        if not {i for other in kept for i in other[4]} & set(row[4]):
+            kept.append(row)
+    return kept
