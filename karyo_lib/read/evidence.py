@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from karyo_lib.read.reading import NOTICE, Reading
+from karyo_lib.resources import NOTICE
+
+if TYPE_CHECKING:
+    from karyo_lib.read.reading import Reading
 
 # The colours of `karyo_lib.study.displays.style`, which stands above this room.
 NORMAL, ABNORMAL, REFERRED, NEUTRAL = "#0072B2", "#D55E00", "#E69F00", "#595959"

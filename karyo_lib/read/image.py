@@ -13,7 +13,8 @@ from PIL import Image
 from karyo_lib.files import images
 from karyo_lib.read.evidence import picture_of
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.reading import NOTICE, Reading, summary
+from karyo_lib.read.reading import Reading, summary
+from karyo_lib.resources import NOTICE
 from karyo_lib.store import writing
 
 #: Share of a chromosome that crosses others from which this is said.

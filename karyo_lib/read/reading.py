@@ -9,8 +9,7 @@ import pandas as pd
 
 from karyo_lib.iscn import Karyotype
 from karyo_lib.read.find import FoundPage
-
-NOTICE = "A research tool, not a medical device."
+from karyo_lib.resources import NOTICE
 
 
 @dataclass(frozen=True)
