@@ -29,6 +29,12 @@ def test_no_two_figures_or_tables_share_a_file():
         assert seen.setdefault(name, notebook) == notebook, f"{name}: {seen[name]} and {notebook}"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_cells_share_an_id(name):
+    ids = [cell.id for cell in nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells]
+    assert len(set(ids)) == len(ids)
+
+
 def test_order_of_the_study():
     needs = {
         notebook.name[:2]: {name[:2] for name in notebook.needs} for notebook in find_notebooks(NOTEBOOKS)
