@@ -23,7 +23,8 @@ _LENGTHS = (48, 80, 112, 160)  # to one of which they are padded
 _EDGES = [0, 1, 2, -3, -2, -1]  # columns at the edges of a strip
 _JOINED = 0.7  # share of two chromosomes that is seen where they lie end to end
 _SLACK = 1  # bins that the breaks of a hypothesis may be off
-_PLAUSIBLE = -12.0  # log-probability from which on a chromosome may be of a hypothesis's class
+_ODD = 2.0  # log-odds of the best path against a normal one from which on hypotheses are asked
+_PLAUSIBLE = -6.0  # log-probability from which on a chromosome may be of a hypothesis's class
 _LEAST_TIP = 4  # rows of another class at an end that are told
 _MOST_CLASSES = 2  # a path through more is hardly ever a chromosome's
 
@@ -63,7 +64,7 @@ class Decoded:
     # one.
     joint: np.ndarray
     # Float32, shape (n, hypotheses); log-likelihood of being made of the segments of each hypothesis, against
-    # the best normal path; -inf where no path beats that one, or the class is surely another.
+    # the best normal path; -inf where none beats that by much, or the class is surely another.
     evidence: np.ndarray
 
     def __len__(self) -> int:
@@ -156,9 +157,10 @@ class Decoder(TrainedNetwork):
         evidence = np.full((n, len(hypotheses)), -np.inf, np.float32)
         for column, made in zip(evidence.T, hypotheses, strict=True):
             classes = [CHROMOSOMES.index(segment.chromosome) for segment in made]
-            own = np.flatnonzero((paths.best > normal) & (log_proba[:, classes].max(1) > _PLAUSIBLE))
+            own = np.flatnonzero((paths.best > normal + _ODD) & (log_proba[:, classes].max(1) > _PLAUSIBLE))
             if len(own):
-                column[own] = fit_segments(log_p[own], rows[own], made, _SLACK, s.path) - normal[own]
+                part = log_p[own, : rows[own].max()]
+                column[own] = fit_segments(part, rows[own], made, _SLACK, s.path) - normal[own]
         return Decoded(
             log_proba.astype(np.float32),
             np.log(nothing).astype(np.float32),
