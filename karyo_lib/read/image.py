@@ -61,11 +61,8 @@ def read_image(image: str | os.PathLike | np.ndarray, reader: Reader | None = No
 
 
 def write_reading(reading: Reading, folder: Path, style: str = "digital") -> None:
-    """Write ``reading.json`` (what was read, an entry an object) and ``reading.png`` (boxes and names).
-
-    Of a metaphase also ``karyogram.png`` and ``karyogram.pdf``: its chromosomes cut out, set upright, and
-    laid out in a lab's ``style``.
-    """
+    """Write ``reading.json`` (an entry an object) and ``reading.png`` (boxes, names); of a metaphase also
+    ``karyogram.png`` and ``.pdf``, its chromosomes laid out in a lab's ``style``."""
     table = reading.chromosomes.drop(columns=["segments", "normal"])
     told = {
         "notice": NOTICE,

@@ -1,8 +1,7 @@
-"""What was laid where: slots with a printed name under or above them, or in the order 1, 2, ... 22, X, Y.
+"""What was laid where: slots with printed names, or in the order 1, 2, ... 22, X, Y.
 
-A technician who sorts a cell says by the place of a chromosome what it is. Where names are printed, they rise
-along the rows: those that do not are other print, and titles ('46,XY') are never a name. Without print the
-order of the slots serves, where what the chromosomes look like follows it.
+Printed names rise along the rows: print that does not, and titles ('46,XY'), is no name. Without print the
+order of slots serves, where what the chromosomes look like follows it.
 """
 
 from dataclasses import dataclass
@@ -44,8 +43,8 @@ class Arrangement:
 
 
 def read_labels(found: FoundPage, image: np.ndarray) -> pd.DataFrame:
-    """Names of slots in the print of a page, in reading order: ``x0, y0, x1, y1`` (pixels), ``row``, ``name``
-    (one of `WORDS`), ``probability``; none where no names rise along the rows."""
+    """Printed names of slots in reading order: ``x0, y0, x1, y1`` (pixels), ``row``, ``name`` (one of
+    `WORDS`), ``probability``; none where no names rise along the rows."""
     words = find_words(image, found.width, found.labels > 0)
     boxes, log_p = words.boxes, read_words(words)
     for names, least in (((*CLASSES, "XY"), _LEAST_NAMES), (tuple(GROUP_NAMES), _LEAST_LETTERS)):
@@ -76,8 +75,7 @@ def _rows(middle: np.ndarray, height: float) -> np.ndarray:
 def _rising(
     boxes: pd.DataFrame, log_p: np.ndarray, names: tuple[str, ...], other: np.ndarray
 ) -> pd.DataFrame:
-    """The likeliest words that are names, never falling in reading order; all others are other print, at its
-    cost."""
+    """The likeliest words that are names, never falling in reading order; others are print, at its cost."""
     columns = ["x0", "y0", "x1", "y1", "row", "name", "probability"]
     if boxes.empty:
         return pd.DataFrame(columns=columns)
@@ -112,12 +110,9 @@ def _rising(
 def never_falling(
     fit: np.ndarray, step: np.ndarray, rest: np.ndarray | float = -np.inf, end: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """The best states (n,) of things in a row, each as high as the one before or higher, -1 for those that
-    have none.
-
-    ``fit`` (n, k): of each thing with each state; ``step`` (k + 1, k): cost from the last state (0: none yet)
-    to the next; ``rest`` (n,): fit of having none; ``end`` (k + 1,): cost of ending there.
-    """
+    """The best states (n,) of things in a row, never falling, -1 for none. ``fit`` (n, k): of each thing with
+    each state; ``step`` (k + 1, k): cost from the last state (0: none yet) to the next; ``rest`` (n,): fit of
+    having none; ``end`` (k + 1,): cost of ending there."""
     n, states = fit.shape
     score, back, rest = np.r_[0.0, np.full(states, -np.inf)], [], np.broadcast_to(rest, n)
     for i in range(n):
@@ -137,8 +132,7 @@ def never_falling(
 
 
 def arrange(boxes: pd.DataFrame, labels: pd.DataFrame, log_proba: np.ndarray) -> Arrangement:
-    """What the place of each of n objects says of its class: by the print (of `read_labels`), else by the
-    order of slots, which their looks (n, 24) tell."""
+    """What each object's place says of its class: by print, else by order, which looks (n, 24) tell."""
     if labels.empty or boxes.empty:
         slots, prior = order_evidence(boxes, log_proba)
         return Arrangement("order" if any(slots) else "", slots, prior)
@@ -162,10 +156,7 @@ def _prior(name: str, wrong: float) -> np.ndarray:
 
 
 def assign_slots(boxes: pd.DataFrame, labels: pd.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
-    """The printed name that each object stands at, '' for none; and whether it stands between two.
-
-    Names stand below their slots or above them, as most on the page do.
-    """
+    """The name, below or above as most are, that each object stands at ('' for none); whether between two."""
     width = float(boxes["width"].iloc[0])
     x, y0, y1 = ((boxes["x0"] + boxes["x1"]) / 2).to_numpy(), boxes["y0"].to_numpy(), boxes["y1"].to_numpy()
     middle, high = (y0 + y1) / 2, float(np.median(y1 - y0))
@@ -197,8 +188,8 @@ def assign_slots(boxes: pd.DataFrame, labels: pd.DataFrame) -> tuple[tuple[str, 
 
 
 def _fill_gaps(labels: pd.DataFrame) -> dict[int, tuple[list[str], np.ndarray]]:
-    """Names of each row and where they stand; those not read stand evenly between others of the row,
-    or before its first one where other rows begin farther left."""
+    """Names of each row and where they stand; those not read stand evenly between others of the row, or
+    before its first one where other rows begin farther left."""
     order = WORDS[: len(CLASSES)] if labels["name"].iloc[0] not in GROUP_NAMES else tuple(GROUP_NAMES)
     left, last, out = float((labels["x0"] + labels["x1"]).min() / 2), -1, {}
     for row, own in labels.groupby("row"):
@@ -220,11 +211,8 @@ def _fill_gaps(labels: pd.DataFrame) -> dict[int, tuple[list[str], np.ndarray]]:
 
 
 def _part_row(boxes: pd.DataFrame, names: list[str], places: np.ndarray, width: float) -> np.ndarray:
-    """Which name of its row each object belongs to, -1 for none; both from left to right.
-
-    Runs of objects are given to names so that each stands about over the middle of its run, gaps are between
-    slots rather than in them, and nothing is far from its name.
-    """
+    """Which name of its row each object belongs to, -1 for none, from left to right: names over the middle of
+    runs of objects, gaps between slots rather than in them, nothing far from its name."""
     n, m = len(boxes), len(names)
     x0, x1 = boxes["x0"].to_numpy(), boxes["x1"].to_numpy()
     middle = (x0 + x1) / 2
@@ -279,9 +267,8 @@ def align_slots(likelihood: np.ndarray) -> np.ndarray:
 def order_evidence(
     boxes: pd.DataFrame, log_proba: np.ndarray, wrong: float = 0.05
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """The class that each object's slot (``row``, ``slot``) stands for by its order, 'XY' for both sex
-    chromosomes, and its log-prior (n, 24) if it stands in a ``wrong`` one so often; '' and zeros where the
-    page follows no known order."""
+    """Each object's class by the order of its slot ('XY' for both sex chromosomes), and its log-prior (n, 24)
+    if a share ``wrong`` stand in another's; '' and zeros where the page follows no known order."""
     none = ("",) * len(boxes), np.zeros(log_proba.shape)
     if len(boxes) < 8 or (boxes["slot"] < 0).any():
         return none
@@ -303,12 +290,8 @@ _PLACES = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 def misplaced(table: pd.DataFrame, log_proba: np.ndarray, least: float = LEAST_EXCHANGED) -> list[str]:
-    """Chromosomes of two slots that look as if they had been exchanged, or one too many of a slot that looks
-    like one of another: 'the second of slot 5 looks like a 4'.
-
-    ``table``: `Reading.chromosomes`; ``log_proba`` (n, 24): what each looks like; ``least``: by how many nats
-    both together look more like the other's slot than like their own.
-    """
+    """Chromosomes of two slots that look exchanged, or one too many: 'the second of slot 5 looks like a 4'.
+    ``log_proba`` (n, 24): looks; ``least``: nats by which both look more like the other's."""
     classes = np.array(CLASSES, object)
     slots = table["printed"].to_numpy()
     named = np.flatnonzero((table["chromosome"] != "").to_numpy() & np.isin(slots, CLASSES))
@@ -333,8 +316,7 @@ def misplaced(table: pd.DataFrame, log_proba: np.ndarray, least: float = LEAST_E
 
 
 def left_over(found: FoundPage, labels: pd.DataFrame) -> np.ndarray:
-    """Boxes (k, 4) of ink of a chromosome's size, level with chromosomes, that was taken for none and is no
-    name; ``labels`` is of `read_labels`."""
+    """Boxes (k, 4) of ink of chromosome size and level, taken for none and no name of `read_labels`."""
     rest = found.rejected[found.rejected["kind"].isin(["print", "blob"])]
     boxes, names = (table[["x0", "y0", "x1", "y1"]].to_numpy(float) for table in (rest, labels))
     wide, high = (boxes[:, 2:] - boxes[:, :2]).T / found.width

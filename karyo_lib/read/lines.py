@@ -1,7 +1,4 @@
-"""Evidence of single cells -> which cell lines a case has, and in what shares: one posterior over all cells.
-
-Of every set of lines that is weighed, the shares are integrated out.
-"""
+"""Evidence of cells -> the cell lines of a case: one posterior over all cells, shares integrated out."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -65,13 +62,9 @@ def weigh_lines(
     p_lines: tuple[float, ...],
     change_log_prior: Mapping[str, float],
 ) -> LineSets:
-    """Posterior over the sets of cell lines that a case may have.
-
-    ``cells`` (iterable of CellEvidence): those that take part, at least one; ``p_abnormal``: probability that
-    a line has an abnormal number, before any cell is seen; ``p_lines``: probability of one line, two, ...;
-    the longest set that is weighed; ``change_log_prior`` (mapping of str to float): log-probability of each
-    structural change before any cell is seen.
-    """
+    """Posterior over the sets of cell lines that a case may have, from CellEvidence of at least one cell.
+    ``p_abnormal``, ``change_log_prior``: of an abnormal number and of each structural change before any cell
+    is seen; ``p_lines``: of one line, two, ..., to the longest set that is weighed."""
     cells = list(cells)
     lines = _candidates(cells, errors, change_log_prior)
     log_cells, _ = weigh_cells(cells, lines, errors)

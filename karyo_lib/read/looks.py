@@ -49,9 +49,8 @@ Looks = dict[int, tuple[Detections, float]]
 def look(
     light: np.ndarray, detector: Detector, thorough: bool = False, looks: Looks | None = None
 ) -> tuple[Detections, float]:
-    """What the detector sees at the scale where it is surest, and that scale; and what only other looks show,
-    on a karyogram those at two larger scales, too, where something is lacking or they are asked for. Those
-    in ``looks`` are not repeated, others are added to it."""
+    """What the detector sees at the scale where it is surest, that scale, and what only other looks show: on
+    a karyogram two larger scales where something is lacking or they are asked for. ``looks`` keeps them."""
     usual = SEEN_WIDTH / (_USUAL_WIDTH * np.sqrt(light.size))
     most = min(MOST_SCALE, np.sqrt(_MOST_PIXELS / light.size))
     looks = {} if looks is None else looks

@@ -1,5 +1,4 @@
-"""Reads the image of a cell as a cytogeneticist does: find, see what was laid where, decode, count; says how
-sure it is, and when to refer."""
+"""Reads a cell's image as a cytogeneticist does: find, see what lies where, decode, count, doubt."""
 
 import json
 from collections import Counter
@@ -264,8 +263,7 @@ class Reader:
     def _unlike(
         self, table: pd.DataFrame, count: CountPosterior, decoded: Decoded, odds_false: np.ndarray
     ) -> list[str]:
-        """What keeps a page from being cleared: it, or a single object, is unlike those that clearing rests
-        on."""
+        """What keeps a page from being cleared: it, or an object, is unlike those that clearing rests on."""
         s, doubts, alike = self.settings, [], _alike(table)
         if s.least_agreeing <= alike < s.least_alike:
             doubts.append(f"unlike the pages that clearing rests on: {alike:.0%} look most like their class")
@@ -298,13 +296,7 @@ class Reader:
 
     @classmethod
     def load(cls, folder: Path | str | None = None) -> "Reader":
-        """Read what `save` wrote; by default the reader that comes with karyo.
-
-        Raises
-        ------
-        ValueError
-            If the folder holds no reader.
-        """
+        """Read what `save` wrote, by default karyo's own reader; ValueError if the folder holds none."""
         folder = find_reader(folder)
         record = read_record(folder, "reader")
         try:
@@ -320,8 +312,8 @@ class Reader:
 
 
 def _laid_out(table: pd.DataFrame) -> str:
-    """Formula of the cell by the slots that its chromosomes lie in; '' where one of them lies in none, or so
-    many lie in another's that the slots must have been misread."""
+    """Formula by the slots that chromosomes lie in; '' where one is in none, or so many in another's that the
+    slots must have been misread."""
     named = table[table["chromosome"] != ""]
     both = (named["printed"] == "XY") & named["chromosome"].isin(["X", "Y"])
     slots = named["printed"].mask(both, named["chromosome"])

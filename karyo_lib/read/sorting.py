@@ -1,5 +1,4 @@
-"""A cell that was read becomes a karyogram: cut out, set upright, in slots with printed names; or joins a
-bank."""
+"""A cell that was read becomes a karyogram, its chromosomes upright in named slots; or joins a bank."""
 
 from pathlib import Path
 
@@ -17,11 +16,8 @@ from karyo_lib.shape.centreline import find_centreline
 
 
 def cut_upright(reading: Reading, cell: str = "cell", case: str = "case") -> list[Cutout]:
-    """Cut the named chromosomes of a cell out, each on white, its short arm up.
-
-    ``cell``, ``case``: what a bank shall call the cell and its patient. In the order of
-    `Reading.chromosomes`; objects that are no chromosome are left out.
-    """
+    """Cut the named chromosomes out, each on white, short arm up, in the order of `Reading.chromosomes`;
+    ``cell``, ``case``: their names in a bank."""
     copies = dict.fromkeys(CLASSES, 0)
     out = []
     for i, row in enumerate(reading.chromosomes.itertuples()):
@@ -51,11 +47,7 @@ def _upright(image: np.ndarray, mask: np.ndarray, upside_down: bool) -> np.ndarr
 
 
 def lay_out(reading: Reading, style: str | LabStyle = "digital") -> Page:
-    """Lay the chromosomes of a cell out as a karyogram.
-
-    ``style`` (str or LabStyle): one of `karyo_lib.draw.STYLES`. Raises ValueError if the reading names no
-    chromosome.
-    """
+    """Lay a cell's chromosomes out in one of `karyo_lib.draw.STYLES`; ValueError if none is named."""
     cutouts = cut_upright(reading)
     if not cutouts:
         raise ValueError("Expected a cell that could be read. Received a reading without chromosomes.")
@@ -63,9 +55,6 @@ def lay_out(reading: Reading, style: str | LabStyle = "digital") -> Page:
 
 
 def add_to_bank(reading: Reading, bank: Path, cell: str, case: str) -> None:
-    """Add the chromosomes of a cell to a bank, which is made where there is none.
-
-    They are named as they were read: look at them before anything is trained on them.
-    """
+    """Add a cell's chromosomes, as they were read, to a bank, made if there is none: look before training."""
     label = "normal" if reading.formula in NORMAL_FORMULAE else "abnormal"
     add_cell(bank, cut_upright(reading, cell, case), label, reading.formula)

@@ -1,5 +1,4 @@
-"""The model card of a package, in Markdown and HTML: what it says of data, training and quality, from their
-own numbers."""
+"""The model card of a package, in Markdown and HTML, from the package's own numbers."""
 
 import hashlib
 from functools import cache

@@ -1,6 +1,6 @@
-"""What a notebook cell shows: figures, tables, headline numbers, banners and sentences.
+"""What a notebook cell shows: figures, tables, headline numbers, banners, sentences; as HTML and as plain
+text.
 
-Each class knows its HTML, used by JupyterLab and by the reports alike, and a plain text for everything else.
 Headlines and banners carry a media type of their own, so that a report can lift them to its top.
 """
 

@@ -1,8 +1,4 @@
-"""The folder of one run: where its tables, figures, models and images are kept, and how they are shown.
-
-Everything is written to a temporary file beside its place and moved there when complete, so that a run
-killed at any moment leaves whole files or none.
-"""
+"""The folder of one run: its tables, figures, models and images, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -175,10 +171,7 @@ class Run(Shown):
         return self._table(name)
 
     def load_table(self, name: str, made_by: str = "") -> pd.DataFrame:
-        """Read ``tables/<name>.csv``.
-
-        Identifiers (columns ``*_id`` and :data:`TEXT_COLUMNS`) stay text, ``''`` where missing.
-        """
+        """Read ``tables/<name>.csv``; ``*_id`` and :data:`TEXT_COLUMNS` stay text, ``''`` where missing."""
         path = self.require(f"tables/{name}.csv", made_by)
         columns = pd.read_csv(path, nrows=0).columns
         text = [column for column in columns if column.endswith("_id") or column in TEXT_COLUMNS]
@@ -200,12 +193,8 @@ class Run(Shown):
     # what a cell shows
 
     def figure(self, shown: Any, name: str, caption: str, thesis: str | None = None) -> Figure:
-        """Save a figure as ``figures/<name>.svg`` and ``.png`` (2x) and return it for display.
-
-        ``shown`` (matplotlib Figure, Axes, or a Display that keeps ``figure_``): closed afterwards, so that
-        it does not appear twice; ``thesis``: the item that this one stands for, ``'Fig 4.8'``; becomes the
-        anchor ``#fig-4-8``.
-        """
+        """Save a Figure, Axes or Display as ``figures/<name>.svg`` and ``.png`` (2x), close and return it for
+        display; ``thesis``: the item that it stands for, ``'Fig 4.8'``, becomes the anchor ``#fig-4-8``."""
         made = Figure.render(shown, _checked(name), caption, thesis)
         for suffix, content in {"svg": made.svg, "png": made.png}.items():
             with writing(self.dir / "figures" / f"{name}.{suffix}") as part:

@@ -1,7 +1,7 @@
-"""What the thesis printed, what follows from its own numbers, and where each of its figures is in ours.
+"""What the thesis printed (``data/published``), what follows from its own numbers, and where its figures are
+in ours.
 
-Chu, G. (2020), *Machine Learning for Automation of Chromosome based Genetic Diagnostics*, KTH. The printed
-numbers are read from ``data/published``; everything said about them is computed here from those files.
+Chu, G. (2020), *Machine Learning for Automation of Chromosome based Genetic Diagnostics*, KTH.
 """
 
 from dataclasses import asdict
@@ -21,13 +21,9 @@ _COUNTS = ("tp", "fp", "tn", "fn")
 
 
 def load_conditions() -> pd.DataFrame:
-    """Return Table 5.1 and the confusion matrices of chapter 4, one row a condition, as printed.
-
-    Indexed by condition key (``'augmented-vgg16-frozen'``): ``title, data, base, trainable`` of
-    :data:`karyo_lib.networks.conditions.CONDITIONS`; ``printed_title``; ``tp, fp, tn, fn`` as drawn and
-    ``text_tp`` ... as told in the text (NaN where it tells none); ``accuracy, precision, recall, auc`` as
-    printed; ``section`` and the figures ``curves, matrix, roc``.
-    """
+    """Table 5.1 and the matrices of chapter 4 as printed, by condition key: ``title, data, base, trainable``
+    of `CONDITIONS`, ``printed_title``, ``tp, fp, tn, fn`` as drawn, ``text_tp`` ... as told (NaN where not),
+    ``accuracy, precision, recall, auc``, ``section`` and the figures ``curves, matrix, roc``."""
     printed = pd.read_csv(
         data_file("published", "conditions.csv"), index_col="condition", dtype={"section": str}
     )
@@ -58,10 +54,7 @@ def load_items() -> pd.DataFrame:
 
 
 def recompute_from_matrix(tp: int, fp: int, tn: int, fn: int) -> dict[str, tuple[int, int]]:
-    """Return numerator and denominator of each metric that a confusion matrix determines.
-
-    Returns ``accuracy, precision, recall, specificity`` -> (right, out of). Positive is abnormal.
-    """
+    """``accuracy, precision, recall, specificity`` -> (right, out of), of a confusion matrix."""
     return {
         "accuracy": (tp + tn, tp + fp + tn + fn),
         "precision": (tp, tp + fp),
@@ -90,13 +83,9 @@ def _agreement(printed: float, exact: float) -> str:
 
 
 def compare_with_matrices() -> pd.DataFrame:
-    """Set every printed metric of Table 5.1 beside the value that its own confusion matrix gives.
-
-    One row a condition and metric: ``condition, title, metric, printed, recomputed, low, high, arithmetic,
-    agreement``. ``low, high`` are 95 % Wilson limits; ``agreement`` is ``rounded``, ``truncated`` (cut off,
-    not rounded, after two decimals) or ``does not follow``. The AUC cannot be recomputed from a matrix: NaN,
-    and ``agreement`` says so.
-    """
+    """Set every printed metric of Table 5.1 beside the one that its own matrix gives: ``condition, title,
+    metric, printed, recomputed, low, high`` (Wilson), ``arithmetic``, ``agreement``: ``rounded``,
+    ``truncated`` after two decimals, or ``does not follow`` (the AUC cannot be recomputed: NaN)."""
     rows, nan = [], float("nan")
     for key, condition in load_conditions().iterrows():
         for metric in (*MATRIX_METRICS, "auc"):

@@ -1,5 +1,4 @@
-"""Trains the decoder on spreads and drawings; fine-tunes it on a bank, or on a lab's own pages, whose slots
-name their chromosomes."""
+"""Trains the decoder on spreads and drawings; fine-tunes it on a bank, or a lab's own sorted pages."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -45,21 +44,11 @@ _LEAST_NAMED = 20
 
 @dataclass(frozen=True)
 class Adapted:
-    """A reader that learned a lab's looks, and what that was worth on pages kept aside.
-
-    Attributes
-    ----------
-    reader : Reader
-    pages : int
-        Pages that it learned from.
-    right : ndarray of int, shape (kept_aside, 3)
-        Of each page kept aside: chromosomes, and how many of them looked most like what their slots say
-        before, and look so now.
-    """
+    """A reader that learned a lab's looks, and what that was worth on pages kept aside."""
 
     reader: Reader
-    pages: int
-    right: np.ndarray
+    pages: int  # that it learned from
+    right: np.ndarray  # (pages kept aside, 3): chromosomes, those like their slots before, and now
 
     @property
     def sentence(self) -> str:
@@ -153,12 +142,8 @@ def train_anew(
     network: NetworkSettings | None = None,
     tell: Callable[[str], None] = print,
 ) -> Reader:
-    """Train a decoder anew: on lone chromosomes of spreads and on drawn cells, as karyo's own was; or on
-    drawn cells alone, where ``folder`` is None.
-
-    ``folder`` is as `read_spreads` takes it; cases of its validation part, or cells drawn apart, set
-    temperature and score.
-    """
+    """Train a decoder on lone chromosomes of spreads and drawn cells, or on drawn ones alone (``folder``
+    None); temperature and score on validation cases, or cells drawn apart."""
     upright = strips_of_drawings(drawn, seed)
     if folder is None:
         tell(f"{len(upright)} drawn chromosomes to train on")
@@ -202,8 +187,7 @@ def train_on_bank(
     pages: int = 60,
     tell: Callable[[str], None] = print,
 ) -> Reader:
-    """Fine-tune karyo's reader on a bank's training patients; temperature is set on others, and on normal
-    pages composed of their chromosomes, from which score a change is marked."""
+    """Fine-tune on a bank's training patients; others set temperature and the score that marks a change."""
     cells = {part: normal_cells(bank, part)["cell"] for part in ("train", "val")}
     if any(len(own) == 0 for own in cells.values()):
         raise ValueError(
@@ -235,8 +219,8 @@ def fit_marks(reader: Reader, images: Iterable[np.ndarray], share: float = 0.05)
 
 @dataclass(frozen=True)
 class SortedPage:
-    """Chromosomes of a page that its slots name: strips, names, the reader's log-probabilities (n, 24), and
-    which of them teach (bool, n): not those that surely look like one of another slot, or upside down."""
+    """Chromosomes that slots name: strips, names, log-probabilities (n, 24), and which teach (bool, n): not
+    those that surely look like another slot's, or upside down."""
 
     strips: ScaledStrips
     names: list[str]
@@ -270,13 +254,7 @@ def adapt(
     seed: int = 2,
     tell: Callable[[str], None] = print,
 ) -> Adapted:
-    """Learn a lab's looks from its own sorted pages, whose slots say what each chromosome is.
-
-    Raises
-    ------
-    ValueError
-        If fewer than eight pages have slots that name their chromosomes.
-    """
+    """Learn a lab's looks from its own pages with named slots; ValueError if fewer than eight have them."""
     pages = [page for page in (sorted_page(reader, image) for image in images) if page is not None]
     if len(pages) < 8:
         raise ValueError(

@@ -1,5 +1,4 @@
-"""Readings against the truth: of a labelled folder, of pages made for it, of cells cut out; a page of errors
-to look at; and two readers on the same pages: is the new one better, or is that not shown?"""
+"""Readings against the truth: of labelled folders, made pages, cut-out cells; and two readers compared."""
 
 import base64
 import time
@@ -52,13 +51,9 @@ src="data:image/jpeg;base64,{{ page.picture }}">{% endif %}</section>{% endfor %
 
 
 def read_truths(folder: Path, part: str = "all") -> pd.DataFrame:
-    """Labelled images of a folder, by its ``index.csv``: ``file``, ``truth`` (formula), ``case`` (patient,
-    where known); rows whose ``confidence`` is 'unsure' do not count.
-
-    ``part`` ({'all', 'test'}): only patients that `karyo reader train --bank` keeps aside. Returns ``file,
-    case, truth`` (count formula). Raises DatasetError if there is no such table, no row is left, or a file
-    lies elsewhere.
-    """
+    """``file, case, truth`` (count formula) of a folder's ``index.csv``, 'unsure' rows left out; ``part``
+    'test': only patients that `karyo reader train --bank` keeps aside. Raises DatasetError if no row is left
+    or a file lies elsewhere."""
     if part not in ("test", "all"):
         raise DatasetError(f"Expected the part test or all. Received {part!r}.")
     folder = Path(folder)
@@ -101,11 +96,8 @@ def true_counts(formula: str) -> str:
 
 
 def score_folder(reader: Reader, truths: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read the images of a folder.
-
-    Returns ``table``: ``file, truth``, what `karyo_lib.read.reading.summary` says, ``exact`` and ``seconds``,
-    one row an image; ``pictures``: JPEG in base64 of those that are wrong or referred, '' for the others.
-    """
+    """Read a folder's images: ``file, truth``, `summary`, ``exact, seconds``; and JPEG in base64 of wrong or
+    referred ones, '' for others."""
     rows, pictures = [], []
     for file, truth in truths[["file", "truth"]].itertuples(index=False):
         row, picture = {"file": file, "truth": truth}, ""
@@ -126,12 +118,9 @@ def score_folder(reader: Reader, truths: pd.DataFrame, folder: Path) -> tuple[pd
 
 
 def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
-    """Read pages that were made, whose truth is known chromosome by chromosome.
-
-    One row a page: ``style, truth``, what `karyo_lib.read.reading.summary` says, ``exact``, and numbers of
-    ``chromosomes``, those ``seen``, ``false`` objects (taken for chromosomes), chromosomes ``named`` right in
-    the cell and ``named_alone``. Abnormal chromosomes count as their class, markers are left out.
-    """
+    """Read made pages: ``style, truth``, `summary`, ``exact``, and numbers of ``chromosomes``, ``seen``,
+    ``false`` (objects taken for some), ``named`` right in the cell and ``named_alone``. Abnormal ones count
+    as their class, markers not."""
     rows = []
     for page in pages:
         reading, classes = reader.read(page.image), page.truth["chromosome"].to_numpy()
@@ -155,8 +144,7 @@ def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Shares of what `score_folder` or `score_pages` says, with 95 % Wilson limits: ``measure, k, n, share,
-    low, high, shown``."""
+    """Shares of `score_folder` or `score_pages`, Wilson: ``measure, k, n, share, low, high, shown``."""
     normal = table["truth"].isin(NORMAL_FORMULAE)
     called, sure = table["p_count"] > 0.5, table["formula_probability"].fillna(0) >= SURE
     cleared = table["decision"] == "cleared for number"
@@ -203,24 +191,9 @@ def write_errors(table: pd.DataFrame, pictures: Iterable[str], path: Path) -> No
 
 
 def fit_clearing(reader: Reader, pages: Iterable[Page], alpha: float = 0.01, below: float = 0.002) -> Reader:
-    """Let a reader clear the number of chromosomes where it is shown, with 95 % confidence, that it clears at
-    most ``alpha`` of the cells with an abnormal one.
-
-    Parameters
-    ----------
-    reader : Reader
-    pages : iterable of Page
-        With an abnormal number, each of another patient, on whom nothing of the reader was trained or chosen;
-        whole ones, since what the finder misses counts.
-    alpha : float
-    below : float
-        Threshold, chosen beforehand: an abnormal number is rarely so improbable by chance.
-
-    Returns
-    -------
-    Reader
-        The same with `ReaderSettings.clear_below` and its promise; both are empty where it cannot be shown.
-    """
+    """Let a reader clear the number where it is shown, with 95 % confidence, that it clears at most ``alpha``
+    of the cells with an abnormal one; else it clears none. ``pages``: whole, abnormal in number, each of
+    another patient, who neither trained nor chose anything; ``below``: threshold, chosen beforehand."""
     table = score_pages(reader.with_settings(clear_below=below), pages)
     table = table[~table["truth"].isin(NORMAL_FORMULAE)]
     n, missed = len(table), int((table["decision"] == "cleared for number").sum())
@@ -236,11 +209,8 @@ def fit_clearing(reader: Reader, pages: Iterable[Page], alpha: float = 0.01, bel
 def score_cells(
     reader: Reader, bank: ChromosomeBank, cells: Iterable[str]
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Name and count the chromosomes of cells as they were cut out, with no page around them.
-
-    Returns ``cells``: ``cell, truth, formula, probability, p_count, right`` (share of chromosomes named
-    right); ``accuracy``: ``alone`` and ``assigned``: share of chromosomes named right.
-    """
+    """Name and count chromosomes of cut-out cells: ``cell, truth, formula, probability, p_count, right``
+    (share), and the shares named right ``alone`` and ``assigned``."""
     rows, alone = [], 0
     for cell in cells:
         cutouts = bank.cutouts(cell)
@@ -289,11 +259,7 @@ class Versus:
 
 
 def compare_readers(old: Reader, new: Reader, pages: pd.DataFrame, images: Iterable[np.ndarray]) -> Versus:
-    """Read each page with both readers.
-
-    ``pages``: of `read_truths`; ``images`` (iterable of ndarray of uint8): of the
-    pages, in that order.
-    """
+    """Read each page of `read_truths`, with its image, with both readers."""
     read = [(old.read(image).formula, new.read(image).formula) for image in images]
     table = pages.assign(old=[a for a, _ in read], new=[b for _, b in read])
     table = table.assign(old_right=table["old"] == table["truth"], new_right=table["new"] == table["truth"])
@@ -302,8 +268,7 @@ def compare_readers(old: Reader, new: Reader, pages: pd.DataFrame, images: Itera
 
 
 def gain_limits(gain: np.ndarray) -> tuple[float, float, float]:
-    """Mean gain of patients or pages (n,), and its 95 % interval, exact over those that differ at all; NaN
-    where none does."""
+    """Mean gain (n,), and its 95 % interval, exact over those that differ; NaN where none does."""
     won, differ = int((gain > 0).sum()), int((gain != 0).sum())
     if not differ:
         return 0.0, float("nan"), float("nan")

@@ -1,5 +1,4 @@
-"""Pages whose truth is known, to measure a reader on: drawn, or composed from real chromosomes of patients
-that no reader was trained on."""
+"""Pages whose truth is known: drawn, or composed of patients that no reader was trained on."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -15,18 +14,13 @@ from karyo_lib.iscn.catalogue import NUMERICAL, sample_formulae
 
 
 def patient_part(case: str, test: int = 20, validation: int = 12) -> str:
-    """'test', 'val' or 'train' for a patient, by a hash of the identifier: the same in every run and on
-    every machine.
-
-    ``case``: identifier of the patient; ``test``, ``validation``: percent of patients.
-    """
+    """'test', 'val' or 'train' by a hash of the patient, alike on every machine; parts in percent."""
     bucket = int(hashlib.sha256(f"reading|{case}".encode()).hexdigest(), 16) % 100
     return "test" if bucket < test else "val" if bucket < test + validation else "train"
 
 
 def normal_cells(bank: ChromosomeBank, part: str) -> pd.DataFrame:
-    """Normal cells of the patients of a part ('train', 'val' or 'test'); patients who also have aneuploid
-    cells are in none."""
+    """Normal cells of a part's patients ('train', 'val', 'test'), but of none who has aneuploid ones too."""
     aneuploid = set(bank.cells.loc[bank.cells["label"] == "abnormal", "case"])
     cells = bank.cells[(bank.cells["label"] == "normal") & ~bank.cells["case"].isin(aneuploid)]
     return cells[cells["case"].map(patient_part) == part]
@@ -66,11 +60,7 @@ def compose_trials(
     part: str = "test",
     abnormal: float = 0.5,
 ) -> Iterator[Page]:
-    """Pages composed of the real chromosomes of one part's patients, in lab styles.
-
-    ``size`` ((int, int) or None): width and height in pixels; None for the style's own; ``part``: {'train',
-    'val', 'test'}; ``abnormal``: share of pages with a numerical abnormality.
-    """
+    """Pages composed of one part's patients, in lab styles; ``size`` None: the style's own."""
     rng = np.random.default_rng([seed, 6])
     n = per_style * len(styles)
     table = normal_cells(bank, part)

@@ -42,13 +42,9 @@ def find_strictest(promises: dict[tuple[str, float], Promise], models: str) -> P
 def make_promises(
     run: Run, passes: Passes, comparison: Comparison, shifts: Shifts, reader: Passes
 ) -> Promises:
-    """Choose thresholds on a separate calibration part and check them on cases that did not choose them.
-
-    Models split by patient are calibrated on one half of the unseen karyograms and checked on the other, as
-    it is and shifted. The model of the thesis's protocol is calibrated as that protocol suggests, on its own
-    test part, full of copies of training karyograms, and checked on the unseen ones. The reader is calibrated
-    on half of the run's karyograms, none of which trained it, and checked on the other half.
-    """
+    """Choose thresholds on a calibration part and check them on cases that did not choose them. Networks
+    split by patient, and the reader: half of the unseen karyograms (its: the run's) chooses, the other
+    checks, as it is and shifted. The thesis's protocol: its own test part, full of copies, chooses."""
     unseen, method, panel = shifts.unseen, shifts.methods[-1], comparison.panel
     condition = panel.pair[0] if panel.pair else next(iter(panel.members))
     half = unseen.rows("calibrate")

@@ -38,11 +38,8 @@ class CleanPage:
 
 
 def clean_page(image: np.ndarray, seed: int = 0) -> CleanPage:
-    """Paint over all that is not a chromosome, with the page's own paper and grain.
-
-    What lies across a chromosome, such as the side of a box, stays there: painting it over would paint over
-    bands. A chromosome that is taken for print is lost, as any later reading would lose it.
-    """
+    """Paint over all that is not a chromosome with the page's own paper and grain. What lies across one
+    stays, as painting it over would paint over bands; a chromosome taken for print is lost."""
     found = find_chromosomes(image)
     removed = found.rejected
     if len(found) < _LEAST:

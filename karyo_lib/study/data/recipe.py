@@ -113,17 +113,12 @@ def draw_dataset(
 ) -> pd.DataFrame:
     """Draw a data set from the band tables or, with a bank, compose it from real chromosomes; resumes.
 
-    Composed, a normal page shows one normal cell. Abnormal pages show the bank's aneuploid cells as they are
-    (``origin`` 'real-aneuploid', up to 30 % of the abnormal pages), and normal cells changed to a formula of
-    the catalogue. No cell serves twice. What a change adds comes from a patient who appears nowhere else, so
-    splitting by ``patient_id`` keeps every real chromosome in one part.
-
-    Columns `RECIPE_COLUMNS`, one row a page: the index columns, among them ``source``; ``origin``, how the
-    page was made ('drawn', 'composed', 'real-aneuploid'); ``style``; whether it is ``annotated``; ``group``
-    of the abnormality; and ``seed``, with which `karyo_lib.draw.draw_karyogram` gives the page again with its
-    truth, before it was compressed. With a bank also ``cell`` and ``donor``, the cells that a page is made
-    from (several donors with a space between); ``patient_id`` is the bank's case. Neither id nor order tells
-    the label.
+    Composed, a normal page shows one normal cell; abnormal ones show the bank's aneuploid cells as they are
+    (up to 30 %) and normal cells changed to a formula of the catalogue. No cell serves twice, and what a
+    change adds comes from a patient who appears nowhere else, so that splitting by ``patient_id`` keeps every
+    real chromosome in one part. Columns `RECIPE_COLUMNS`, a row a page: those of the index, ``origin``
+    ('drawn', 'composed', 'real-aneuploid'), ``style``, ``annotated``, ``group``, ``seed``, with which
+    `draw_karyogram` gives the page again, and with a bank ``cell`` and ``donor``.
     """
     plan = plan_dataset(recipe, bank)
     if only is not None:

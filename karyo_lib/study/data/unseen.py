@@ -97,11 +97,8 @@ def halve(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def make_shifts(run: Run, unseen: Unseen) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
-    """Shift pages of the checking half, and draw pages that are no karyograms.
-
-    Returns dict of str to (ndarray, ndarray or None); name of the shift -> pages, uint8 (N, H, W), and their
-    labels (N,), 1 = abnormal; None for pages that have none. ``as trained`` is all of the checking half.
-    """
+    """Pages (uint8 (N, H, W)) and labels (None where there are none) by shift of the checking half, ``as
+    trained`` all of it; and pages that are no karyograms."""
     check = unseen.rows("check")
     y = unseen.table["y_true"].to_numpy()
     shifts = {IN_DISTRIBUTION: (unseen.images[check], y[check])}

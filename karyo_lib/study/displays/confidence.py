@@ -66,8 +66,7 @@ class RiskCoverageDisplay(Display, made="from_curves"):
 
 @dataclass(eq=False)
 class ScoreHistogramDisplay(Display, made="from_predictions"):
-    """The thesis's confidence, in percent, of right answers above, of wrong ones below: a good score keeps
-    them apart."""
+    """The thesis's confidence, in percent, of right answers above, of wrong ones below."""
 
     # Float, shape (N,); from 50 to 100, larger is surer; below ``REFERRAL_THRESHOLD`` an image is referred.
     score: np.ndarray
@@ -96,10 +95,7 @@ class ScoreHistogramDisplay(Display, made="from_predictions"):
 @dataclass(eq=False)
 class ReferralDisplay(Display, made="from_scores"):
     """A share of images is referred: its point on the risk-coverage curve, and the errors it meets.
-
-    ``chances_`` (float, shape (number of errors,)): chance of each error to be referred: 1 or 0, and between
-    them for images tied at the cut; ``gallery_``: None without errors.
-    """
+    ``chances_``: of each to be referred, between 0 and 1 at the cut; ``gallery_``: None without errors."""
 
     wrong: np.ndarray  # bool, shape (N,)
     uncertainty: np.ndarray  # float, shape (N,); larger is less sure; those are referred first

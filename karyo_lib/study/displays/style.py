@@ -77,10 +77,8 @@ def style() -> Iterator[None]:
 
 
 class Display:
-    """What all Displays share: ``from_...`` makes and plots one, in karyo's style, as scikit-learn's do.
-
-    ``plot(ax=None)`` draws on one axes, on several, or on a new figure. What was drawn is kept in attributes
-    that end in ``_``: ``figure_``, ``ax_`` or ``axes_``, artists by name; ``alt_`` is it in words.
+    """What all Displays share: ``from_...`` makes and plots one in karyo's style, on one axes, several, or a
+    new figure; ``figure_``, ``ax_`` or ``axes_`` and artists keep what was drawn, ``alt_`` says it in words.
     """
 
     def __init_subclass__(cls, made: str = "") -> None:

@@ -124,11 +124,8 @@ def require_fit(run: Run, condition: str, protocol: str, repeat: int = 0) -> Fit
 
 
 def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer") -> Fits:
-    """Train conditions under both protocols and keep predictions, histories and a summary.
-
-    Conditions with a frozen base are repeated on every split of the run; the fine-tuned ones are trained once
-    a protocol, since each costs many times as much. What is finished is not trained again.
-    """
+    """Train what is not trained yet under both protocols; keep predictions, histories and a summary. Frozen
+    bases on every split of the run, fine-tuned ones once a protocol: each costs many times as much."""
     chosen = [key for key in conditions if not run.settings.conditions or key in run.settings.conditions]
     if not chosen:
         raise ValueError(

@@ -1,11 +1,7 @@
 """Luck, leak and source: the same method on the same karyograms, split again and again, and apart by source.
 
-The thesis's result is taken apart in three steps. The *leak* is what copies in training and test are worth:
-its way of splitting less the split that holds copies together. The *source* is what is lost when the test
-karyograms come from a source that training did not see. What is then left above chance is the *truth*.
-
-So many fits are made with a linear probe: logistic regression on what the thesis's head sees, the globally
-averaged features of the frozen base.
+The leak is the thesis's way of splitting less the one that holds copies together; the source what is lost on
+karyograms of a source that training did not see; what is left above chance is the truth.
 """
 
 import os
@@ -82,11 +78,8 @@ def measure_repeats(predicted: list[tuple], source: pd.Series) -> pd.DataFrame:
 
 
 def measure_apart(predicted: list[tuple], source: pd.Series, resamples: int) -> pd.DataFrame:
-    """Return the AUC on sources that training did not see, with an interval by bootstrap of the test images.
-
-    Predictions are the mean over the repeats. ``away`` is the source held apart, or 'each' for the pairs of
-    all of them together. Empty where no source can be held apart.
-    """
+    """AUC of the mean prediction on sources that training did not see (each one, and 'each': all pairs),
+    bootstrapped by image; empty where no source can be held apart."""
     tables = [
         test.assign(condition=condition, y=y, p=p)
         for condition, protocol, _, test, y, p in predicted
@@ -181,11 +174,7 @@ def story_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
 
 
 def worth_table(luck: pd.DataFrame, apart: pd.DataFrame) -> pd.DataFrame:
-    """Return what leak, source and truth are worth in AUC, by condition.
-
-    The leak is paired by split. The source's interval joins those of the two AUCs it is the difference of,
-    taken as independent.
-    """
+    """What leak (paired by split), source (of two independent AUCs) and truth are worth, by condition."""
     wide = luck.pivot(index=["condition", "repeat"], columns="protocol", values="value")
     leaks = (wide["thesis"] - wide["grouped"]).rename("value").reset_index()
     leak = summarise_runs(leaks, ["condition"], test_share=TEST_SHARE).rename(columns={"mean": "value"})

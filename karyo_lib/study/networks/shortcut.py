@@ -1,10 +1,4 @@
-"""Shortcuts: what a network reads when something beside the chromosomes tells the label.
-
-The same karyotypes are laid out as sets that differ in their sources and lab styles. A linear probe is
-trained on each and tested on karyograms it has not seen, within the set and across, on pages in lab styles
-that no training set holds. Beside it, the run's own karyograms with more and fewer annotations: what arrows
-and titles are worth.
-"""
+"""Shortcuts: what a network reads when source, lab style or print tells the label."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -122,11 +116,8 @@ def count_shortcuts(shortcuts: Shortcuts) -> pd.DataFrame:
 
 
 def measure_shortcuts(run: Run) -> pd.DataFrame:
-    """Train the probe on each set, test it within and across, and keep the test AUC of every fold.
-
-    Cross-validated by patient and stratified by label, `luck_repeats` times: whoever is tested was in
-    training in no set. Real aneuploid cells are tested and never trained on.
-    """
+    """Train the probe on each set, test it within and across, by patient, `luck_repeats` times: the AUC of
+    every fold. Real aneuploid cells are tested and never trained on."""
     index = run.load_table("shortcut_pages", made_by="02_augment")
     shortcuts = Shortcuts(index, run.path("data", "shortcuts"))
     features = {name: compute_pooled(run, BASE, list(shortcuts.images(name))) for name in TITLES}
@@ -209,11 +200,8 @@ def describe_shortcuts(table: pd.DataFrame) -> str:
 
 
 def measure_annotations(run: Run) -> pd.DataFrame:
-    """Measure the probe on the run's karyograms with more and fewer of them annotated, and keep the table.
-
-    Cross-validated by patient. Pages that are annotated at one share are so at every larger one; all else is
-    equal. Only the pages that differ from the run's are made.
-    """
+    """Measure the probe, by patient, with more and fewer karyograms annotated; those annotated at one share
+    are so at every larger one."""
     columns = ["share", "repeat", "fold", "test", "value"]
     if run.source == "own" or run.settings.sources != "thesis":
         run.save_table(table := pd.DataFrame(columns=columns), "annotations")

@@ -27,13 +27,8 @@ PATIENTS = {"smoke": (2, 2), "quick": (12, 5), "thesis": (60, 5)}
 
 
 def read_patients(run: Run) -> pd.DataFrame:
-    """Make pages of patients, several cells each with the patient's karyotype, and read them one by one.
-
-    The cells of one patient are drawn, or composed of different cells of the run's bank.
-
-    One row a cell: ``patient, cell, truth`` (formula), ``evidence`` (JSON, see
-    :func:`karyo_lib.read.case_reading.tell_evidence`).
-    """
+    """Make and read pages of patients, drawn or composed of different cells of the bank, several with one
+    karyotype: a row a cell, ``patient, cell, truth`` (formula), ``evidence`` (JSON of `tell_evidence`)."""
     rng, (n, cells) = np.random.default_rng([run.seed, 24]), PATIENTS[run.settings.name]
     normal = rng.choice(["46,XX", "46,XY"], n - n // 2).tolist()
     formulae = [*normal, *sample_formulae(n // 2, rng)]
@@ -75,11 +70,8 @@ def _make_page(formula: str, folder: str, rng: np.random.Generator) -> Page:
 
 
 def compose_cases(cells: pd.DataFrame) -> pd.DataFrame:
-    """Report every patient from one cell, from two, and so on; each cell begins once.
-
-    ``cells``: from `read_patients`. One row a case: ``cells, patient, truth, formula, p_abnormal, y_true,
-    exact`` (right numbers and structure, single line).
-    """
+    """Report every patient of `read_patients` from one cell, two, and so on; each cell begins once. A row a
+    case: ``cells, patient, truth, formula, p_abnormal, y_true, exact`` (numbers and structure)."""
     rows = []
     for patient, own in cells.groupby("patient", sort=False):
         told, truth = [json.loads(text) for text in own["evidence"]], own["truth"].iloc[0]
@@ -115,8 +107,7 @@ def cases_coverage(cases: pd.DataFrame) -> RiskCoverageDisplay:
 
 
 def cases_table(cases: pd.DataFrame) -> pd.DataFrame:
-    """Return by number of cells: ``cases``, share of formulae ``exact``, ``sensitivity`` and ``specificity``
-    of abnormal, with 95 % Wilson limits over patients, and the area under the risk-coverage curve."""
+    """By number of cells: ``exact, sensitivity, specificity``, Wilson over patients; risk-coverage area."""
     rows = []
     for size, part in cases.groupby("cells"):
         wrong = ((part["p_abnormal"] >= 0.5).astype(int) != part["y_true"]).to_numpy()

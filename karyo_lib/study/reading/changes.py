@@ -17,15 +17,10 @@ ANY, NORMAL, SHAM = "any change", "normal", "sham"
 
 
 def measure_changes(run: Run) -> pd.DataFrame:
-    """Cut and join chromosomes of normal cells, and count what the decoder sees.
-
-    The cells are the bank's, one a patient, none of which trained the reader that comes with karyo; without a
-    bank they are drawn.
-
-    Columns ``cells`` ('real' or 'drawn'), ``kind``, ``megabases`` (0: any), ``chromosomes`` (how many),
-    ``sensitivity`` with Wilson limits ``low, high`` where 1 in 100 unchanged ones is called changed, and of
-    those seen the shares ``located`` and ``kind_right``.
-    """
+    """Cut and join chromosomes of normal cells, one a patient of the bank (else drawn), and count what the
+    decoder sees: ``cells`` ('real', 'drawn'), ``kind``, ``megabases`` (0: any), ``chromosomes``;
+    ``sensitivity``, Wilson ``low, high`` at 1 in 100 false calls; of those seen the shares ``located,
+    kind_right``."""
     n = CELLS[run.settings.name]
     if run.bank:
         bank = ChromosomeBank(run.bank)

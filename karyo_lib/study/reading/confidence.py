@@ -1,8 +1,4 @@
-"""Notebook 06: how sure the reader is, by the scores, the calibration and the promise of the networks.
-
-No page of the run trained the reader, so that all of them judge it. What is fitted on validation images for
-the networks (combined score, calibration) is fitted here on other patients, in turn.
-"""
+"""Notebook 06: how sure the reader is, on all pages of the run; what is fitted is fitted on others."""
 
 import numpy as np
 import pandas as pd
@@ -56,10 +52,7 @@ def add_reader(run: Run, comparison: Comparison, readings: Readings) -> Comparis
 
 
 def calibrate_readings(run: Run, readings: Readings) -> pd.DataFrame:
-    """Calibrate the probability of each karyogram on those of other patients.
-
-    Columns ``image_id, patient_id, y_true, before, temperature, isotonic``, all karyograms.
-    """
+    """Calibrate each karyogram on other patients: ``before, temperature, isotonic`` beside ids and truth."""
     table = readings.table[["image_id", "patient_id", "y_true"]].assign(before=readings.table["p_abnormal"])
     p, y = table["before"].to_numpy(), table["y_true"].to_numpy()
     for name, kind in CALIBRATORS.items():

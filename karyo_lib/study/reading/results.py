@@ -19,10 +19,7 @@ ALL_PAGES, TEST_PAGES = "all karyograms", "test part of the first split"
 
 
 def reading_metrics(run: Run, readings: Readings, fits: Fits) -> pd.DataFrame:
-    """Return the metrics of the reader on all karyograms, and of it and every network on the same test part.
-
-    Columns ``method, karyograms``, then a column a metric, each followed by its limits.
-    """
+    """Metrics with limits of the reader on all karyograms, and of it and the networks on one test part."""
     resamples, table = run.settings.bootstrap, readings.table
     parts = [(READER.title, ALL_PAGES, table["y_true"], table["p_abnormal"], table["patient_id"])]
     both = beside_networks(fits, readings.predictions(run))
@@ -45,11 +42,8 @@ def reading_against_networks(run: Run, readings: Readings, fits: Fits) -> pd.Dat
 
 
 def formula_table(readings: Readings) -> pd.DataFrame:
-    """Return how often the count formula is exactly right, and what counting alone finds, by lab style.
-
-    Columns ``pages, karyograms, chromosomes_found`` (mean), then shares with 95 % Wilson limits: ``exact``,
-    ``sensitivity`` and ``specificity`` for an abnormal number of chromosomes, and ``referred``.
-    """
+    """How often the count formula is exactly right, and what counting alone finds, by lab style: ``exact``,
+    ``sensitivity``, ``specificity`` (of an abnormal number) and ``referred`` with 95 % Wilson limits."""
     table = readings.table[readings.table["truth"] != ""]
     by = "style" if "style" in table else "source"
     parts = [("all", table), *table.groupby(by)] if table[by].nunique() > 1 else [("all", table)]
@@ -75,11 +69,8 @@ def _share(name: str, chosen: pd.Series, right: pd.Series) -> dict[str, float]:
 
 
 def group_counts(readings: Readings) -> pd.DataFrame:
-    """Count karyograms by their group and the group that was read.
-
-    A numerical group counts where the page is called abnormal; a chromosome that is marked as changed counts
-    as the kind of its change, whatever the page is called.
-    """
+    """Karyograms by their group and the group read: a numerical one where the page is called abnormal, a
+    marked chromosome as the kind of its change whatever the page is called."""
     table = readings.table[readings.table["group"] != UNKNOWN]
     called = table["p_abnormal"] >= 0.5
     read = table["read_group"].where(called | (table["changes"] != ""), "normal")
@@ -197,11 +188,8 @@ def describe_against(comparison: pd.DataFrame) -> str:
 
 
 def find_examples(readings: Readings) -> dict[str, str]:
-    """Choose pages to look at: by title, the first abnormal one found and the first missed, in index order.
-
-    Among those found the first whose abnormal number is exactly right is taken, where there is one; among
-    those missed the first that is not even referred.
-    """
+    """Pages to look at, by title: the first abnormal one found, its number exactly right if any is; the first
+    missed, not even referred if any is."""
     table = readings.table
     abnormal = table[table["y_true"] == 1]
     found = abnormal[abnormal["p_abnormal"] >= 0.5]

@@ -41,11 +41,7 @@ class ReadSpread:
 
 
 def read_spreads(run: Run, readings: Readings) -> list[ReadSpread]:
-    """Read spreads whose truth is known.
-
-    The run's own where some of its images are spreads, those read wrongly before others; else some that are
-    composed of the chromosomes of its bank, or drawn.
-    """
+    """Read spreads whose truth is known: the run's, wrong ones first; else composed of its bank, or drawn."""
     n, table = SPREADS[run.settings.name], readings.table
     own = table[(table["kind"] == "metaphase") & (table["truth"] != "")] if "kind" in table else table[:0]
     if len(own):

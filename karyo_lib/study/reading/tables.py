@@ -1,7 +1,4 @@
-"""Notebook 04, the eighth condition: every karyogram of a run read once by the reader that comes with karyo.
-
-Nothing is trained on the karyograms of the run, so that each of them is a test image.
-"""
+"""Notebook 04, the eighth condition: every karyogram read by karyo's reader, trained on none of them."""
 
 import hashlib
 import json

@@ -158,11 +158,8 @@ def _seconds(cell: NotebookNode) -> float | None:
 
 
 def scrubber(run: Run) -> Callable[[str], str]:
-    """Return a function that replaces the folders of this machine in a text by what they are to karyo.
-
-    The run folder becomes ``RUN``, what the user gave ``DATA``, ``BANK`` and ``WEIGHTS``, the checkout
-    ``KARYO``, installed packages ``PYTHON``, the home folder ``~`` and temporary folders ``TMP``.
-    """
+    """Return a function that writes for this machine's folders what they are to karyo: ``RUN``, ``DATA``,
+    ``BANK``, ``WEIGHTS``, ``KARYO`` (the checkout), ``PYTHON`` (installed packages), ``~`` and ``TMP``."""
     names: dict[str, str] = {}
 
     def name(path: str | Path | None, word: str) -> None:

@@ -97,10 +97,7 @@ def execute(
     notebook: Notebook, parameters: dict[str, Any], monitor: Monitor, log: Path
 ) -> tuple[NotebookNode, str]:
     """Run a notebook in a fresh kernel, in its own folder; ``log`` takes what the kernel itself prints.
-
-    Returns ``executed``: with outputs, up to the failing cell if one failed; ``error``: what went wrong, in
-    one line; empty if nothing did.
-    """
+    Returns it with outputs up to a failing cell, and what went wrong in one line ('' if nothing did)."""
     seen, error = [], ""
     with _connection() as config, log.open("wb") as stream:
         try:

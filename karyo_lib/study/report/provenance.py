@@ -58,10 +58,7 @@ def library_digest() -> str:
 
 
 def inspect_engine(run: Run) -> dict[str, Any]:
-    """Return what computes the networks and with which weights: ``{'engine': facts, 'weights': by base}``.
-
-    Asked in a process of its own, so that this one neither loads Keras nor holds the graphics card.
-    """
+    """``{'engine': facts, 'weights': by base}``, asked in another process: this one loads no Keras."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         found = pool.submit(_inspect_engine, run.weights).result()
     if "error" in found:

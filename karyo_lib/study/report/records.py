@@ -1,7 +1,4 @@
-"""What a run folder remembers of each notebook, so that a rerun does only what has changed.
-
-Kept in the hidden folder ``.karyo``: a record and an executed notebook each, the history of runs, the lock.
-"""
+"""What a run folder remembers of each notebook, in ``.karyo``, so that a rerun does only what has changed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The 'try it' cells: controls, and a picture that follows them.
-
-Where no kernel runs there is nothing to move: a report shows the picture as it was first drawn.
-"""
+"""The 'try it' cells: controls, and a picture that follows them, still where no kernel runs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,11 +23,9 @@ _WIDE = {"layout": widgets.Layout(width="32rem"), "style": {"description_width":
 
 
 class TryIt:
-    """Controls above a figure that is drawn again whenever one of them changes.
-
-    The run keeps the first figure; later ones are only shown. ``draw`` takes the value of each control by its
-    name. ``display_``: what was drawn last; ``complaint_``: why the last values could not be drawn, or ''.
-    """
+    """Controls above a figure that is drawn anew by ``draw`` (value of each control by name) when one
+    changes; the run keeps the first. ``display_``: what was drawn last; ``complaint_``: why the last values
+    could not be, or ''."""
 
     def __init__(
         self, run: Run, name: str, caption: str, draw: Callable[..., Any],
