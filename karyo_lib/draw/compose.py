@@ -189,12 +189,7 @@ def _measure(cutouts: Sequence[Cutout], table: BandTable) -> tuple[float, float]
 
 
 def _compose_piece(
-    chromosome: Chromosome,
-    copy: int,
-    stock: _Stock,
-    style: LabStyle,
-    rework: float,
-    own: np.random.Generator,
+    chromosome: Chromosome, copy: int, stock: _Stock, style: LabStyle, rework: float, own: np.random.Generator
 ) -> Piece:
     """Make one chromosome: as it was cut out, or straightened, edited and bent again."""
     table = stock.table

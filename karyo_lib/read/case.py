@@ -235,11 +235,7 @@ def _exclude(
     )
 
 
-def _notes(
-    used: list[CellEvidence],
-    judged: list[CaseCell],
-    lines: list[CaseLine],
-) -> tuple[str, ...]:
+def _notes(used: list[CellEvidence], judged: list[CaseCell], lines: list[CaseLine]) -> tuple[str, ...]:
     notes = []
     changed = [line for line in lines if not Clone(line.formula).normal]
     if changed and len(used) < CELLS_FOR_LOSS:

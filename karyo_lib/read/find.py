@@ -165,10 +165,7 @@ def shipped_detector() -> Detector:
 
 
 def find_chromosomes(
-    image: np.ndarray,
-    detector: Detector | None = None,
-    thorough: bool = False,
-    looks: Looks | None = None,
+    image: np.ndarray, detector: Detector | None = None, thorough: bool = False, looks: Looks | None = None
 ) -> FoundPage:
     """Find the chromosomes of a karyogram or of a metaphase spread.
 

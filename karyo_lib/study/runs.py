@@ -17,17 +17,7 @@ import pandas as pd
 from karyo_lib.files.bank import BANK_FILES
 from karyo_lib.settings import Profile, SettingsError, load_settings
 from karyo_lib.store import writing
-from karyo_lib.study.present import (
-    RUN,
-    Banner,
-    Figure,
-    Headline,
-    Shown,
-    Table,
-    Text,
-    static,
-    thumbnail,
-)
+from karyo_lib.study.present import RUN, Banner, Figure, Headline, Shown, Table, Text, static, thumbnail
 
 FOLDERS = ("tables", "figures", "models", "data")
 # Read back as text even where all values look like numbers: '007' is a patient, '21' a chromosome.

@@ -181,11 +181,7 @@ def _train_anew(
 
 
 def train_on_bank(
-    bank: ChromosomeBank,
-    minutes: float,
-    seed: int = 2,
-    pages: int = 60,
-    tell: Callable[[str], None] = print,
+    bank: ChromosomeBank, minutes: float, seed: int = 2, pages: int = 60, tell: Callable[[str], None] = print
 ) -> Reader:
     """Fine-tune on a bank's training patients; others set temperature and the score that marks a change."""
     cells = {part: normal_cells(bank, part)["cell"] for part in ("train", "val")}

@@ -220,8 +220,7 @@ def method_display(table: pd.DataFrame) -> MetricsForestDisplay:
     shown = table[table["score"].isin([UNCERTAINTIES["vote_share"], UNCERTAINTIES["combined"]])]
     names = {"method": "title", "score": "series", "aurc": "value", "aurc_low": "low", "aurc_high": "high"}
     return MetricsForestDisplay.from_table(
-        shown.rename(columns=names),
-        label="Area under the risk-coverage curve (lower is better)",
+        shown.rename(columns=names), label="Area under the risk-coverage curve (lower is better)"
     )
 
 

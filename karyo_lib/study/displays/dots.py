@@ -9,14 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from karyo_lib.judge.words import format_interval
-from karyo_lib.study.displays.style import (
-    DASHES,
-    PALETTE,
-    Display,
-    assign_colours,
-    place_legend,
-    wrap_title,
-)
+from karyo_lib.study.displays.style import DASHES, PALETTE, Display, assign_colours, place_legend, wrap_title
 
 ROW_TITLE_WIDTH = 26  # characters
 MARKS = "os^DvP"

@@ -227,11 +227,7 @@ def _make_changed(run: Run, index: pd.DataFrame, root: Path) -> dict[str, list[n
     code = source_digest(karyo_lib.draw.pairs) + finder_digest()
     folder = run.path("data", "changed")
     jobs = [
-        (
-            f"{row.image_id}.png",
-            f"{code} {row.sha256} {run.seed}",
-            partial(_change, root / row.path, run),
-        )
+        (f"{row.image_id}.png", f"{code} {row.sha256} {run.seed}", partial(_change, root / row.path, run))
         for row in index.itertuples()
     ]
     make_pages(jobs, folder, title="Compact layout, per-pair augmentation", n_jobs=-1)
