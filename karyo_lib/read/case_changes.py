@@ -1,7 +1,4 @@
-"""Which structural changes the cells of a case show.
-
-What one cell shows, and what recurs in such cases, is looked for in the chromosomes of every cell.
-"""
+"""Which structural changes a case's cells show: what one shows, or recurs, is looked for in all."""
 
 import re
 from collections import Counter
@@ -46,12 +43,8 @@ _EXCHANGE = re.compile(r"der\(\w+\)(t\(\w+;\w+\)\([^)]+\))")
 def show_changes(
     readings: Sequence[Reading | None], reader: Reader, practice: str | None = None
 ) -> list[dict[str, float]]:
-    """Log-ratio of every change in every cell.
-
-    ``readings``: sequence of Reading or None; ``reader``: what read them; ``practice`` ({'constitutional',
-    'acquired'}): whose recurrent changes are looked for; of both by default. Returns of each cell the
-    changes, in ISCN, that can be judged there.
-    """
+    """Log-ratio, by cell, of every change in ISCN that can be judged there; ``practice``: whose recurrent
+    changes are looked for ('constitutional', 'acquired'; of both by default)."""
     read = [one for one in readings if one is not None and one.karyotype]
     suspected = [find_suspects(one.chromosomes, reader) for one in read]
     together = read_together(read, reader) if len(read) > 1 else None
@@ -86,12 +79,9 @@ def find_suspects(chromosomes: pd.DataFrame, reader: Reader, least: float = SUSP
 
 
 def read_together(readings: Sequence[Reading], reader: Reader) -> pd.DataFrame:
-    """What the strangest chromosomes of a class show together, cell laid upon cell.
-
-    Of each class the strangest chromosome of every cell, of half of the cells and of a quarter of them: what
-    two homologues, and cells without the change, would hide in an average of all. Returns ``chromosome,
-    readable, segments, score``.
-    """
+    """What the strangest chromosomes of a class show together, cell laid upon cell: of all cells, a half and
+    a quarter, as two homologues, and cells without the change, would hide it in an average of all. Returns
+    ``chromosome, readable, segments, score``."""
     strange = []
     for cell, reading in enumerate(readings):
         table = reading.chromosomes
@@ -179,13 +169,9 @@ def add_up(parts: Sequence[Mapping[str, pd.DataFrame]]) -> dict[str, float]:
 def look_for(
     texts: Iterable[str], readings: Sequence[Reading], reader: Reader, least: float = -np.inf
 ) -> list[dict[str, pd.DataFrame]]:
-    """How well the abnormal chromosomes of given changes fit the chromosomes of cells.
-
-    ``texts`` (iterable of str): changes in ISCN; ``least``: score of the chromosomes that are looked at; in
-    others it is not seen, and those that are not readable say nothing, 0. Returns of each cell the changes
-    that can be judged there, with their log-ratios: a row a chromosome of its classes, a column an abnormal
-    chromosome that the change makes.
-    """
+    """By cell the changes (ISCN) that can be judged there, with their log-ratios: a row a chromosome of its
+    classes, a column an abnormal chromosome that the change makes. Chromosomes of a score below ``least`` do
+    not show it; those not readable say nothing, 0."""
     makes = {text: made for text in texts if (made := derivatives(text))}
     tables = [one.chromosomes for one in readings]
     rows: list[dict[str, dict]] = [{text: {} for text in makes} for _ in readings]
@@ -221,10 +207,8 @@ def look_for(
 
 
 def settle(parts: Mapping[str, pd.DataFrame], order: Iterable[str]) -> dict[str, float]:
-    """Log-ratio of each change in a cell, summed over its abnormal chromosomes, each where it fits best.
-
-    ``parts``: from `look_for`; ``order``: a chromosome that speaks for a change is not there for later ones.
-    """
+    """Log-ratio of each change of `look_for` in a cell, over its abnormal chromosomes, each where it fits
+    best; in ``order``, as a chromosome speaks for one change only."""
     taken: set[int] = set()
     found = {}
     for text in order:

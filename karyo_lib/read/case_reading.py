@@ -76,10 +76,7 @@ def read_case(
 
 
 def find_pictures(paths: str | PathLike | Iterable[str | PathLike]) -> list[tuple[str, Path]]:
-    """Names and paths of the pictures of a folder, at any depth, or of those given; links are not followed.
-
-    Raises ValueError if there is none.
-    """
+    """Names and paths of a folder's pictures, at any depth, or of those given; ValueError if none."""
     if isinstance(paths, str | PathLike):
         paths = [paths]
     found: list[tuple[str, Path]] = []
@@ -117,12 +114,8 @@ def read_cells(pictures: Iterable[tuple[str, Path]], reader: Reader) -> Iterator
 def join_cells(
     sources: Sequence[CellSource], reader: Reader, settings: CaseSettings | None = None, name: str = ""
 ) -> Case:
-    """Compose the case of cells that were read.
-
-    ``sources``: sequence of CellSource; ``reader``: what read them: its own belief in an abnormal number is
-    taken out of what it says, and every change that one cell shows is looked for in the others; ``name``: of
-    the patient.
-    """
+    """Compose the case of cells that were read. ``reader``: its own belief in an abnormal number is taken out
+    of what it says, and every change that one cell shows is looked for in the others."""
     settings, cells = settings or CaseSettings(), []
     shown = show_changes([source.reading for source in sources], reader, settings.practice)
     for source, changes in zip(sources, shown, strict=True):
@@ -133,14 +126,10 @@ def join_cells(
 
 
 def tell_evidence(reading: Reading, reader: Reader) -> dict[str, Any]:
-    """What a reading says of its cell, ready for JSON.
-
-    Returns ``candidates``: list of (formula, probability), the most probable first; ``p_abnormal``: the
-    reader's prior of an abnormal number, which is in them; ``changes``: structural changes in ISCN, marked or
-    recurrent ones, with their log-ratios; ``readable``: chromosomes of which every one could be read band by
-    band; ``analysed``: whether these are nearly all; ``excluded``: why nothing can be told, or '';
-    ``doubts``: why a specialist must look, or ''.
-    """
+    """What a reading says of its cell, ready for JSON: ``candidates`` (formula, probability), ``p_abnormal``
+    (the reader's prior, which is in them), ``changes`` (ISCN, with log-ratios), ``readable`` (chromosomes
+    read band by band), ``analysed`` (nearly all are), ``excluded`` and ``doubts``: why nothing can be told,
+    why a specialist must look; or ''."""
     changes = show_changes([reading], reader)[0]
     return _tell_numbers(reading, reader) | {"changes": changes}
 
@@ -159,11 +148,8 @@ def _tell_numbers(reading: Reading, reader: Reader) -> dict[str, Any]:
 
 
 def gather_cells(names: Sequence[str], told: Sequence[dict[str, Any] | None]) -> list[CellEvidence]:
-    """Bring what `tell_evidence` says of the cells of one patient together.
-
-    ``names``: of the cells; ``told`` (sequence of dict or None): None for a picture that could not be opened.
-    Returns one a name; a structural change that some cell shows is evidence in every cell that can be judged.
-    """
+    """Bring what `tell_evidence` says of a patient's cells (None: could not be opened) together, one a name;
+    a structural change that some cell shows is evidence in every cell that can be judged."""
     told = [one or NOTHING_READ for one in told]
     spread = spread_changes([one["changes"] for one in told], [one["readable"] for one in told])
     return [_evidence(*cell) for cell in zip(names, told, spread, strict=True)]

@@ -1,8 +1,7 @@
 """From class probabilities of a page's objects to a posterior over the cell's complements.
 
-Every candidate complement is matched to the objects by minimum-cost assignment, in which an object may be no
-chromosome and a chromosome may have been missed. A candidate's probability weighs that match against its
-prior: gains and losses cost what their prevalence says.
+Every candidate is matched to the objects at least cost, in which an object may be no chromosome and a
+chromosome may have been missed, and weighed by its prior.
 """
 
 from collections import Counter
@@ -87,8 +86,8 @@ class CountPosterior:
 def _match(
     cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float
 ) -> tuple[float, np.ndarray]:
-    """Match objects (n) to ``slots`` (m class indices) at least cost, which is told without that of the slots
-    missed; and the matched slot of each object, -1 for none."""
+    """Match objects (n) to ``slots`` (m classes) at least cost, that of slots missed left out; each one's
+    slot, -1 none."""
     n, m = len(cost), len(slots)
     size = n + m
     full = np.zeros((size, size))
@@ -137,8 +136,7 @@ def log_odds_false(log_none: np.ndarray, boxes: pd.DataFrame | None, settings: C
 
 
 def _soft_assignment(log_likelihood: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Class probabilities with column sums held to the counts (Sinkhorn scaling), for objects that are
-    chromosomes."""
+    """Class probabilities with column sums held to the counts (Sinkhorn scaling)."""
     present = counts > 0
     p = np.exp(log_likelihood - log_likelihood.max(1, keepdims=True))[:, present] + 1e-9
     target = counts[present] * (len(p) / counts.sum())
@@ -172,8 +170,7 @@ def _build_up(
 
 
 def _screen(n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...]) -> list[Complement]:
-    """The complements worth an exact match: near the number of objects, and near the expected class
-    counts."""
+    """Complements worth an exact match: near the number of objects and the expected class counts."""
     p = np.exp(log_likelihood - logsumexp(log_likelihood, axis=1, keepdims=True))
     expected = p.sum(0)
     counts = np.array([c.counts for c in complements])
@@ -190,14 +187,9 @@ def count_chromosomes(
     boxes: pd.DataFrame | None = None,
     log_prior: np.ndarray | None = None,
 ) -> CountPosterior:
-    """Posterior over complements.
-
-    ``log_proba`` (shape (n, 24)): log-probability of each class for every object found; ``log_none`` (shape
-    (n,)): log-probability that an object is no single chromosome; by default none of them can be discarded;
-    ``boxes``: of `FoundPage`, with the ``rows`` of each object's strip; ``log_prior`` (shape (n, 24)): what
-    the place of each object says of its class, against even odds. Raises ValueError if there is no object, or
-    the shape is wrong.
-    """
+    """Posterior over complements. ``log_proba`` (n, 24): of each class; ``log_none`` (n,): of being no single
+    chromosome (by default none can be discarded); ``boxes``: of `FoundPage`, with ``rows`` of each strip;
+    ``log_prior`` (n, 24): what each place says, against even odds. ValueError without objects."""
     settings = settings or CountSettings()
     log_proba = np.asarray(log_proba, float)
     if log_proba.ndim != 2 or log_proba.shape[1] != len(CLASSES) or len(log_proba) == 0:
@@ -275,8 +267,8 @@ def count_chromosomes(
 
 
 def find_fusion(segments: Segments) -> tuple[str, str] | None:
-    """The classes of two acrocentric chromosomes that an object is, joined by their short arms, in the order
-    of the classes; None where it is not, or where less than most of either long arm is seen."""
+    """The two acrocentric classes that an object joins by their short arms, in order; None where it does not,
+    or where less than most of either long arm is seen."""
     pair = [segment.chromosome for segment in segments]
     if len(set(pair)) != 2 or len(pair) != 2 or not set(pair) <= set(ACROCENTRICS):
         return None
@@ -297,11 +289,8 @@ def count_spread(
     settings: CountSettings,
     boxes: pd.DataFrame,
 ) -> CountPosterior:
-    """`count_chromosomes` where objects, by their ``segments``, may be two chromosomes (see `find_fusion`).
-
-    Such an object counts as both while the cell is weighed, and as the first class in the result, so that the
-    cell has one of the second less: 45,XX,-14 stands for 45,XX,rob(13;14).
-    """
+    """`count_chromosomes` where an object may be two chromosomes by its ``segments`` (`find_fusion`): as both
+    while the cell is weighed, then as the first: 45,XX,-14 stands for 45,XX,rob(13;14)."""
     fusions = {i: pair for i, own in enumerate(segments) if (pair := find_fusion(own))}
     if not fusions:
         return count_chromosomes(log_proba, log_none, settings, boxes)

@@ -1,8 +1,4 @@
-"""What one cell says of the line that it belongs to.
-
-What is read of a cell may lack a chromosome (lost at random when the cell was spread, or missed by the
-reader), have one too many, or one under another's name; or the reading may say nothing of the cell.
-"""
+"""What one cell says of its line: a chromosome may lack, be too many or misnamed, or all fail."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,12 +28,11 @@ _GAINED /= _GAINED.sum()
 
 @dataclass(frozen=True)
 class CellErrors:
-    """How what is read of a cell differs from the line that the cell belongs to.
+    """How what is read of a cell differs from its line: random loss and gain, errors of reading.
 
-    Random loss and gain of the cell, and what the reader does not know of its own errors; `fit` measures
-    those of number. The values: of number, fitted on 83 completely labelled metaphases of validation cases;
-    of a change, by changing chromosomes of 40 cut-out cells of another lab (10 to 40 Mb: 27 of 51 seen where
-    it was; where it was not, none of 309 as plainly as one in four is seen).
+    The values: of number (`fit`), from 83 completely labelled metaphases of validation cases; of a change,
+    from changing chromosomes of 40 cut-out cells of another lab (10 to 40 Mb: 27 of 51 seen where it was;
+    where it was not, none of 309 as plainly as one in four is seen).
     """
 
     # Probability that a chromosome is lost or missed, that there is one too many, that one is taken for
@@ -69,12 +64,8 @@ class CellErrors:
 
     @classmethod
     def fit(cls, cells: Iterable["CellEvidence"], truths: Iterable[str], **changes: float) -> "CellErrors":
-        """Fit the errors of numbers to cells whose formula is known.
-
-        ``cells``: iterable of CellEvidence; ``truths`` (iterable of str): formulae of the same cells; only
-        numbers count; ``**changes``: other attributes, such as ``change_missed``. Returns the most probable
-        ones; before any cell is seen, each is believed to be about 1 in 50.
-        """
+        """Fit the errors of numbers to cells with their formulae (only numbers count): the most probable,
+        each believed to be about 1 in 50 before; ``**changes``: other attributes."""
         known: dict[Counts, list[CellEvidence]] = defaultdict(list)
         for cell, truth in zip(cells, truths, strict=True):
             known[read_counts(truth)].append(cell)
@@ -122,11 +113,7 @@ class CellEvidence:
         analysed: bool = False,
         doubts: str = "",
     ) -> "CellEvidence":
-        """Take the reader's own prior out of its posterior.
-
-        ``candidates``: ``formula`` and ``probability``; ``p_abnormal``: the reader's prior of an abnormal
-        number, as in ``CountSettings``; others: as in the class.
-        """
+        """Take the reader's own prior ``p_abnormal`` out of its posterior ``candidates``."""
         likely = candidates[candidates["probability"] > _LEAST_PROBABLE]
         counts, values = [], []
         for formula, probability in zip(likely["formula"], likely["probability"], strict=True):
@@ -189,10 +176,7 @@ def complement_log_prior(counts: Counts, p_abnormal: float) -> float:
 
 
 def log_misread(read: np.ndarray, counts: Counts, errors: CellErrors) -> np.ndarray:
-    """Log-probability that a cell of a line is read as other complements, unless the reading fails.
-
-    ``read``: int, shape (m, 24); ``counts``: of the line. Returns float, shape (m,).
-    """
+    """Log-probability, (m,), that a cell of ``counts`` is read as ``read`` (m, 24), not as a failure."""
     off = read - np.array(counts)
     lost, gained = np.maximum(-off, 0), np.maximum(off, 0)
     n_lost, n_gained = lost.sum(1), gained.sum(1)
@@ -232,10 +216,7 @@ def change_log_ratio(value: float, errors: CellErrors) -> float:
 def weigh_cells(
     cells: Sequence[CellEvidence], lines: Sequence[Line], errors: CellErrors
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Log-likelihood of every cell given every line, and whether it is read rather than that reading failed.
-
-    Returns ``log_cells``: float, shape (n, c); ``read``: bool, shape (n, c).
-    """
+    """Log-likelihood (n, c) of every cell given every line, and whether it is read, not failed."""
     complements, rows = np.unique(
         np.concatenate([cell.complements for cell in cells]), axis=0, return_inverse=True
     )

@@ -1,5 +1,4 @@
-"""Which changes of a case's cells are clonal by ISCN 2024: a gain or a structural change in two cells, a loss
-in three; where there are fewer cells, those that all of them share."""
+"""Which changes are clonal by ISCN 2024: in two cells, a loss in three; in all where there are fewer."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -71,8 +70,8 @@ def describe_difference(read: Counts, line: Line) -> tuple[tuple[str, ...], tupl
 
 
 def composite_clone(read: Sequence[Line], sex: str) -> tuple[Clone, list[int]] | None:
-    """The composite karyotype of abnormal cells that share changes while hardly two of them are alike, and
-    the cells that have one of its changes; None where most are like another one, or nothing is clonal."""
+    """The composite karyotype of abnormal cells that share changes while hardly two are alike, and the cells
+    with one of its changes; None where most are like another one, or nothing is clonal."""
     members = [i for i, line in enumerate(read) if same_sets(line.counts)]
     parts = _clonal_parts([read[i] for i in members], sex)
     members = [i for i in members if any(_has(read[i], part, sex) for part in parts)]

@@ -1,8 +1,4 @@
-"""The complements that a cell may have, and how often each is met before the page is seen.
-
-Frequencies stand in the catalogue of `karyo_lib.iscn`: newborn surveys for constitutional changes, incidences
-of tumours for acquired ones. Whatever is not in it has a small share.
-"""
+"""The complements that a cell may have, and how often each is met, by the catalogue."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -92,11 +88,8 @@ def _weigh_complements() -> dict[tuple[int, ...], float]:
 
 @cache
 def candidate_complements(p_abnormal: float) -> tuple[Complement, ...]:
-    """All complements that are weighed, with priors that sum to 1.
-
-    Normal ones, those of the catalogue, single gains and losses, sex-chromosome aneuploidies, pairs of
-    changes, triploidy and tetraploidy.
-    """
+    """All complements that are weighed, with priors that sum to 1: normal, the catalogue's, single gains and
+    losses, sex-chromosome aneuploidies, pairs of changes, triploidy and tetraploidy."""
     if not 0 < p_abnormal < 1:
         raise ValueError(f"Expected p_abnormal between 0 and 1. Received {p_abnormal}.")
     changed = _weigh_complements()

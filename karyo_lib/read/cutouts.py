@@ -33,11 +33,8 @@ class Cut:
 
 
 def cut_objects(found: Detections, ink: np.ndarray, ratio: float) -> list[Cut]:
-    """Masks at the working scale, each of one piece; those without a pixel are empty.
-
-    ``ink`` (float, shape (H, W)): at the working scale; ``ratio``: pixels of the working scale a pixel of the
-    picture that the detector saw.
-    """
+    """Masks at the working scale, each of one piece, empty where no pixel is. ``ink`` (float (H, W)): at the
+    working scale; ``ratio``: its pixels a pixel of the detector's picture."""
     high, wide = ink.shape
     best = np.zeros(ink.shape, np.float32)
     soft = []
@@ -127,8 +124,7 @@ def uncut(mask: np.ndarray) -> np.ndarray:
 
 
 def label_page(cuts: list[Cut], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Which object each pixel belongs to (int16, 0 none, the smallest where several do), and what share of
-    each object lies under or over others."""
+    """Each pixel's object (int16, 0 none, the smallest of several), and each one's share on others."""
     labels, layers = np.zeros(shape, np.int16), np.zeros(shape, np.int16)
     for number in sorted(range(len(cuts)), key=lambda i: -int(cuts[i].mask.sum())):
         cut = cuts[number]

@@ -87,10 +87,7 @@ class Decoded:
 
 
 class Decoder(TrainedNetwork):
-    """Reads straightened chromosomes as paths through the genome.
-
-    ``model``: set by `load` or by training.
-    """
+    """Reads straightened chromosomes as paths through the genome; ``model``: set by `load` or by training."""
 
     def __init__(self, settings: DecoderSettings | None = None):
         self.settings = settings or DecoderSettings()
@@ -114,11 +111,8 @@ class Decoder(TrainedNetwork):
     def decode(
         self, strips: ScaledStrips, p_upside_down: float = 0.02, hypotheses: Sequence[Segments] = ()
     ) -> Decoded:
-        """Read chromosomes.
-
-        ``p_upside_down``: share of chromosomes that stand on their heads: few on a karyogram, half on a
-        metaphase spread; ``hypotheses`` (sequence of tuple of Segment): what they may be made of.
-        """
+        """Read chromosomes. ``p_upside_down``: share on their heads: few on a karyogram, half on a metaphase
+        spread; ``hypotheses`` (tuples of Segment): what they may be made of."""
         log_p = self.log_places(strips)
         paths = find_paths(log_p, strips.rows, self.settings.path)
         return self.interpret(log_p, paths, strips, p_upside_down, hypotheses)
@@ -193,10 +187,8 @@ class Decoder(TrainedNetwork):
 
 
 def find_joint(places: np.ndarray) -> float:
-    """Where along a path one whole chromosome ends and another begins, as a share of its rows; 0 if nowhere.
-
-    Two acrocentric ones joined by short arms of which little is seen are a Robertsonian translocation.
-    """
+    """Where along a path one whole chromosome ends and another begins, as a share of its rows; 0 if nowhere,
+    or if two acrocentric ones join by short arms of which little is seen (a Robertsonian translocation)."""
     bins = places % BINS
     ends = np.flatnonzero(np.diff(CLASS_OF_BIN[bins])) + 1
     if len(ends) != 1:
@@ -215,11 +207,8 @@ def find_joint(places: np.ndarray) -> float:
 
 
 def path_segments(places: np.ndarray, jumps: np.ndarray, tip: int = 2) -> Segments:
-    """Segments of a path: its places (T,), -1 beyond its end, and where it jumped; the p end first.
-
-    An end within ``tip`` bins of a telomere is the telomere; a chromosome that ends on the short arm of an
-    acrocentric one ends at its tip. A few rows of another class at an end cannot be told from noise.
-    """
+    """Segments of a path (its places (T,), -1 beyond its end, and jumps), p end first. Ends within ``tip``
+    bins of a telomere, or on an acrocentric short arm, are the tip's; a few odd rows there are noise."""
     places = places[places >= 0]
     number = np.cumsum(jumps[: len(places)])
     classes = CLASS_OF_BIN[places % BINS]
@@ -246,8 +235,8 @@ def path_segments(places: np.ndarray, jumps: np.ndarray, tip: int = 2) -> Segmen
 
 
 def chain_of(segments: Segments, slack: int = 0) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
-    """The places, int (k,), that a chromosome made of these segments shows one after the other, and the
-    windows among them that breaks, off by as many bins, may lie in."""
+    """The places, int (k,), that a chromosome of these segments shows one after the other, and the windows
+    that breaks, off by as many bins, may lie in."""
     parts, windows, done = [], [], 0
     for number, segment in enumerate(segments):
         c = CHROMOSOMES.index(segment.chromosome)
@@ -269,7 +258,6 @@ def chain_of(segments: Segments, slack: int = 0) -> tuple[np.ndarray, tuple[tupl
 def fit_segments(
     log_p: np.ndarray, rows: np.ndarray, segments: Segments, slack: int, settings: PathSettings
 ) -> np.ndarray:
-    """Log-probability, float32 (n,), of chromosomes made of given segments, either way up: see `chain_score`;
-    breaks may be off by ``slack`` bins."""
+    """Log-probability, float32 (n,), of these segments, either way up, breaks ``slack`` bins off."""
     ways = (chain_of(way, slack) for way in (segments, turn(segments)))
     return np.maximum(*(chain_score(log_p, rows, *way, settings=settings) for way in ways))

@@ -27,11 +27,8 @@ class NetworkSettings:
 
 
 def build_decoding_model(settings: NetworkSettings = NetworkSettings()) -> keras.Model:
-    """Build the network.
-
-    Inputs ``ink`` (T, COLUMNS), uint8, and ``rows`` (1,), how many of the T rows belong to the chromosome;
-    output logits (T, 2 * BINS + 1) over places, the last one 'none'. T may be any length.
-    """
+    """Build the network: ``ink`` (T, COLUMNS), uint8, any T, and ``rows`` (1,), how many of T are the
+    chromosome's -> logits (T, 2 * BINS + 1) over places, the last one 'none'."""
     ink = keras.Input((None, COLUMNS), name="ink", dtype="uint8")
     rows = keras.Input((1,), name="rows")
     x = layers.Rescaling(1 / 255)(ink)
@@ -82,11 +79,8 @@ _HIGH[BINS:NONE] += BINS
 
 
 def place_loss(places: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Cross-entropy with a soft target over three bins.
-
-    ``places`` (batch, T): where each row is, in bins (float); BINS more where it is read backwards, NONE
-    where it is not to be read, -1 beyond the chromosome's end. A value for each strip.
-    """
+    """Cross-entropy by strip with a soft target over three bins. ``places`` (batch, T): of each row in bins,
+    BINS more where read backwards, NONE where it is not to be read, -1 beyond the chromosome's end."""
     log_p = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
     places = ops.cast(places, "float32")
     inside = ops.cast(places >= 0, "float32")
@@ -102,11 +96,8 @@ def place_loss(places: keras.KerasTensor, logits: keras.KerasTensor) -> keras.Ke
 
 
 def build_aligning_model(model: keras.Model) -> keras.Model:
-    """Where a network places the rows of strips whose class is known.
-
-    Inputs those of the network and ``klass`` (1,), the class's index; outputs, for every row, ``mean``, the
-    mean position in bins given the class, and ``upright``, ``turned``, its probability either way.
-    """
+    """Where a network places rows of strips of known class (``klass`` (1,), an index): ``mean``, in bins, and
+    ``upright``, ``turned``, the probability either way."""
     klass = keras.Input((1,), name="klass", dtype="int32")
     log_p = ops.log_softmax(ops.cast(model.output, "float32"), axis=-1)
     own = ops.cast(ops.equal(ops.convert_to_tensor(CLASS_OF_BIN.astype("int32")[None]), klass), "float32")[

@@ -1,7 +1,7 @@
 """The network that sees chromosomes: centres, boxes, classes, and a mask for each, overlaps and all.
 
-After CenterNet (Zhou et al., 2019, arXiv:1904.07850) for the centres, FCOS (Tian et al., 2019) for the boxes
-and CondInst (Tian et al., 2020, arXiv:2003.05664) for masks made by a small network of each object's own.
+After CenterNet (Zhou et al., 2019, arXiv:1904.07850), for boxes FCOS (Tian et al., 2019) and for masks, by a
+small network of each object's own, CondInst (Tian et al., 2020, arXiv:2003.05664).
 """
 
 from dataclasses import asdict, dataclass
@@ -111,12 +111,8 @@ def boxes_at(box, rows, columns):
 
 
 def draw_masks(features: np.ndarray, control: np.ndarray, rows, columns, boxes: np.ndarray) -> list:
-    """Masks of objects, each with its corner: ``[(x, y, probabilities)]`` in mask cells.
-
-    ``features``: shape (H / 2, W / 2, channels); ``control``: shape (n, controls); ``rows``, ``columns``
-    (int, shape (n,)): cells of the objects; ``boxes`` (shape (n, 4)): in pixels; masks are made a little
-    beyond.
-    """
+    """Masks of objects, ``[(x, y, probabilities)]`` in mask cells. ``features``: (H / 2, W / 2, channels);
+    ``control``: (n, controls); ``rows``, ``columns`` (int (n,)): their cells; ``boxes`` (n, 4): in pixels."""
     high, wide, channels = features.shape
     ratio, out = CELL // MASK_CELL, []
     for number in range(len(control)):
@@ -138,8 +134,7 @@ def draw_masks(features: np.ndarray, control: np.ndarray, rows, columns, boxes: 
 
 @dataclass(frozen=True)
 class Detections:
-    """Objects of a picture: boxes (n, 4) in its pixels, scores, log-probabilities (n, 24), masks as corners
-    and probabilities in mask cells."""
+    """Objects of a picture: boxes (n, 4) in pixels, scores, log-probabilities (n, 24), masks."""
 
     boxes: np.ndarray
     score: np.ndarray
@@ -163,12 +158,8 @@ def _mask_overlap(one: tuple, other: tuple) -> tuple[int, int, int]:
 def decode_outputs(
     outputs: dict[str, np.ndarray], least: float = 0.3, most: int = 400, same: float = 0.75
 ) -> Detections:
-    """Objects from the network's maps of one picture (without a batch axis).
-
-    ``outputs`` (dict of ndarray): as `build_detector` names them; ``least``: least score of an object;
-    ``most``: most candidates that are looked at; ``same``: of two objects that share more than this part of
-    the smaller mask the surer one is left.
-    """
+    """Objects from the maps of one picture (no batch axis), named as by `build_detector`; ``least``: score;
+    ``most``: candidates; ``same``: of two that share more of the smaller mask the surer one is left."""
     logit = outputs["centre"][..., 0]
     padded = np.pad(logit, 1, constant_values=-np.inf)
     high, wide = logit.shape
@@ -199,10 +190,7 @@ def decode_outputs(
 
 
 class Detector(TrainedNetwork):
-    """The detector with its weights.
-
-    ``model``: built by `load` or by training.
-    """
+    """The detector with its weights; ``model``: built by `load` or by training."""
 
     def __init__(self, settings: DetectorSettings | None = None):
         self.settings = settings or DetectorSettings()

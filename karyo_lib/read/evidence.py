@@ -35,11 +35,7 @@ def find_odd(reading: Reading) -> np.ndarray:
 
 
 class ReadingDisplay:
-    """The page with every object's box and class.
-
-    ``image``: uint8, shape (H, W). ``boxes_``: list of matplotlib.patches.Rectangle; ``names_``: list of
-    matplotlib.text.Text.
-    """
+    """The page (uint8 (H, W)) with every object's box (``boxes_``) and class (``names_``)."""
 
     def __init__(self, image: np.ndarray, reading: Reading):
         self.image, self.reading = image, reading
@@ -50,8 +46,7 @@ class ReadingDisplay:
         return cls(image, reading).plot(ax=ax)
 
     def plot(self, ax: Axes | None = None) -> ReadingDisplay:
-        """Draw: blue boxes; amber and dashed with a question mark where doubtful; vermillion for odd counts
-        and pairs."""
+        """Draw: blue; amber and dashed where doubtful; vermillion for odd counts and pairs."""
         if ax is None:
             high = 7.2 * self.image.shape[0] / self.image.shape[1]
             ax = plt.subplots(figsize=(7.2, high + 0.5), layout="constrained")[1]

@@ -101,11 +101,8 @@ class FoundPage:
         return scale_strips(self.cutouts, self.masks)
 
     def part(self, joints: np.ndarray) -> "FoundPage":
-        """The same where objects of a metaphase that are two, end to end, are parted.
-
-        ``joints`` (float, shape (n,)): where along each object, as a share of its length; 0 where it is one.
-        The detector saw no class of the parts.
-        """
+        """The same where objects that are two, end to end, are parted at ``joints`` (float (n,), share of the
+        length; 0 where it is one); the detector saw no class of the parts."""
         rows, cuts, log_proba = [], [], []
         for i, row in enumerate(self.boxes.to_dict("records")):
             where = window_of([row[c] for c in BOX], self.scale)
@@ -126,11 +123,8 @@ class FoundPage:
 
 
 def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
-    """``row`` and ``slot`` (int) of boxes ``x0, y0, x1, y1`` in a layout, same index.
-
-    Rows are bands of the page that share height; inside a row a slot is a run of objects with narrow gaps.
-    ``width``: of an average chromosome, same units.
-    """
+    """``row`` (boxes that share height) and ``slot`` (of a row, a run with narrow gaps), int, of boxes on a
+    page; ``width``: of an average chromosome."""
     out = pd.DataFrame({"row": -1, "slot": -1}, index=boxes.index)
     if boxes.empty:
         return out

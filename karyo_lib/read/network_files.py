@@ -30,8 +30,7 @@ class TrainedNetwork:
 
 
 def find_reader(folder: Path | str | None = None) -> Path:
-    """The folder of a reader, by default of the one that comes with karyo; raises `ValueError` where it holds
-    none."""
+    """The folder of a reader, by default karyo's own; `ValueError` where it holds none."""
     folder = data_file("reader") if folder is None else Path(folder)
     missing = [name for name in READER_FILES if not (folder / name).exists()]
     if missing:

@@ -1,8 +1,6 @@
 """The most probable path of a chromosome through the genome: what it is made of.
 
-A path goes from row to row by 0 to 3 bins in its direction; it may jump anywhere, for a price, and begin or
-end off a telomere, for another. A normal path does neither. Log-probabilities of rows are weighed, because
-rows beside each other show nearly the same.
+A path goes by 0 to 3 bins a row in its direction; a jump, and an end off a telomere, have their price.
 """
 
 from collections.abc import Sequence
@@ -85,8 +83,8 @@ def _move(score: np.ndarray, costs: list[np.ndarray], move: np.ndarray | None = 
 
 
 def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = PathSettings()) -> Paths:
-    """Find the best paths of strips of ``rows`` (int (n,)) rows each, from the log-probability ``log_p`` of
-    each place, a row: float32 (n, T, NONE + 1)."""
+    """Best paths of strips of ``rows`` (int (n,)) rows, from the log-probability of places: float32 (n, T,
+    NONE + 1)."""
     order = np.argsort(-np.asarray(rows, int), kind="stable")  # longest first: those that go on are a slice
     rows = np.asarray(rows, int)[order]
     n, length = log_p.shape[:2]
@@ -146,11 +144,8 @@ def chain_score(
     windows: Sequence[tuple[int, int]] = (),
     settings: PathSettings = PathSettings(),
 ) -> np.ndarray:
-    """Log-probability, float32 (n,), of the best path through given places in this order, from tip to tip.
-
-    ``log_p``, ``rows``, ``settings``: as for `find_paths`; ``chain`` (int, shape (k,)): places from one end
-    to the other; ``windows``: stretches of it within which a path may skip, for half of a jump's price.
-    """
+    """Log-probability, float32 (n,), of the best path through the places of ``chain`` (int (k,)) from tip to
+    tip; within ``windows`` of it a path may skip, for half of a jump's price. Else as `find_paths`."""
     n, length = log_p.shape[:2]
     ink = np.logaddexp(log_p[..., chain], log_p[..., NONE:] + np.float32(np.log(max(settings.unread, 1e-7))))
     ink = np.maximum(ink, np.float32(np.log(1e-7))) * np.float32(settings.weight)

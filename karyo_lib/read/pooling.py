@@ -19,11 +19,8 @@ Breaks = tuple[str, tuple[str, ...], tuple[float, ...]]
 
 
 def pool_changes(seen: Sequence[Mapping[str, float]]) -> dict[str, tuple[dict[int, float], tuple[str, ...]]]:
-    """Tell which changes of different cells, with their scores, are the same one.
-
-    Returns change, as it is written where it scores highest, to the cells it was seen in with the score
-    there, and to the chromosomes concerned.
-    """
+    """Tell which changes of different cells, with their scores, are the same: change, as written where it
+    scores highest, -> the score by cell it was seen in, and -> the chromosomes concerned."""
     rows = sorted(
         ((score, cell, text) for cell, changes in enumerate(seen) for text, score in changes.items()),
         key=lambda row: (-row[0], row[1], row[2]),
@@ -40,8 +37,8 @@ def pool_changes(seen: Sequence[Mapping[str, float]]) -> dict[str, tuple[dict[in
 def spread_changes(
     seen: Sequence[Mapping[str, float]], readable: Sequence[Iterable[str]]
 ) -> list[dict[str, float]]:
-    """Log-ratio of every change in every cell, from the changes that each cell shows: the score where it was
-    seen, `NOT_SEEN` where all of its chromosomes are `readable` and it was not; else none."""
+    """Log-ratio of every change in every cell: the score where it was seen, `NOT_SEEN` where all of its
+    chromosomes are `readable` and it was not; else none."""
     spread: list[dict[str, float]] = [{} for _ in seen]
     for text, (cells, chromosomes) in pool_changes(seen).items():
         for number, names in enumerate(readable):

@@ -30,8 +30,7 @@ def _change(text: str) -> Change | None:
 
 
 def derivatives(text: str) -> list[Segments] | None:
-    """The abnormal chromosomes that a change makes, at the finest level: none where they hold material of
-    unknown origin; None for a normal variant."""
+    """The abnormal chromosomes a change makes; none if of unknown material; None for a normal variant."""
     change = _change(text)
     if change is None or change.group in NORMAL_GROUPS:
         return [] if change is None else None
@@ -58,10 +57,8 @@ def recurrent_segments() -> tuple[Segments, ...]:
 
 
 def find_recurrent(table: pd.DataFrame, evidence: np.ndarray) -> list[tuple]:
-    """Recurrent changes that more speaks for than against, as rows of ``Reading.structure``.
-
-    ``evidence``: float, shape (n, all derivatives); of each chromosome of the table, by `Decoder.decode`.
-    """
+    """Recurrent changes that more speaks for than against, as rows of ``Reading.structure``; ``evidence``:
+    float (n, all derivatives), of each chromosome of the table, by `Decoder.decode`."""
     rows, first = [], 0
     for text, made in recurrent_derivatives().items():
         part, first = evidence[:, first : first + len(made)], first + len(made)
@@ -78,8 +75,7 @@ def find_recurrent(table: pd.DataFrame, evidence: np.ndarray) -> list[tuple]:
 
 
 def keep_surest(rows: list[tuple]) -> list[tuple]:
-    """Rows of ``Reading.structure`` by falling score; a chromosome that speaks for one is not there for later
-    ones."""
+    """Rows of ``Reading.structure`` by falling score; each chromosome speaks for one of them."""
     kept: list[tuple] = []
     for row in sorted(rows, key=lambda row: -row[3]):
         if not {i for other in kept for i in other[4]} & set(row[4]):

@@ -29,11 +29,8 @@ def environment() -> Environment:
 
 
 def render_card(facts: dict[str, Any]) -> tuple[str, str]:
-    """Return a card as Markdown and as one HTML page.
-
-    ``facts``: ``title`` (str), ``warning`` (str, may be ''), ``sections``: list of dicts with ``title``,
-    ``text`` (list of str) and ``rows`` (list of lists of str, the first one the headings; may be empty).
-    """
+    """Return a card as Markdown and as one HTML page. ``facts``: ``title``, ``warning`` (may be ''),
+    ``sections``: dicts of ``title``, ``text`` (list of str) and ``rows`` (the first one the headings)."""
     told = {"notice": NOTICE, "title": "karyo model", "warning": "", "sections": [], **facts}
     markdown = environment().get_template("card.md.j2").render(told, cell=_cell)
     return markdown, environment().get_template("card.html.j2").render(told)

@@ -52,8 +52,7 @@ def draw_karyogram_of(source: CellSource) -> bytes:
 
 
 def draw_line(case: Case, line: CaseLine) -> bytes:
-    """The chromosomes that a line has changed, of several of its cells beside their ideogram, as PNG; empty
-    where no picture shows them, or too many are changed."""
+    """A line's changed chromosomes, of several cells, beside their ideogram, as PNG; or empty."""
     classes = changed_chromosomes(line.formula) if "~" not in line.formula else ()
     members = [source for source in case.sources if source.name in line.cells and source.reading is not None]
     members = sorted(members, key=_quality, reverse=True)[:MOST_CELLS]
@@ -86,8 +85,7 @@ def draw_line(case: Case, line: CaseLine) -> bytes:
 
 
 def _place_strips(straight: list, name: str) -> tuple[list[tuple[int, int, float, float, float]], float]:
-    """Cell, number, place, half width and height of the strips of a class, in lengths of the ideogram; and
-    where they end."""
+    """Cell, number, place, half width and height of a class's strips, in lengths of the ideogram."""
     places, x = [], 0.3
     for number, (_, lengths, names, width) in enumerate(straight):
         own = [i for i, other in enumerate(names) if other == name]

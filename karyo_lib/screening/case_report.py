@@ -1,7 +1,4 @@
-"""A case on one sheet: an offline HTML page that prints as A4, and the same content as JSON.
-
-The JSON follows ``case.schema.json`` in this room's templates.
-"""
+"""A case on one sheet: offline HTML that prints as A4, and JSON as in ``templates/case.schema.json``."""
 
 import base64
 import json

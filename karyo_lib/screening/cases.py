@@ -56,11 +56,8 @@ class Page:
 
 
 def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list[CaseFile]:
-    """List all files below a folder, in the order of their names, without opening any.
-
-    Hidden files and folders, tables of a data set (``metadata.csv``) and `leave_out` are passed over. Links
-    to files are read only where they stay inside the folder; linked folders are not followed.
-    """
+    """All files below a folder by name, none opened; hidden ones, tables of a data set (``metadata.csv``),
+    `leave_out`, linked folders, and links that lead outside are passed over."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"Expected a folder with karyograms. Received {str(folder)!r}, which is none.")
@@ -112,8 +109,7 @@ def _tell_apart(files: list[CaseFile]) -> list[CaseFile]:
 
 
 def read_pages(file: CaseFile, page_size: int, *, native: bool = False) -> Iterator[Page]:
-    """Read the pages of a file, fitted to `page_size`, as they are too if `native`; what cannot be read is a
-    page with a reason."""
+    """Read a file's pages, fitted to `page_size` (too if `native`); what cannot be read has a reason."""
     if file.reason:
         yield Page(file.name, 1, reason=file.reason)
         return

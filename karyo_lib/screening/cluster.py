@@ -1,8 +1,6 @@
-"""Screening on many machines: a Dask scheduler deals chunks of files out, results come back in order.
+"""Screening on many machines: a Dask scheduler deals chunks out, results come back in order, once.
 
-A worker that dies takes its chunks with it only until the scheduler gives them to another one; a chunk's
-results arrive once, so nothing is lost or doubled. Workers need karyo and must see the files under the same
-paths, the model's too; the reader that comes with karyo they have.
+Workers need karyo and must see the files, the model's too, under the same paths.
 """
 
 from collections import deque
@@ -32,10 +30,7 @@ def screen_on_cluster(
     clear_below: float | None,
     heat_map: str = "grad-cam",
 ) -> Iterator[Result]:
-    """Screen files, in their order, on the workers of a Dask scheduler, 'tcp://host:port'.
-
-    Raises ValueError if Dask is not installed or the scheduler does not answer.
-    """
+    """Screen files, in order, on the workers of 'tcp://host:port'; ValueError without Dask or an answer."""
     with connect(scheduler) as client:
         own = model == "reading"
         digest = (shipped_reader() if own else load_package(model)).digest

@@ -1,7 +1,7 @@
 """Probability, confidence and doubts -> cleared, abnormal or refer, with the reason.
 
-A case is cleared only where everything speaks for it: the page is like the training karyograms, the passes
-agree, and the probability is below a threshold with a promise (or one that the user took on himself).
+Cleared only where all speaks for it: a page like the training karyograms, passes that agree, and a
+probability below a threshold with a promise (or one that the user took on himself).
 """
 
 import math

@@ -100,14 +100,10 @@ def open_cells(folder: Path, reviews: Iterable[Path] = ()) -> Iterator[SignedCel
 
 
 def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Path | None = None) -> str:
-    """Write each case's karyogram, formula and table, and what may teach a reader.
-
-    Written are ``cases.csv`` (one row a case with its review), a folder a case that holds chromosomes
-    (``karyogram.png``, ``karyogram.pdf``, ``chromosomes.csv``, ``cell.json``), and for those signed as usable
-    ``page.png`` and a row ``file, truth, case`` of ``index.csv``: pages for `karyo reader compare`. ``bank``:
-    folder for a bank of the usable cells' chromosomes. Returns one line for the terminal. Raises ValueError
-    if the folder is no screening's, a review is none, or a bank is asked for and no cell is signed.
-    """
+    """Write ``cases.csv`` (a row a case with its review), a folder a case that holds chromosomes, and of
+    those signed as usable ``page.png`` and a row ``file, truth, case`` of ``index.csv``, for `karyo reader
+    compare`; to ``bank`` their chromosomes. Returns a line for the terminal. ValueError if the folder is no
+    screening's, a review is none, or a bank is asked for and no cell is signed."""
     out.mkdir(parents=True, exist_ok=True)
     cases, index, cells = [], [], []
     archive = io.BytesIO()

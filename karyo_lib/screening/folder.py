@@ -185,8 +185,8 @@ def _screen(
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C, and a request to end, into something that is asked between two images: raised in the
-    middle of a network's step it can damage TensorFlow's memory. A second Ctrl-C is raised at once."""
+    """Ask for Ctrl-C, or a request to end, between images: raised inside a network's step it can damage
+    TensorFlow's memory. A second Ctrl-C is raised at once."""
     got: list[int] = []
 
     def note(number: int, frame: object) -> None:

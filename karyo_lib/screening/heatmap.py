@@ -1,7 +1,7 @@
 """What a decision rested on, as a small map over the page: Grad-CAM, or occlusion by slot.
 
-A convolutional map of 3 x 3 or 4 x 4 fields, as Grad-CAM has it here, cannot point at a pair of chromosomes;
-covering the pair can (Zeiler and Fergus 2014, ECCV). It costs a forward pass a place, about 24 a page.
+Grad-CAM's 3 x 3 or 4 x 4 fields cannot point at a pair of chromosomes; covering the pair can (Zeiler and
+Fergus 2014, ECCV), for a forward pass a place, about 24 a page.
 """
 
 import io
@@ -25,11 +25,9 @@ _FAINT = 0.25  # lower values are not shown: a wash over the whole page says not
 
 
 def compute_grad_cam(head: keras.Model, maps: np.ndarray) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al. 2017, ICCV) on the last convolutional map (N, h, w, C) for the label.
-
-    The head is average pooling and two dense layers, so that the gradient of the logit is written down
-    instead of traced. Returns float32 (N, h, w): 1 where most speaks for the label; all 0 where nothing does.
-    """
+    """Grad-CAM (Selvaraju et al. 2017, ICCV) on the last convolutional map (N, h, w, C), float32 (N, h, w): 1
+    where most speaks for the label, 0 where nothing does. The head being so simple, the gradient is written
+    down, not traced."""
     hidden, scale, logit = _run_head(head, maps)
     kernel = head.get_layer(HIDDEN).get_weights()[0]
     out = head.get_layer(OUTPUT).get_weights()[0]
@@ -85,11 +83,8 @@ def encode_heat(heat: np.ndarray) -> bytes:
 
 
 def compute_occlusion(page: np.ndarray, score: Callable[[list[np.ndarray]], np.ndarray]) -> np.ndarray:
-    """Where a page may not be covered without changing its score for the worse, float32 (h, w).
-
-    ``score`` maps pages to logits of abnormal; the label is its sign on the page as it is. 1 at the place
-    whose covering takes most from the label, 0 where covering takes nothing from it.
-    """
+    """Where a page may not be covered without changing its score for the worse, float32 (h, w), 1 at the
+    worst place. ``score``: pages -> logits of abnormal; the label is its sign on the page as it is."""
     slots = find_slots(page)
     scores = score([page, *(cover(page, box) for box in slots.itertuples())])
     lost = np.maximum((scores[0] - scores[1:]) * (1 if scores[0] >= 0 else -1), 0)

@@ -39,12 +39,8 @@ class Entry:
 
 
 class Journal:
-    """The journal of one screening.
-
-    ``made_from``: what the results depend on: model, threshold, versions. Raises JournalError if the
-    folder's journal was made from something else and is not to be begun anew (`fresh`), BusyError if another
-    screening is at work in the folder.
-    """
+    """The journal of one screening. ``made_from``: what results depend on. JournalError if the folder's was
+    made from something else and is not begun anew (`fresh`), BusyError if another is at work in it."""
 
     def __init__(self, folder: Path, made_from: dict[str, Any], *, fresh: bool = False):
         self.path = Path(folder) / NAME

@@ -14,12 +14,9 @@ _SALT = "salt"
 
 
 class Names:
-    """Names of files and patients for one worklist.
-
-    ``patient_of``: file -> patient; ``patients`` ({'none', 'show', 'mask'}): leave their ids out, show them,
-    or a code, of this `salt`, that is the same for all of a patient's cases; ``masked``: show the number of
-    a case in place of its file name, and no digest of the file.
-    """
+    """Names of files and patients for one worklist. ``patients`` ('none', 'show', 'mask'): left out, shown,
+    or a code, of this `salt`, that is the same for all of a patient's cases; ``masked``: a case's number in
+    place of its file name, and no digest of the file."""
 
     def __init__(
         self,
@@ -61,13 +58,9 @@ def read_patients(folder: Path) -> dict[str, str]:
 
 
 def group_files(files: Iterable[str], patient_of: Mapping[str, str], pattern: str = "") -> dict[str, str]:
-    """Tell whose cell each file is.
-
-    ``files``: names below the screened folder; ``patient_of``: from ``metadata.csv``; goes before all else;
-    ``pattern``: regular expression whose first group, in the file's name, is the patient:
-    ``'(\\d+)[a-z]?\\.png'``. Files in no folder below the one screened that neither knows are left out.
-    Raises ValueError if the pattern is none, or has no group.
-    """
+    """Tell whose cell each of ``files`` (below the screened folder) is: by ``patient_of`` (``metadata.csv``),
+    else the first group of ``pattern`` in the file's name (``'(\\d+)[a-z]?\\.png'``), else its folder, else
+    left out. Raises ValueError if the pattern is none, or has no group."""
     try:
         compiled = re.compile(pattern)
     except re.error as error:

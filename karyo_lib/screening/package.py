@@ -1,7 +1,7 @@
 """A trained model as one file, ``model.karyo``: arrays and text in a zip archive, nothing that could run.
 
-The file may come from anyone. Reading it opens known members only, bounds every size before anything is
-unpacked, checks the digest of each member, and rebuilds the network from karyo's own code.
+It may come from anyone: reading opens known members only, bounds every size before anything is unpacked,
+checks each digest, and rebuilds the network from karyo's own code.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """A folder of labelled karyograms -> a package: trained, calibrated, with a threshold and its promise.
 
-Patients are shared out first. Training karyograms alone are augmented; validation ones choose the epoch,
-calibrate and set the limit of what is still like the training karyograms; the calibration part, which did
-nothing of that, gives the operating threshold and the numbers of the card.
+Patients are shared out first. Only training karyograms are augmented; validation ones choose the epoch,
+calibrate and limit what is like training; the calibration part, which did none of it, gives threshold and
+card.
 """
 
 import os

@@ -39,10 +39,7 @@ def compose_patients(
     names: Names,
     settings: CaseSettings | None = None,
 ) -> list[Patient]:
-    """Weigh the cells of every patient together; the most probably abnormal patient first.
-
-    ``results``: maps entries to their results; ``groups``: see `karyo_lib.screening.names.group_files`.
-    """
+    """Weigh the cells of every patient together (see `group_files`); the most probably abnormal first."""
     cells: dict[str, list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: (entry.file, entry.page)):
         if entry.file in groups:

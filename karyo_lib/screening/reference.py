@@ -1,8 +1,7 @@
 """What the training karyograms look like, to tell when a page is unlike all of them.
 
-Two looks: a few plain measures of the page, whose limits a user can read; and the distance to the nearest
-training karyograms among the network's features (Sun et al. 2022, ICML, "Out-of-distribution detection with
-deep nearest neighbors").
+By plain measures of the page, whose limits a user can read, and by the distance to the nearest among the
+network's features (Sun et al. 2022, ICML, "Out-of-distribution detection with deep nearest neighbors").
 """
 
 from dataclasses import dataclass
@@ -82,8 +81,8 @@ class Reference:
     def fit(
         cls, measures: np.ndarray, embeddings: np.ndarray | None, held_out: np.ndarray | None, *, neighbours=3
     ) -> "Reference":
-        """Take the limits: of `measures` (N, 6) the range; of features the largest distance of `held_out`
-        (m, d) to `embeddings` (n, d), those of training, and 15 % more."""
+        """Take the limits: the range of `measures` (N, 6); the largest distance of `held_out` (m, d) to
+        `embeddings` (n, d) of training, and 15 % more."""
         low, high = measures.min(axis=0), measures.max(axis=0)
         margin = np.maximum(_MARGIN * (high - low), _LEAST_SPREAD)
         if embeddings is None:

@@ -1,8 +1,7 @@
 """Reviews: what a specialist signed, as ``.review.json`` files. Whatever is not just that is refused.
 
 A file is ``{"format": "karyo-review", "version": 1, "reviews": [...]}``; a review has the fields of `Review`,
-an object those of `ReviewedObject`, ``class`` in place of ``name``. The browser writes and checks them by the
-same rules (``templates/cell.js``).
+an object those of `ReviewedObject`, ``class`` in place of ``name``; ``templates/cell.js`` has the same rules.
 """
 
 import json
@@ -104,10 +103,8 @@ def format_reviews(reviews: Iterable[Review]) -> str:
 
 
 def read_reviews(folder: Path, more: Iterable[Path] = ()) -> dict[str, Review]:
-    """Picture -> its latest review, of all ``.review.json`` files in a folder, its ``reviews/``, and `more`.
-
-    Raises ReviewError if a file is none; its name is said.
-    """
+    """Picture -> its latest review, of all ``.review.json`` in a folder, its ``reviews/``, and `more`;
+    ReviewError names a file that is none."""
     latest: dict[str, Review] = {}
     found = [path for place in (folder, folder / FOLDER) for path in sorted(place.glob(f"*{SUFFIX}"))]
     for path in (*found, *more):

@@ -58,12 +58,9 @@ def write_worklist(
     pictures: str = "auto",
     by_patient: bool = False,
 ) -> None:
-    """Write both files, each whole or not at all, with one result in memory at a time.
-
-    ``results``: maps entries to their results; ``pictures`` ({'auto', 'inside', 'beside', 'none'}): in the
-    page, in a folder beside it, or nowhere; 'auto' chooses the folder for more than `MOST_INSIDE`;
-    ``by_patient``: whether ``patients.html`` lies beside it.
-    """
+    """Write both files, each whole or not at all, one result in memory at a time. ``pictures`` ('auto',
+    'inside', 'beside', 'none'): in the page, in a folder beside it ('auto': of more than `MOST_INSIDE`), or
+    nowhere; ``by_patient``: whether ``patients.html`` lies beside it."""
     ordered, size = sorted(entries, key=Entry.urgency), 0
     with writing(folder / "worklist.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)

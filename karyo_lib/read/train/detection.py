@@ -124,11 +124,8 @@ def train_detector(
     settings: DetectorSettings | None = None,
     seed: int = 0,
 ) -> Detector:
-    """Train a detector; its weights are averages over the last steps.
-
-    ``folder``: real spreads, as `list_spreads` takes it; ``steps``, ``batch``: scenes are seen once each;
-    ``processes``: that make scenes, from so many ``spreads`` at a time; ``rate``: highest learning rate.
-    """
+    """Train a detector on scenes seen once; its weights are averages over the last steps. ``folder``:
+    spreads, as for `list_spreads`; ``processes`` make scenes from so many ``spreads`` at a time."""
     keras.utils.set_random_seed(seed)
     use_mixed_precision("CPU" not in device_name())
     detector = Detector(settings)

@@ -81,11 +81,8 @@ def batches(strips: StripSet, settings: DecoderTraining) -> Iterator[tuple[Itera
 
 
 def align(aligner, arrays: dict[str, np.ndarray], batch_size: int = 256) -> None:
-    """Move each strip's places to where the network sees its rows, in order along the chromosome.
-
-    Strips that the network does not recognise at all, wrongly labelled ones among them, hardly count from
-    then on; those that it reads backwards are turned.
-    """
+    """Move each strip's places to where the network sees its rows, in order; turn those read backwards; let
+    those not recognised at all hardly count from then on."""
     rows, classes = arrays["rows"], arrays["classes"]
     n, doubtful = len(rows), 0
     for start in range(0, n, batch_size):

@@ -33,8 +33,7 @@ class StripSet:
 
 @dataclass(frozen=True)
 class Example:
-    """A chromosome: ``ink`` float32 (rows, COLUMNS), ``places`` float32 (rows,), and what was done; ``seams``
-    are the places, one above and one below, of every seam."""
+    """A chromosome: ``ink`` float32 (rows, COLUMNS), ``places`` float32 (rows,), what was done, seams."""
 
     ink: np.ndarray
     places: np.ndarray
@@ -177,10 +176,7 @@ class Rearranger:
     def translocation(
         self, strip: int, size: float | None = None, equal: float | None = None
     ) -> Example | None:
-        """The end of a chromosome of another class replaces its own.
-
-        ``size`` is the bins that come from elsewhere, ``equal`` those that are lost; both any by default.
-        """
+        """The end of another class replaces its own; ``size``: bins gained, ``equal``: lost."""
         s, n = self.strips, int(self.strips.rows[strip])
         other = self.partner(strip, False)
         m = int(s.rows[other])

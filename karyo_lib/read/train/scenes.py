@@ -51,10 +51,7 @@ def _fonts() -> list[str]:
 
 
 class SceneMaker:
-    """Makes scenes at random from some spreads of training cases, and from some pages that it draws.
-
-    ``folder``: as `list_spreads` takes it; ``spreads``, ``pages``: how many of them are held in memory.
-    """
+    """Makes random scenes from some spreads of training cases and some drawn pages."""
 
     def __init__(self, folder: Path, seed: Sequence[int], spreads: int = 150, pages: int = 20):
         self.rng = rng = np.random.default_rng(seed)
@@ -347,11 +344,9 @@ def turn_scene(
 
 
 def make_batch(maker: SceneMaker, size: int, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    """Scenes, uint8 (n, SIZE, SIZE), and what the losses need.
-
-    ``layers``: uint8 (n, 2, SIZE / 2, SIZE / 2), whose pixel it is, from 1; ``centres``: (n, MOST, 2), cells;
-    ``chosen``: (n, _OBJECTS, 10), row and column of a cell, number, class, whether the mask is exact, box, 1.
-    """
+    """Scenes, uint8 (n, SIZE, SIZE), and what the losses need: ``layers`` (n, 2, SIZE / 2, SIZE / 2), whose
+    pixel it is, from 1; ``centres`` (n, MOST, 2), cells; ``chosen`` (n, _OBJECTS, 10), row and column of a
+    cell, number, class, whether the mask is exact, box, 1."""
     centres = np.full((size, MOST, 2), -1e3, np.float32)
     chosen = np.zeros((size, _OBJECTS, 10), np.float32)
     images, layers, most = [], [], SIZE // 4 - 1

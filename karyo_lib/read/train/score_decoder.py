@@ -72,8 +72,7 @@ def _jumps(paths: Paths, i: int) -> np.ndarray:
 
 
 def places_right(example: Example, jumps: np.ndarray) -> bool:
-    """Whether every seam of an example has a jump whose two places are within 10 Mb of its own; of one that
-    lost an end, whether both ends are."""
+    """Whether every seam has a jump with both places within 10 Mb; of a lost end, both ends."""
     seams = np.sort(np.array(example.seams).reshape(-1, 2) % BINS, axis=1)
     if len(seams) == 0:
         ends = example.places[[0, -1]] % BINS
@@ -84,13 +83,9 @@ def places_right(example: Example, jumps: np.ndarray) -> bool:
 
 
 def score_decoder(decoder: Decoder, strips: StripSet, each: int = 200, seed: int = 0) -> pd.DataFrame:
-    """Measure a decoder on strips of normal chromosomes of nobody who trained it.
-
-    ``strips``: their places need not be exact: they only say where cuts of a size are made; ``each``:
-    examples of each kind and size. Returns pandas.DataFrame; by kind and size, the share seen where 1 % and
-    3.5 % of unchanged chromosomes are called changed, and of those seen at 1 % the share in the right place
-    and of the right kind.
-    """
+    """Measure a decoder on strips of normal chromosomes of nobody who trained it (places only say where cuts
+    are made), ``each`` examples of a kind and size: the share seen at 1 % and 3.5 % false calls, and of those
+    at 1 % the shares in the right place and of the right kind."""
     decoder = _without_threshold(decoder)
     normal, _ = read_all(decoder, ScaledStrips(strips.images, strips.rows))
     at_1, at_3 = np.quantile(_surely(normal), [0.99, 0.965])

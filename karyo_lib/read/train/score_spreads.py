@@ -39,8 +39,7 @@ _STYLES = ("classic", "digital", "mottled", "prometaphase", "internet", "textboo
 
 @dataclass(frozen=True)
 class SpreadTrial:
-    """A spread and what is true of it: ``x0, y0, x1, y1, chromosome``, and where they are known the ends
-    ``x_start, y_start`` (of the short arm), ``x_stop, y_stop``."""
+    """A spread and its truth: ``x0, y0, x1, y1, chromosome``; ends ``x_start`` (p) ... ``y_stop``."""
 
     name: str
     image: np.ndarray
@@ -96,14 +95,9 @@ def compose_spreads(bank: ChromosomeBank, n: int, seed: int = 0, part: str = "te
 
 
 def score_spreads(reader: Reader, trials: Iterable[SpreadTrial]) -> pd.DataFrame:
-    """What a reader makes of spreads.
-
-    ``trials`` (iterable of SpreadTrial): boxes as tight as the ink. One row a spread: ``name``, ``kind``,
-    ``chromosomes``, ``objects``, ``found`` (IoU 0.5), ``right`` (found and named), ``y`` and ``y_right``,
-    ``upright`` (of those found, whose short arm is taken for the short arm; NaN where it is not known),
-    ``formula``, ``truth``, ``probability``, ``exact`` (the count formula), ``whole`` (every chromosome found
-    and named).
-    """
+    """What a reader makes of spreads (boxes as tight as the ink): ``name, kind, chromosomes, objects``,
+    ``found`` (IoU 0.5), ``right`` (found and named), ``y, y_right``, ``upright`` (of those found; NaN where
+    unknown), ``formula, truth, probability``, ``exact`` (count formula), ``whole`` (every one is)."""
     rows = []
     for trial in trials:
         reading = reader.read(trial.image)

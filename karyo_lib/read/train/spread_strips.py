@@ -27,11 +27,8 @@ def spread_part(case: str, abnormal: bool = False) -> str:
 
 
 def list_spreads(folder: Path, part: str) -> pd.DataFrame:
-    """Cells with boxes of the patients of one part, a row each: ``cell, case, kind``.
-
-    ``folder`` holds ``cells.csv`` (cell, case, kind), ``boxes.csv.gz`` (cell, class, x0, y0, x1, y1) and
-    ``cells.zip``, ``<cell>.webp`` each.
-    """
+    """``cell, case, kind`` of one part's cells with boxes. ``folder``: ``cells.csv``, ``boxes.csv.gz`` (cell,
+    class, x0, y0, x1, y1) and ``cells.zip`` of ``<cell>.webp``."""
     cells = pd.read_csv(folder / "cells.csv", dtype=str)
     abnormal = set(cells.loc[cells["kind"] != "normal", "case"])
     cells = cells[[spread_part(case, case in abnormal) == part for case in cells["case"]]]
@@ -54,10 +51,7 @@ def open_spreads(folder: Path, cells: Iterable[str]) -> Iterator[tuple[str, np.n
 
 
 def read_spreads(folder: Path, part: str, each: int = 2) -> Iterator[tuple[ScaledStrips, list[str]]]:
-    """Strips, either way up, and classes of lone chromosomes: of ``each`` spreads a patient of one part.
-
-    ``folder``: as `list_spreads` takes it.
-    """
+    """Strips, either way up, and classes of lone chromosomes: of ``each`` spreads a patient of one part."""
     cells = list_spreads(folder, part).groupby("case").head(each)["cell"]
     for _, image, boxes in open_spreads(folder, cells):
         found = _lone(image, boxes)
@@ -82,11 +76,7 @@ def _lone(image: np.ndarray, boxes: pd.DataFrame) -> tuple[ScaledStrips, list[st
 def orient(
     strips: ScaledStrips, classes: np.ndarray, upright: ScaledStrips, of_class: np.ndarray
 ) -> ScaledStrips:
-    """Turn strips the way that upright ones of their classes (drawn ones) stand.
-
-    The mean of the upright ones of a class starts it; then each strip is turned to be more like the mean of
-    its class, and the mean is made anew.
-    """
+    """Turn strips to be more like the mean of their class, made anew each time; upright ones start it."""
     back = np.zeros(len(strips), bool)
     for c in np.unique(classes):
         own = np.flatnonzero(classes == c)
