@@ -34,7 +34,6 @@ class RealChromosome:
 
     @property
     def width(self) -> float:
-        """Mean width in pixels."""
         return float((self.ink > _FRINGE).sum() / max(self.axis.length, 1))
 
     def row_of(self, position: float | np.ndarray, table: BandTable) -> np.ndarray:

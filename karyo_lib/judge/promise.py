@@ -158,8 +158,6 @@ def choose_threshold(
 
 @dataclass(frozen=True)
 class PromiseCheck:
-    """A promise looked at on other data."""
-
     n_cleared: int
     misses: int
     rate: float  # the miss rate, counted as the promise counts it, with 95 % Clopper-Pearson limits

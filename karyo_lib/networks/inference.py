@@ -10,8 +10,6 @@ _BATCH = 16
 
 
 class Forward(Protocol):
-    """A network that is ready to run forward."""
-
     def predict(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the outputs by name, float32, each of shape (N, ...), for inputs of shape (N, ...)."""
         ...
@@ -29,8 +27,6 @@ def prepare_forward(model: keras.Model) -> Forward:
 
 
 class KerasForward:
-    """By Keras itself, in batches."""
-
     def __init__(self, model: keras.Model):
         self._model = model
         model.compile(**compile_options())

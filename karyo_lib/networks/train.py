@@ -191,7 +191,6 @@ def _key(
     settings: TrainSettings,
     weights: WeightsSource,
 ) -> str:
-    """Digest of all that a result depends on."""
     engine = (keras.config.backend(), keras.config.dtype_policy().name, inference_engine())
     told = (_FORMAT, condition, settings, weights.digest, rows.to_csv(), *engine)
     digest = hashlib.sha256(repr(told).encode())

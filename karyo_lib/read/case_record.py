@@ -36,8 +36,6 @@ class CaseSettings:
 
 @dataclass(frozen=True)
 class CaseLine:
-    """A cell line of a case."""
-
     formula: str  # written in full
     cells: tuple[str, ...]  # names of the cells that belong to it
     share: float  # posterior mean of its share, and 95 % interval
@@ -47,8 +45,6 @@ class CaseLine:
 
 @dataclass(frozen=True)
 class CaseCell:
-    """A cell of a case."""
-
     name: str
     read: str  # count formula that fits the cell on its own
     line: str  # formula of its line; '' where it has none
@@ -98,7 +94,6 @@ class Exclusion:
         return next((share for text, _, share in self.seen if text == change), self.share)
 
     def __str__(self) -> str:
-        """In one sentence."""
         if self.share >= 1:
             return f"{count_cells(self.cells)}: mosaicism is not excluded at any share."
         return (
@@ -166,7 +161,6 @@ class Case:
         return tuple((cell.name, cell.finding) for cell in self.cells if cell.finding)
 
     def __str__(self) -> str:
-        """Formula and exclusion."""
         return f"{self.formula}. {self.exclusion}"
 
 

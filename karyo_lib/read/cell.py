@@ -79,7 +79,6 @@ class CountPosterior:
 
     @property
     def formula(self) -> str:
-        """The most probable formula."""
         return self.karyotype.formula
 
 

@@ -87,8 +87,6 @@ class CellErrors:
 
 @dataclass(frozen=True, eq=False)
 class CellEvidence:
-    """What the picture of one cell says of its chromosomes."""
-
     name: str  # of the picture
     # Int, shape (m, 24); chromosome numbers that it may show, in the order of `karyo_lib.iscn.CHROMOSOMES`.
     complements: np.ndarray

@@ -56,7 +56,6 @@ def keep_clonal(lines: Sequence[Line], members: Sequence[int], sex: str) -> list
 
 @cache
 def line_text(line: Line, practice: str, sex: str) -> str:
-    """Formula of a line."""
     return line_formula(dict(zip(CHROMOSOMES, line.counts, strict=True)), sorted(line.changes), practice, sex)
 
 
@@ -111,5 +110,4 @@ def _has(line: Line, part: str, sex: str) -> bool:
 
 
 def read_as(counts: Counts) -> str:
-    """Count formula of what was read."""
     return count_formula(dict(zip(CHROMOSOMES, counts, strict=True)))

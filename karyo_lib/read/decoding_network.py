@@ -15,8 +15,6 @@ _SOFT = 0.7
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """How the network is built."""
-
     # Filters of the three 2-D convolutions; the last two halve the columns.
     stem: tuple[int, int, int] = (32, 48, 64)
     channels: int = 256  # of the rows' features

@@ -23,8 +23,6 @@ _WIDTH = 8  # channels of an object's own network
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Size of the detector."""
-
     channels: tuple[int, ...] = (32, 64, 128, 176, 208)  # of the trunk at strides 2, 4, 8, 16, 32
     blocks: tuple[int, ...] = (2, 3, 3, 2)  # residual blocks at strides 4, 8, 16, 32
     neck: int = 96  # channels where scales meet, of the heads, of the mask features

@@ -51,46 +51,24 @@ _COLUMNS = ["x0", "y0", "x1", "y1", "row", "slot", "area", "width", "score", "hi
 class FoundPage:
     """The objects of an image that are chromosomes.
 
-    Attributes
-    ----------
-    boxes : pandas.DataFrame
-        One row an object, in reading order: ``x0, y0, x1, y1`` (pixels of the image, x1 and y1 exclusive),
-        ``row``, ``slot`` (0-based, -1 where none can be inferred, as in a metaphase), ``area`` and ``width``
-        (pixels of the image), ``score`` (how sure it is a chromosome), ``hidden`` (share that crosses others,
-        where the bands of both show).
-    cutouts : tuple of ndarray of uint8
-        Each object alone on white (255), at the working scale.
-    masks : tuple of ndarray of bool
-        The object's pixels in its cut-out; masks of chromosomes that cross overlap.
-    log_proba : ndarray of float32, shape (n, 24)
-        Log-probability of each class, as the detector sees the object in its picture.
-    rejected : pandas.DataFrame
-        Ink that is no chromosome: ``kind`` ('box', 'rule', 'dust', 'print', 'blob', or 'unlike' for what a
-        reader left out), ``x0, y0, x1, y1``.
-    labels : ndarray of int16, shape (H, W) at the working scale
-        0 background, i + 1 for object i.
-    paper : ndarray of uint8, shape (H, W) at the working scale
-        The image, its ground white.
-    scale : float
-        Working pixels a pixel of the image.
-    width : float
-        Width of an average chromosome in pixels of the image.
-    kind : {'karyogram', 'metaphase', 'unreadable'}
-    reason : str
-        Why the image cannot be read; '' where it can.
+    ``boxes``, a row an object, as they are read: ``x0, y0, x1, y1`` (pixels of the image, x1, y1 excluded),
+    ``row``, ``slot`` (0-based, -1 where none can be inferred, as in a metaphase), ``area`` and ``width``
+    (pixels of the image), ``score`` (how sure it is a chromosome), ``hidden`` (share that crosses others).
+    ``rejected``, ink that is none: ``kind`` ('box', 'rule', 'dust', 'print', 'blob', or 'unlike' for what a
+    reader left out), ``x0, y0, x1, y1``.
     """
 
     boxes: pd.DataFrame
-    cutouts: tuple[np.ndarray, ...]
-    masks: tuple[np.ndarray, ...]
-    log_proba: np.ndarray
+    cutouts: tuple[np.ndarray, ...]  # uint8, each object alone on white (255), at the working scale
+    masks: tuple[np.ndarray, ...]  # bool, its pixels there; those of chromosomes that cross overlap
+    log_proba: np.ndarray  # float32 (n, 24): of each class, as the detector sees the object in its picture
     rejected: pd.DataFrame
-    labels: np.ndarray
-    paper: np.ndarray
-    scale: float
-    width: float
-    kind: str = "karyogram"
-    reason: str = ""
+    labels: np.ndarray  # int16 (H, W) at the working scale: 0 background, i + 1 for object i
+    paper: np.ndarray  # uint8 (H, W) at the working scale: the image, its ground white
+    scale: float  # working pixels a pixel of the image
+    width: float  # of an average chromosome, in pixels of the image
+    kind: str = "karyogram"  # or 'metaphase', or 'unreadable'
+    reason: str = ""  # why the image cannot be read
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -161,27 +139,10 @@ def shipped_detector() -> Detector:
 def find_chromosomes(
     image: np.ndarray, detector: Detector | None = None, thorough: bool = False, looks: Looks | None = None
 ) -> FoundPage:
-    """Find the chromosomes of a karyogram or of a metaphase spread.
+    """Find the chromosomes of a karyogram or of a metaphase, uint8 (H, W); light on dark is inverted.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W)
-        Light on dark is read inverted.
-    detector : Detector, optional
-        By default the one that comes with karyo.
-    thorough : bool
-        Whether a karyogram is looked at on two larger scales, too, even if as much was found as cells have.
-    looks : dict, optional
-        Filled with what was seen; given again with the same image, it is not looked for again.
-
-    Returns
-    -------
-    FoundPage
-
-    Raises
-    ------
-    ValueError
-        If the image is not 2-D uint8.
+    ``thorough``: a karyogram is looked at on two larger scales, too, even if as much was found as cells have;
+    ``looks``: filled with what was seen; given again with the same image, it is not looked for again.
     """
     image = np.asarray(image)
     if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:

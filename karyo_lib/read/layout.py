@@ -35,8 +35,6 @@ LEAST_EXCHANGED = 10.0
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Where the objects of a page lie."""
-
     source: str  # {'names', 'letters', 'order', ''}: printed classes, letters of groups, order, or nothing
     slots: tuple[str, ...]  # of each object: the name of its slot ('5', 'XY', 'C'); '' where none is known
     log_prior: np.ndarray  # (n, 24), of each class given the slot, against even odds; 0 where none is known

@@ -34,8 +34,6 @@ _UNRELATED = float(np.log(1e-2))
 
 @dataclass(frozen=True, eq=False)
 class LineSets:
-    """Posterior over sets of cell lines."""
-
     lines: tuple[Line, ...]  # the candidates
     sets: tuple[tuple[int, ...], ...]  # positions in `lines`; the most probable first
     probability: np.ndarray  # shape (s,); of each set

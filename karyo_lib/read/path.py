@@ -32,8 +32,6 @@ class PathSettings:
 
 @dataclass(frozen=True)
 class Paths:
-    """The best paths of n strips."""
-
     places: np.ndarray  # int, shape (n, T); the best path: place of each row, -1 beyond the chromosome's end
     jumps: np.ndarray  # bool, shape (n, T); rows that were jumped to
     best: np.ndarray  # float32, shape (n,); its log-probability

@@ -30,8 +30,6 @@ _MOST_MISPLACED = 4  # chromosomes in another slot: nobody sorts worse, so print
 
 @dataclass(frozen=True)
 class ReaderSettings:
-    """What the reader believes and when it refers."""
-
     p_structural: float = 0.05  # share of cells with a structural change, before the image is seen
     # Log-odds from which a chromosome is marked as changed, fitted so that 1 in 20 normal pages has one, and
     # by which the share of normal pages with one of so high a score falls to 1/e.

@@ -143,7 +143,6 @@ OBJECT_COLUMNS = {
 
 
 def summary(reading: Reading) -> dict:
-    """One row of a worklist."""
     return {
         "kind": reading.kind,
         "decision": reading.decision,

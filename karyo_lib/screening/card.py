@@ -78,7 +78,6 @@ def _metric_rows(metrics: pd.DataFrame) -> list[list[str]]:
 
 
 def describe_use() -> dict:
-    """Say what a model is for and what it is not."""
     return make_section(
         "What it is for",
         "It sorts karyograms of one laboratory into cleared, abnormal and refer, to measure how far that can "
@@ -126,6 +125,5 @@ def describe_network(fit: "FitResult", source: "WeightsSource", passes: int, n_a
 
 
 def describe_reading() -> list[dict]:
-    """Say what the reader is."""
     told = "The reader finds, names, counts and compares the chromosomes of a page. It was trained before; "
     return [make_section("How it was trained", f"{told}here it was only calibrated.")]

@@ -117,7 +117,6 @@ def describe_limits(case: Case) -> tuple[str, ...]:
 
 
 def render_case(case: Case, reader_digest: str = "") -> tuple[str, str]:
-    """The page and the JSON of a case."""
     told = describe_case(case, reader_digest)
     source = best_source(case)
     pictures = [draw_line(case, line) for line in case.lines]

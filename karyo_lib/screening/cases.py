@@ -21,8 +21,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u206
 
 @dataclass(frozen=True)
 class CaseFile:
-    """A file to be screened."""
-
     name: str  # Path below the screened folder, POSIX, safe to show: control characters are replaced
     path: Path  # where it is; never shown
     reason: str = ""  # why it must not be opened; '' if it may
@@ -38,8 +36,6 @@ class CaseFile:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """A page of a file: one case."""
-
     name: str  # of the file
     page: int  # its number in it, from 1
     # Uint8, shape (size, size), or None; the page fitted to the package's page size; None where unread.

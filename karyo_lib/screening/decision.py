@@ -18,8 +18,6 @@ EVERYTHING = 2.0  # a threshold above every probability
 
 @dataclass(frozen=True)
 class Rule:
-    """When a case is cleared."""
-
     confidence: float  # percent of the passes that must agree
     clear_below: float | None  # cases whose probability of abnormal is below it are cleared; None: no case is
     basis: str  # where the threshold comes from, or why there is none

@@ -67,7 +67,6 @@ class Screened:
     clears: bool  # whether the model has a threshold below which cases are cleared
 
     def __str__(self) -> str:
-        """One line for the terminal."""
         cases = sum(self.counts.values())
         said = f"{cases} case{'s' * (cases != 1)} from {self.files} file{'s' * (self.files != 1)}"
         return f"{said}: {', '.join(f'{n} {decision}' for decision, n in self.counts.items())}"

@@ -69,7 +69,6 @@ class PackSettings:
     seed: int = 2020
 
     def recipe(self) -> Recipe:
-        """Return what of this the package keeps."""
         kept = {one.name: getattr(self, one.name) for one in fields(Recipe) if hasattr(self, one.name)}
         return replace(Recipe(**kept), **({} if self.passes else {"referral_confidence": 0.0}))
 

@@ -25,8 +25,6 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """A patient of a screening."""
-
     name: str  # as it is shown
     case: Case
     rows: tuple[tuple[Entry, Result], ...]  # its cells, without pictures

@@ -58,12 +58,10 @@ class Review:
 
     @property
     def signed(self) -> datetime:
-        """When it was signed."""
         return datetime.fromisoformat(self.time)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of chromosomes of each class."""
         return dict(Counter(one.name for one in self.objects if one.name))
 
 

@@ -50,7 +50,6 @@ class ReviewWidget(anywidget.AnyWidget):
 
     @property
     def reviews(self) -> dict[str, Review]:
-        """Picture -> its review."""
         return dict(self._reviews)
 
     @traitlets.validate("at")

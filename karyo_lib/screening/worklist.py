@@ -31,8 +31,6 @@ PICTURE_FOLDER = "pictures"
 
 @dataclass(frozen=True)
 class About:
-    """What a worklist says of its screening."""
-
     model: str  # name of the model's file
     digest: str  # of the model
     method: str  # 'network' or 'reading'
@@ -45,7 +43,6 @@ class About:
 
     @property
     def partial(self) -> bool:
-        """Whether files are missing."""
         return self.screened < self.found
 
 

@@ -32,7 +32,6 @@ def load_conditions() -> pd.DataFrame:
 
 
 def load_wrong_cases() -> pd.DataFrame:
-    """Return Tables 4.1 and 4.2."""
     return pd.read_csv(data_file("published", "wrong_cases.csv"), dtype={"table": str})
 
 
@@ -115,7 +114,6 @@ def count_published_referrals() -> tuple[int, int]:
 
 
 def _text_counts(condition: pd.Series) -> dict[str, int]:
-    """Return the counts that the text tells."""
     told = {name: condition[f"text_{name}"] for name in _COUNTS}
     return {name: int(value) for name, value in told.items() if not pd.isna(value)}
 

@@ -107,8 +107,6 @@ def detector_losses(y: dict, out: dict) -> dict:
 
 
 class _Learner(keras.Model):
-    """The network with its own losses."""
-
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         losses = detector_losses(y, y_pred)
         return sum(weight * losses[name] for name, weight in _WEIGHTS.items())

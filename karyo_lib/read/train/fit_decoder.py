@@ -22,8 +22,6 @@ from karyo_lib.read.train.rearrange import Rearranger, StripSet, clamp_to_class
 
 @dataclass(frozen=True)
 class DecoderTraining:
-    """How a decoder is trained."""
-
     batch_size: int = 256  # as in Keras; the rate rises over the first batches and falls along a cosine
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
@@ -51,7 +49,6 @@ def _maker(folder: str) -> Rearranger:
 
 
 def _make(folder: str, settings: DecoderTraining, number: int) -> tuple:
-    """The batch with this number."""
     maker = _maker(folder)
     maker.rng = np.random.default_rng([settings.seed, number])
     maker.reweigh()

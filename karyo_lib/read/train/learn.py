@@ -52,7 +52,6 @@ class Adapted:
 
     @property
     def sentence(self) -> str:
-        """What it was worth, in words."""
         n, before, after = self.right.T
         gain, least, most = (100 * x for x in gain_limits((after - before) / n))
         n, before, after = (int(x.sum()) for x in (n, before, after))
@@ -81,8 +80,6 @@ def make_strip_set(parts: Iterable[tuple[ScaledStrips, Sequence[str]]]) -> Strip
 
 
 def strips_of_bank(bank: ChromosomeBank, cells: Iterable[str]) -> StripSet:
-    """Strips of whole cells of a bank."""
-
     def each() -> Iterable[tuple[ScaledStrips, list[str]]]:
         for cell in cells:
             cutouts = bank.cutouts(cell)

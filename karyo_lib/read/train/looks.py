@@ -15,8 +15,6 @@ _GLYPHS = "0123456789XYpqABMT+-.:"
 
 @dataclass(frozen=True)
 class LookSettings:
-    """How far looks are varied."""
-
     stretch: float = 0.12  # standard deviation of local stretch, of a chromosome's length, of its width
     scale: float = 0.08
     width: float = 0.1

@@ -18,8 +18,6 @@ _CENTROMERES = np.array([centromere_place(c) for c in range(24)])
 
 @dataclass(frozen=True)
 class StripSet:
-    """Strips of normal, upright chromosomes."""
-
     images: np.ndarray  # uint8, shape (n, MOST_ROWS, COLUMNS)
     rows: np.ndarray  # int, shape (n,); rows of each strip, its class's index, its cell's number
     classes: np.ndarray
@@ -42,8 +40,6 @@ class Example:
 
 
 class Rearranger:
-    """Cuts and joins strips."""
-
     def __init__(self, strips: StripSet, rng: np.random.Generator):
         self.strips, self.rng = strips, rng
         self.reweigh()
@@ -71,7 +67,6 @@ class Rearranger:
         return int(self.rng.choice(chosen))
 
     def row_at(self, strip: int, place: float) -> int:
-        """The row of a strip at a place of its class."""
         s = self.strips
         return int(np.searchsorted(s.places[strip, : s.rows[strip]], place))
 
@@ -108,7 +103,6 @@ class Rearranger:
         return ink[max(a - reach, 0) : a][::-1] if above else ink[b : min(b + reach, n)]
 
     def unchanged(self, strip: int) -> Example:
-        """As it is."""
         return self.build([(strip, 0, int(self.strips.rows[strip]), False)], "unchanged")
 
     def sham(self, strip: int) -> Example:
@@ -166,7 +160,6 @@ class Rearranger:
         return self.build([(strip, 0, b, False), twice, (strip, b, n, False)], "duplication")
 
     def inversion(self, strip: int, size: float) -> Example | None:
-        """A stretch is turned."""
         at, n = self.stretch(strip, size), int(self.strips.rows[strip])
         if at is None:
             return None

@@ -244,7 +244,6 @@ class Versus:
         return bool(self.low > 0)
 
     def __str__(self) -> str:
-        """The verdict in two lines."""
         n, old, new = len(self.pages), int(self.pages["old_right"].sum()), int(self.pages["new_right"].sum())
         said = f"{n} pages of {self.pages['case'].nunique()} patients read right: old {old}, new {new}.\n"
         if np.isnan(self.low):
@@ -259,7 +258,6 @@ class Versus:
 
 
 def compare_readers(old: Reader, new: Reader, pages: pd.DataFrame, images: Iterable[np.ndarray]) -> Versus:
-    """Read each page of `read_truths`, with its image, with both readers."""
     read = [(old.read(image).formula, new.read(image).formula) for image in images]
     table = pages.assign(old=[a for a, _ in read], new=[b for _, b in read])
     table = table.assign(old_right=table["old"] == table["truth"], new_right=table["new"] == table["truth"])

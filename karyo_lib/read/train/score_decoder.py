@@ -44,7 +44,6 @@ def try_changes(strips: StripSet, each: int, seed: int = 0) -> dict[tuple[str, i
 
 
 def example_strips(examples: Sequence[Example]) -> ScaledStrips:
-    """Examples as strips."""
     images = np.zeros((len(examples), MOST_ROWS, COLUMNS), np.uint8)
     for image, example in zip(images, examples, strict=True):
         image[: len(example.ink)] = np.clip(example.ink, 0, 255)

@@ -23,8 +23,6 @@ FROZEN_ONE = "augmented-vgg16-frozen"
 
 @dataclass(frozen=True, eq=False)
 class Promises:
-    """What could be promised, and what became of it."""
-
     # By models (``split by patient``, the thesis's protocol, the reader) and alpha.
     promises: dict[tuple[str, float], Promise]
     # ``models, alpha, checked_on, n, n_cleared, misses, rate, low, high, verdict``, of the strictest promise

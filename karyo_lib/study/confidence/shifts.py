@@ -26,8 +26,6 @@ RULES = {
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
-    """Answers to the shifted pages."""
-
     # ``method, title, shift, page, y_true`` (NaN where a page has no label), the columns of
     # :func:`karyo_lib.judge.compute_scores`, ``combined``, and whether each of ``RULES`` refers it:
     # ``by_votes, by_combined, by_novelty``.
@@ -37,7 +35,6 @@ class Shifts:
 
     @property
     def methods(self) -> list[str]:
-        """Methods that answered."""
         return list(dict.fromkeys(self.scores["method"]))
 
 

@@ -30,8 +30,6 @@ _ARROW_AREA, _ARROW_CONTRAST = 2.5, 0.36
 
 @dataclass(frozen=True, eq=False)
 class CleanPage:
-    """A page without print."""
-
     image: np.ndarray  # uint8, shape (H, W)
     painted: np.ndarray  # bool, shape (H, W): pixels that were painted over
     removed: pd.DataFrame  # what stood there: ``kind, x0, y0, x1, y1``, as far as it was told apart

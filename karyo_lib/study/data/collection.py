@@ -21,8 +21,6 @@ QUARANTINE_COLUMNS = ["path", "reason"]
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """The karyograms of a run."""
-
     # One row a karyogram: ``image_id, path, label, iscn, patient_id, source, sha256`` and more where known.
     index: pd.DataFrame
     quarantine: pd.DataFrame  # ``path, reason`` of images that cannot be used
@@ -66,7 +64,6 @@ def _folder(run: Run) -> Path:
 
 
 def load_collection(run: Run) -> Collection:
-    """Return the collection that notebook 01 prepared."""
     return Collection(
         run.load_table("index", made_by="01_data"),
         run.load_table("quarantine", made_by="01_data"),
@@ -80,7 +77,6 @@ def load_images(collection: Collection, table: pd.DataFrame | None = None) -> np
 
 
 def first_abnormal(collection: Collection) -> Path:
-    """Return the path of the first abnormal karyogram."""
     index = collection.index
     return collection.pages / index.loc[index["label"] == "abnormal", "path"].iloc[0]
 
@@ -112,7 +108,6 @@ def count_labels(name: str, counts: pd.Series) -> dict:
 
 
 def collection_headline(collection: Collection) -> list[tuple]:
-    """Return the opening numbers of notebook 01."""
     index = collection.index
     return [
         ("karyograms", len(index)),
@@ -123,7 +118,6 @@ def collection_headline(collection: Collection) -> list[tuple]:
 
 
 def describe_collection(collection: Collection) -> list[str]:
-    """Say in words what the collection is, and what it is not."""
     index = collection.index
     abnormal = index[index["label"] == "abnormal"]
     share = len(abnormal) / len(index)

@@ -60,7 +60,6 @@ def prepare_splits(run: Run) -> pd.DataFrame:
 
 
 def load_splits(run: Run) -> pd.DataFrame:
-    """Return the split table that notebook 02 prepared."""
     return run.load_table("splits", made_by="02_augment")
 
 
@@ -82,7 +81,6 @@ def count_copies(copies: Copies) -> pd.DataFrame:
 
 
 def augmentation_headline(copies: Copies) -> list[tuple]:
-    """Return the opening numbers of notebook 02."""
     originals = int((copies.table["copy"] == 0).sum())
     return [
         ("karyograms", originals, None, None, "before augmentation"),

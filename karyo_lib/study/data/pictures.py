@@ -146,7 +146,6 @@ def before_after(copies: Copies) -> ImageGridDisplay:
 
 
 def augmentation_ranges(copies: Copies):
-    """Return histograms of what the altered copies received."""
     altered = copies.table[copies.table["copy"] > 0]
     shown = {
         "Brightness change, %": 100 * altered["brightness"],

@@ -200,7 +200,6 @@ def _code() -> str:
 
 
 def _choose_cells(recipe: AlphaRecipe, bank: ChromosomeBank) -> pd.DataFrame:
-    """Choose the cell of every page and, for changed ones, a donor."""
     rng = np.random.default_rng([recipe.seed, 2])
     cells = bank.cells.iloc[rng.permutation(len(bank))]
     real = cells[cells["label"] == "abnormal"].head(int(REAL_ANEUPLOID_SHARE * recipe.abnormal))

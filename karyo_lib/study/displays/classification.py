@@ -44,7 +44,6 @@ class ConfusionMatricesDisplay(Display, made="from_matrices"):
 
     @classmethod
     def from_predictions(cls, y_true, label, *, title: str = "", ax=None) -> "ConfusionMatricesDisplay":
-        """Count labels (N,), 1 abnormal, and draw one matrix."""
         return cls({title: confusion_matrix(y_true, label, labels=[0, 1])}).plot(ax)
 
     def plot(self, ax=None) -> "ConfusionMatricesDisplay":
@@ -81,7 +80,6 @@ class CountsDisplay(Display, made="from_counts"):
     columns: str
 
     def plot(self, ax: Axes | None = None) -> "CountsDisplay":
-        """Draw on ``ax`` or on a new figure."""
         values = self.counts.to_numpy()
         n_rows, n_columns = values.shape
         self._open(ax, height=1.1 + 0.3 * n_rows, width=1.8 + 0.55 * n_columns)
@@ -112,7 +110,6 @@ class RocDisplay(Display, made="from_predictions"):
                 )
 
     def plot(self, ax: Axes | None = None) -> "RocDisplay":
-        """Draw on ``ax`` or on a new figure."""
         self._open(ax, height=3.9, width=4.2)
         self.displays_, self.points_ = {}, {}
         colours = assign_colours(self.curves, self.colours)
@@ -169,7 +166,6 @@ class CalibrationCurvesDisplay(Display, made="from_predictions"):
     N_BINS = 5  # equally wide; empty ones are left out
 
     def plot(self, ax: Axes | None = None) -> "CalibrationCurvesDisplay":
-        """Draw on ``ax`` or on a new figure."""
         self._open(ax, height=3.9, width=4.2)
         self.displays_, self.bars_, self.counts_ = {}, {}, {}
         colours = assign_colours(self.curves)

@@ -32,7 +32,6 @@ class RiskCoverageDisplay(Display, made="from_curves"):
         return cls(curves, referral).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> "RiskCoverageDisplay":
-        """Draw on ``ax`` or on a new figure."""
         self._open(ax, height=3.4)
         self.lines_, self.points_ = {}, {}
         colours = assign_colours(self.curves)

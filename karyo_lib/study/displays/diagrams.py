@@ -41,7 +41,6 @@ class FlowChartDisplay(Display):
     """From the cell to the decision: the laboratory's work today, and with automation (Fig 1.1)."""
 
     def plot(self, ax: Axes | None = None) -> "FlowChartDisplay":
-        """Draw on ``ax`` or on a new figure."""
         self._open(ax, height=4.6)
         self.ax_.set(xlim=(0, 1.0), ylim=(0, 1.03))
         self.ax_.axis("off")
@@ -84,7 +83,6 @@ class StructureDisplay(Display, made="from_blocks"):
     structures: dict[str, pd.DataFrame]
 
     def plot(self, ax: Axes | None = None) -> "StructureDisplay":
-        """Draw on ``ax`` or on a new figure."""
         blocks = next(iter(self.structures.values()))
         columns = len(self.structures) if len(self.structures) > 1 else 0
         self._open(ax, height=0.42 * len(blocks) + 0.7)

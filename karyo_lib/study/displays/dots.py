@@ -95,7 +95,6 @@ class MetricsForestDisplay(Display, made="from_table"):
     reference: tuple[float, str] | None = None  # dashed line and its label
 
     def plot(self, ax: Axes | None = None) -> "MetricsForestDisplay":
-        """Draw on ``ax`` or on a new figure."""
         table = self.table if "series" in self.table.columns else self.table.assign(series="")
         rows, series = list(dict.fromkeys(table["title"])), list(dict.fromkeys(table["series"]))
         self._open(ax, height=0.8 + len(rows) * (0.2 + 0.12 * len(series)))
@@ -135,7 +134,6 @@ class SizeCurvesDisplay(Display, made="from_table"):
     reference: tuple[float, str]  # dotted line and its label: what is found where there is nothing
 
     def plot(self, ax: Axes | None = None) -> "SizeCurvesDisplay":
-        """Draw on ``ax`` or on a new figure."""
         self._open(ax, height=3.6)
         series = dict(list(self.table.sort_values("size").groupby("series", sort=False)))
         colours, sizes = assign_colours(series), sorted(self.table["size"].unique())
@@ -173,7 +171,6 @@ class StoryDisplay(Display, made="from_tables"):
     titles: dict[str, str]
 
     def plot(self, ax: Axes | None = None) -> "StoryDisplay":
-        """Draw on ``ax`` or on a new figure."""
         steps = {step: name for step, name in self.steps.items() if step in set(self.table["step"])}
         self._open(ax, height=3.9)
         ax, place = self.ax_, {step: i for i, step in enumerate(steps)}

@@ -82,7 +82,6 @@ class SearchDisplay(Display, made="from_trials"):
     published: float
 
     def plot(self, ax: Axes | None = None) -> "SearchDisplay":
-        """Draw on ``ax`` or on a new figure."""
         self._open(ax)
         ax, ok = self.ax_, self.trials["status"] == "ok"
         done, failed = self.trials[ok], self.trials[~ok]
@@ -112,7 +111,6 @@ class ConvergenceDisplay(Display, made="from_trials"):
     trials: pd.DataFrame
 
     def plot(self, ax: Axes | None = None) -> "ConvergenceDisplay":
-        """Draw on ``ax`` or on a new figure."""
         self._open(ax, height=2.6)
         done = self.trials[self.trials["status"] == "ok"].sort_values("trial")
         (self.points_,) = self.ax_.plot(

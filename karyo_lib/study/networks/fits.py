@@ -36,8 +36,6 @@ NAMES = {"ppv": "precision", "sensitivity": "recall", "roc_auc": "auc"}  # as th
 
 @dataclass(frozen=True, eq=False)
 class Fits:
-    """What was trained, as tables."""
-
     # ``condition, protocol, repeat, image_id, part, y_true, p``, with ``parent_id`` and ``patient_id``.
     predictions: pd.DataFrame
     # One row an epoch: ``condition, protocol, repeat, epoch, loss, val_loss, auc, val_auc, ...``.
@@ -89,7 +87,6 @@ def weights_warning(run: Run, bases: Sequence[str] = ("VGG16", "InceptionV3")) -
 
 
 def training_settings(run: Run, condition: Condition, repeat: int = 0) -> TrainSettings:
-    """Return how a condition is trained in this run."""
     epochs = {
         "head": run.settings.epochs_head,
         "last-block": run.settings.epochs_last_block,
@@ -107,7 +104,6 @@ def training_settings(run: Run, condition: Condition, repeat: int = 0) -> TrainS
 
 
 def fit_store(run: Run, condition: str, protocol: str, repeat: int) -> Path:
-    """Return the folder of one fit."""
     return run.path("models", condition) / f"{protocol}-{repeat}"
 
 
@@ -153,8 +149,6 @@ def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer")
 
 
 def load_fits(run: Run, *tables: str) -> Fits:
-    """Return the fits that notebooks 04 and 05 made."""
-
     def load(kind: str) -> pd.DataFrame:
         parts = [run.load_table(f"{kind}_{name}", made_by=TABLES[name]) for name in tables]
         return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
@@ -197,7 +191,6 @@ def _fit_one(
 
 
 def select_split(splits: pd.DataFrame, data: str, protocol: str, repeat: int) -> pd.DataFrame:
-    """Return the rows of one split."""
     return splits.query("data == @data and protocol == @protocol and repeat == @repeat")
 
 

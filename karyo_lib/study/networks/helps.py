@@ -124,7 +124,6 @@ def helps_display(table: pd.DataFrame) -> MetricsForestDisplay:
 
 
 def describe_what_helps(table: pd.DataFrame) -> str:
-    """Say in words what helped and what did not."""
     rows = helps_table(table)
     told = describe_differences(rows, baseline="its own reference, on the same splits")
     best = rows.loc[rows["mean"].idxmax()]

@@ -30,14 +30,11 @@ PUBLISHED_RANGE = {"learning_rate": "7e-4 to 3e-2", "batch_size": "16 or 32; not
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """The search under both protocols."""
-
     # ``protocol, trial, learning_rate, batch_size, val_loss, val_accuracy, status, seconds, message``.
     trials: pd.DataFrame
     settings: SearchSettings
 
     def select(self, protocol: str) -> pd.DataFrame:
-        """Return the trials under a protocol."""
         return self.trials[self.trials["protocol"] == protocol]
 
 
@@ -70,7 +67,6 @@ def search_hyperparameters(run: Run) -> Search:
 
 
 def search_headline(search: Search) -> list[tuple]:
-    """Return the opening numbers of notebook 03."""
     best = choose_best(search.select("thesis"))
     failed = int((search.trials["status"] != "ok").sum())
     thesis = {name: f"thesis: {value:g}" for name, value in PUBLISHED.items()}

@@ -50,8 +50,6 @@ WITHIN, ACROSS = "within: same kind of pages", "across: unseen lab styles, no sh
 
 @dataclass(frozen=True, eq=False)
 class Shortcuts:
-    """The sets."""
-
     # ``set, image_id, path, label, patient_id, source, origin, style, iscn``; the same ``image_id`` is the
     # same karyogram in every set, ``path`` is relative to `folder`.
     index: pd.DataFrame

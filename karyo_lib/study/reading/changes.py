@@ -59,7 +59,6 @@ def measure_changes(run: Run) -> pd.DataFrame:
 
 
 def changes_display(table: pd.DataFrame) -> SizeCurvesDisplay:
-    """Return sensitivity against size of the change, by kind."""
     changed = table[(table["kind"] != NORMAL) & (table["megabases"] > 0)]
     shown = changed.rename(columns={"megabases": "size", "kind": "series", "sensitivity": "value"})
     called = float(table.loc[table["kind"] == NORMAL, "sensitivity"].iloc[0])

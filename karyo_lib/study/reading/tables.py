@@ -36,8 +36,6 @@ PAGES_A_WORKER = 4  # fewer are read sooner than a further process starts
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """What was read from each karyogram of a run."""
-
     # One row a karyogram, in the order of the index: ``image_id, patient_id, source, style, y_true, iscn,
     # group, truth`` (count formula, '' where the karyotype is not known), ``changed`` (classes with a
     # structural change, such as '9 22') and what :func:`karyo_lib.read.reading.summary` says: ``found,
@@ -83,7 +81,6 @@ def read_collection(run: Run) -> Readings:
 
 
 def load_readings(run: Run) -> Readings:
-    """Return what notebook 04 read."""
     table = run.load_table("readings", made_by="04_transfer")
     texts = [column for column in ("changes", "changed", "refer_reason", "truth", "group") if column in table]
     table = table.assign(**{column: table[column].astype(object).fillna("") for column in texts})

@@ -29,8 +29,6 @@ _WARNING = re.compile(r"\b\w*Warning: .+")
 
 @dataclass(frozen=True)
 class Content:
-    """A notebook as its report shows it."""
-
     title: str
     notebook: NotebookNode  # without its first heading, its progress bars and what was lifted to the top
     banners: list[dict[str, str]]  # ``text`` and ``kind``

@@ -15,8 +15,6 @@ from karyo_lib.settings import SettingsError, suggest
 
 @dataclass(frozen=True)
 class Notebook:
-    """One notebook of the study."""
-
     name: str  # file name without suffix, ``'04_transfer'``
     path: Path
     title: str  # its first heading

@@ -62,8 +62,6 @@ def duration(seconds: float) -> str:
 
 
 class Monitor:
-    """Follows a run and shows it."""
-
     def __init__(self, expected: Mapping[str, float], stream: TextIO | None = None) -> None:
         self.console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)
         self.expected = dict(expected)
@@ -94,11 +92,9 @@ class Monitor:
             self.live.stop()
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a line that stays."""
         self.console.print(text, style=style, markup=False)
 
     def notebook(self, name: str, cells: int) -> None:
-        """A notebook begins."""
         if not self.name and not self.finished:
             self.started = self.told = time.monotonic()
         self.place = list(self.expected).index(name) + 1
@@ -108,12 +104,10 @@ class Monitor:
         self._show(force=True)
 
     def at_cell(self, number: int) -> None:
-        """Cell *number*, from 1, begins."""
         self.cell, self.step = number, ""
         self._show()
 
     def heard(self, message: Mapping[str, Any]) -> None:
-        """A kernel's message arrived."""
         if step := read_step(message):
             self.step = step
             self._show()

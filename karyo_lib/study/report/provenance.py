@@ -31,7 +31,6 @@ _LOOKS_ONLY = ("study/report", "static", "cli.py")
 
 
 def digest_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -19,8 +19,6 @@ _CLOCK = 20_000_000  # ns: a file's time may lag the clock by a tick
 
 
 class Records:
-    """The memory of a run folder."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = folder / STATE
@@ -48,16 +46,13 @@ class Records:
             return otherwise
 
     def write(self, name: str, record: dict[str, Any]) -> None:
-        """Keep the record of a notebook."""
         write_json(self.state / f"{name}.json", record)
 
     def read_notebook(self, name: str) -> nbformat.NotebookNode | None:
-        """Return the notebook as it was last executed."""
         path = self.state / f"{name}.ipynb"
         return nbformat.read(path, as_version=4) if path.exists() else None
 
     def write_notebook(self, name: str, executed: nbformat.NotebookNode) -> None:
-        """Keep an executed notebook."""
         with writing(self.state / f"{name}.ipynb") as part:
             nbformat.write(executed, part)
 
@@ -119,6 +114,5 @@ class Records:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write *content* as JSON, whole or not at all."""
     with writing(path) as part:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -69,8 +69,6 @@ SOURCE_LIMITS = {
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Everything that notebook 07 looks at."""
-
     fits: Fits  # all networks under both protocols
     judged: Fits  # the networks and, split by patient, the reader
     index: pd.DataFrame
