@@ -36,8 +36,7 @@ def expose(
     ink: np.ndarray, settings: SimpleNamespace, scale: float, size: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
     """Photograph, print and scan a drawing (ink, 0 paper to 1 black) on a page of ``size`` (width, height),
-    as large or smaller. ``settings``: `Artefacts` whose ranges have been settled. ``scale``: relative to a
-    page of 1200 x 950."""
+    as large or smaller. ``settings``: settled `Artefacts`; ``scale``: relative to a page of 1200 x 950."""
     sigma = settings.blur * scale
     if sigma > 0.2:
         ink = cv2.GaussianBlur(ink, (0, 0), sigma)

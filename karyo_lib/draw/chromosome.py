@@ -119,8 +119,7 @@ def paint_straight(
     *,
     ring: bool = False,
 ) -> StraightChromosome:
-    """Paint a chromosome upright; ``units``: pixels per ISCN unit; ``ring``: without telomeres, to be closed
-    on itself."""
+    """Paint a chromosome upright; ``units``: pixels per ISCN unit; ``ring``: to be closed on itself."""
     edges = _band_edges(plan, look, units, rng)
     length = max(3, round(float(edges[-1])))
     edges = edges * (length / edges[-1])

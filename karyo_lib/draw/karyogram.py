@@ -91,8 +91,7 @@ def draw_chromosome(
     length: float = 119.0,
     level: int = 550,
 ) -> np.ndarray:
-    """Draw one normal chromosome as a cut-out, uint8 (H, W): upright, on white; ``length`` is the mean of
-    chromosome 1 in pixels."""
+    """Draw a normal chromosome upright on white, uint8 (H, W); ``length``: of chromosome 1, in pixels."""
     sheet = make_sheet(style, seed, None, False, {})
     rng = sheet.rng("single")
     look = settle(sheet.style.look, rng)

@@ -47,8 +47,7 @@ def place_pieces(
     width: float,
     rng: np.random.Generator,
 ) -> Placement:
-    """Lay chromosomes, ``width`` pixels wide, out in the rows and slots of a layout on a page of ``size``
-    (width, height)."""
+    """Lay chromosomes, ``width`` pixels wide, out in a layout on a page of ``size`` (width, height)."""
     page_width, page_height = size
     rows = [list(row) for row in layout.rows]
     if any(piece.slot == MARKER_SLOT for piece in pieces):

@@ -103,8 +103,7 @@ def make_piece(
     source: str = "",
 ) -> Piece:
     """Find the landmarks of a chromosome on its patch. ``origin``: pixel at the axis's (0, 0), as x, y;
-    ``rows``: where the edges of ``plan`` lie along the axis, in pixels from its start; ``width``: of the
-    chromosome, in pixels."""
+    ``rows``: where the edges of ``plan`` lie along the axis; ``width``: of the chromosome, in pixels."""
 
     def on_patch(along: np.ndarray) -> np.ndarray:
         x, y = axis.point(along)

@@ -100,8 +100,7 @@ class Artefacts:
 
 @dataclass(frozen=True)
 class LabStyle:
-    """A laboratory's manner; ``annotations`` ('arrow', 'box', 'title') are printed unless the caller says
-    otherwise."""
+    """A laboratory's manner; ``annotations`` ('arrow', 'box', 'title') are printed by default."""
 
     name: str
     description: str

@@ -42,10 +42,9 @@ class Cutout:
 
 class ChromosomeBank:
     """Cells whose chromosomes are cut out, upright and named: a folder with ``chromosomes.zip`` (members
-    ``<cell>/<class>_<copy>.png``) and ``cells.csv``. Only the archive's directory is kept in memory; an
-    instance can be pickled and used from several threads or processes. ``cells`` has a row a cell: ``case``
-    (patient), ``label`` ('normal' or 'abnormal', by chromosome count), ``count_formula`` such as '47,XXY',
-    ``chromosomes``."""
+    ``<cell>/<class>_<copy>.png``) and ``cells.csv``: ``cell, case`` (patient), ``label`` ('normal' or
+    'abnormal', by number), ``count_formula`` ('47,XXY'), ``chromosomes``. Can be pickled, and used from
+    several threads or processes."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
@@ -172,8 +171,7 @@ def _read_cells(path: Path) -> pd.DataFrame:
 
 
 def add_cell(folder: Path, cutouts: Sequence[Cutout], label: str, count_formula: str) -> None:
-    """Add the cut-outs of a new cell to a bank, which is made where there is none; both files are replaced at
-    once."""
+    """Add the cut-outs of a new cell to a bank, made where there is none; both files change at once."""
     if not cutouts:
         raise BankError("Expected the chromosomes of a cell. Received none.")
     cell, case = cutouts[0].cell, cutouts[0].case

@@ -32,10 +32,9 @@ _REDUCED, _MASK = 1, 4  # bits of tag 254
 
 def to_8_bit(values: np.ndarray) -> tuple[np.ndarray, str]:
     """Scale deep pixels to 0..255 by the range that nearly all of them use, and a note for the user or ''.
-    Cameras store 10 to 14 bits in 16: dividing by 65535 would leave such a page black. The range is the
-    smallest common bit depth that holds all but 0.05 % of the pixels; floats may span 0..1 or -1..1; negative
-    whole numbers are shifted to zero. Where a quarter of the range or less is in use, that part is stretched
-    over all of it."""
+    Cameras store 10 to 14 bits in 16: the range is the smallest common bit depth that holds all but 0.05 % of
+    the pixels; floats span 0..1 or -1..1; negative whole numbers are shifted to zero; where a quarter of it
+    or less is in use, that is stretched."""
     whole = np.issubdtype(values.dtype, np.integer)
     values = values.astype(np.float64)
     if not np.isfinite(values).all():

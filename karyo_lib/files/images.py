@@ -41,8 +41,7 @@ _INK_SHARE = 0.001  # a page with less ink than this shows no karyogram
 
 
 class UnusableImage(ValueError):
-    """An image file that cannot be used: its name, without folder, and the reason in words for the user;
-    never a path."""
+    """An image file that cannot be used: its name, without folder, and the reason in words, never a path."""
 
     def __init__(self, name: str, reason: str):
         super().__init__(name, reason)
@@ -62,11 +61,10 @@ class LoadedImage:
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read an image file as uint8 grey (H, W). The format is found from the content: PNG, JPEG, BMP, TIFF,
-    GIF, WebP or DICOM. Size limits are checked before anything is decoded. EXIF rotation is applied;
-    transparent parts become white; colour becomes luma (ITU-R 601); deeper pixels and floats are scaled, see
-    `to_8_bit`; of several pages the first is read, thumbnails and levels of a pyramid are none; MONOCHROME1
-    and WhiteIsZero are inverted."""
+    """Read PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM, told by its content, as uint8 grey (H, W). Size limits
+    are checked before anything is decoded. EXIF rotation is applied, transparent parts become white, colour
+    becomes luma (ITU-R 601), deeper pixels are scaled (`to_8_bit`), MONOCHROME1 and WhiteIsZero are inverted;
+    of several pages the first is read, not thumbnails or levels of a pyramid."""
     return load_image(path).pixels
 
 

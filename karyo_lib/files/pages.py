@@ -21,8 +21,7 @@ from karyo_lib.store import Journal, writing
 
 
 def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
-    """Write a page as PNG without any metadata, where it is not there already; returns the SHA-256 of the
-    file."""
+    """Write a page as PNG without metadata, unless it is there; returns the SHA-256 of the file."""
     path = Path(path)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -73,9 +72,8 @@ def prepare_dataset(
     size: tuple[int, int] = (416, 416),
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Copy a user's images into a folder of uniform grey PNG pages: pixels alone, no names, no EXIF, no DICOM
-    header. Pages that are there already are kept. Returns the index with the new ``path`` (relative to
-    ``out_dir``) and ``sha256``."""
+    """Copy a user's images into a folder of uniform grey PNG pages, pixels alone; those that are there are
+    kept. Returns the index with new ``path`` (relative to ``out_dir``) and ``sha256``."""
     prepared = index.assign(path=index["image_id"] + ".png")
     digests = []
     rows = zip(index["path"], prepared["path"], strict=True)

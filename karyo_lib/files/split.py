@@ -79,8 +79,7 @@ def list_sources(index: pd.DataFrame, test_only: Collection[str] = ()) -> list[s
 
 
 def check_no_leak(splits: pd.DataFrame) -> None:
-    """Check that but for the thesis's protocols, which leak by design, no patient and no karyogram stands in
-    two parts."""
+    """Check that no patient and no karyogram stands in two parts, but for the thesis's protocols."""
     grouped = splits[~splits["protocol"].str.endswith("thesis")]
     for column in ("patient_id", "parent_id", "image_id"):
         by = grouped.groupby(["data", "protocol", "repeat", column])["part"]

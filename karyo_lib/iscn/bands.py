@@ -1,6 +1,5 @@
-"""Bands of each chromosome at the 400-, 550- and 850-band levels, in ISCN units: relative optical length from
-the tip of the short arm (pter = 0). A chromosome is as long at every level: 15100 for chromosome 1, 3200 for
-21."""
+"""Bands at the 400-, 550- and 850-band levels, in ISCN units: relative optical length from the tip of the
+short arm (pter = 0). A chromosome is as long at every level: 15100 for chromosome 1, 3200 for 21."""
 
 import csv
 import re
@@ -22,8 +21,7 @@ _BAND_NAME = re.compile(r"([pq])(\d+(?:\.\d+)?)")
 
 
 class KaryotypeError(ValueError):
-    """A karyotype formula, or a ``part`` of it, that cannot be, and the ``rule`` that it breaks, with the
-    remedy."""
+    """A formula, or a ``part`` of it, that cannot be, and the ``rule`` that it breaks, with the remedy."""
 
     def __init__(self, part: str, rule: str):
         super().__init__(f"{part!r}: {rule}")

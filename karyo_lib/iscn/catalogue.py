@@ -60,9 +60,8 @@ def load_catalogue() -> pd.DataFrame:
 
 
 def describe_change(formula: str) -> dict[str, object]:
-    """Columns that follow from a formula (of a mosaic, its first line): group, and size of the whole
-    karyotype against the normal one: what was lost and gained together or, where that is more, what was
-    moved."""
+    """Columns that follow from a formula (of a mosaic, its first line): group, and size of the karyotype
+    against the normal one: what was lost and gained together or, where that is more, moved."""
     karyotype = parse_karyotype(formula)
     size = karyotype.size()
     units = load_bands().length("1")

@@ -117,8 +117,7 @@ def order_clones(clones: Iterable[Clone], practice: str = "constitutional") -> l
 
 
 def read_clones(formula: str) -> tuple[Clone, ...]:
-    """The cell lines of a formula, in the order written, ``idem`` and ``sl`` written out: the inverse of
-    `write_clones`."""
+    """The cell lines of a formula in its order, ``idem`` and ``sl`` written out: inverts `write_clones`."""
     texts = re.sub(r"^\s*(mos|chi)\s", "", formula).strip(" \t/").split("/")
     found = [_BRACKETS.search(text) for text in texts]
     lines = read_cell_lines(formula)

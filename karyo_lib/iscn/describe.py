@@ -37,8 +37,7 @@ def home(segments: Segments, level: int = 550) -> str:
 
 
 def describe(segments: Segments, level: int = 550) -> Description:
-    """Name a chromosome by its segments, from one end to the other: ``5pter->q15::q31.1->qter`` is
-    del(5)(q15q31.1)."""
+    """Name a chromosome by its segments, end to end: ``5pter->q15::q31.1->qter`` is del(5)(q15q31.1)."""
     if not segments:
         raise ValueError("Expected a chromosome of at least one segment. Received none.")
     table = load_bands(level)

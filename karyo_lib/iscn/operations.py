@@ -91,8 +91,7 @@ def is_normal_inversion(kind: str, chromosomes: Sequence[str], breakpoints: Sequ
 
 def read_change(text: str, before: Sequence[Part]) -> tuple[Part, list[str]]:
     """Read one part, without spaces and with ' or ' as '|', and notes on what was put right, is taken as
-    certain, or is not drawn. Breakpoints may stand in parts ``before``: +der(22)t(9;22) after
-    t(9;22)(q34;q11.2)."""
+    certain, or is not drawn. Breakpoints may stand ``before``: +der(22)t(9;22) after t(9;22)(q34;q11.2)."""
     require(text, ",", "Expected a part after each comma. Received none.")
     require(text.count("(") == text.count(")"), text, f"Expected a ')' for every '('. {_FORM}")
     certain = _read_as(text)

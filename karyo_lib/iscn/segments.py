@@ -110,10 +110,9 @@ def locate(segments: Segments, chromosome: str, position: float) -> float | None
 
 
 def find_centromeres(segments: Segments, table: BandTable) -> tuple[float, ...]:
-    """Positions of the centromeres along segments. A centromere is the boundary between the arms. Where a
-    segment ends just there it brings half of one: two halves that meet make one (an isochromosome, a
-    whole-arm translocation), a single half counts only where there is no other. Markers get theirs in the
-    middle."""
+    """Positions of the centromeres, the boundaries between arms, along segments. A segment that ends just
+    there brings a half: two that meet make one (an isochromosome, a whole-arm translocation), a single half
+    counts only where there is no other. Markers get theirs in the middle."""
     whole: list[float] = []
     halves: list[float] = []
     offset = 0.0
@@ -135,9 +134,8 @@ def find_centromeres(segments: Segments, table: BandTable) -> tuple[float, ...]:
 def cut_at(
     segments: Segments, chromosome: str, position: float, arm: str, table: BandTable, part: str
 ) -> tuple[Segments, Segments, bool]:
-    """Cut segments at a breakpoint (ISCN units from pter of a normal chromosome): upper and lower piece, and
-    whether the upper one keeps the centromere; of a break at the centromere itself, the ``arm`` decides which
-    is distal."""
+    """Cut segments at a breakpoint (ISCN units from pter): upper and lower piece, and whether the upper one
+    keeps the centromere; at the centromere itself, the ``arm`` decides which is distal."""
     at = locate(segments, chromosome, position)
     rule = f"Its breakpoint in {chromosome}{arm} is no longer on the derivative chromosome."
     require(at is not None, part, rule)

@@ -15,8 +15,7 @@ SHORTCUT_V = 0.1  # Cramér's V above which source or style tells the label, by 
 
 
 def load_checklist(name: str) -> pd.DataFrame:
-    """Return the checklist ``leakage`` or ``reporting``: ``checklist, item, question, needs, answer,
-    otherwise``."""
+    """Return the checklist ``leakage`` or ``reporting``: ``item, question, needs, answer, otherwise``."""
     return pd.read_csv(data_file("checklists", f"{name}.csv"), dtype=str, keep_default_na=False)
 
 
@@ -41,9 +40,8 @@ def _holds(facts: Mapping[str, Any], need: str) -> bool:
 
 def fill_checklist(name: str, facts: Mapping[str, Any]) -> pd.DataFrame:
     """Answer the checklist ``leakage`` or ``reporting`` from facts of `compute_split_facts` and the run; one
-    that is absent, None, NaN or empty is not known. Columns ``checklist, item, question, answer, status``;
-    ``status`` is ``met`` only where all facts of the answer are known and the row's condition holds, else
-    ``not met``."""
+    that is absent, None, NaN or empty is not known. Columns ``checklist, item, question, answer, status``:
+    ``met`` only where all facts of the answer are known and its condition holds, else ``not met``."""
     rows = []
     for _, row in load_checklist(name).iterrows():
         met = all(_holds(facts, need) for need in row["needs"].split())

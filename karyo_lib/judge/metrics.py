@@ -67,10 +67,8 @@ def compute_ppv_at_prevalence(
     sensitivity: float, n_abnormal: float, specificity: float, n_normal: float, prevalence: float
 ) -> tuple[float, float, float]:
     """Positive predictive value (value, low, high) where a share ``prevalence`` of the karyograms is abnormal
-    (Bayes' rule). It rises with the likelihood ratio sensitivity / (1 - specificity), whose interval is put
-    together from the two Wilson intervals by MOVER-R (Donner and Zou 2012, Statistical Methods in Medical
-    Research 21:347). Unlike the logit interval it holds its level where specificity is near 1, as simulation
-    here showed."""
+    (Bayes' rule). Its interval is put together from the two Wilson intervals by MOVER-R (Donner and Zou 2012,
+    Statistical Methods in Medical Research 21:347), which holds its level where specificity is near 1."""
     if not 0 < prevalence < 1:
         raise ValueError(f"Expected a prevalence between 0 and 1, exclusive. Received {prevalence}.")
     nan = float("nan")
@@ -108,11 +106,10 @@ def compute_metrics(
     y_true: np.ndarray, p: np.ndarray, *, groups: np.ndarray | None = None, n_resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """Every metric of a binary classifier (1 is abnormal, called so from one half) with a 95 % interval; one
-    row a metric, ``metric, title, value, low, high, n, method, note``, among them the positive predictive
-    value at each of `PREVALENCES`. With ``groups`` (patients) proportions count the effective number of
-    independent images, and the bootstrap draws patients. A metric that the images do not define is NaN, with
-    the reason in ``note``."""
+    """Every metric of a binary classifier (1 is abnormal, called so from one half) with a 95 % interval, a
+    row a metric: ``metric, title, value, low, high, n, method, note``; predictive values at each of
+    `PREVALENCES`. With ``groups`` (patients) proportions count the effective number of independent images,
+    and the bootstrap draws patients. What the images do not define is NaN, with the reason in ``note``."""
     y, p, groups = check_predictions(y_true, p, groups)
     called, abnormal = p >= 0.5, y == 1
 

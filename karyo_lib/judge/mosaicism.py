@@ -21,8 +21,7 @@ def excluded_share(cells: int, seen: int = 0, sensitivity: float = 1.0, confiden
 def cells_needed(
     share: float, seen: int = 0, sensitivity: float = 1.0, confidence: float = 0.95
 ) -> int | None:
-    """Fewest cells that exclude a share, if the change is seen in no further one; None beyond `MOST_CELLS`.
-    Hook: 29 for 10 %, 59 for 5 %."""
+    """Fewest cells that exclude a share, no further one showing it (Hook: 29 for 10 %); or None."""
     _check(sensitivity, confidence)
     if not 0 < share < 1:
         raise ValueError(f"Expected a share between 0 and 1. Received {share}.")

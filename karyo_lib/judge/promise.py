@@ -169,8 +169,7 @@ class PromiseCheck:
 
 
 def check_promise(promise: Promise, score: np.ndarray, y_true: np.ndarray) -> PromiseCheck:
-    """Count misses under the promised threshold on independent cases that did not choose it: a test part,
-    shifted images."""
+    """Count misses under the promised threshold on independent cases that did not choose it."""
     y, cleared = np.asarray(y_true), promise.clear(score)
     n_cleared, misses = int(cleared.sum()), int(y[cleared].sum())
     out_of = n_cleared if promise.risk == "cleared" else int(y.sum())

@@ -1,6 +1,5 @@
-"""Many stochastic answers per image -> label, the thesis's confidence score, and scores from the values. The
-passes, probabilities (T, N), may come from Monte Carlo dropout, the members of a deep ensemble or test-time
-augmentation."""
+"""Many stochastic answers per image (T, N) -> label, the thesis's confidence score, and scores from the
+values: by Monte Carlo dropout, a deep ensemble or test-time augmentation."""
 
 import numpy as np
 import pandas as pd
@@ -72,8 +71,7 @@ def compute_scores(
 
 
 def compute_uncertainties(scores: pd.DataFrame) -> pd.DataFrame:
-    """Turn the scores so that each rises from 0 (sure) to 1 (unsure), for ranking and combining; see
-    `UNCERTAINTIES`."""
+    """Turn the scores so that each of `UNCERTAINTIES` rises from 0 (sure) to 1 (unsure)."""
     return pd.DataFrame(
         {
             "vote_share": 2 * (1 - scores["confidence"] / 100),

@@ -48,8 +48,7 @@ def describe_best(table: pd.DataFrame, where: str) -> str:
 
 
 def describe_differences(table: pd.DataFrame, *, baseline: str = "the baseline") -> str:
-    """Say which changes (rows with ``title, difference, low, high``) helped, harmed, or cannot be told from
-    none."""
+    """Say which changes (``title, difference, low, high``) helped, harmed, or cannot be told from none."""
     told = table.dropna(subset="difference")
     known = told.dropna(subset=["low", "high"])
     if told.empty:
@@ -82,8 +81,7 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 def describe_groups(table: pd.DataFrame) -> str:
-    """Say what share of the abnormal images is found, and which groups of `compute_metrics_by_group` are
-    missed."""
+    """Say what share of abnormal images is found, and which groups of `compute_metrics_by_group` are not."""
     abnormal = table[table["group"] != "normal"]
     if abnormal.empty:
         return "There is no abnormal image to look at by group."

@@ -1,6 +1,5 @@
-"""The one place that knows which engine runs Keras: environment, threads, precision, device. Other modules
-import ``keras`` from here, so that the settings below are in place before its first import, in whatever
-order."""
+"""The one place that knows which engine runs Keras: environment, threads, precision, device. Others import
+``keras`` from here, so that the settings are in place before its first import."""
 
 import contextlib
 import functools
@@ -77,9 +76,8 @@ if os.environ.get("KARYO_PRECISION"):
 
 
 def compile_options(batches_at_once: int = 1) -> dict[str, Any]:
-    """Keyword arguments of every ``model.compile``. Several steps in one call of TensorFlow give the same
-    results: a small network spends most of its time between calls. XLA is left off there: it recompiles for
-    every batch shape (the last of an epoch, each size of a search), which costs a CPU far more than small
+    """Keyword arguments of every ``model.compile``. Several steps a call of TensorFlow give the same results
+    in less time; XLA is off there: it recompiles for every batch shape, which costs a CPU more than small
     heads gain."""
     if keras.config.backend() == "tensorflow":
         return {"jit_compile": False, "steps_per_execution": batches_at_once}
@@ -154,6 +152,5 @@ def backend_facts() -> dict[str, str]:
 
 
 def use_mixed_precision(enabled: bool = True) -> None:
-    """Compute in ``mixed_bfloat16`` (32-bit weights, no loss scaling needed) on models built from now on, or
-    in float32."""
+    """Compute in ``mixed_bfloat16`` (no loss scaling needed) on models built from now on, or in float32."""
     keras.config.set_dtype_policy("mixed_bfloat16" if enabled else "float32")

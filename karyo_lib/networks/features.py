@@ -29,9 +29,8 @@ _DEFAULT_LIMIT_GB = 4.0
 
 
 class FeatureCache:
-    """A folder of activations with a limit on its size (4 GB, or ``KARYO_CACHE_GB``). Files are written whole
-    or not at all, so that runs may share it; what was not used for longest is dropped first. Deleting it
-    loses nothing but time."""
+    """A folder of activations with a limit on its size (4 GB, or ``KARYO_CACHE_GB``), written whole or not at
+    all, so that runs may share it; what was not used for longest is dropped first."""
 
     def __init__(self, folder: str | Path | None = None, limit_bytes: int | None = None):
         self.folder = Path(folder) if folder else cache_folder() / "features"
@@ -80,9 +79,8 @@ class FeatureCache:
 def preprocess(
     base: str, images: Sequence[np.ndarray], input_shape: tuple[int, int, int] = INPUT_SHAPE
 ) -> np.ndarray:
-    """Turn greyscale pages (uint8, sizes may differ) into the input of a base, float32 (N, height, width, 3):
-    resized with anti-aliasing, three equal channels; BGR minus the ImageNet means for VGG16, [-1, 1] for
-    InceptionV3."""
+    """Turn greyscale pages (uint8, any sizes) into the input of a base, float32 (N, height, width, 3),
+    resized with anti-aliasing: BGR minus the ImageNet means for VGG16, [-1, 1] for InceptionV3."""
     height, width, channels = input_shape
     out = np.empty((len(images), height, width, channels), "float32")
     for position, image in enumerate(images):
@@ -103,9 +101,8 @@ def compute_features(
     input_shape: tuple[int, int, int] = INPUT_SHAPE,
 ) -> np.ndarray:
     """Activations of a base at a cut, float32, in the order of the images (uint8, greyscale); equal in any
-    company to about 1e-6. From the cache where it has them, or on from an earlier cut that it has;
-    ``keep_cuts`` are stored on the way, for conditions that will train the last blocks; ``"input"`` gives the
-    preprocessed images."""
+    company to about 1e-6; from the cache, or on from an earlier cut in it. ``keep_cuts`` are stored on the
+    way, for conditions that will train the last blocks; ``"input"`` gives the preprocessed images."""
     stages = _stages(base, weights)
     for name in (cut, *keep_cuts):
         if name not in stages:

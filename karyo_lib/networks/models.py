@@ -49,8 +49,7 @@ FEATURES_DROPOUT, POOLING, HIDDEN, HIDDEN_NORMALIZATION, HIDDEN_DROPOUT, OUTPUT 
 
 
 def get_cut(base: str, trainable: str) -> str:
-    """Name of the last frozen layer. InceptionV3 has no blocks to train, as it is not sequential (section
-    4.3.4)."""
+    """Name of the last frozen layer; InceptionV3, not sequential, has no blocks to train (section 4.3.4)."""
     if base not in CUTS:
         raise ValueError(f"Expected base to be one of {', '.join(CUTS)}. Received {base!r}.")
     if trainable not in CUTS[base]:
@@ -126,8 +125,7 @@ def copy_model(model: keras.Model) -> keras.Model:
 
 def seed_head(model: keras.Model, seed: int) -> None:
     """Give the head its starting weights, averages and dropout for a seed, drawn by numpy (uniform after
-    Glorot and Bengio, 2010): the same on every backend, and a compiled model need not be traced again for
-    another fit."""
+    Glorot and Bengio, 2010): the same on every backend, and no compiled model is traced again."""
     rng = np.random.default_rng(seed)
     for name in (HIDDEN, OUTPUT):
         layer = model.get_layer(name)

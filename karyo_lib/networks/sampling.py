@@ -1,6 +1,5 @@
-"""Monte Carlo dropout (Gal and Ghahramani, 2016; section 3.4): dropout stays on at prediction time, and the
-spread of the passes measures how sure the network is. Everything random lies in the head, so the rest runs
-once per image."""
+"""Monte Carlo dropout (Gal and Ghahramani, 2016; section 3.4): dropout stays on at prediction time, in the
+head alone, and the spread of the passes measures how sure the network is."""
 
 from functools import lru_cache
 

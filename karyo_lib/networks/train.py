@@ -77,11 +77,10 @@ def fit_condition(
     store: str | Path | None = None,
     progress: bool = True,
 ) -> FitResult:
-    """Train one condition on one split (``image_id``, ``label``, ``part``: one protocol and repeat) and
-    predict all of its images. ``store``: a folder whose result is returned if it is of the same condition,
-    images, split, settings and weights; a start of it is gone on with. Equal to the bit between runs on one
-    machine when the base is frozen; fine-tuning agrees within the rounding of multi-threaded sums, which Adam
-    amplifies."""
+    """Train one condition on one split (``image_id, label, part``: one protocol and repeat) and predict all
+    of its images. ``store``: a folder whose result is returned if it is of the same condition, images, split,
+    settings and weights; a start of it is gone on with. Equal to the bit between runs on one machine when the
+    base is frozen."""
     rows = _check_split(split_rows, images)
     pictures = [images[image_id] for image_id in rows["image_id"]]
     folder = Path(store) if store else None
@@ -200,8 +199,7 @@ def _key(
 
 
 def get_trainer(base: str, trainable: str, weights: WeightsSource, settings: TrainSettings) -> Trainer:
-    """The compiled tail of a condition; the last one is kept, so that repeats, protocols and trials trace it
-    once."""
+    """The compiled tail of a condition; the last one is kept, so that repeats and trials trace it once."""
     built = {name: getattr(settings, name) for name in ("dropout", "momentum", "input_shape")}
     return _compile_tail(base, weights, settings.optimizer, trainable=trainable, **built)
 

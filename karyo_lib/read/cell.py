@@ -85,8 +85,7 @@ class CountPosterior:
 def _match(
     cost: np.ndarray, none_cost: np.ndarray, slots: np.ndarray, missed_cost: float
 ) -> tuple[float, np.ndarray]:
-    """Match objects (n) to ``slots`` (m classes) at least cost, that of slots missed left out; each one's
-    slot, -1 none."""
+    """Match objects (n) to ``slots`` (m classes) at least cost, but for slots missed; their slots, or -1."""
     n, m = len(cost), len(slots)
     size = n + m
     full = np.zeros((size, size))

@@ -81,8 +81,7 @@ def _move(score: np.ndarray, costs: list[np.ndarray], move: np.ndarray | None = 
 
 
 def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = PathSettings()) -> Paths:
-    """Best paths of strips of ``rows`` (int (n,)) rows, from the log-probability of places: float32 (n, T,
-    NONE + 1)."""
+    """Best paths of strips of ``rows`` (int (n,)) rows by their places, float32 (n, T, NONE + 1)."""
     order = np.argsort(-np.asarray(rows, int), kind="stable")  # longest first: those that go on are a slice
     rows = np.asarray(rows, int)[order]
     n, length = log_p.shape[:2]

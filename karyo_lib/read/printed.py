@@ -56,8 +56,7 @@ class Words:
 
 
 def find_words(image: np.ndarray, width: float, taken: np.ndarray | None = None) -> Words:
-    """Find words of one or two letters; ``width``: of a chromosome in pixels; ``taken`` (bool (h, w), any
-    scale): where chromosomes are."""
+    """Find words of one or two letters; ``width``: of a chromosome; ``taken`` (any scale): not there."""
     if not width > 0:  # a page without chromosomes
         nothing = pd.DataFrame(columns=["x0", "y0", "x1", "y1"], dtype=float)
         return Words(nothing, np.zeros((0, *WORD_SHAPE), np.float32))

@@ -310,8 +310,7 @@ class Reader:
 
 
 def _laid_out(table: pd.DataFrame) -> str:
-    """Formula by the slots that chromosomes lie in; '' where one is in none, or so many in another's that the
-    slots must have been misread."""
+    """Formula by slots; '' where a chromosome is in none, or so many in another's that slots were misread."""
     named = table[table["chromosome"] != ""]
     both = (named["printed"] == "XY") & named["chromosome"].isin(["X", "Y"])
     slots = named["printed"].mask(both, named["chromosome"])

@@ -105,8 +105,7 @@ class Reading:
 
     @property
     def group(self) -> str:
-        """One of `karyo_lib.iscn.GROUPS`, by the surest structural change where the number is normal;
-        'unreadable' where the image is."""
+        """One of `GROUPS`, where the number is normal by the surest structural change; or 'unreadable'."""
         if self.karyotype is None:
             return "unreadable"
         by_number = self.karyotype.group

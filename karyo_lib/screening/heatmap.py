@@ -26,8 +26,8 @@ _FAINT = 0.25  # lower values are not shown: a wash over the whole page says not
 
 def compute_grad_cam(head: keras.Model, maps: np.ndarray) -> np.ndarray:
     """Grad-CAM (Selvaraju et al. 2017, ICCV) on the last convolutional map (N, h, w, C), float32 (N, h, w): 1
-    where most speaks for the label, 0 where nothing does. The head being so simple, the gradient is written
-    down, not traced."""
+    where most speaks for the label, 0 where nothing does. The gradient of so simple a head is written down.
+    """
     hidden, scale, logit = _run_head(head, maps)
     kernel = head.get_layer(HIDDEN).get_weights()[0]
     out = head.get_layer(OUTPUT).get_weights()[0]

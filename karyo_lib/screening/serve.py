@@ -17,8 +17,7 @@ _KINDS = {".html": "text/html; charset=utf-8", ".webp": "image/webp", ".png": "i
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves one worklist on 127.0.0.1, to who knows its token; ``port`` 0: any that is free. ValueError if
-    the folder holds no worklist."""
+    """Serves one worklist on 127.0.0.1, to who knows its token; ValueError if the folder holds none."""
 
     daemon_threads = True
 

@@ -6,8 +6,7 @@ from scipy import ndimage
 
 
 def measure_ink(image: np.ndarray) -> np.ndarray:
-    """Darkness relative to the local background, float32 (H, W), 0 (paper) to about 1; negatives are
-    turned."""
+    """Darkness relative to the background, float32 (H, W), 0 (paper) to about 1; negatives are turned."""
     grey = image.astype(np.float32)
     if np.median(grey) < 110:
         grey = 255 - grey

@@ -52,8 +52,7 @@ src="data:image/jpeg;base64,{{ page.picture }}">{% endif %}</section>{% endfor %
 
 def read_truths(folder: Path, part: str = "all") -> pd.DataFrame:
     """``file, case, truth`` (count formula) of a folder's ``index.csv``, 'unsure' rows left out; ``part``
-    'test': only patients that `karyo reader train --bank` keeps aside. Raises DatasetError if no row is left
-    or a file lies elsewhere."""
+    'test': only patients that `karyo reader train --bank` keeps aside. DatasetError if none is left."""
     if part not in ("test", "all"):
         raise DatasetError(f"Expected the part test or all. Received {part!r}.")
     folder = Path(folder)
@@ -96,8 +95,7 @@ def true_counts(formula: str) -> str:
 
 
 def score_folder(reader: Reader, truths: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read a folder's images: ``file, truth``, `summary`, ``exact, seconds``; and JPEG in base64 of wrong or
-    referred ones, '' for others."""
+    """Read a folder's images: ``file, truth``, `summary`, ``exact, seconds``; JPEGs of those to look at."""
     rows, pictures = [], []
     for file, truth in truths[["file", "truth"]].itertuples(index=False):
         row, picture = {"file": file, "truth": truth}, ""
@@ -118,9 +116,9 @@ def score_folder(reader: Reader, truths: pd.DataFrame, folder: Path) -> tuple[pd
 
 
 def score_pages(reader: Reader, pages: Iterable[Page]) -> pd.DataFrame:
-    """Read made pages: ``style, truth``, `summary`, ``exact``, and numbers of ``chromosomes``, ``seen``,
-    ``false`` (objects taken for some), ``named`` right in the cell and ``named_alone``. Abnormal ones count
-    as their class, markers not."""
+    """Read made pages: ``style, truth``, `summary`, ``exact``, numbers of ``chromosomes``, ``seen``,
+    ``false`` objects, ``named`` right in the cell and ``named_alone``; abnormal ones count as their class,
+    markers not."""
     rows = []
     for page in pages:
         reading, classes = reader.read(page.image), page.truth["chromosome"].to_numpy()

@@ -66,9 +66,8 @@ class Variant:
 
 
 def measure_what_helps(run: Run) -> pd.DataFrame:
-    """Measure every switch on the same splits by patient, with the linear probe on frozen features of
-    training images alone. Pages are closed up and homologues moved with the chromosomes that are found, as it
-    would be in use."""
+    """Measure every switch on the same splits by patient, with the linear probe on features of training
+    images. Pages are closed up and homologues moved with the chromosomes that are found, as in use."""
     index = load_collection(run).index
     splits = make_repeated_splits(run)
     grouped = splits[(splits["protocol"] == "grouped") & (splits["data"] == "original")]

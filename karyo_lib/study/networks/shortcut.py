@@ -198,8 +198,7 @@ def describe_shortcuts(table: pd.DataFrame) -> str:
 
 
 def measure_annotations(run: Run) -> pd.DataFrame:
-    """Measure the probe, by patient, with more and fewer karyograms annotated; those annotated at one share
-    are so at every larger one."""
+    """Measure the probe, by patient, with more and fewer karyograms annotated, the fewer among the more."""
     columns = ["share", "repeat", "fold", "test", "value"]
     if run.source == "own" or run.settings.sources != "thesis":
         run.save_table(table := pd.DataFrame(columns=columns), "annotations")

@@ -19,8 +19,7 @@ ANY, NORMAL, SHAM = "any change", "normal", "sham"
 def measure_changes(run: Run) -> pd.DataFrame:
     """Cut and join chromosomes of normal cells, one a patient of the bank (else drawn), and count what the
     decoder sees: ``cells`` ('real', 'drawn'), ``kind``, ``megabases`` (0: any), ``chromosomes``;
-    ``sensitivity``, Wilson ``low, high`` at 1 in 100 false calls; of those seen the shares ``located,
-    kind_right``."""
+    ``sensitivity, low, high`` at 1 in 100 false calls; of those seen the shares ``located, kind_right``."""
     n = CELLS[run.settings.name]
     if run.bank:
         bank = ChromosomeBank(run.bank)

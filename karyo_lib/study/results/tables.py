@@ -90,8 +90,7 @@ def collect_results(run: Run) -> Results:
 
 def compare_with_printed(results: Results) -> pd.DataFrame:
     """Set every printed number of Table 5.1 beside what its matrix gives and what this run finds. ``inside``:
-    whether the thesis's (its matrix's, where one gives it) lies in our interval under its split; ``off_by``:
-    from the nearer limit."""
+    whether the thesis's (or its matrix's) lies in our interval under its split; ``off_by``: how far not."""
     trained = set(results.judged.summary["condition"])
     rows = []
     for published in compare_with_matrices().itertuples():

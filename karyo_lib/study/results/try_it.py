@@ -23,9 +23,8 @@ _WIDE = {"layout": widgets.Layout(width="32rem"), "style": {"description_width":
 
 
 class TryIt:
-    """Controls above a figure that is drawn anew by ``draw`` (value of each control by name) when one
-    changes; the run keeps the first. ``display_``: what was drawn last; ``complaint_``: why the last values
-    could not be, or ''."""
+    """Controls above a figure that ``draw`` (value of each control by name) draws anew when one changes; the
+    run keeps the first. ``display_``: drawn last; ``complaint_``: why the last values could not be, or ''."""
 
     def __init__(
         self, run: Run, name: str, caption: str, draw: Callable[..., Any],
