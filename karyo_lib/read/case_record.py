@@ -20,9 +20,7 @@ class CaseSettings:
     # {'constitutional', 'acquired'}; how the formula is written, and how often a case has more than one line.
     practice: str = "constitutional"
     p_abnormal: float = 0.1  # probability that a line has an abnormal number, before any cell is seen
-    # Probability that a line has one given structural change that the catalogue has not, before any cell is
-    # seen.
-    p_change: float = 1e-4
+    p_change: float = 1e-4  # that a line has one given structural change that the catalogue has not
     confidence: float = 0.95  # of what is excluded
     aim: float = 0.10  # share of cells to exclude, for which the further cells needed are told
     errors: CellErrors = field(default_factory=CellErrors)  # of the reader, and of the cells
@@ -73,15 +71,13 @@ class Exclusion:
 
     cells: int  # cells that could be read
     confidence: float
-    # From which on a line with a gain or a loss is excluded that no cell shows, the reader's errors and the
-    # cells that could not be read taken into account; 1 where nothing is.
+    # From which on a line with a gain or loss that no cell shows is excluded, errors considered; or 1.
     share: float
     perfect: float  # the same for a reader without errors (Hook 1977)
     analysed: int  # cells whose bands were read
     # Share from which on a line with a structural change as large as the reader sees is excluded.
     structural: float
-    # Changes that are in no line of the formula and yet in some cell: in how many, and from which share on
-    # they are excluded.
+    # Changes in no line and yet in some cell: in how many, and from which share on they are excluded.
     seen: tuple[tuple[str, int, float], ...]
     gains_found: float  # share that ISCN's rule of two cells, and of three, finds with this confidence
     losses_found: float

@@ -19,9 +19,8 @@ from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.segments import Segments
 from karyo_lib.read.complements import Complement, candidate_complements
 
-#: Share of abnormal pages with one given set of three changes, and the factor of each further change. There
-#: are too many such complements (hyperdiploid leukaemias) to list: they are built up, change by change, from
-#: the better normal one.
+#: Share of abnormal pages with one given set of three changes, and the factor of each further one: too many
+#: to list (hyperdiploid leukaemias), they are built up, change by change, from the better normal one.
 THIRD_CHANGE, FURTHER_CHANGE = 1e-6, 0.03
 _MOST_CHANGES = 12
 #: Objects that have less than this share of the median width are thin.
@@ -38,8 +37,7 @@ _CLASS_SHARE = np.array([*([2 / _CELL] * 22), 1.5 / _CELL, 0.5 / _CELL])
 class CountSettings:
     """What is believed before an image is seen, and how far what is seen is believed."""
 
-    # Share of cells with an abnormal number of chromosomes: a diagnostic laboratory's yield is 0.05 to 0.3,
-    # that of tumours about a half.
+    # Share of cells with an abnormal number: a laboratory's yield is 0.05 to 0.3, that of tumours a half.
     p_abnormal: float = 0.3
     # Probability that one chromosome was not found, in most images and in poor ones: chromosomes are missed
     # together, where an image is crowded or pale, and a single one that is missing is likely to be lost.
@@ -55,8 +53,7 @@ class CountSettings:
     false_by_score: float = 1.0
     false_by_overlap: float = 5.0
     false_by_thin: float = 12.0
-    # Share of chromosomes that look like none that the decoder was trained on: of another lab, bent,
-    # overlapped. Their looks say nothing.
+    # Share of chromosomes (of another lab, bent, overlapped) whose looks say nothing to the decoder.
     strange: float = 0.01
     # Exponent of the looks' likelihood; below 1 where they err together. Fitted on validation patients.
     sharpness: float = 0.8
@@ -72,9 +69,7 @@ class CountPosterior:
     p_abnormal: float
     # Int, shape (n,); class of each object under the best formula, -1 where it is no chromosome.
     assigned: np.ndarray
-    # Float64, shape (n, 24); class probabilities of each object once the counts of the best formula are
-    # respected.
-    proba: np.ndarray
+    proba: np.ndarray  # float64 (n, 24): of each class once the counts of the best formula are respected
     missed: tuple[str, ...]  # classes of the best formula that no object was matched to
 
     @property

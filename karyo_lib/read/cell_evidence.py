@@ -35,14 +35,12 @@ class CellErrors:
     where it was not, none of 309 as plainly as one in four is seen).
     """
 
-    # Probability that a chromosome is lost or missed, that there is one too many, that one is taken for
-    # another. Each further one has the same probability again.
+    # Probability that a chromosome is lost or missed, too many, taken for another; the same for each further.
     lost: float = 0.23
     gained: float = 0.014
     exchanged: float = 0.008
     failed: float = 0.01  # probability that the reading says nothing of the cell
-    # Probability that a structural change is not seen in a cell that has it, and that this very change is
-    # seen in one that has not.
+    # Probability that a structural change is not seen where it is, and that it is seen where it is not.
     change_missed: float = 0.4
     change_false: float = 0.003
     cells: int = 83  # cells that they were measured on; 0 for assumed values
@@ -90,11 +88,8 @@ class CellEvidence:
     name: str  # of the picture
     # Int, shape (m, 24); chromosome numbers that it may show, in the order of `karyo_lib.iscn.CHROMOSOMES`.
     complements: np.ndarray
-    # Float, shape (m,); log-likelihood of each, relative to that of any cell at all: of a reading that says
-    # nothing it is 0.
-    log_likelihood: np.ndarray
-    # Structural changes in ISCN, each with the log-ratio of its likelihood to that of a cell without it. A
-    # change that is not named could not be judged in this cell.
+    log_likelihood: np.ndarray  # (m,), relative to that of any cell: 0 of a reading that says nothing
+    # Structural changes (ISCN) that could be judged, with log-ratios to the likelihood of a cell without.
     changes: Mapping[str, float] = field(default_factory=dict)
     excluded: str = ""  # why the cell takes no part; '' where it does
     analysed: bool = False  # whether bands were read, chromosome by chromosome, and not only numbers

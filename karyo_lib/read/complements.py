@@ -8,8 +8,7 @@ from karyo_lib.iscn import AUTOSOMES, NORMAL_FORMULAE, count_formula, parse_kary
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies
 
-#: Frequency, per 100 000 as in the catalogue, of a gain or loss of one autosome beside what is known of it,
-#: and of an uncommon set of sex chromosomes.
+#: Per 100 000: a gain or loss of one autosome beside what is known of it; an uncommon set of sex chromosomes.
 RARE_CHANGE, RARE_SEX = 1.0, 0.02
 SEXES = ("X", "XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY", "XYYY", "XXXXX", "XXXXY", "XXXYY")
 PLOIDIES = ("XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY")

@@ -52,17 +52,11 @@ class Decoded:
     log_none: np.ndarray  # float32, shape (n,); log-probability that it is no chromosome
     p_upside_down: np.ndarray  # float32, shape (n,)
     readable: np.ndarray  # bool, shape (n,); False where nothing should be said about its structure
-    # Float32, shape (n,); log-odds of the best path against the best normal one, times how well that path
-    # fits: the larger, the surer it is changed.
-    score: np.ndarray
+    score: np.ndarray  # float32 (n,): log-odds of the best path against the best normal one, times its fit
     # What each is made of, p end first; one whole segment where it is taken to be normal.
     segments: tuple[Segments, ...]
-    # Float32, shape (n, 24, 2); log-probability of the best normal path of each class, upright and upside
-    # down.
-    normal: np.ndarray
-    # Float32, shape (n,); where along the strip one whole chromosome ends and another begins; 0 where it is
-    # one.
-    joint: np.ndarray
+    normal: np.ndarray  # float32 (n, 24, 2): log-probability of each class's normal path, upright or not
+    joint: np.ndarray  # float32 (n,): where one whole chromosome ends and another begins; 0 where it is one
     # Float32, shape (n, hypotheses); log-likelihood of being made of the segments of each hypothesis, against
     # the best normal path; -inf where none beats that by much, or the class is surely another.
     evidence: np.ndarray

@@ -112,8 +112,7 @@ def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
     for _, row in boxes.groupby(out.row):
         row = row.sort_values("x0")
         gap = row.x0.to_numpy()[1:] - np.maximum.accumulate(row.x1.to_numpy())[:-1]
-        # within a slot homologues stand closer than slots do; where there is no such contrast, a width
-        # divides
+        # within a slot homologues stand closer than slots do; without such contrast a width divides
         limit = np.clip(
             threshold_otsu(gap) if len(np.unique(gap)) > 2 else 1.5 * width, 0.8 * width, 2.5 * width
         )

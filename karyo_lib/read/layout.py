@@ -18,8 +18,7 @@ _SEX = 22  # X and Y share one state, since layouts put them into one slot or in
 _REPEAT = 4.0
 #: Least share of slots whose own chromosomes agree with the order; below, it is another layout.
 _AGREEMENT = 0.7
-#: Costs, in nats, of a name that is skipped (Y: many pages have none), printed twice (X: some pages name
-#: every sex chromosome), and of other print, which hardly ever stands in a row of names.
+#: Costs, in nats, of a name skipped (Y: many pages have none), printed twice (X), and of other print.
 _SKIPPED, _NO_Y, _TWICE, _OTHER = 2.0, 0.3, 5.0, 1.2
 _X_TWICE = 1.0
 _LEAST_OTHER, _OTHER_IN_ROW = 0.02, 4.0

@@ -35,9 +35,7 @@ class Paths:
     places: np.ndarray  # int, shape (n, T); the best path: place of each row, -1 beyond the chromosome's end
     jumps: np.ndarray  # bool, shape (n, T); rows that were jumped to
     best: np.ndarray  # float32, shape (n,); its log-probability
-    # Float32, shape (n, 24, 2); log-probability of the best normal path of each class, upright and upside
-    # down.
-    normal: np.ndarray
+    normal: np.ndarray  # float32 (n, 24, 2): log-probability of each class's normal path, upright or not
     # Float32, shape (n,); geometric mean of the probability, by the network, of the places on the best path.
     fit: np.ndarray
 

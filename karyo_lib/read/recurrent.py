@@ -14,8 +14,7 @@ from karyo_lib.iscn.operations import read_change
 from karyo_lib.iscn.segments import UNKNOWN, Segments
 from karyo_lib.read.pooling import catalogued_changes, find_breaks
 
-#: Share among the abnormal karyotypes of a practice from which on a change is looked for in every cell: of
-#: constitutional ones, families that are known once are as frequent as what recurs less.
+#: Share among abnormal karyotypes from which on a change is looked for in every cell; below, single families.
 _SHARE = {"acquired": 0.0025, "constitutional": 0.005}
 #: No chromosome speaks more against a change: it may be misread.
 _MOST_AGAINST = -15.0

@@ -62,9 +62,7 @@ class Reference:
     # Limits of each measure of ``PAGE_MEASURES``: the range seen, half as wide again on either side.
     low: tuple[float, ...]
     high: tuple[float, ...]
-    # Float32, shape (n, d); pooled features of the training karyograms, each of length 1; (0, 0) where there
-    # is no network.
-    embeddings: np.ndarray
+    embeddings: np.ndarray  # float32 (n, d): pooled features of training, of length 1; (0, 0) without network
     neighbours: int  # neighbours whose mean distance counts
     limit: float  # largest distance of a karyogram that is like the training ones
     n: int  # karyograms it rests on

@@ -28,6 +28,4 @@ class Result:
     heat: bytes = b""  # PNG of what a network's decision rested on, to be laid over the page; may be empty
     cell: str = ""  # what was read, as JSON (method reading), see `karyo_lib.screening.view`; may be empty
     digest: str = ""  # of the page's pixels: what reviews are kept under; '' where the file could not be read
-    # What the cell says of its chromosomes, as JSON (method reading), see
-    # `karyo_lib.read.case_reading.tell_evidence`; may be empty.
-    cell_evidence: str = ""
+    cell_evidence: str = ""  # JSON of `karyo_lib.read.case_reading.tell_evidence` (method reading)

@@ -25,8 +25,7 @@ class DecoderTraining:
     batch_size: int = 256  # as in Keras; the rate rises over the first batches and falls along a cosine
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
-    # Training ends after these minutes (compilation apart), or this many batches, whichever comes first; 0
-    # for no bound.
+    # Training ends after these minutes (compilation apart) or batches, whichever comes first; 0: no bound.
     minutes: float = 0.0
     steps: int = 0
     chunk: int = 40  # batches between looks at the clock

@@ -19,8 +19,7 @@ class LookSettings:
     scale: float = 0.08
     width: float = 0.1
     strength: float = 1.0  # of changes of stain and sharpness; 0 leaves ink as it is
-    # Share of examples turned, that are no chromosome, that are cut and joined without a change, and that are
-    # whole; the rest is changed.
+    # Shares turned, no chromosome, cut and joined without a change, and whole; the rest is changed.
     upside_down: float = 0.5
     none: float = 0.08
     sham: float = 0.13

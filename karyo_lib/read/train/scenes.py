@@ -32,8 +32,7 @@ from karyo_lib.shape.ink import resize
 
 #: Of a spread's pixels: chromosomes are 11 of them wide; how wide those of drawn pages are made.
 _SCALE, _DRAWN_WIDTH = 0.75, 12.5
-#: Objects of a scene that boxes, classes and masks are learned from; batches after which a process takes
-#: other spreads.
+#: Objects of a scene that are learned from; batches after which a process takes other spreads.
 _OBJECTS, _RENEWED = 24, 400
 _CHARACTERS = [*string.ascii_letters, *string.digits, *"+-.,;:()/?"]
 #: Chromosomes per row of the usual layouts.

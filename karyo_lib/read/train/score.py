@@ -229,9 +229,8 @@ class Versus:
     """What two readers made of the same pages."""
 
     pages: pd.DataFrame  # ``file, case, truth, old, new`` (count formulae), ``old_right, new_right`` (bool)
-    # Share of pages read exactly right, new less old, each patient weighed alike, with its 95 % interval:
-    # exact (Clopper-Pearson) over the patients on whom the readers differ. The interval is NaN where they
-    # differ on none.
+    # Share read exactly right, new less old, by patient; 95 % interval, exact (Clopper-Pearson) over patients
+    # on whom the readers differ, NaN where on none.
     difference: float
     low: float
     high: float

@@ -25,8 +25,7 @@ FROZEN_ONE = "augmented-vgg16-frozen"
 class Promises:
     # By models (``split by patient``, the thesis's protocol, the reader) and alpha.
     promises: dict[tuple[str, float], Promise]
-    # ``models, alpha, checked_on, n, n_cleared, misses, rate, low, high, verdict``, of the strictest promise
-    # that each could give.
+    # ``models, alpha, checked_on, n, n_cleared, misses, rate, low, high, verdict``, of each one's strictest.
     checks: pd.DataFrame
     rests_on: dict[str, str]  # the calibration part in words
 

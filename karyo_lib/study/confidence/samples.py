@@ -46,8 +46,7 @@ class Passes:
     """Scores of every validation and test image of every fit."""
 
     # ``condition, protocol, repeat, part, image_id, patient_id, y_true`` and the columns of
-    # :func:`karyo_lib.judge.compute_scores`, with ``combined``: the probability of error of a model fitted on
-    # the validation part of the same fit.
+    # `compute_scores`, with ``combined``: probability of error, fitted on the validation part of the fit.
     scores: pd.DataFrame
     seconds: pd.DataFrame  # ``condition, protocol, repeat, seconds``: how long the sampling of each fit took
     passes: int

@@ -29,8 +29,7 @@ REAL_ANEUPLOID = "real-aneuploid"  # origin of a page
 REAL_ANEUPLOID_SHARE = 0.3
 
 
-# Section 3.1.2: 75 normal and 9 abnormal karyograms came first, 30 and 32 "from the Internet". The source of
-# the first is not named: one laboratory is assumed.
+# Section 3.1.2: first 75 normal and 9 abnormal ones (one lab, it is assumed), 30 and 32 "from the Internet".
 LAB, INTERNET = "lab", "internet"
 LAB_SHARES = {"normal": 75 / 105, "abnormal": 9 / 41}
 LAB_STYLES = ("classic",)
@@ -59,17 +58,14 @@ class AlphaRecipe:
     size: tuple[int, int] = (416, 416)  # width and height in pixels
     seed: int = 2020
     level: int = 550  # bands of the drawn chromosomes: 400, 550 or 850
-    # {'thesis', 'balanced'}; ``thesis``: 75 in 105 normal and 9 in 41 abnormal pages in one lab's style, the
-    # others in six other styles with the habits of pictures on the internet, as section 3.1.2 tells. So the
-    # source tells the label. ``balanced``: one source whose styles are equally likely on pages of both
-    # labels.
+    # ``thesis``: 75 in 105 normal and 9 in 41 abnormal pages in one lab's style, the others in six other
+    # styles with the internet's habits (section 3.1.2), so that the source tells the label. ``balanced``: one
+    # source, its styles equally likely for both labels.
     sources: str = "thesis"
-    # Share of the internet's abnormal pages that have arrow, box and title, 0 to 1. A page that has them at
-    # one share has them at every larger one.
+    # Share of the internet's abnormal pages with arrow, box and title; a page keeps them at a larger share.
     annotated: float = 0.5
     styles: tuple[str, ...] = ()  # lab styles of the balanced source; empty for all with G bands on white
-    # {'all', 'numerical'} or tuple of str; which abnormalities of the catalogue occur, by their relative
-    # frequencies; a tuple names groups.
+    # 'all', 'numerical' or names of groups: abnormalities of the catalogue that occur, by their frequencies.
     groups: str | tuple[str, ...] = "all"
 
     def list_sources(self) -> tuple[Source, ...]:

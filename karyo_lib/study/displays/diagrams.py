@@ -77,9 +77,8 @@ _MARK = 0.13  # width of a column of marks, as a share of the axes
 class StructureDisplay(Display, made="from_blocks"):
     """Blocks of a network as boxes in the order data flows; what is trained is green (Figs 3.7, 4.13)."""
 
-    # Title -> blocks with the columns ``block, layer_types, output_shape, parameters, trainable`` ('yes',
-    # 'no' or '' for a block without weights), as of ``networks.models.describe_structure``. Several differ in
-    # what is trained alone: the blocks are drawn once, with a column of marks for each.
+    # Title -> blocks as of ``networks.models.describe_structure``; several differ in what is trained alone:
+    # the blocks are drawn once, with a column of marks for each.
     structures: dict[str, pd.DataFrame]
 
     def plot(self, ax: Axes | None = None) -> "StructureDisplay":

@@ -20,8 +20,7 @@ _FEW = 6  # epochs: fewer are marked one by one
 class TrainingCurvesDisplay(Display, made="from_histories"):
     """Loss, AUC, precision and recall by epoch, training and validation, with the epoch that is kept."""
 
-    # Title (a protocol) -> one row an epoch, with the columns ``epoch, loss, auc, precision, recall`` and
-    # those of the validation part with the prefix ``val_``.
+    # By protocol, a row an epoch: ``epoch, loss, auc, precision, recall``, ``val_``: of validation.
     histories: dict[str, pd.DataFrame]
     best_epochs: dict[str, int]  # the epoch kept of each history
 
@@ -74,8 +73,7 @@ def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:
 class SearchDisplay(Display, made="from_trials"):
     """Trials of the search: validation loss against one parameter, accuracy as colour (Figs 3.3, 3.4)."""
 
-    # Columns ``learning_rate, batch_size, val_loss, val_accuracy, status``; a trial whose status is not
-    # ``ok`` failed and is marked at the upper edge.
+    # ``learning_rate, batch_size, val_loss, val_accuracy, status``; not ``ok``: at the upper edge.
     trials: pd.DataFrame
     parameter: str  # {'learning_rate', 'batch_size'}
     chosen: float  # the value this run settles on, and the thesis's

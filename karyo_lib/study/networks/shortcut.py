@@ -50,8 +50,7 @@ WITHIN, ACROSS = "within: same kind of pages", "across: unseen lab styles, no sh
 
 @dataclass(frozen=True, eq=False)
 class Shortcuts:
-    # ``set, image_id, path, label, patient_id, source, origin, style, iscn``; the same ``image_id`` is the
-    # same karyogram in every set, ``path`` is relative to `folder`.
+    # ``set, image_id`` (a karyogram, in all sets), ``path, label, patient_id, source, origin, style, iscn``.
     index: pd.DataFrame
     folder: Path
 

@@ -33,8 +33,7 @@ class Content:
     notebook: NotebookNode  # without its first heading, its progress bars and what was lifted to the top
     banners: list[dict[str, str]]  # ``text`` and ``kind``
     headlines: list[dict[str, str]]  # ``label``, ``value``, ``interval`` and ``note``, all as text
-    # ``name``, ``thesis``, ``anchor`` and ``caption`` of each figure, in order, and whether its cell is
-    # tagged ``cover``: it stands for the report on the index.
+    # ``name, thesis, anchor, caption`` of each figure; ``cover``: it stands for the report on the index.
     figures: list[dict[str, Any]]
     failed: str  # anchor of the failing cell, empty if none failed
 

@@ -18,8 +18,7 @@ class Notebook:
     name: str  # file name without suffix, ``'04_transfer'``
     path: Path
     title: str  # its first heading
-    # Earlier notebooks whose files it reads, directly or through others. It names them in its code, as in
-    # ``run.require("tables/splits.csv", made_by="02_augment")``.
+    # Earlier notebooks whose files it reads, by ``run.require("tables/splits.csv", made_by="02_augment")``.
     needs: tuple[str, ...]
     parameters: tuple[str, ...]  # names assigned in its parameters cell
     cells: int
