@@ -24,8 +24,7 @@ _WIDEST_SPLIT = 0.54
 class BandPlan:
     """The bands of one chromosome from pter to qter, in ISCN units along that chromosome."""
 
-    # Float64, shape (bands + 1,); where bands begin and end, from 0 to the chromosome's length.
-    edges: np.ndarray
+    edges: np.ndarray  # float64 (bands + 1,): where bands begin and end, from 0 to the chromosome's length
     # Stain class, chromosome that the material comes from ('?' unknown), band name with arm ('q34.1').
     stain: tuple[str, ...]
     source: tuple[str, ...]
@@ -60,8 +59,7 @@ class BandPlan:
 class StraightChromosome:
     """A chromosome painted straight, p arm up."""
 
-    # Float32, shape (length + 2 * pad, across); 0 paper to 1 black; the axis is the middle column.
-    ink: np.ndarray
+    ink: np.ndarray  # float32 (length + 2 * pad, across): 0 paper to 1 black; the axis is the middle column
     length: int  # rows of chromosome, and blank rows before and after it
     pad: int
     edges: np.ndarray  # shape (bands + 1,); where the bands of the plan begin and end, in rows from the p end

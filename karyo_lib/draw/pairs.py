@@ -21,8 +21,7 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 
 class Patch(NamedTuple):
-    # Float32, shape (h, w); signed difference to the background, in grey levels; 0 outside the chromosome.
-    drop: np.ndarray
+    drop: np.ndarray  # float32 (h, w): difference to the background, in grey levels; 0 outside
     mask: np.ndarray  # bool, shape (h, w)
     x: int  # corner of both on the page, in pixels
     y: int

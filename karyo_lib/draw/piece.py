@@ -60,8 +60,7 @@ class Piece:
     abnormal: bool
     centromeres: np.ndarray  # shape (n, 2); x, y in the patch
     bands: tuple[tuple[str, str], ...]  # chromosome that the material comes from, band name
-    # Shape (len(bands), 4); x, y where each band begins and x, y where it ends, on the axis.
-    band_ends: np.ndarray
+    band_ends: np.ndarray  # (len(bands), 4): x, y where each band begins and x, y where it ends, on the axis
     changes: np.ndarray  # shape (n, 4); boxes x0, y0, x1, y1 of the changed regions, in the patch
     length: float  # length of the axis in pixels
     angle: float  # lean of the line from end to end in degrees, clockwise positive, modulo 180

@@ -42,10 +42,8 @@ class Layout:
     # Left, top, right, bottom, as fractions of the page.
     margin: tuple[float, float, float, float] = (0.03, 0.05, 0.03, 0.06)
     grid: int = 0  # columns of a fixed grid that all rows share; 0 spreads each row over the page's width
-    # Length of chromosome 1 as a fraction of the page height of a 1200 x 950 page.
-    length: Range = (0.165, 0.19)
-    # Gap between the ink of homologues, in chromosome widths; below 0 they overlap.
-    homologue_gap: Range = (0.1, 0.8)
+    length: Range = (0.165, 0.19)  # of chromosome 1 as a fraction of the height of a 1200 x 950 page
+    homologue_gap: Range = (0.1, 0.8)  # between homologues' ink, in chromosome widths; below 0 they overlap
     align: str = "bottom"  # {'middle', 'bottom', 'top', 'centromere'}; what stands on one line in a row
     # {'', 'number', 'group'}; printed under the slots: nothing, numbers, or numbers and the letters of the
     # Denver groups.
@@ -72,8 +70,7 @@ class Look:
     grain: Range = (0.35, 0.45)  # size of that grain, in chromosome widths
     relief: Range = (0.1, 0.18)  # share of ink that a chromatid loses from its middle to its rim
     constriction: Range = (0.12, 0.3)  # share of the width lost at the centromere
-    # Standard deviation of a bend, in degrees; 0 for laboratories that straighten by software.
-    bend: float = 22.0
+    bend: float = 22.0  # standard deviation, degrees; 0 for laboratories that straighten by software
     # Standard deviation (of the logarithm) of the length from chromosome to chromosome in a page.
     condensation: float = 0.05
     fade: Range = (0.15, 0.5)  # ink left in satellite stalks, as a share

@@ -55,8 +55,7 @@ class UnusableImage(ValueError):
 class LoadedImage:
     pixels: np.ndarray  # uint8, shape (H, W), grey
     sha256: str  # digest of the file's bytes
-    # What a user should know, for example that only the first of several pages was read.
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what a user should know: that only the first of several pages was read
     several: bool = False  # whether the file holds more pages than this one
 
 

@@ -37,8 +37,7 @@ class CellLine:
     parts: tuple[Part, ...] = ()
     incomplete: bool = False  # the formula says 'inc'
     tail: str = ""  # what another technique saw: 'ish del(22)(q11.2q11.2)(D22S75-)'
-    # What was put right or is not drawn, for the user.
-    notes: tuple[str, ...] = field(default=(), compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)  # what was put right or is not drawn
     # Whether the sets are written, or follow from an earlier line.
     ploidy_given: bool = field(default=False, compare=False)
 

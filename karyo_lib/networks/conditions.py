@@ -9,8 +9,7 @@ class Condition:
 
     key: str  # name in tables and file names
     title: str  # name in headings
-    # {"original", "augmented"}; whether the karyograms are used as they are or with their altered copies.
-    data: str
+    data: str  # {"original", "augmented"}: the karyograms as they are, or with their altered copies
     base: str  # {"VGG16", "InceptionV3"}; base network
     # {"head", "last-block", "last-two-blocks", "all"}; what is trained beside the head; see
     # :data:`karyo_lib.networks.models.CUTS`.

@@ -39,8 +39,7 @@ class SearchSettings:
     learning_rate: tuple[float, float] = (1e-5, 1e-1)  # range, searched on a logarithmic scale
     batch_size: tuple[int, int] = (8, 512)  # range, searched on a logarithmic scale
     initial_points: int = 6  # trials spread evenly (Latin hypercube) before the surrogate has a say
-    # Points proposed in one go, which a cluster runs side by side; decides which points are tried.
-    points_at_once: int = 1
+    points_at_once: int = 1  # proposed in one go, which a cluster runs side by side; decides which are tried
     seed: int = 0  # of the proposals
 
     def __post_init__(self) -> None:

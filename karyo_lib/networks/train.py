@@ -39,8 +39,7 @@ class FitResult:
     # One row an epoch: ``epoch`` (from 1), ``loss``, ``auc``, ``precision``, ``recall``, ``accuracy``, the
     # same with ``val_``, ``seconds``.
     history: pd.DataFrame
-    # Epoch with the highest validation AUC (ties: lowest validation loss); its weights are the model's.
-    best_epoch: int
+    best_epoch: int  # with the highest validation AUC (ties: lowest loss); its weights are the model's
     # ``image_id``, ``part``, ``y_true`` (1 = abnormal), ``p`` (dropout off), one row an image of the split.
     predictions: pd.DataFrame
     seconds: float  # training time

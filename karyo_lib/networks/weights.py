@@ -45,15 +45,13 @@ class _Unreachable(Exception):
 @dataclass(frozen=True)
 class WeightsSource:
     base: str  # ``"VGG16"`` or ``"InceptionV3"``
-    # The file to load; None for a random initialisation. Machine-specific: never shown in a report.
-    path: Path | None
+    path: Path | None  # the file to load; None for a random initialisation. Never shown in a report
     # {"imagenet", "imagenet-partial", "custom", "random"}; what the arrays are known to be. ``"custom"`` is a
     # file given by the user that karyo cannot identify.
     purity: str
     digest: str  # SHA-256 over all arrays (float32, little-endian, in Keras's order), or ``"random-<seed>"``
     origin: str  # where they came from, in words that are fit for a report
-    # What every page touched by these weights must say; empty for the full ImageNet weights.
-    warning: str = ""
+    warning: str = ""  # what every page touched by these weights must say; empty for full ImageNet weights
 
 
 def resolve_weights(base: str, explicit: str | Path | None = None) -> WeightsSource:

@@ -71,12 +71,10 @@ class Exclusion:
 
     cells: int  # cells that could be read
     confidence: float
-    # From which on a line with a gain or loss that no cell shows is excluded, errors considered; or 1.
-    share: float
+    share: float  # from which on a line with a gain or loss that no cell shows is excluded; 1: none
     perfect: float  # the same for a reader without errors (Hook 1977)
     analysed: int  # cells whose bands were read
-    # Share from which on a line with a structural change as large as the reader sees is excluded.
-    structural: float
+    structural: float  # from which on a line with a structural change as large as the reader sees is
     # Changes in no line and yet in some cell: in how many, and from which share on they are excluded.
     seen: tuple[tuple[str, int, float], ...]
     gains_found: float  # share that ISCN's rule of two cells, and of three, finds with this confidence

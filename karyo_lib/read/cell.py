@@ -53,8 +53,7 @@ class CountSettings:
     false_by_score: float = 1.0
     false_by_overlap: float = 5.0
     false_by_thin: float = 12.0
-    # Share of chromosomes (of another lab, bent, overlapped) whose looks say nothing to the decoder.
-    strange: float = 0.01
+    strange: float = 0.01  # share of chromosomes (another lab, bent, overlapped) whose looks say nothing
     # Exponent of the looks' likelihood; below 1 where they err together. Fitted on validation patients.
     sharpness: float = 0.8
 
@@ -67,8 +66,7 @@ class CountPosterior:
     karyotype: Karyotype  # the most probable one
     probability: float  # of that karyotype; of all but 46,XX and 46,XY
     p_abnormal: float
-    # Int, shape (n,); class of each object under the best formula, -1 where it is no chromosome.
-    assigned: np.ndarray
+    assigned: np.ndarray  # int (n,): class of each object under the best formula, -1 where it is none
     proba: np.ndarray  # float64 (n, 24): of each class once the counts of the best formula are respected
     missed: tuple[str, ...]  # classes of the best formula that no object was matched to
 

@@ -53,8 +53,7 @@ class Decoded:
     p_upside_down: np.ndarray  # float32, shape (n,)
     readable: np.ndarray  # bool, shape (n,); False where nothing should be said about its structure
     score: np.ndarray  # float32 (n,): log-odds of the best path against the best normal one, times its fit
-    # What each is made of, p end first; one whole segment where it is taken to be normal.
-    segments: tuple[Segments, ...]
+    segments: tuple[Segments, ...]  # what each is made of, p end first; one whole segment where normal
     normal: np.ndarray  # float32 (n, 24, 2): log-probability of each class's normal path, upright or not
     joint: np.ndarray  # float32 (n,): where one whole chromosome ends and another begins; 0 where it is one
     # Float32, shape (n, hypotheses); log-likelihood of being made of the segments of each hypothesis, against

@@ -15,8 +15,7 @@ _SOFT = 0.7
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    # Filters of the three 2-D convolutions; the last two halve the columns.
-    stem: tuple[int, int, int] = (32, 48, 64)
+    stem: tuple[int, int, int] = (32, 48, 64)  # of the three 2-D convolutions; the last two halve the columns
     channels: int = 256  # of the rows' features
     dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)  # of the 1-D convolutions
     attention: int = 3  # attention layers, and heads of each

@@ -37,8 +37,7 @@ class LineSets:
     lines: tuple[Line, ...]  # the candidates
     sets: tuple[tuple[int, ...], ...]  # positions in `lines`; the most probable first
     probability: np.ndarray  # shape (s,); of each set
-    # Tuple of ndarray, shape (g, k); grid of shares of each number of lines; ``shares[k - 1]``.
-    shares: tuple[np.ndarray, ...]
+    shares: tuple[np.ndarray, ...]  # (g, k): grid of shares of each number of lines, ``shares[k - 1]``
     log_cells: np.ndarray  # shape (n, c); log-likelihood of each cell that takes part, given each candidate
 
     def share_posterior(self, chosen: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

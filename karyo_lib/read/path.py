@@ -36,8 +36,7 @@ class Paths:
     jumps: np.ndarray  # bool, shape (n, T); rows that were jumped to
     best: np.ndarray  # float32, shape (n,); its log-probability
     normal: np.ndarray  # float32 (n, 24, 2): log-probability of each class's normal path, upright or not
-    # Float32, shape (n,); geometric mean of the probability, by the network, of the places on the best path.
-    fit: np.ndarray
+    fit: np.ndarray  # float32 (n,): geometric mean of the probability of the places on the best path
 
 
 def emissions(log_p: np.ndarray, settings: PathSettings) -> np.ndarray:

@@ -48,8 +48,7 @@ class Words:
     """Print that may be the name of a slot."""
 
     boxes: pd.DataFrame  # ``x0, y0, x1, y1`` in pixels of the page, one row a word
-    # Float32, shape (n, *WORD_SHAPE); each word, 0 paper to 1 ink, as high as the picture allows.
-    images: np.ndarray
+    images: np.ndarray  # float32 (n, *WORD_SHAPE): each word, 0 paper to 1 ink, as high as the picture allows
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -8,47 +8,49 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.settings import suggest
+
+OwnReader = Annotated[
+    Path | None, Option(metavar="DIR", help="Reader from `karyo reader train`; karyo's own if not given.")
+]
 
 
 def train(
     data: Annotated[
         Path,
-        typer.Option(
+        Option(
             metavar="DIR", help="Labelled karyograms: folders `normal/` and `abnormal/`, or a `metadata.csv`."
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Model to write, such as `model.karyo`.")
+        Path, Option("--output", "-o", metavar="FILE", help="Model to write, such as `model.karyo`.")
     ],
     method: Annotated[
         str,
-        typer.Option(
+        Option(
             help="**network** trains on your karyograms; **reading** calibrates the reader of chromosomes."
         ),
     ] = "network",
-    reader: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Reader from `karyo reader train`; karyo's own if not given."),
-    ] = None,
-    base: Annotated[str, typer.Option(help="VGG16 or InceptionV3.")] = "VGG16",
+    reader: OwnReader = None,
+    base: Annotated[str, Option(help="VGG16 or InceptionV3.")] = "VGG16",
     trainable: Annotated[
-        str, typer.Option(help="head, last-block, last-two-blocks (VGG16) or all (InceptionV3).")
+        str, Option(help="head, last-block, last-two-blocks (VGG16) or all (InceptionV3).")
     ] = "head",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 30,
-    alpha: Annotated[float, typer.Option(help="Highest share of misses that may be promised.")] = ALPHA,
-    delta: Annotated[float, typer.Option(help="Probability with which the promise may fail.")] = DELTA,
+    epochs: Annotated[int, Option(min=1, help="Passes over the training images.")] = 30,
+    alpha: Annotated[float, Option(help="Highest share of misses that may be promised.")] = ALPHA,
+    delta: Annotated[float, Option(help="Probability with which the promise may fail.")] = DELTA,
     risk: Annotated[
-        str, typer.Option(help="Count misses among **cleared** cases or among **abnormal** ones.")
+        str, Option(help="Count misses among **cleared** cases or among **abnormal** ones.")
     ] = "cleared",
-    calibration: Annotated[str, typer.Option(help="temperature, isotonic or none.")] = "temperature",
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw, split and training.")] = 2020,
+    calibration: Annotated[str, Option(help="temperature, isotonic or none.")] = "temperature",
+    seed: Annotated[int, Option(min=0, help="Of every draw, split and training.")] = 2020,
     weights: Annotated[
-        str, typer.Option(metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`.")
+        str, Option(metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`.")
     ] = "",
-    workers: Annotated[int, typer.Option(min=1, help="Threads that read images.")] = 2,
+    workers: Annotated[int, Option(min=1, help="Threads that read images.")] = 2,
 ) -> None:
     """Train a model for screening on your own karyograms.
 
@@ -88,68 +90,66 @@ def train(
 
 def screen(
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="OUT", help="Folder for the worklist; all that is written."),
+        Path, Option("--output", "-o", metavar="OUT", help="Folder for the worklist; all that is written.")
     ],
     model: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="MODEL",
             help="Model file from `karyo train`; none with `--method reading`.",
             show_default=False,
         ),
     ] = "",
     folder: Annotated[
-        str, typer.Argument(metavar="DIR", help="Folder with karyograms, at any depth.", show_default=False)
+        str, Argument(metavar="DIR", help="Folder with karyograms, at any depth.", show_default=False)
     ] = "",
     method: Annotated[
         str,
-        typer.Option(
+        Option(
             help="**reading**: the reader of chromosomes that comes with karyo, in place of a MODEL; needs "
             "no training, and clears for number alone."
         ),
     ] = "",
     reader: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Reader of your own for `--method reading`; karyo's if not given."),
+        Option(metavar="DIR", help="Reader of your own for `--method reading`; karyo's if not given."),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh/--resume", help="Screen all again, or go on and keep what is finished.")
+        bool, Option("--fresh/--resume", help="Screen all again, or go on and keep what is finished.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Threads that read images; 0 for all processors.")] = 0,
+    workers: Annotated[int, Option(min=0, help="Threads that read images; 0 for all processors.")] = 0,
     scheduler: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Dask scheduler for many machines: `tcp://host:port`.")
+        str, Option(metavar="ADDRESS", help="Dask scheduler for many machines: `tcp://host:port`.")
     ] = "",
     clear_below: Annotated[
-        float,
-        typer.Option(help="Clear below this probability of abnormal, without a promise; 0: the model's own."),
+        float, Option(help="Clear below this probability of abnormal, without a promise; 0: the model's own.")
     ] = 0.0,
     patients: Annotated[
-        str, typer.Option(help="Patient ids of `metadata.csv`: **none**, **show** or **mask** (a code).")
+        str, Option(help="Patient ids of `metadata.csv`: **none**, **show** or **mask** (a code).")
     ] = "none",
     patient_pattern: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="REGEX",
             help="Whose cell a file is, by its name: the first group. Without, `metadata.csv` or the folder.",
         ),
     ] = "",
     practice: Annotated[
-        str, typer.Option(help="Of the patients' formulae: **constitutional** or **acquired**.")
+        str, Option(help="Of the patients' formulae: **constitutional** or **acquired**.")
     ] = "constitutional",
     mask_names: Annotated[
-        bool, typer.Option("--mask-names", help="Numbers for file names; `names.csv` says which is which.")
+        bool, Option("--mask-names", help="Numbers for file names; `names.csv` says which is which.")
     ] = False,
     heat_map: Annotated[
         str,
-        typer.Option(
+        Option(
             help="What a network's decision rested on: **grad-cam**, coarse and quick; or **occlusion**, "
             "which covers each pair in turn and takes some 25 times as long."
         ),
     ] = "grad-cam",
     pictures: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Pictures **inside** worklist.html, in a folder **beside** it, or **none**; **auto**: "
             "inside up to 50 MB."
         ),
@@ -215,11 +215,9 @@ def screen(
 
 
 def review(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="What `karyo screen` wrote.")],
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of this computer; 0 for any that is free.")
-    ] = 0,
-    browser: Annotated[bool, typer.Option(help="Open the worklist in a browser.")] = True,
+    folder: Annotated[Path, Argument(metavar="OUT", help="What `karyo screen` wrote.")],
+    port: Annotated[int, Option(min=0, max=65535, help="Of this computer; 0 for any that is free.")] = 0,
+    browser: Annotated[bool, Option(help="Open the worklist in a browser.")] = True,
 ) -> None:
     """Correct and sign the cells of a worklist; reviews are written into `OUT/reviews`.
 
@@ -242,15 +240,15 @@ def review(
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="What `karyo screen` wrote.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write into.")],
+    folder: Annotated[Path, Argument(metavar="OUT", help="What `karyo screen` wrote.")],
+    output: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to write into.")],
     reviews: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A `.review.json` file elsewhere; may be given more than once."),
+        Option(metavar="FILE", help="A `.review.json` file elsewhere; may be given more than once."),
     ] = None,
     bank: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write signed cells as a bank for `karyo reader train --bank`."),
+        Option(metavar="DIR", help="Write signed cells as a bank for `karyo reader train --bank`."),
     ] = None,
 ) -> None:
     """Write each case's karyogram (PNG, PDF), formula, chromosomes (CSV, JSON) and review.
@@ -268,21 +266,18 @@ def export(
 
 def case(
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER|FILES", help="Pictures of the cells of one patient.")
+        list[Path], Argument(metavar="FOLDER|FILES", help="Pictures of the cells of one patient.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for `case.html` and `case.json`.")
+        Path, Option("--output", "-o", metavar="OUT", help="Folder for `case.html` and `case.json`.")
     ],
     practice: Annotated[
-        str, typer.Option(help="**constitutional** or **acquired**: how clones are weighed and written.")
+        str, Option(help="**constitutional** or **acquired**: how clones are weighed and written.")
     ] = "constitutional",
-    reader: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Reader from `karyo reader train`; karyo's own if not given."),
-    ] = None,
-    name: Annotated[str, typer.Option(help="What the report calls the patient; '' for nothing.")] = "",
+    reader: OwnReader = None,
+    name: Annotated[str, Option(help="What the report calls the patient; '' for nothing.")] = "",
     exclude: Annotated[
-        float, typer.Option(help="Share of other cells to exclude: how many more cells that takes is told.")
+        float, Option(help="Share of other cells to exclude: how many more cells that takes is told.")
     ] = 0.10,
 ) -> None:
     """Read the cells of one patient together: one formula under ISCN's clone rules, and what is excluded.

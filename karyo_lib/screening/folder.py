@@ -38,14 +38,12 @@ class ScreenOptions:
     fresh: bool = False  # screen everything again; otherwise what is finished is kept
     workers: int | None = None  # threads that read files, per process
     scheduler: str = ""  # address of a Dask scheduler, 'tcp://host:port'; '' for this process alone
-    # Clear below this probability in place of the package's threshold, without a promise.
-    clear_below: float | None = None
+    clear_below: float | None = None  # in place of the package's threshold, without a promise
     patients: str = "none"  # {'none', 'show', 'mask'}; patient ids of ``metadata.csv`` in the worklist
     # Regular expression whose first group in a file's name is the patient, where no table names one.
     patient_pattern: str = ""
     practice: str = "constitutional"  # {'constitutional', 'acquired'}; of the patients' formulae
-    # Numbers in place of file names; ``names.csv`` says which is which, and stays with you.
-    mask_names: bool = False
+    mask_names: bool = False  # numbers in place of file names; ``names.csv`` tells them, and stays with you
     pictures: str = "auto"  # {'auto', 'inside', 'beside', 'none'}; see `write_worklist`
     heat_map: str = "grad-cam"  # {'grad-cam', 'occlusion'}; see `Screener`
     progress: bool = True

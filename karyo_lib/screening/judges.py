@@ -32,12 +32,10 @@ class Look:
     p: float  # probability of abnormal, the mean of the passes
     passes: np.ndarray  # float, shape (T,); single passes; empty where there are none
     embedding: np.ndarray | None  # float32, shape (d,), or None; where the page lies among others
-    # Float32, shape (h, w); what it rested on, 0 to 1, over the fitted page; all 0 for the reader.
-    heat: np.ndarray
+    heat: np.ndarray  # float32 (h, w): what it rested on, 0 to 1, over the fitted page; all 0 for the reader
     doubts: tuple[str, ...] = ()  # reasons to refer
     cleared: bool = False  # whether a reader clears the number of chromosomes under a promise of its own
-    # Whether nothing on the page could be read, so that `p` says nothing; `doubts` say why.
-    unread: bool = False
+    unread: bool = False  # whether nothing could be read, so that `p` says nothing; `doubts` say why
     # Of the reader: ``formula, formula_probability, evidence, cell, cell_evidence`` of the result.
     told: dict[str, Any] = field(default_factory=dict)
 

@@ -51,8 +51,7 @@ from karyo_lib.screening.screener import measure_confidence
 class PackSettings:
     """How a package is made."""
 
-    # {'network', 'reading'}; train a network, or calibrate the reader, which is trained already.
-    method: str = "network"
+    method: str = "network"  # or 'reading', which calibrates the reader, trained already
     base: str = "VGG16"  # see :func:`karyo_lib.networks.models.build_model`
     trainable: str = "head"
     epochs: int = 30

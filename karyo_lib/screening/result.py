@@ -12,10 +12,8 @@ class Result:
     file: str  # name below the screened folder
     page: int  # its number in the file, from 1
     label: str  # 'normal', 'abnormal', or '' where the file could not be read
-    # Calibrated probability of abnormal, 0 to 1; NaN where the file could not be read.
-    probability: float
-    # Percent of the Monte Carlo passes that agree with the label; NaN without passes (method reading).
-    confidence: float
+    probability: float  # calibrated probability of abnormal, 0 to 1; NaN where the file could not be read
+    confidence: float  # percent of Monte Carlo passes that agree with the label; NaN without passes
     decision: str  # one of `DECISIONS`; 'cleared for number' (method reading) says nothing of structure
     reason: str
     formula: str = ""  # count formula (method reading)

@@ -17,8 +17,7 @@ class Axis:
 
     x: np.ndarray  # float32, shape (length + 1,); points from the p end to the q end, in pixels
     y: np.ndarray
-    # Float32, shape (length + 1,); direction of travel in radians; 0 points down the page.
-    heading: np.ndarray
+    heading: np.ndarray  # float32 (length + 1,): direction of travel in radians; 0 points down the page
     closed: bool = False  # True for the axis of a ring
 
     @property

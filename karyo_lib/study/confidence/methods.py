@@ -104,8 +104,7 @@ class Comparison:
     # ``method, condition, title, repeat, part, image_id, patient_id, y_true``, the columns of
     # :func:`karyo_lib.judge.compute_scores` and ``combined``, fitted on validation as everywhere.
     scores: pd.DataFrame
-    # ``method, condition, answers, seconds``: T, and what it took beyond the first model.
-    answers: pd.DataFrame
+    answers: pd.DataFrame  # ``method, condition, answers, seconds``: T, and what it took beyond one model
     panel: Panel  # of the first repeat
 
     def pool(self, method: str, condition: str) -> pd.DataFrame:

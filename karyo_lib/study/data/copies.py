@@ -22,8 +22,7 @@ PARTS = ("train", "val", "test")
 class Copies:
     """The augmented collection: every original as copy 0, and its altered copies."""
 
-    # ``image_id, parent_id, path, label, patient_id, copy, brightness, noise, blur, sha256``.
-    table: pd.DataFrame
+    table: pd.DataFrame  # ``image_id, parent_id, path, label, patient_id, copy``, alterations, ``sha256``
     folder: Path  # what ``path`` is relative to
 
 

@@ -36,8 +36,7 @@ class Unseen:
     table: pd.DataFrame  # ``image_id, patient_id, y_true, iscn, half``: one half calibrates, the other checks
     images: np.ndarray  # uint8, shape (N, H, W)
     origin: str  # where they come from, in words
-    # Whether no part of the run holds them; else its test part, unseen by models split by patient alone.
-    fresh: bool
+    fresh: bool  # no part of the run holds them; else its test part, unseen by models split by patient
 
     def rows(self, half: str) -> np.ndarray:
         """Return the positions of the half ``calibrate`` or ``check``."""

@@ -39,8 +39,7 @@ def _shade(ax: Axes, counts: np.ndarray, texts: np.ndarray, **settings) -> np.nd
 class ConfusionMatricesDisplay(Display, made="from_matrices"):
     """Confusion matrices side by side, in counts and shares of each row; rows are the truth."""
 
-    # Title -> ``[[TN, FP], [FN, TP]]``, as ``sklearn.metrics.confusion_matrix`` gives it.
-    matrices: dict[str, np.ndarray]
+    matrices: dict[str, np.ndarray]  # title -> ``[[TN, FP], [FN, TP]]``, as in scikit-learn
 
     @classmethod
     def from_predictions(cls, y_true, label, *, title: str = "", ax=None) -> "ConfusionMatricesDisplay":

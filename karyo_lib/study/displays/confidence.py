@@ -67,8 +67,7 @@ class RiskCoverageDisplay(Display, made="from_curves"):
 class ScoreHistogramDisplay(Display, made="from_predictions"):
     """The thesis's confidence, in percent, of right answers above, of wrong ones below."""
 
-    # Float, shape (N,); from 50 to 100, larger is surer; below ``REFERRAL_THRESHOLD`` an image is referred.
-    score: np.ndarray
+    score: np.ndarray  # (N,), 50 to 100, larger is surer; below ``REFERRAL_THRESHOLD`` it is referred
     wrong: np.ndarray  # bool, shape (N,)
 
     def plot(self, ax=None) -> "ScoreHistogramDisplay":

@@ -89,8 +89,7 @@ def _tell(values: pd.Series) -> str:
 class MetricsForestDisplay(Display, made="from_table"):
     """Values with their intervals, one below the other; several series may share a row."""
 
-    # Columns ``title, value, low, high`` and, optionally, ``series``. NaN values leave an empty row.
-    table: pd.DataFrame
+    table: pd.DataFrame  # ``title, value, low, high``, ``series`` or not. NaN leaves an empty row
     label: str = "Value"  # of the value axis
     reference: tuple[float, str] | None = None  # dashed line and its label
 
@@ -165,8 +164,7 @@ class StoryDisplay(Display, made="from_tables"):
     """Test AUC of several conditions from step to step, and what each loss is worth."""
 
     table: pd.DataFrame  # ``condition, step, value, low, high``; intervals may be missing
-    # ``part`` (leak, source, truth), ``value, low, high`` of the condition that is told in words.
-    worth: pd.DataFrame
+    worth: pd.DataFrame  # ``part`` (leak, source, truth), ``value, low, high`` of the condition told
     steps: dict[str, str]  # step and condition -> name, in the order they are drawn in
     titles: dict[str, str]
 

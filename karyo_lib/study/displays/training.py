@@ -73,8 +73,7 @@ def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:
 class SearchDisplay(Display, made="from_trials"):
     """Trials of the search: validation loss against one parameter, accuracy as colour (Figs 3.3, 3.4)."""
 
-    # ``learning_rate, batch_size, val_loss, val_accuracy, status``; not ``ok``: at the upper edge.
-    trials: pd.DataFrame
+    trials: pd.DataFrame  # ``learning_rate, batch_size, val_loss, val_accuracy, status``; not ``ok``: on top
     parameter: str  # {'learning_rate', 'batch_size'}
     chosen: float  # the value this run settles on, and the thesis's
     published: float

@@ -38,8 +38,7 @@ NAMES = {"ppv": "precision", "sensitivity": "recall", "roc_auc": "auc"}  # as th
 class Fits:
     # ``condition, protocol, repeat, image_id, part, y_true, p``, with ``parent_id`` and ``patient_id``.
     predictions: pd.DataFrame
-    # One row an epoch: ``condition, protocol, repeat, epoch, loss, val_loss, auc, val_auc, ...``.
-    history: pd.DataFrame
+    history: pd.DataFrame  # a row an epoch: ``condition, protocol, repeat, epoch, loss, val_loss, auc, ...``
     # One row a fit: ``condition, protocol, repeat, best_epoch, images, seconds, feature_seconds, purity``.
     summary: pd.DataFrame
 
