@@ -53,7 +53,7 @@ def test_one_image_from_the_command_line(tmp_path):
     page = karyo.draw_karyogram("45,X", style="digital", size=None)
     Image.fromarray(page.image).save(tmp_path / "page.png")
     told = CliRunner().invoke(app, ["read", str(tmp_path / "page.png"), "-o", str(tmp_path / "out")])
-    assert (told.exit_code, told.output.startswith("45,X (probability")) == (0, True)
+    assert (told.exit_code, told.stdout.startswith("45,X (probability")) == (0, True)
     record = json.loads((tmp_path / "out" / "reading.json").read_text())
     assert (record["formula"], len(record["chromosomes"])) == ("45,X", 45)
     assert str(tmp_path) not in json.dumps(record)

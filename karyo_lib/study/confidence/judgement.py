@@ -176,11 +176,12 @@ def describe_calibration(table: pd.DataFrame) -> str:
         else f"The {best} calibration has the lowest Brier score, {brier[best]:.3f} after "
         f"{brier['before']:.3f}."
     )
+    moved = [name for name in CALIBRATORS if abs(auc[name] - auc["before"]) >= SAME_AUC]
     order = (
-        "The order of the images stays."
-        if (auc - auc["before"]).abs().max() < SAME_AUC
-        else f"The order changes, as each split has a calibration of its own: the AUC of {auc['before']:.3f} "
-        f"becomes {', '.join(f'{auc[name]:.3f} by {name}' for name in CALIBRATORS)}."
+        f"The order changes, as each split has a calibration of its own: the AUC of {auc['before']:.3f} "
+        f"becomes {', '.join(f'{auc[name]:.3f} by {name}' for name in moved)}."
+        if moved
+        else "The order of the images stays."
     )
     return f"On images that did not fit it: {verdict[0].lower()}{verdict[1:]} {order}"
 
