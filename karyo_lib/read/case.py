@@ -48,7 +48,8 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
         nothing = pd.DataFrame(columns=["formula", "probability"])
         exclusion, notes = _exclude([], [], 1, settings), ("No cell could be read.",)
         return Case("", _NAN, _NAN, (), tuple(_in_order(cells, [])), nothing, exclusion, notes, settings)
-    prior = {change: _change_log_prior(change, settings) for cell in used for change in cell.changes}
+    known = {change: known_share(change, settings.practice) for cell in used for change in cell.changes}
+    prior = {c: float(np.log(settings.p_change + settings.p_abnormal * p)) for c, p in known.items()}
     posterior = weigh_lines(used, settings.errors, settings.p_abnormal, P_LINES[settings.practice], prior)
     outcomes, weights = _outcomes(posterior, settings.practice)
     totals: Counter[frozenset[str]] = Counter()
@@ -96,11 +97,6 @@ class _Outcome:
     sex: str
     kept: list[Line]  # of each cell that takes part
     formulae: frozenset[str]
-
-
-def _change_log_prior(change: str, settings: CaseSettings) -> float:
-    known = known_share(change, settings.practice)
-    return float(np.log(settings.p_change + settings.p_abnormal * known))
 
 
 def _outcomes(posterior: LineSets, practice: str) -> tuple[list[_Outcome], list[float]]:

@@ -8,16 +8,14 @@ import numpy as np
 from karyo_lib.read.detector import Detections, Detector
 from karyo_lib.shape.ink import resize
 
-#: Width in pixels at which the detector knows chromosomes, and what it is on most pictures as a share of the
-#: root of their area: where the search for the scale begins.
+#: Width in pixels that the detector knows, and on most pictures as a share of the root of their area.
 SEEN_WIDTH, _USUAL_WIDTH = 11.0, 0.02
 #: Scales that are tried, relative to that one. Of a karyogram the search begins at the first of two of them,
 #: goes to smaller ones, where chromosomes whose chromatids lie apart are seen whole and looks cost less, and
 #: else to larger ones; the second is a beginning, too, of what is none, or where the detector is not `_SURE`.
 _SCALES, _BEGIN = (0.25, 0.32, 0.4, 0.5, 0.64, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5), (3, 5)
 _SURE = 0.75
-#: Of scales at which it is nearly as sure of a metaphase the largest is taken, where it sees more of what
-#: crosses (validation spreads: 99 against 98 % of the boxes).
+#: Of scales at which it is nearly as sure of a metaphase the largest is taken: it sees more of what crosses.
 _AS_SURE = 0.95
 #: Most magnification, most pixels of one look.
 MOST_SCALE, _MOST_PIXELS = 4.0, 2.5e6
@@ -35,11 +33,6 @@ _ELSEWHERE = 0.35
 _USUAL, _WHOLE = 42, 46
 #: Uprightness from which chromosomes are laid out: on real pages 0.75 and more, on spreads 0.22 and less.
 UPRIGHT = 0.5
-
-
-def _sureness(seen: Detections) -> float:
-    """Mean score of what was seen, as if nothing were seen of the rest of a cell."""
-    return float(seen.score.sum() / max(len(seen.score), _USUAL))
 
 
 #: What the detector saw of a picture at each of the scales that it was looked at on, and those scales.
@@ -66,7 +59,8 @@ def look(
             if at not in looks:
                 looks[at] = detector.detect(resize(light, scale), _LEAST_SCORE, _SAME), scale
             seen[at] = looks[at]
-        return _sureness(seen[at][0])
+        score = seen[at][0].score
+        return float(score.sum() / max(len(score), _USUAL))  # as if nothing were seen of the rest of a cell
 
     def upright(at: int) -> bool:
         return uprightness([mask > 0.5 for _, _, mask in seen[at][0].masks]) >= UPRIGHT

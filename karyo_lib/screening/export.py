@@ -65,9 +65,6 @@ class SignedCell:
     def formula(self) -> str:
         return count_formula(self.counts) if self.counts else ""
 
-    def read_picture(self) -> np.ndarray:
-        return cv2.imdecode(np.frombuffer(self.result.picture, np.uint8), cv2.IMREAD_GRAYSCALE)
-
     @cached_property
     def read(self) -> list[dict]:
         """What the reader said of the objects that it found, see `karyo_lib.screening.view`."""
@@ -113,7 +110,7 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
             cases.append(_case_row(cell))
             if not cell.counts:
                 continue
-            picture = cell.read_picture()
+            picture = cv2.imdecode(np.frombuffer(cell.result.picture, np.uint8), cv2.IMREAD_GRAYSCALE)
             _write_cell(cell, picture, out / cell.name)
             if not cell.usable:
                 continue

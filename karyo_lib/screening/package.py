@@ -105,8 +105,7 @@ class Recipe:
 
     method: str  # {'network', 'reading'}
     page_size: int = 416  # pages are fitted to this side in pixels, proportions kept, before anything else
-    # Monte Carlo dropout passes behind the confidence; 0: the reader has none.
-    passes: int = 100
+    passes: int = 100  # Monte Carlo dropout passes behind the confidence; 0: the reader has none
     referral_confidence: float = 80.0  # percent; cases with less are referred
     base: str = "VGG16"  # of the network; see :func:`karyo_lib.networks.models.build_model`
     trainable: str = "head"
@@ -145,8 +144,7 @@ class Package:
     reference: Reference | None  # what the training karyograms look like
     reader: dict[str, bytes] = field(default_factory=dict)  # files of the reader; empty for a network
     facts: dict[str, Any] = field(default_factory=dict)  # what the model card says
-    # SHA-256 of the manifest, which holds the digests of everything else; '' if it was never saved.
-    digest: str = ""
+    digest: str = ""  # SHA-256 of the manifest, which holds all other digests; '' if never saved
 
 
 def shipped_reader(folder: Path | None = None) -> Package:
@@ -302,7 +300,10 @@ def _build(members: dict[str, bytes], digest: str) -> Package:
     reference = None
     if told["reference"] is not None:
         reference = Reference(embeddings=_from_npy(members["reference.npy"], 2), **told["reference"])
-    promise = None if told["promise"] is None else Promise(**_with_nan(told["promise"]))
+    promise = None
+    if (values := told["promise"]) is not None:
+        bound = float("nan") if values["bound"] is None else float(values["bound"])
+        promise = Promise(**(values | {"bound": bound}))
     if promise is not None and promise.threshold is not None and not math.isfinite(promise.threshold):
         raise ValueError("threshold is not a finite number")
     facts = told["facts"]
@@ -345,7 +346,3 @@ def _check_nested(data: bytes, name: str) -> None:
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
     return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
-
-
-def _with_nan(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "bound": float("nan") if values["bound"] is None else float(values["bound"])}

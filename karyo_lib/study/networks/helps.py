@@ -84,19 +84,14 @@ def score_variants(variants: Sequence[Variant], index: pd.DataFrame, grouped: pd
         train = set(split.loc[split["part"] == "train", "image_id"])
         test = index["image_id"].isin(split.loc[split["part"] == "test", "image_id"]).to_numpy()
         for variant in variants:
-            p = np.mean(
-                [_predict(view, truth, train, test, variant.balanced) for view in variant.views], axis=0
-            )
-            value = roc_auc_score(truth.to_numpy()[test], p)
+            answers = []
+            for view in variant.views:
+                mine = np.isin(view.parent, list(train))
+                y = truth[view.parent[mine]].to_numpy()
+                answers.append(predict_probe(view.train[mine], y, view.test[test], balanced=variant.balanced))
+            value = roc_auc_score(truth.to_numpy()[test], np.mean(answers, axis=0))
             rows.append((variant.title, variant.reference, repeat, value, variant.seconds, variant.purity))
     return pd.DataFrame(rows, columns=["title", "reference", "repeat", "value", "seconds", "purity"])
-
-
-def _predict(view: View, truth: pd.Series, train: set[str], test: np.ndarray, balanced: bool) -> np.ndarray:
-    mine = np.isin(view.parent, list(train))
-    return predict_probe(
-        view.train[mine], truth[view.parent[mine]].to_numpy(), view.test[test], balanced=balanced
-    )
 
 
 def helps_table(table: pd.DataFrame) -> pd.DataFrame:

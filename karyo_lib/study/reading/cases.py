@@ -79,19 +79,15 @@ def compose_cases(cells: pd.DataFrame) -> pd.DataFrame:
             for first in range(len(own) if size < len(own) else 1):
                 chosen = [(first + k) % len(own) for k in range(size)]
                 case = compose_case(gather_cells([str(i) for i in chosen], [told[i] for i in chosen]))
-                lines = read_clones(case.formula) if case.formula else ()
-                exact = len(lines) == 1 and _same(lines[0].formula, truth)
+                lines = [line.formula for line in read_clones(case.formula)] if case.formula else []
+                exact = len(lines) == 1 and (
+                    same_line(lines[0], truth)
+                    or parse_karyotype(lines[0]).chromosomes == parse_karyotype(truth).chromosomes
+                )
                 p = 0.5 if np.isnan(case.p_abnormal) else min(1.0, case.p_abnormal)
                 rows.append((size, patient, truth, case.formula, p, exact))
     table = pd.DataFrame(rows, columns=["cells", "patient", "truth", "formula", "p_abnormal", "exact"])
     return table.assign(y_true=(~table["truth"].isin(["46,XX", "46,XY"])).astype(int))
-
-
-def _same(formula: str, truth: str) -> bool:
-    return (
-        same_line(formula, truth)
-        or parse_karyotype(formula).chromosomes == parse_karyotype(truth).chromosomes
-    )
 
 
 def cases_coverage(cases: pd.DataFrame) -> RiskCoverageDisplay:

@@ -12,7 +12,6 @@ from karyo_lib.study.displays.dots import SizeCurvesDisplay
 from karyo_lib.study.runs import Run
 
 CELLS = {"smoke": 2, "quick": 12, "thesis": 60}
-SPECIFICITY = 0.99
 ANY, NORMAL, SHAM = "any change", "normal", "sham"
 
 

@@ -53,7 +53,10 @@ def read_spreads(run: Run, readings: Readings) -> list[ReadSpread]:
             for row in own.loc[first].itertuples()
         ]
     else:
-        trials = [(t.name, t.image, _formula(t.truth), t.truth) for t in _make_spreads(run, n)]
+        trials = []
+        for t in _make_spreads(run, n):
+            formula = count_formula(Counter(name for name in t.truth["chromosome"] if name in CLASSES))
+            trials.append((t.name, t.image, formula, t.truth))
     out = []
     for name, image, formula, truth in tqdm(trials, "Reading spreads", unit="spread"):
         reading = own_reader().read(image)
@@ -69,10 +72,6 @@ def _make_spreads(run: Run, n: int) -> list[SpreadTrial]:
     formulae = [*rng.choice(["46,XX", "46,XY"], n - n // 2).tolist(), *sample_formulae(n // 2, rng)]
     pages = [draw_metaphase(f, seed=run.seed + i, size=(1000, 820)) for i, f in enumerate(formulae)]
     return [SpreadTrial(f"drawn-{i + 1}", page.image, page.truth) for i, page in enumerate(pages)]
-
-
-def _formula(truth: pd.DataFrame) -> str:
-    return count_formula(Counter(name for name in truth["chromosome"] if name in CLASSES))
 
 
 def find_errors(reading: Reading, truth: pd.DataFrame) -> pd.DataFrame:

@@ -49,7 +49,9 @@ def write_index(
             ]
             if content.headlines:  # the last notebook's are the study's
                 headlines, headlines_of = content.headlines, notebook
-            stale += [notebook.name] if _differs(record["provenance"], scrub(provenance, clean)) else []
+            made, now = record["provenance"], scrub(provenance, clean)
+            if any(made[key] != now[key] for key in ("settings", "seed", "karyograms", "digests")):
+                stale.append(notebook.name)
     told = {
         "cards": cards,
         "banners": banners,
@@ -75,11 +77,6 @@ def write_index(
         templates().filters["duration"] = duration
         page = templates().get_template("overview.html.j2")
         part.write_text(page.render(told | assets()), encoding="utf-8")
-
-
-def _differs(made: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Tell whether a report was made from other settings or inputs than the run that the index is of."""
-    return any(made[key] != now[key] for key in ("settings", "seed", "karyograms", "digests"))
 
 
 def _card(run: Run, notebook: Notebook, record: dict[str, Any], content: Content | None) -> dict[str, Any]:
