@@ -42,7 +42,8 @@ def read(
             "a folder of cells, `karyo case` the cells of a patient.",
             param_hint="IMAGE",
         )
-    typer.echo(f"Reading {image.name} (a few seconds) ...", err=True)
+    if image.is_file():
+        typer.echo(f"Reading {image.name} ...", err=True)
     reading = read_image(image, Reader.load(reader) if reader else None)
     typer.echo(str(reading))
     if output:

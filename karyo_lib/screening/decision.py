@@ -52,7 +52,7 @@ def is_held_back(p: float, confidence: float, doubts: tuple[str, ...], least_con
 def decide(p: float, confidence: float, doubts: tuple[str, ...], rule: Rule) -> Decision:
     """Decide a case that could be read, by its calibrated probability of abnormal."""
     if doubts:
-        return Decision("refer", "; ".join(doubts))
+        return Decision("refer", ("looks abnormal, but: " if p >= 0.5 else "") + "; ".join(doubts))
     if confidence < rule.confidence:
         return Decision(
             "refer",

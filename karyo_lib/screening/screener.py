@@ -141,8 +141,11 @@ class Screener:
         decision = decide(p, confidence, doubts, self.rule)
         own = self.package.facts.get("promise of number") and self.rule.clear_below is None
         if look.cleared and own:
-            said = f"number cleared, structure not: {'; '.join(doubts or [look.told['evidence']])}"
+            said = "; ".join(["number cleared, structure not", *doubts])
             decision = Decision("refer" if doubts or p >= 0.5 else "cleared for number", said)
+        elif own and p < 0.5 and not doubts:
+            said = "looks normal, but its number is not sure enough to be cleared"
+            decision = Decision("refer", said)
         heat = crop_to_page(look.heat, page.shape)
         return Result(
             page.name,
