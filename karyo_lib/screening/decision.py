@@ -49,8 +49,14 @@ def is_held_back(p: float, confidence: float, doubts: tuple[str, ...], least_con
     return bool(doubts) or p >= 0.5 or confidence < least_confidence
 
 
-def decide(p: float, confidence: float, doubts: tuple[str, ...], rule: Rule) -> Decision:
-    """Decide a case that could be read, by its calibrated probability of abnormal."""
+def decide(
+    p: float, confidence: float, doubts: tuple[str, ...], rule: Rule, number_cleared: bool | None = None
+) -> Decision:
+    """Decide a case that could be read, by its calibrated probability of abnormal; ``number_cleared``: what
+    a reader that clears the number alone says of it, None of other models."""
+    if number_cleared:
+        said = "; ".join(["number cleared, structure not", *doubts])
+        return Decision("refer" if doubts or p >= 0.5 else "cleared for number", said)
     if doubts:
         return Decision("refer", ("looks abnormal, but: " if p >= 0.5 else "") + "; ".join(doubts))
     if confidence < rule.confidence:
@@ -61,6 +67,8 @@ def decide(p: float, confidence: float, doubts: tuple[str, ...], rule: Rule) -> 
         )
     if p >= 0.5:
         return Decision("abnormal", f"looks abnormal: probability {'above 0.99' if p > 0.99 else f'{p:.2f}'}")
+    if number_cleared is False:
+        return Decision("refer", "looks normal, but its number is not sure enough to be cleared")
     if rule.clear_below is None:
         return Decision("refer", f"looks normal, but this model clears nothing: {rule.basis}")
     if p < rule.clear_below:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from karyo_lib.screening.cases import CaseFile, Page, list_files, read_pages
-from karyo_lib.screening.decision import Decision, Rule, decide
+from karyo_lib.screening.decision import Rule, decide
 from karyo_lib.screening.heatmap import crop_to_page, encode_heat
 from karyo_lib.screening.judges import DIGITS, Judge, Look, open_judge
 from karyo_lib.screening.package import Package, load_package, shipped_reader
@@ -138,14 +138,8 @@ class Screener:
         doubts = look.doubts
         if reference is not None:
             doubts = (*doubts, *reference.compare(page.measures, look.embedding))
-        decision = decide(p, confidence, doubts, self.rule)
         own = self.package.facts.get("promise of number") and self.rule.clear_below is None
-        if look.cleared and own:
-            said = "; ".join(["number cleared, structure not", *doubts])
-            decision = Decision("refer" if doubts or p >= 0.5 else "cleared for number", said)
-        elif own and p < 0.5 and not doubts:
-            said = "looks normal, but its number is not sure enough to be cleared"
-            decision = Decision("refer", said)
+        decision = decide(p, confidence, doubts, self.rule, look.cleared if own else None)
         heat = crop_to_page(look.heat, page.shape)
         return Result(
             page.name,
