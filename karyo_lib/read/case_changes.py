@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from karyo_lib.iscn import AUTOSOMES, load_bands
+from karyo_lib.iscn import load_bands
 from karyo_lib.iscn.clones import PRACTICES
+from karyo_lib.iscn.operations import rank_chromosome
 from karyo_lib.read.decode import fit_segments, path_segments
 from karyo_lib.read.path import find_paths
 from karyo_lib.read.places import BINS, NONE
@@ -36,7 +37,6 @@ _SLACK = 1
 # Of cut-out chromosomes of 40 cells of another lab, changed by 10 to 40 Mb or not: where the decoder's
 # evidence for a change is above -8, it is there more often than not, by a factor e for every 10.
 _EVEN, _PER_SCORE, _NO_EVIDENCE = -8.0, 0.1, -5.0
-_ORDER = ("X", "Y", *AUTOSOMES)  # of chromosomes in a formula
 _EXCHANGE = re.compile(r"der\(\w+\)(t\(\w+;\w+\)\([^)]+\))")
 
 
@@ -148,7 +148,7 @@ def find_exchanges(together: pd.DataFrame, readings: Sequence[Reading], reader: 
     for (name, seen), other in product(breaks.items(), breaks):
         for band in sorted(seen) if other != name else ():
             ends = [
-                sorted(((name, band), (other, one.name)), key=lambda end: _ORDER.index(end[0]))
+                sorted(((name, band), (other, one.name)), key=lambda end: rank_chromosome(end[0]))
                 for one in _BANDS.bands(other)
             ]
             tried.append([f"t({a};{b})({at_a};{at_b})" for (a, at_a), (b, at_b) in ends])

@@ -8,6 +8,7 @@ import numpy as np
 
 from karyo_lib.iscn import CHROMOSOMES, count_formula
 from karyo_lib.iscn.clones import CELLS_FOR_GAIN, CELLS_FOR_LOSS, Clone, line_formula
+from karyo_lib.iscn.operations import rank_chromosome
 from karyo_lib.read.cell_evidence import Counts, Line
 
 NORMAL: dict[str, Counts] = {sex: (*[2] * 22, sex.count("X"), sex.count("Y")) for sex in ("XX", "XY")}
@@ -89,7 +90,7 @@ def _clonal_parts(read: Sequence[Line], sex: str) -> dict[str, int]:
     """Changes that enough cells have, in the order of a formula, and how many have each."""
     parts: dict[str, int] = {}
     changes = Counter(change for line in read for change in line.changes)
-    for name in ("X", "Y", *CHROMOSOMES[:22]):
+    for name in sorted(CHROMOSOMES, key=rank_chromosome):
         for sign, needed in (("+", CELLS_FOR_GAIN), ("-", CELLS_FOR_LOSS)):
             cells = sum(_has(line, sign + name, sex) for line in read)
             if cells >= needed:
