@@ -190,12 +190,13 @@ def look_for(
         parts = [one.found.strips.take(t.index) for one, t in zip(readings, looked, strict=True)]
         strips, normal = ScaledStrips.join(parts), np.array([place[2] for place in places])
         log_p = reader.decoder.log_places(strips)
-        for text in concerned:
-            for column, segments in enumerate(makes[text]):
-                fits = fit_segments(log_p, strips.rows, segments, _SLACK, settings)
-                values = np.maximum((fits - normal - _EVEN) * _PER_SCORE, _NO_EVIDENCE)
-                for (cell, i, _), value in zip(places, values.tolist(), strict=True):
-                    rows[cell][text][i][column] = value
+        asked = [(text, column) for text in concerned for column in range(len(makes[text]))]
+        hypotheses = [makes[text][column] for text, column in asked]
+        fits = fit_segments(log_p, strips.rows, hypotheses, settings)
+        values = np.maximum((fits - normal[:, None] - _EVEN) * _PER_SCORE, _NO_EVIDENCE)
+        for (cell, i, _), shown in zip(places, values.tolist(), strict=True):
+            for (text, column), value in zip(asked, shown, strict=True):
+                rows[cell][text][i][column] = value
     return [
         {
             text: pd.DataFrame.from_dict(own, orient="index")

@@ -13,7 +13,7 @@ from karyo_lib.iscn.describe import Description, describe
 from karyo_lib.iscn.segments import Segment, Segments, normal_segments, turn
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.network_files import TrainedNetwork, read_record, read_weights, write_network
-from karyo_lib.read.path import Paths, PathSettings, chain_score, find_paths
+from karyo_lib.read.path import Paths, PathSettings, chain_scores, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place, place_of, units_of
 from karyo_lib.resources import data_file
 from karyo_lib.shape.scaled import ScaledStrips
@@ -23,8 +23,6 @@ _LENGTHS = (48, 80, 112, 160)  # to one of which they are padded
 _EDGES = [0, 1, 2, -3, -2, -1]  # columns at the edges of a strip
 _JOINED = 0.7  # share of two chromosomes that is seen where they lie end to end
 _SLACK = 1  # bins that the breaks of a hypothesis may be off
-_ODD = 2.0  # log-odds of the best path against a normal one from which on hypotheses are asked
-_PLAUSIBLE = -6.0  # log-probability from which on a chromosome may be of a hypothesis's class
 _LEAST_TIP = 4  # rows of another class at an end that are told
 _MOST_CLASSES = 2  # a path through more is hardly ever a chromosome's
 
@@ -52,16 +50,19 @@ class Decoded:
     log_none: np.ndarray  # float32, shape (n,); log-probability that it is no chromosome
     p_upside_down: np.ndarray  # float32, shape (n,)
     readable: np.ndarray  # bool, shape (n,); False where nothing should be said about its structure
-    score: np.ndarray  # float32 (n,): log-odds of the best path against the best normal one, times its fit
+    odds: np.ndarray  # float32 (n,): log-odds of the best path against the best normal one
+    fit: np.ndarray  # float32 (n,): of the best path, see `Paths`
     segments: tuple[Segments, ...]  # what each is made of, p end first; one whole segment where normal
     normal: np.ndarray  # float32 (n, 24, 2): log-probability of each class's normal path, upright or not
     joint: np.ndarray  # float32 (n,): where one whole chromosome ends and another begins; 0 where it is one
-    # Float32, shape (n, hypotheses); log-likelihood of being made of the segments of each hypothesis, against
-    # the best normal path; -inf where none beats that by much, or the class is surely another.
-    evidence: np.ndarray
+
+    @property
+    def score(self) -> np.ndarray:
+        """How changed each one looks: its log-odds, times its fit."""
+        return self.odds * self.fit
 
     def __len__(self) -> int:
-        return len(self.score)
+        return len(self.odds)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Decoded":
         """The chromosomes with these positions."""
@@ -101,22 +102,15 @@ class Decoder(TrainedNetwork):
             out[part, :most] = log_softmax(logits[: len(part), :most], axis=-1)
         return out
 
-    def decode(
-        self, strips: ScaledStrips, p_upside_down: float = 0.02, hypotheses: Sequence[Segments] = ()
-    ) -> Decoded:
+    def decode(self, strips: ScaledStrips, p_upside_down: float = 0.02) -> Decoded:
         """Read chromosomes. ``p_upside_down``: share on their heads: few on a karyogram, half on a metaphase
-        spread; ``hypotheses`` (tuples of Segment): what they may be made of."""
+        spread."""
         log_p = self.log_places(strips)
         paths = find_paths(log_p, strips.rows, self.settings.path)
-        return self.interpret(log_p, paths, strips, p_upside_down, hypotheses)
+        return self.interpret(log_p, paths, strips, p_upside_down)
 
     def interpret(
-        self,
-        log_p: np.ndarray,
-        paths: Paths,
-        strips: ScaledStrips,
-        p_upside_down: float,
-        hypotheses: Sequence[Segments] = (),
+        self, log_p: np.ndarray, paths: Paths, strips: ScaledStrips, p_upside_down: float
     ) -> Decoded:
         """What `decode` makes of the network's output and the paths through it."""
         s, n, rows = self.settings, len(strips), strips.rows
@@ -128,38 +122,30 @@ class Decoder(TrainedNetwork):
         either = log_softmax((each + prior).reshape(n, 48), axis=1).reshape(n, 24, 2)
         log_proba = logsumexp(either, axis=2) + np.log1p(-nothing)[:, None]
         turned = np.exp(logsumexp(either[..., 1], axis=1))
-        score = (paths.best - paths.normal.max((1, 2))) * paths.fit
+        odds = paths.best - paths.normal.max((1, 2))
         beside = strips.images[:, :, _EDGES].sum((1, 2)) / (255 * rows * len(_EDGES))
         classes = np.array([len({*CLASS_OF_BIN[p[p >= 0] % BINS]}) for p in paths.places])
         readable = (nothing < s.most_none) & (paths.fit > s.least_fit) & (beside < s.most_beside)
         readable &= classes <= _MOST_CLASSES
-        label, changed = either.max(2).argmax(1), readable & (score >= s.least_score)
+        label, changed = either.max(2).argmax(1), readable & (odds * paths.fit >= s.least_score)
         segments = tuple(
             path_segments(paths.places[i], paths.jumps[i], s.path.tip)
             if changed[i]
             else normal_segments(CHROMOSOMES[label[i]], load_bands(850))
             for i in range(n)
         )
-        normal = paths.normal.max((1, 2))
-        evidence = np.full((n, len(hypotheses)), -np.inf, np.float32)
-        for column, made in zip(evidence.T, hypotheses, strict=True):
-            classes = [CHROMOSOMES.index(segment.chromosome) for segment in made]
-            own = np.flatnonzero((paths.best > normal + _ODD) & (log_proba[:, classes].max(1) > _PLAUSIBLE))
-            if len(own):
-                part = log_p[own, : rows[own].max()]
-                column[own] = fit_segments(part, rows[own], made, _SLACK, s.path) - normal[own]
         return Decoded(
             log_proba.astype(np.float32),
             np.log(nothing).astype(np.float32),
             turned.astype(np.float32),
             readable,
-            score.astype(np.float32),
+            odds.astype(np.float32),
+            paths.fit,
             segments,
             paths.normal,
             np.array(
                 [r and find_joint(p[p >= 0]) for r, p in zip(readable, paths.places, strict=True)], np.float32
             ),
-            evidence,
         )
 
     def save(self, folder: Path) -> None:
@@ -249,8 +235,17 @@ def chain_of(segments: Segments, slack: int = 0) -> tuple[np.ndarray, tuple[tupl
 
 
 def fit_segments(
-    log_p: np.ndarray, rows: np.ndarray, segments: Segments, slack: int, settings: PathSettings
+    log_p: np.ndarray,
+    rows: np.ndarray,
+    hypotheses: Sequence[Segments],
+    settings: PathSettings,
+    wanted: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Log-probability, float32 (n,), of these segments, either way up, breaks ``slack`` bins off."""
-    ways = (chain_of(way, slack) for way in (segments, turn(segments)))
-    return np.maximum(*(chain_score(log_p, rows, *way, settings=settings) for way in ways))
+    """Log-probability, float32 (n, hypotheses), of being made of the segments of each, either way up, breaks
+    `_SLACK` bins off; -inf where it is not ``wanted`` (bool, that shape; by default all)."""
+    wanted = np.ones((len(rows), len(hypotheses)), bool) if wanted is None else wanted
+    out = np.full(wanted.shape, -np.inf, np.float32)
+    chains = [[chain_of(way, _SLACK) for way in (made, turn(made))] for made in hypotheses]
+    asked = [(strip, *way) for strip, made in np.argwhere(wanted) for way in chains[made]]
+    out[wanted] = chain_scores(log_p, rows, asked, settings).reshape(-1, 2).max(1)
+    return out

@@ -131,39 +131,53 @@ def find_paths(log_p: np.ndarray, rows: np.ndarray, settings: PathSettings = Pat
     return Paths(places, jumps[undo], best, classes, fit)
 
 
-def chain_score(
+def chain_scores(
     log_p: np.ndarray,
     rows: np.ndarray,
-    chain: np.ndarray,
-    windows: Sequence[tuple[int, int]] = (),
+    asked: Sequence[tuple[int, np.ndarray, Sequence[tuple[int, int]]]],
     settings: PathSettings = PathSettings(),
 ) -> np.ndarray:
-    """Log-probability, float32 (n,), of the best path through the places of ``chain`` (int (k,)) from tip to
-    tip; within ``windows`` of it a path may skip, for half of a jump's price. Else as `find_paths`."""
-    n, length = log_p.shape[:2]
-    ink = np.logaddexp(log_p[..., chain], log_p[..., NONE:] + np.float32(np.log(max(settings.unread, 1e-7))))
-    ink = np.maximum(ink, np.float32(np.log(1e-7))) * np.float32(settings.weight)
-    steps = np.arange(len(chain))
-    top, bottom = (
-        settings.tip_slope * np.maximum(steps - settings.tip + 1 - _short_arm(way), 0)
-        for way in (chain, chain[::-1])
-    )
-    score = (ink[:, 0] - top).astype(np.float32)
-    out = np.full(n, _IMPOSSIBLE)
-    for t in range(length):
-        if t:
-            best = score + np.float32(np.log(settings.moves[0]))
-            for m in range(1, min(4, len(chain))):
-                best[:, m:] = np.maximum(best[:, m:], score[:, :-m] + np.float32(np.log(settings.moves[m])))
-            for first, stop in windows:
-                reached = np.maximum.accumulate(score[:, first : stop - 1], axis=1) - np.float32(
-                    settings.jump / 2
-                )
-                best[:, first + 1 : stop] = np.maximum(best[:, first + 1 : stop], reached)
-            score = best + ink[:, t]
-        done = np.asarray(rows) == t + 1
-        out[done] = (score[done] - bottom[::-1]).max(1)
-    return out.astype(np.float32)
+    """Log-probabilities, float32 (m,), of the best paths from tip to tip of chains of places: ``asked`` names
+    each one's strip, its places (int (k,)) and windows, within which it may skip for half of a jump's price.
+    Else as `find_paths`."""
+    order = sorted(range(len(asked)), key=lambda at: -rows[asked[at][0]])  # those that go on are a slice
+    asked = [asked[at] for at in order]
+    strip = np.array([at for at, _, _ in asked], int)
+    last = np.asarray(rows, int)[strip]
+    steps = np.arange(max((len(chain) for _, chain, _ in asked), default=1))
+    chains = np.zeros((len(asked), len(steps)), int)
+    top, bottom = np.full((2, *chains.shape), -_IMPOSSIBLE)
+    ways = np.zeros((max((len(w) for _, _, w in asked), default=0), *chains.shape), bool)
+    for at, (_, chain, windows) in enumerate(asked):
+        k = len(chain)
+        chains[at, :k] = chain
+        for price, way in ((top[at, :k], chain), (bottom[at, k - 1 :: -1][:k], chain[::-1])):
+            price[:] = settings.tip_slope * np.maximum(steps[:k] - settings.tip + 1 - _short_arm(way), 0)
+        for way, (first, stop) in zip(ways, windows, strict=False):
+            way[at, first:stop] = True
+    unread, least = (np.float32(np.log(max(p, 1e-7))) for p in (settings.unread, 0))
+    moves = np.log(settings.moves).astype(np.float32)
+    out = np.full(len(asked), _IMPOSSIBLE)
+    for t in range(last.max(initial=0)):
+        going = int((last > t).sum())
+        seen = log_p[strip[:going, None], t, chains[:going]]
+        ink = np.maximum(np.logaddexp(seen, log_p[strip[:going], t, NONE:] + unread), least)
+        ink *= np.float32(settings.weight)
+        if t == 0:
+            score = ink - top
+        else:
+            score = score[:going]
+            best = score + moves[0]
+            for m in range(1, min(4, len(steps))):
+                np.maximum(best[:, m:], score[:, :-m] + moves[m], out=best[:, m:])
+            for way in ways[:, :going]:
+                reached = np.maximum.accumulate(np.where(way, score, _IMPOSSIBLE), axis=1)[:, :-1]
+                reached = np.where(way[:, 1:], reached - np.float32(settings.jump / 2), _IMPOSSIBLE)
+                np.maximum(best[:, 1:], reached, out=best[:, 1:])
+            score = best + ink
+        done = np.flatnonzero(last[:going] == t + 1)
+        out[done] = (score[done] - bottom[done]).max(1)
+    return out[np.argsort(order)] if len(order) else out
 
 
 def _short_arm(chain: np.ndarray) -> int:

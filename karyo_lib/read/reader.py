@@ -20,8 +20,9 @@ from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
 from karyo_lib.read.layout import Arrangement, arrange, left_over, misplaced, read_labels
 from karyo_lib.read.looks import Looks
 from karyo_lib.read.network_files import find_reader, read_record
+from karyo_lib.read.path import find_paths
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, unreadable
-from karyo_lib.read.recurrent import find_recurrent, keep_surest, recurrent_segments
+from karyo_lib.read.recurrent import find_recurrent, keep_surest
 from karyo_lib.shape.scaling import scale_strips
 
 _OF_ONE_CLASS = ("deletion", "duplication", "inversion", "ring/isochromosome/marker", "variant")
@@ -118,10 +119,10 @@ class Reader:
             return unreadable(found, found.reason)
         laid_out = found.kind == "karyogram"
         turned = self.settings.upside_down if laid_out else 0.5
-        decoded = self.decoder.decode(found.strips, turned, recurrent_segments())
+        log_p, decoded = self._decode(found, turned)
         if not laid_out and decoded.joint.any():
             found = found.part(decoded.joint)
-            decoded = self.decoder.decode(found.strips, turned, recurrent_segments())
+            log_p, decoded = self._decode(found, turned)
         decoded = self._seen(decoded, found)
         arrangement = arrange(found.boxes, labels, decoded.log_proba) if laid_out else None
         boxes = found.boxes.assign(rows=found.strips.rows)
@@ -131,7 +132,8 @@ class Reader:
             reason = f"{len(found)} objects found that no karyotype explains"
             return unreadable(found, f"not a {found.kind} that can be read: {reason}")
         table = self._table(found, decoded, count, arrangement)
-        changes = self.mark_changes(table, find_recurrent(table, decoded.evidence))
+        path = self.decoder.settings.path
+        changes = self.mark_changes(table, find_recurrent(table, decoded, log_p, found.strips.rows, path))
         structure = changes[changes["score"] > self.settings.least_score]
         p_structural = self._p_structural(changes)
         missed = _beside(table, left_over(found, labels)) if laid_out else []
@@ -158,6 +160,11 @@ class Reader:
             found=found,
             half_seen=self.settings.half_seen,
         )
+
+    def _decode(self, found: FoundPage, turned: float) -> tuple[np.ndarray, Decoded]:
+        log_p = self.decoder.log_places(found.strips)
+        paths = find_paths(log_p, found.strips.rows, self.decoder.settings.path)
+        return log_p, self.decoder.interpret(log_p, paths, found.strips, turned)
 
     def _seen(self, decoded: Decoded, found: FoundPage) -> Decoded:
         """The same with what the detector sees of a class: it is not taught them on sorted pages."""

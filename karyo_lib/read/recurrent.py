@@ -2,7 +2,6 @@
 
 from collections import Counter
 from functools import cache
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,14 @@ from karyo_lib.iscn import LEVELS, NORMAL_GROUPS, KaryotypeError, load_bands
 from karyo_lib.iscn.changes import Change, make_change
 from karyo_lib.iscn.operations import read_change
 from karyo_lib.iscn.segments import UNKNOWN, Segments
+from karyo_lib.read.decode import Decoded, fit_segments
+from karyo_lib.read.path import PathSettings
 from karyo_lib.read.pooling import catalogued_changes, find_breaks
 
 #: Share among abnormal karyotypes from which on a change is looked for in every cell; below, single families.
 _SHARE = {"acquired": 0.0025, "constitutional": 0.005}
+#: Log-odds of the best path against a normal one from which on a chromosome is asked.
+_ODD = 2.0
 #: No chromosome speaks more against a change: it may be misread.
 _MOST_AGAINST = -15.0
 
@@ -49,28 +52,30 @@ def recurrent_derivatives() -> dict[str, list[Segments]]:
     return {text: made for text in texts if (made := derivatives(text))}
 
 
-@cache
-def recurrent_segments() -> tuple[Segments, ...]:
-    """All of these chromosomes, one after the other."""
-    return tuple(chain.from_iterable(recurrent_derivatives().values()))
-
-
-def find_recurrent(table: pd.DataFrame, evidence: np.ndarray) -> list[tuple]:
-    """Recurrent changes that more speaks for than against, as rows of ``Reading.structure``; ``evidence``:
-    float (n, all derivatives), of each chromosome of the table, by `Decoder.decode`."""
-    rows, first = [], 0
-    for text, made in recurrent_derivatives().items():
-        part, first = evidence[:, first : first + len(made)], first + len(made)
-        concerned = table["readable"] & table["chromosome"].isin(find_breaks(text)[1])
-        own = np.flatnonzero(concerned.to_numpy(bool))
+def find_recurrent(
+    table: pd.DataFrame, decoded: Decoded, log_p: np.ndarray, rows: np.ndarray, settings: PathSettings
+) -> list[tuple]:
+    """Recurrent changes that more speaks for than against, as rows of ``Reading.structure``, of chromosomes
+    (``table``) of ``rows`` (int (n,)) rows, which show places as ``log_p`` says (`Decoder.log_places`)."""
+    changes, names = recurrent_derivatives(), table["chromosome"]
+    readable = table["readable"].to_numpy(bool)
+    concerned = {text: readable & names.isin(find_breaks(text)[1]).to_numpy() for text in changes}
+    wanted = np.stack([concerned[text] for text, made in changes.items() for _ in made], axis=1)
+    wanted &= (decoded.odds > _ODD)[:, None]
+    hypotheses = [segments for made in changes.values() for segments in made]
+    fits = fit_segments(log_p, rows, hypotheses, settings, wanted)
+    evidence = np.maximum(fits - decoded.normal.max((1, 2))[:, None], _MOST_AGAINST)
+    found, first = [], 0
+    for text, made in changes.items():
+        own, columns = np.flatnonzero(concerned[text]), slice(first, first := first + len(made))
         if len(own) < len(made):
             continue
-        part = np.maximum(part[own], _MOST_AGAINST)
+        part = evidence[own, columns]
         at = linear_sum_assignment(part, maximize=True)
         if (score := float(part[at].sum())) > 0:
             objects = tuple(own[at[0]][part[at] > _MOST_AGAINST].tolist())
-            rows.append((table["chromosome"].iloc[objects[0]], text, _change(text).group, score, objects))
-    return rows
+            found.append((names.iloc[objects[0]], text, _change(text).group, score, objects))
+    return found
 
 
 def keep_surest(rows: list[tuple]) -> list[tuple]:

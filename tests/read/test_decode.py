@@ -16,10 +16,10 @@ from karyo_lib.iscn.karyotype import parse_karyotype
 from karyo_lib.iscn.segments import Segment, normal_segments, total_length, turn
 from karyo_lib.read.decode import Decoder, DecoderSettings, chain_of, find_joint, path_segments
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
-from karyo_lib.read.path import chain_score, find_paths
+from karyo_lib.read.path import PathSettings, chain_scores, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, place_of, units_of
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.recurrent import find_recurrent, recurrent_derivatives, recurrent_segments
+from karyo_lib.read.recurrent import find_recurrent, recurrent_derivatives
 from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS, ROW_UNITS, ScaledStrips
 
 TABLE = load_bands(850)
@@ -160,8 +160,8 @@ def test_a_true_hypothesis_beats_a_normal_path_and_a_false_one_does_not():
     log_p = posterior(true)
     rows = np.array([log_p.shape[1]])
     best_normal = find_paths(log_p, rows).normal.max()
-    assert chain_score(log_p, rows, *chain_of(true))[0] > best_normal + 8
-    assert chain_score(log_p, rows, *chain_of(false))[0] < best_normal
+    assert chain_scores(log_p, rows, [(0, *chain_of(true))])[0] > best_normal + 8
+    assert chain_scores(log_p, rows, [(0, *chain_of(false))])[0] < best_normal
 
 
 def test_breaks_may_be_off_by_some_bins():
@@ -169,8 +169,8 @@ def test_breaks_may_be_off_by_some_bins():
     off = (replace(true[0], stop=true[0].stop - 500), replace(true[1], start=true[1].start + 500))
     log_p = posterior(true)
     rows = np.array([log_p.shape[1]])
-    strict, loose = (chain_score(log_p, rows, *chain_of(off, slack))[0] for slack in (0, 3))
-    exact = chain_score(log_p, rows, *chain_of(true))[0]
+    strict, loose = (chain_scores(log_p, rows, [(0, *chain_of(off, slack))])[0] for slack in (0, 3))
+    exact = chain_scores(log_p, rows, [(0, *chain_of(true))])[0]
     assert strict < loose <= exact
     assert chain_of(true, 0)[1] == ()
 
@@ -277,7 +277,7 @@ def test_only_heterochromatin_makes_a_variant():
 
 
 def test_a_recurrent_change_is_told_from_the_evidence_of_its_derivatives():
-    wanted, segments = recurrent_derivatives(), recurrent_segments()
+    wanted = recurrent_derivatives()
     assert {"t(9;22)(q34;q11.2)", "t(8;21)(q22;q22)", "t(15;17)(q24;q21)", "inv(16)(p13.1q22)"} <= set(wanted)
     assert {"inv(3)(q21q26.2)", "del(5)(q13q33)", "i(17)(q10)", "rob(13;14)(q10;q10)"} <= set(wanted)
     made = [*wanted["t(9;22)(q34;q11.2)"], *wanted["del(5)(q13q33)"], normal("9"), normal("22"), normal("5")]
@@ -288,16 +288,16 @@ def test_a_recurrent_change_is_told_from_the_evidence_of_its_derivatives():
         log_p[i, : len(part)] = part
     strips = ScaledStrips(np.zeros((len(rows), MOST_ROWS, COLUMNS), np.uint8), rows)
     decoder = Decoder()
-    decoded = decoder.interpret(log_p, find_paths(log_p, rows), strips, 0.02, segments)
-    assert decoded.evidence.shape == (6, len(segments))
-    assert np.isneginf(decoded.evidence[3:]).all()  # of normal ones no path beats the normal one
+    decoded = decoder.interpret(log_p, find_paths(log_p, rows), strips, 0.02)
     names = ["9", "22", "5", "9", "22", "5"]
     table = pd.DataFrame({"chromosome": names, "readable": decoded.readable})
-    found = {row[1]: row for row in find_recurrent(table, decoded.evidence)}
+    found = {row[1]: row for row in find_recurrent(table, decoded, log_p, rows, PathSettings())}
     assert found.keys() >= {"t(9;22)(q34;q11.2)", "del(5)(q13q33)"}
     best = sorted(found.values(), key=lambda row: -row[3])[:2]
     assert {row[4] for row in best} == {(0, 1), (2,)}
-    assert find_recurrent(table.assign(chromosome="7"), decoded.evidence) == []
+    assert find_recurrent(table.assign(chromosome="7"), decoded, log_p, rows, PathSettings()) == []
+    unchanged = table.assign(readable=[False] * 3 + [True] * 3)
+    assert find_recurrent(unchanged, decoded, log_p, rows, PathSettings()) == []
     reader = Reader()
     shown = table.assign(score=decoded.score, segments=pd.Series(list(decoded.segments), dtype=object))
     changes = reader.mark_changes(shown, list(found.values()))
