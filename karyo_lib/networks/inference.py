@@ -15,14 +15,14 @@ class Forward(Protocol):
         ...
 
 
-def prepare_forward(model: keras.Model) -> Forward:
+def prepare_forward(model: keras.Model, one_at_a_time: bool = False) -> Forward:
     """Make a functional network with one input and named outputs ready to run forward. With OpenVINO every
-    image is computed on its own, so that it has the same values to the bit in any company; the engines agree
-    within 1e-4 of the largest value of an output."""
+    image is computed on its own, so that it has the same values to the bit in any company, by all cores where
+    it is always given ``one_at_a_time``; the engines agree within 1e-4 of the largest value of an output."""
     if inference_engine() == "openvino":
         from karyo_lib.networks.openvino_forward import OpenVINOForward
 
-        return OpenVINOForward(model)
+        return OpenVINOForward(model, one_at_a_time)
     return KerasForward(model)
 
 

@@ -16,10 +16,11 @@ _CHANNELS_FIRST, _CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 class OpenVINOForward:
-    """By OpenVINO, one image at a time on as many streams as the processor has room for."""
+    """By OpenVINO, an image at a time: on as many streams as the processor has room for, or on all of it."""
 
-    def __init__(self, model: keras.Model):
-        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    def __init__(self, model: keras.Model, one_at_a_time: bool = False):
+        hint = "LATENCY" if one_at_a_time else "THROUGHPUT"
+        options = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"}
         # What a joblib worker or a batch system says about threads, OpenVINO would overlook.
         threads = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
         if threads.isdigit() and int(threads) > 0:

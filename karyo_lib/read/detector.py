@@ -197,7 +197,7 @@ class Detector(TrainedNetwork):
     def detect(self, image: np.ndarray, least: float = 0.3, same: float = 0.75) -> Detections:
         """Find objects on a picture (uint8, paper light, chromosomes 10 to 12 pixels wide)."""
         if self._forward is None:
-            self._forward = prepare_forward(self._built())
+            self._forward = prepare_forward(self._built(), one_at_a_time=True)
         high, wide = image.shape
         padded = np.pad(image, ((0, -high % GRID), (0, -wide % GRID)), mode="edge")
         batch = padded[None, ..., None].astype(np.float32) / 255
