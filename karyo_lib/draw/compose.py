@@ -27,7 +27,7 @@ def compose_karyogram(
     *,
     style: str | LabStyle = "digital",
     seed: int = 0,
-    size: tuple[int, int] | None = (416, 416),
+    size: tuple[int, int] | None = None,
     annotate: Collection[str] | bool | None = None,
     rework: float = 0.2,
     level: int = 550,

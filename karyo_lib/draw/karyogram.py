@@ -24,7 +24,7 @@ def draw_karyogram(
     *,
     style: str | LabStyle = "classic",
     seed: int = 0,
-    size: tuple[int, int] | None = (416, 416),
+    size: tuple[int, int] | None = None,
     annotate: Collection[str] | bool | None = None,
     level: int = 550,
 ) -> Page:
@@ -67,7 +67,7 @@ def draw_karyogram(
     >>> import karyo_lib as karyo
     >>> page = karyo.draw_karyogram("47,XX,+21", seed=3)
     >>> (page.image.shape, int((page.truth["chromosome"] == "21").sum()))
-    ((416, 416), 3)
+    ((966, 1232), 3)
     """
     if isinstance(karyotype, str):
         karyotype = parse_karyotype(karyotype, level=level)

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -53,11 +53,11 @@ class Page:
     A notebook shows it as its image.
     """
 
-    image: np.ndarray
-    truth: pd.DataFrame
-    bands: pd.DataFrame
-    labels: np.ndarray
-    annotations: pd.DataFrame
+    image: np.ndarray = field(repr=False)
+    truth: pd.DataFrame = field(repr=False)
+    bands: pd.DataFrame = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    annotations: pd.DataFrame = field(repr=False)
     formula: str
     style: str
     seed: int

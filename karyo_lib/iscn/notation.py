@@ -16,6 +16,9 @@ _TECHNIQUES = r"(?:nuc ish|ish|arr|rsa|ogm|s?seq|fsh)\b"
 _TAIL = re.compile(rf"\s*\.\s*({_TECHNIQUES}.*)$", re.DOTALL)
 # multiplication sign, minus sign, en dash and arrow, as pasted from a typeset report
 _TYPED = str.maketrans({"\u00d7": "x", "\u2212": "-", "\u2013": "-", "\u2192": "->"})
+# chromosomes or their bands parted by another sign than ';'
+_NAME = r"(?:\d{1,2}|[XY]|[pq]\d[\d.]*)"
+_SLIP = re.compile(rf"\({_NAME}(?:[;:,/]{_NAME})+\)")
 _CELLS = re.compile(r"\[(?:cp)?[\d~/]+\]$")
 _LAST = {"r": 0, "mar": 1, "dmin": 2}  # of unknown origin
 _COUNT = re.compile(r"(\d{1,3})(?:[~-](\d{1,3}))?(?:<([1-8])n>)?")
@@ -75,6 +78,9 @@ def _clean(formula: str) -> str:
     require(
         text.isascii(), foreign[0], "Expected plain letters, digits and signs. Received another character."
     )
+    for written in _SLIP.findall(re.sub(r"\s+", "", text)):
+        meant = re.sub("[:,/]", ";", written)
+        require(written == meant, written, f"Chromosomes and their bands are parted by ';': {meant}.")
     technique = re.match(_TECHNIQUES, text)
     rule = (
         "Expected a banded karyotype such as '47,XY,+21'. Received the result of another technique, "

@@ -269,9 +269,11 @@ def _checked(kind: str, chromosomes: tuple[str, ...], groups: list[list[str]], t
         require(named, text, rule.get(kind, f"{kind} names one chromosome."))
         number = " or ".join(map(str, _BREAKS[kind])) + " bands"
         number = "two bands, the same one twice if need be" if _BREAKS[kind] == (2,) else number
+        number += " without ';' between" * (not several)
         expected = [1, 2] if several else [len(names)] * bool(names)
         fits = len(names) in _BREAKS[kind] and expected == [size for size in sizes if size]
-        require(fits, text, f"{kind} names {number}. Received {len(names)}. {_FORM}")
+        received = ";".join("".join(group) for group in groups) or "none"
+        require(fits, text, f"{kind} names {number}. Received {received}. {_FORM}")
         if kind in ("del", "inv", "r") and len(names) == 2:
             names.sort(key=_band_key)
         arms = [name[0] for name in names]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The colours of `karyo_lib.study.displays.style`, which stands above this room.
 NORMAL, ABNORMAL, REFERRED, NEUTRAL = "#0072B2", "#D55E00", "#E69F00", "#595959"
+UPSIDE_DOWN = "\N{UP DOWN ARROW}"
+_MARKS = {"?": "doubtful", UPSIDE_DOWN: "lies upside down"}
 _HALO = [withStroke(linewidth=2, foreground="white")]  # for pages that are dark
 
 
@@ -60,7 +62,8 @@ class ReadingDisplay:
             box.set_path_effects(_HALO)
             self.boxes_.append(ax.add_patch(box))
             name = row.chromosome or "not one"
-            name += ("?" if row.doubtful else "") + (" \N{UP DOWN ARROW}" if row.upside_down else "")
+            upside_down = row.upside_down and self.reading.kind == "karyogram"  # of a metaphase half are
+            name += "?" * row.doubtful + f" {UPSIDE_DOWN}" * upside_down
             at = (row.x0 + row.x1) / 2, row.y0 - 1
             text = ax.text(*at, name, color=colour, fontsize=7, ha="center", va="bottom", clip_on=True)
             text.set_path_effects(_HALO)
@@ -80,8 +83,10 @@ def picture_of(reading: Reading, kind: str = "png") -> bytes:
     high = 7.2 * reading.page.shape[0] / reading.page.shape[1]
     figure = Figure(figsize=(7.2, high + 0.85), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)  # apart from the figures of a notebook
-    ReadingDisplay.from_reading(reading.page, reading, ax=figure.subplots())
+    display = ReadingDisplay.from_reading(reading.page, reading, ax=figure.subplots())
+    names = "".join(text.get_text() for text in display.names_)
+    marks = [f"{mark} {what}. " for mark, what in _MARKS.items() if mark in names]
     stream = io.BytesIO()
-    figure.supxlabel(NOTICE, fontsize=7, x=0.01, ha="left", color=NEUTRAL)
+    figure.supxlabel("".join([*marks, NOTICE]), fontsize=7, x=0.01, ha="left", color=NEUTRAL)
     figure.savefig(stream, format=kind, metadata={"Software": None} if kind == "png" else None)
     return stream.getvalue()

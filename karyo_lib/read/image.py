@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 
 from karyo_lib.files import images
 from karyo_lib.read.evidence import picture_of
@@ -84,14 +84,12 @@ def _write_karyogram(reading: Reading, folder: Path, style: str) -> None:
     from karyo_lib.read.sorting import lay_out  # who reads a karyogram draws none
 
     page = lay_out(reading, style).image
-    with writing(folder / "karyogram.png") as part:
-        Image.fromarray(page).save(part, "PNG")
     doubtful = reading.chromosomes[reading.chromosomes["doubtful"]]
-    crossed = int((reading.chromosomes["hidden"] > _CROSSED).sum())
+    crossed = reading.chromosomes[reading.chromosomes["hidden"] > _CROSSED]
     lines = [
         f"{reading.formula} ({reading.formula_probability:.0%})",
-        *[f"Doubtful: {', '.join(sorted(doubtful['chromosome'].replace('', '?')))}."] * bool(len(doubtful)),
-        *[f"{crossed} chromosomes cross others: part of their bands is hidden."] * bool(crossed),
+        *[f"Doubtful: {_names(doubtful)}."] * bool(len(doubtful)),
+        *[f"Crossing others, part of the bands hidden: {_names(crossed)}."] * bool(len(crossed)),
         *[f"A specialist must look: {reading.refer_reason}."] * bool(reading.refer_reason),
         NOTICE,
     ]
@@ -101,5 +99,10 @@ def _write_karyogram(reading: Reading, folder: Path, style: str) -> None:
     axes.imshow(page, cmap="gray", vmin=0, vmax=255)
     axes.axis("off")
     figure.supxlabel("\n".join(lines), fontsize=8, x=0.04, ha="left", wrap=True)
-    with writing(folder / "karyogram.pdf") as part:
-        figure.savefig(part, format="pdf", dpi=200)
+    for kind in ("png", "pdf"):
+        with writing(folder / f"karyogram.{kind}") as part:
+            figure.savefig(part, format=kind, dpi=200, metadata={"Software": None} if kind == "png" else None)
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return ", ".join(sorted(rows["chromosome"].replace("", "?")))

@@ -101,6 +101,10 @@ class Reader:
         self.detector: Detector | None = None
         self.decoder = Decoder()
 
+    def __repr__(self) -> str:
+        below, score = self.settings.clear_below, self.settings.least_score
+        return f"Reader(clear_below={below}, least_score={score:g})"
+
     def with_settings(self, **changes: object) -> "Reader":
         """The same reader, its networks and counting shared, with some settings changed."""
         other = copy(self)

@@ -78,6 +78,9 @@ class Reading:
     page: np.ndarray | None = field(default=None, repr=False)
     half_seen: float | None = None
 
+    def __repr__(self) -> str:
+        return f"Reading({self.formula!r}, kind={self.kind!r}, decision={self.decision!r})"
+
     def __str__(self) -> str:
         lines = [
             f"{self.formula} (probability {self.formula_probability:.2f}), abnormal with probability "
@@ -114,10 +117,14 @@ class Reading:
     @property
     def sight(self) -> str:
         """How much of a structural change would have been seen, in words."""
-        table = self.chromosomes
-        told = f"{int(table['readable'].sum())} of {len(table)} chromosomes readable"
-        size = self.half_seen
-        return f"{told}; of deletions and duplications of {size:g} Mb about half are seen" if size else told
+        named = self.chromosomes["chromosome"] != ""
+        told = f"{int(self.chromosomes['readable'].sum())} of {int(named.sum())} chromosomes readable"
+        if not self.half_seen:
+            return told
+        return (
+            f"{told}; of deletions and duplications of {self.half_seen:g} Mb about half are seen, of "
+            "translocations and inversions few"
+        )
 
     @property
     def changes(self) -> tuple[str, ...]:

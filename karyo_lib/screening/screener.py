@@ -81,6 +81,12 @@ class Screener:
         )
         self.judge: Judge = open_judge(self.package, heat_map)
 
+    def __repr__(self) -> str:
+        recipe = self.package.recipe
+        model = recipe.base if recipe.method == "network" else recipe.method
+        number = "promise of number" in self.package.facts and self.rule.clear_below is None
+        return f"Screener({model!r}, clears: {'number alone' if number else self.rule.basis})"
+
     def screen(self, paths: str | os.PathLike | Iterable[str | os.PathLike]) -> Iterator[Result]:
         """Screen a folder (all files below it) or files, and yield results in that order.
 

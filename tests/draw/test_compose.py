@@ -28,11 +28,11 @@ def ink_of(page, rows) -> float:
 
 
 def test_a_cell_is_laid_out_as_it_is(female):
-    page = compose_karyogram(None, female, style="mottled", seed=0)
+    page = compose_karyogram(None, female, style="mottled", seed=0, size=(416, 416))
     assert page.formula == "46,XX"
     assert Counter(page.truth["slot"]) == Counter(cutout.chromosome for cutout in female)
     assert (page.truth["source"] == "cell-a").all()
-    again = compose_karyogram("46,XX", female, style="mottled", seed=0)
+    again = compose_karyogram("46,XX", female, style="mottled", seed=0, size=(416, 416))
     assert np.array_equal(page.image, again.image)
 
 
@@ -46,16 +46,16 @@ def test_gains_come_from_donors_at_the_cells_size(female, male):
 
 
 def test_losses_leave_one_out(female):
-    page = compose_karyogram("45,X", female, style=CLEAN, seed=1)
+    page = compose_karyogram("45,X", female, style=CLEAN, seed=1, size=(416, 416))
     assert (page.truth["slot"] == "X").sum() == 1
     assert len(page.truth) == 45
 
 
 def test_missing_material_is_named(female):
     with pytest.raises(ValueError, match="Expected a chromosome 21 that is still free"):
-        compose_karyogram("47,XX,+21", female, seed=0)
+        compose_karyogram("47,XX,+21", female, seed=0, size=(416, 416))
     with pytest.raises(ValueError, match="Expected the cut-outs of a cell"):
-        compose_karyogram("46,XX", [], seed=0)
+        compose_karyogram("46,XX", [], seed=0, size=(416, 416))
 
 
 @pytest.mark.parametrize("formula", ["46,XX,t(2;5)(p21;q31)", "46,XX,t(1;7)(q32;q22)"])
@@ -86,7 +86,7 @@ def test_a_deletion_takes_away_its_share(female):
     ["46,XX,r(4)(p16q35)", "46,X,i(X)(q10)", "45,XX,dic(13;15)(q22;q24)", "47,XX,+mar", "46,XX,add(7)(p22)"],
 )
 def test_every_kind_of_edit_is_composed(female, formula):
-    page = compose_karyogram(formula, female, style="ruled", seed=4)
+    page = compose_karyogram(formula, female, style="ruled", seed=4, size=(416, 416))
     karyotype = parse_karyotype(formula)
     assert page.truth["name"].tolist() == [chromosome.name for chromosome in karyotype.chromosomes]
     marked = page.truth[page.truth["abnormal"]]
@@ -96,8 +96,8 @@ def test_every_kind_of_edit_is_composed(female, formula):
 
 
 def test_reworking_changes_the_shape_but_not_the_count(female):
-    plain = compose_karyogram("46,XX", female, seed=5, rework=0.0)
-    reworked = compose_karyogram("46,XX", female, seed=5, rework=1.0)
+    plain = compose_karyogram("46,XX", female, seed=5, rework=0.0, size=(416, 416))
+    reworked = compose_karyogram("46,XX", female, seed=5, rework=1.0, size=(416, 416))
     assert len(plain.truth) == len(reworked.truth)
     assert not np.array_equal(plain.image, reworked.image)
     assert np.allclose(plain.truth["length_px"], reworked.truth["length_px"], rtol=0.05, atol=2)
@@ -134,11 +134,16 @@ def test_the_seam_is_blended():
 def test_real_cells_are_composed(bank_dir):
     bank = ChromosomeBank(bank_dir)
     aneuploid = bank.cells.query("label == 'abnormal'").iloc[0]
-    page = compose_karyogram(None, bank.cutouts(aneuploid["cell"]), style="digital", seed=1)
+    page = compose_karyogram(None, bank.cutouts(aneuploid["cell"]), style="digital", seed=1, size=(416, 416))
     assert page.formula == aneuploid["count_formula"]
     normal, other = bank.cells.query("count_formula == '46,XX'")["cell"].iloc[[0, 5]]
     edited = compose_karyogram(
-        "47,XX,t(9;22)(q34;q11.2),+21", bank.cutouts(normal), bank.cutouts(other), style="classic", seed=1
+        "47,XX,t(9;22)(q34;q11.2),+21",
+        bank.cutouts(normal),
+        bank.cutouts(other),
+        style="classic",
+        seed=1,
+        size=(416, 416),
     )
     assert set(edited.truth["source"]) == {normal, other}
     assert edited.truth["abnormal"].sum() == 3

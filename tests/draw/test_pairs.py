@@ -13,7 +13,7 @@ STILL = PairSettings(bend=0.0, rotate=0.0, mirror=0.0)
 
 @pytest.fixture(scope="module")
 def page():
-    return draw_karyogram("46,XX,t(9;22)(q34;q11.2)", style="digital", seed=4)
+    return draw_karyogram("46,XX,t(9;22)(q34;q11.2)", style="digital", seed=4, size=(416, 416))
 
 
 def assert_boxes_hold_labels(result):
@@ -63,7 +63,7 @@ def test_each_chromosome_stays_in_its_place(page):
 
 @pytest.mark.parametrize("style", ["digital", "photocopy", "fluorescence"])
 def test_compacting_closes_gaps_and_keeps_order(style):
-    page = draw_karyogram("46,XY", style=style, seed=3)
+    page = draw_karyogram("46,XY", style=style, seed=3, size=(416, 416))
     result = compact_page(page.image, page.truth, page.labels, np.random.default_rng(0), (416, 416))
     assert_boxes_hold_labels(result)
     kept, before = (np.bincount(p.labels.ravel(), minlength=47)[1:] for p in (result, page))
@@ -85,7 +85,7 @@ def test_compact_pages_fill_the_size_asked_for(page):
 
 @pytest.mark.parametrize("style", ["digital", "photocopy"])
 def test_ink_beside_a_mask_that_is_too_small_moves_with_its_chromosome(style):
-    page = draw_karyogram("46,XX", style=style, seed=4)
+    page = draw_karyogram("46,XX", style=style, seed=4, size=(416, 416))
     thin = page.labels * cv2.erode(
         (page.labels > 0).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2
     )

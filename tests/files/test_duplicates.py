@@ -30,7 +30,10 @@ def lay_out(cutouts):
 
 @pytest.fixture(scope="module")
 def drawn_pages():
-    return [draw_karyogram("46,XX" if seed % 2 else "46,XY", seed=seed).image for seed in range(16)]
+    return [
+        draw_karyogram("46,XX" if seed % 2 else "46,XY", seed=seed, size=(416, 416)).image
+        for seed in range(16)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,12 @@
 
 import doctest
 import json
+import re
 import resource
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -37,7 +39,10 @@ def test_fifteen_names():
 def test_a_notebook_shows_what_is_drawn_and_what_is_read():
     page = karyo.draw_karyogram("47,XX,+21", style="digital", size=None)
     assert page._repr_png_().startswith(b"\x89PNG")
-    shown = karyo.read_image(page.image)._repr_html_()
+    assert repr(page) == "Page(formula='47,XX,+21', style='digital', seed=0)"
+    reading = karyo.read_image(page.image)
+    assert repr(reading).startswith("Reading('47,XX,+21', kind='karyogram'")
+    shown = reading._repr_html_()
     assert all(part in shown for part in ("data:image/png;base64,", "47,XX,+21", "not a medical device"))
 
 
@@ -57,6 +62,8 @@ def test_one_image_from_the_command_line(tmp_path):
     record = json.loads((tmp_path / "out" / "reading.json").read_text())
     assert (record["formula"], len(record["chromosomes"])) == ("45,X", 45)
     assert str(tmp_path) not in json.dumps(record)
+    documented = re.findall(r"`(\w+)`", (Path(__file__).parents[2] / "docs" / "reading.md").read_text())
+    assert {*record, *record["chromosomes"][0]} <= set(documented)
     assert (tmp_path / "out" / "reading.png").read_bytes().startswith(b"\x89PNG")
     lost = CliRunner().invoke(app, ["read", str(tmp_path / "none.png")])
     assert (lost.exit_code, "none.png" in lost.output) == (1, True)

@@ -29,7 +29,7 @@ SMALL = NetworkSettings(stem=(4, 4, 4), channels=16, dilations=(1, 2), attention
 @pytest.fixture(scope="module")
 def drawn():
     """Strips of one drawn cell."""
-    page = draw_karyogram("46,XY", style="digital", seed=3, annotate=False)
+    page = draw_karyogram("46,XY", style="digital", seed=3, annotate=False, size=(416, 416))
     images, masks, names = [], [], []
     for i, row in enumerate(page.truth.itertuples()):
         y, x = slice(int(row.y0), int(row.y1) + 1), slice(int(row.x0), int(row.x1) + 1)

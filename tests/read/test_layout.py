@@ -26,7 +26,7 @@ def _row(n: int, y: float = 100.0, step: float = 60.0) -> pd.DataFrame:
 
 @pytest.fixture(scope="module", params=["digital", "photocopy", "reverse"])
 def page(request):
-    return draw_karyogram("47,XY,+21", style=request.param, seed=4)
+    return draw_karyogram("47,XY,+21", style=request.param, seed=4, size=(416, 416))
 
 
 def test_names_under_slots_say_what_was_laid_there(page):
@@ -41,7 +41,7 @@ def test_names_under_slots_say_what_was_laid_there(page):
 
 def test_a_title_is_never_a_name():
     pages = [
-        draw_karyogram("47,XX,+21", style="digital", seed=4, annotate=annotate)
+        draw_karyogram("47,XX,+21", style="digital", seed=4, annotate=annotate, size=(416, 416))
         for annotate in ([], ["title"])
     ]
     bare, titled = (read_labels(find_chromosomes(p.image), p.image)["name"].tolist() for p in pages)

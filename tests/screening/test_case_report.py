@@ -50,7 +50,7 @@ def mosaic():
     cells = [read_cell(f"p7/cell {n}.png", f, rng) for n, f in enumerate(formulae, 1)]
     cells = [replace(cell, doubts=f"count uncertain in {cell.name}") for cell in cells]
     unread = replace(cells[0], name="p7/<b>pale</b>.png", excluded="too pale <script>alert(1)</script>")
-    pages = [draw_karyogram("47,XY,+21", seed=number) for number in range(2)]
+    pages = [draw_karyogram("47,XY,+21", seed=number, size=(416, 416)) for number in range(2)]
     sources = [
         CellSource(cell.name, page.image, _reading(page), "cd" * 32)
         for page, cell in zip(pages, cells, strict=False)

@@ -59,7 +59,7 @@ _load_bank = lru_cache(maxsize=1)(ChromosomeBank)
 def _make_page(formula: str, folder: str, rng: np.random.Generator) -> Page:
     seed = int(rng.integers(2**31))
     if not folder:
-        return draw_karyogram(formula, seed=seed)
+        return draw_karyogram(formula, seed=seed, size=(416, 416))
     bank = _load_bank(folder)
     sex = "XY" if "Y" in parse_karyotype(formula).sex else "XX"
     own = bank.cells.loc[bank.cells["count_formula"] == f"46,{sex}", "cell"].to_numpy()
