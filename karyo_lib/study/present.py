@@ -33,10 +33,7 @@ BANNER = "application/vnd.karyo.banner+json"
 FIGURE = "application/vnd.karyo.figure+json"
 RUN = "application/vnd.karyo.run+json"
 _LONGEST_ALT = 1500  # characters
-_WIDE = 10  # columns: a table with more is set smaller on paper
 _LONG = 36  # characters: a longer text in a table is set in several lines
-_FILTERED = 12  # rows: a longer table has a field that filters them
-_FILTER = '<input class="karyo-filter" type="search" placeholder="Filter rows" aria-label="Filter rows">'
 _SENTENCE = 90  # characters: such a text has a wider column
 _PLACE = re.compile(r"(?P<report>\d\d_\w+)\.html(?:#(?P<anchor>[\w.-]+))?")
 _CSV_INSIDE = 1_500_000  # bytes: a larger table is linked to its file, not carried inside the page
@@ -111,19 +108,20 @@ def thumbnail(path: Path, size: tuple[int, int]) -> str:
 
 
 class Shown:
-    """Base of everything shown in a cell: HTML beside plain text."""
+    """Base of everything shown in a cell: HTML beside plain text, and ``told()`` under a ``media`` type."""
+
+    media = ""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {"text/html": self.to_html(), "text/plain": str(self)}
-
-    def to_html(self) -> str:
-        raise NotImplementedError
+        own = {self.media: self.told()} if self.media else {}
+        return {"text/html": self.to_html(), "text/plain": str(self), **own}
 
 
 @dataclass(frozen=True)
 class Figure(Shown):
     """A figure with its caption and the links that download it."""
 
+    media = FIGURE
     name: str
     caption: str
     thesis: str | None
@@ -158,21 +156,12 @@ class Figure(Shown):
     def anchor(self) -> str:
         return slug(self.thesis or self.name)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        told = {"name": self.name, "thesis": self.thesis, "anchor": self.anchor, "caption": self.caption}
-        return {**super()._repr_mimebundle_(), FIGURE: told}
+    def told(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("name", "thesis", "anchor", "caption")}
 
     def to_html(self) -> str:
         png, svg = data_uri(self.png, "image/png"), data_uri(self.svg, "image/svg+xml")
-        shown = svg if len(self.svg) <= _HEAVY_SVG else png
-        links = _link(png, f"{self.name}.png", "PNG") + _link(svg, f"{self.name}.svg", "SVG")
-        return (
-            f'<figure class="karyo karyo-figure" id="{self.anchor}">'
-            f'<img src="{shown}" alt="{html.escape(self.alt)}" '
-            f'width="{self.width}" height="{self.height}">'
-            f"<figcaption>{_item(self.thesis)}{html.escape(self.caption)}"
-            f'<span class="karyo-links">{links}</span></figcaption></figure>'
-        )
+        return frame().figure(self, svg if len(self.svg) <= _HEAVY_SVG else png, png, svg)
 
 
 @dataclass(frozen=True)
@@ -197,41 +186,21 @@ class Table(Shown):
         return slug(self.thesis or self.name)
 
     def to_html(self) -> str:
-        frame = self.frame.head(self.rows)
-        limits = find_limits(frame)
-        columns = [name for name in frame if name not in {end for pair in limits.values() for end in pair}]
+        shown = self.frame.head(self.rows)
+        limits = find_limits(shown)
+        columns = [name for name in shown if name not in {end for pair in limits.values() for end in pair}]
         number = {
-            name: pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+            name: pd.api.types.is_numeric_dtype(shown[name]) and not pd.api.types.is_bool_dtype(shown[name])
             for name in columns
         }
-        head = "".join(
-            f'<th scope="col"{" class=number" if number[name] else ""}>'
-            f'<button type="button" title="{html.escape(explain(name))}">'
-            f"{html.escape(words(name))}</button></th>"
-            for name in columns
-        )
-        cells = (
-            "".join(self._cell(row, name, number[name], limits.get(name)) for name in columns)
-            for row in frame.to_dict("records")
-        )
-        body = "".join(f"<tr>{row}</tr>" for row in cells)
-        if frame.empty:
-            body = f'<tr><td colspan="{max(len(columns), 1)}">none</td></tr>'
-        cut = len(self.frame) - len(frame)
-        more = f" First {len(frame)} of {len(self.frame)} rows; the CSV has all." if cut else ""
+        cells = [
+            [self._cell(row, name, number[name], limits.get(name)) for name in columns]
+            for row in shown.to_dict("records")
+        ]
         inside = len(self.csv) <= _CSV_INSIDE
-        link = _link(
-            data_uri(self.csv, "text/csv") if inside else f"tables/{self.name}.csv", f"{self.name}.csv", "CSV"
-        )
-        return (
-            f'<figure class="karyo karyo-table" id="{self.anchor}">'
-            f'<figcaption id="{self.anchor}-caption">{_item(self.thesis)}{html.escape(self.caption)}{more}'
-            f'<span class="karyo-links">{link}</span></figcaption>'
-            f"{_FILTER if len(frame) > _FILTERED else ''}"
-            f'<div class="karyo-scroll" role="region" tabindex="0" aria-labelledby="{self.anchor}-caption">'
-            f'<table{" class=wide" if len(columns) > _WIDE else ""} aria-labelledby="{self.anchor}-caption">'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
-        )
+        address = data_uri(self.csv, "text/csv") if inside else f"tables/{self.name}.csv"
+        heads = [(words(name), explain(name), number[name]) for name in columns]
+        return frame().table(self, heads, cells, len(self.frame) - len(shown), address)
 
     def _cell(self, row: dict, column: Any, is_number: bool, limits: tuple[str, str] | None) -> str:
         value = row[column]
@@ -261,6 +230,7 @@ class Table(Shown):
 class Headline(Shown):
     """The numbers a report opens with, each with its interval."""
 
+    media = HEADLINE
     items: Sequence[Sequence[Any]]  # label, value and, if known, low, high, note
 
     def __str__(self) -> str:
@@ -270,9 +240,6 @@ class Headline(Shown):
         """Return ``label, value, interval, note`` of each number, as text."""
         return [_tell(*item) for item in self.items]
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {**super()._repr_mimebundle_(), HEADLINE: self.told()}
-
     def to_html(self) -> str:
         return frame().headlines(self.told())
 
@@ -281,6 +248,7 @@ class Headline(Shown):
 class Banner(Shown):
     """A warning that a reader must not miss. Without text it shows nothing."""
 
+    media = BANNER
     text: str
     kind: str
 
@@ -288,12 +256,13 @@ class Banner(Shown):
         return f"{self.kind.upper()}: {self.text}" if self.text else ""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        if not self.text:
-            return {"text/plain": ""}
-        return {**super()._repr_mimebundle_(), BANNER: {"text": self.text, "kind": self.kind}}
+        return super()._repr_mimebundle_() if self.text else {"text/plain": ""}
+
+    def told(self) -> dict[str, str]:
+        return {"text": self.text, "kind": self.kind}
 
     def to_html(self) -> str:
-        return frame().banners([{"text": self.text, "kind": self.kind}])
+        return frame().banners([self.told()])
 
 
 @dataclass(frozen=True)
@@ -344,14 +313,6 @@ def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
         small = io.BytesIO()
         flat.quantize(256).save(small, format="PNG", optimize=True)
     return min((png, small.getvalue()), key=len), size
-
-
-def _item(thesis: str | None) -> str:
-    return f'<span class="karyo-item">Thesis {html.escape(thesis)}.</span>' if thesis else ""
-
-
-def _link(address: str, filename: str, text: str) -> str:
-    return f'<a href="{html.escape(address)}" download="{html.escape(filename)}">{text}</a>'
 
 
 def describe_figure(shown: Any, figure: Any) -> str:

@@ -43,6 +43,7 @@ def project_dir() -> Path:
 class Run(Shown):
     """One run of the study. Open it with :meth:`Run.open`; as the last line of a cell it shows what it is."""
 
+    media = RUN
     settings: Profile  # sizes, epochs, passes and the like
     # ``reports/<profile>`` unless told otherwise; holds ``tables``, ``figures``, ``models`` and ``data``.
     dir: Path
@@ -96,8 +97,8 @@ class Run(Shown):
         _show_in_notebook(run)
         return run
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {**super()._repr_mimebundle_(), RUN: {"profile": self.settings.name, "seed": self.seed}}
+    def told(self) -> dict[str, Any]:
+        return {"profile": self.settings.name, "seed": self.seed}
 
     # what it is
 

@@ -23,7 +23,7 @@ from karyo_lib.study.report.content import scrubber, without_progress
 from karyo_lib.study.report.kernel import OwnKernelManager
 from karyo_lib.study.report.kernel import execute as execute_one
 from karyo_lib.study.report.order import check_parameters, choose, find_notebooks
-from karyo_lib.study.report.progress import Monitor, clock, duration, read_step
+from karyo_lib.study.report.progress import Monitor, duration, read_step
 from karyo_lib.study.report.records import Records
 from karyo_lib.study.runs import Run, project_dir
 
@@ -401,7 +401,6 @@ def test_monitor_expects_by_time(capsys):
 
 
 def test_spans_of_time():
-    assert [clock(s) for s in (0.2, 65, 3725)] == ["0:00", "1:05", "1:02:05"]
     assert [duration(s) for s in (7, 125, 3840)] == ["7 s", "2 min 5 s", "1 h 4 min"]
 
 

@@ -223,7 +223,7 @@ def _make_changed(run: Run, index: pd.DataFrame, root: Path) -> dict[str, list[n
         (f"{row.image_id}.png", f"{code} {row.sha256} {run.seed}", partial(_change, root / row.path, run))
         for row in index.itertuples()
     ]
-    make_pages(jobs, folder, title="Compact layout, per-pair augmentation", n_jobs=-1)
+    make_pages(jobs, folder, title="Compact layout, per-pair augmentation")  # the reader saw them before
     pages = [np.hsplit(read_image(folder / name), len(CHANGES)) for name, *_ in jobs]
     return dict(zip(CHANGES, map(list, zip(*pages, strict=True)), strict=True))
 

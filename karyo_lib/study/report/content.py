@@ -157,24 +157,17 @@ def _seconds(cell: NotebookNode) -> float | None:
 def scrubber(run: Run) -> Callable[[str], str]:
     """Return a function that writes for this machine's folders what they are to karyo: ``RUN``, ``DATA``,
     ``BANK``, ``WEIGHTS``, ``KARYO`` (the checkout), ``PYTHON`` (installed packages), ``~`` and ``TMP``."""
+    python = {*site.getsitepackages(), sys.prefix, sys.base_prefix} - {"/usr", "/usr/local"}
+    places = {
+        "RUN": [run.dir], "DATA": [run.data], "BANK": [run.bank], "PYTHON": python, "KARYO": [project_dir()],
+        "WEIGHTS": [run.weights.removeprefix("random"), os.environ.get("KARYO_WEIGHTS")],
+        "~": [Path.home()], "TMP": [tempfile.gettempdir()],
+    }  # fmt: skip
     names: dict[str, str] = {}
-
-    def name(path: str | Path | None, word: str) -> None:
-        for form in {str(path or ""), str(Path(path).resolve()) if path else ""}:
-            if len(form) > 2 and form not in names:
-                names[form] = word
-
-    name(run.dir, "RUN")
-    name(run.data, "DATA")
-    name(run.bank, "BANK")
-    name(run.weights if run.weights != "random" else "", "WEIGHTS")
-    name(os.environ.get("KARYO_WEIGHTS"), "WEIGHTS")
-    for folder in (*site.getsitepackages(), sys.prefix, sys.base_prefix):
-        if folder not in ("/usr", "/usr/local"):
-            name(folder, "PYTHON")
-    name(project_dir(), "KARYO")
-    name(Path.home() if str(Path.home()) != "/" else "", "~")
-    name(tempfile.gettempdir(), "TMP")
+    for word, paths in places.items():
+        for path in filter(None, paths):
+            names |= {form: word for form in (str(path), str(Path(path).resolve())) if form not in names}
+    names.pop("/", None)  # a home folder may be the root
     # The longest first: a checkout in the home folder is a checkout.
     pattern = re.compile("|".join(re.escape(path) for path in sorted(names, key=len, reverse=True)))
 

@@ -17,7 +17,7 @@ from karyo_lib.study.report.index import headline_numbers, history_entry, write_
 from karyo_lib.study.report.kernel import execute
 from karyo_lib.study.report.order import Notebook, check_parameters, choose, find_notebooks
 from karyo_lib.study.report.page import write_report
-from karyo_lib.study.report.progress import SHARES, Monitor, clock
+from karyo_lib.study.report.progress import SHARES, Monitor, duration
 from karyo_lib.study.report.provenance import digests, fingerprint, inspect_engine, provenance
 from karyo_lib.study.report.records import Records, write_json
 from karyo_lib.study.runs import Run, project_dir
@@ -153,9 +153,9 @@ class _Study:
         self._keep(notebook, record)
         write_report(self.run, notebook, executed, record, self.notebooks)
         if error:
-            self.monitor.done(notebook.name, f"FAILED after {clock(seconds)}: {error}", "red")
+            self.monitor.done(notebook.name, f"FAILED after {duration(seconds)}: {error}", "red")
         else:
-            self.monitor.done(notebook.name, f"done in {clock(seconds)}", "green")
+            self.monitor.done(notebook.name, f"done in {duration(seconds)}", "green")
 
     def _others(self, notebook: Notebook) -> list[dict[str, Any]]:
         return [record for name, record in self.told.items() if name != notebook.name]

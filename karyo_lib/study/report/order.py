@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from papermill import inspect_notebook
 
 from karyo_lib.settings import SettingsError, suggest
 
@@ -50,17 +51,9 @@ def _read(path: Path, earlier: dict[str, Notebook]) -> Notebook:
         path=path,
         title=heading[1].strip() if heading else path.stem,
         needs=tuple(name for name in earlier if name in needed),
-        parameters=parameters_of(content),
+        parameters=tuple(inspect_notebook(path)),
         cells=len(content.cells),
     )
-
-
-def parameters_of(content: nbformat.NotebookNode) -> tuple[str, ...]:
-    """Return the names assigned in the cell tagged ``parameters``."""
-    for cell in content.cells:
-        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
-            return tuple(re.findall(r"^(\w+)\s*(?::[^=\n]+)?=", cell.source, re.MULTILINE))
-    return ()
 
 
 def check_parameters(notebook: Notebook, given: dict[str, Any]) -> None:

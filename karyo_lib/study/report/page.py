@@ -37,14 +37,8 @@ def _exporter() -> HTMLExporter:
 @cache
 def assets() -> dict[str, str]:
     """Return style sheets and scripts by the names that the templates use."""
-    return {
-        "present_css": static("present.css"),
-        "report_css": static("report.css"),
-        "tables_js": static("tables.js"),
-        "report_js": static("report.js"),
-        "history_js": static("history.js"),
-        "notice": NOTICE,
-    }
+    names = ("present.css", "report.css", "tables.js", "report.js", "history.js")
+    return {name.replace(".", "_"): static(name) for name in names} | {"notice": NOTICE}
 
 
 def write_report(

@@ -45,13 +45,6 @@ def read_step(message: Mapping[str, Any]) -> str | None:
     return None
 
 
-def clock(seconds: float) -> str:
-    """Return ``'1:02:03'`` or ``'2:03'``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 def duration(seconds: float) -> str:
     """Return ``'7 s'``, ``'2 min 5 s'`` or ``'1 h 4 min'``."""
     minutes, rest = divmod(round(seconds), 60)
@@ -68,19 +61,15 @@ class Monitor:
         self.finished: list[str] = []
         self.started = self.told = time.monotonic()  # again when the first notebook starts
         self.place, self.name, self.cells, self.cell, self.step = 0, "", 1, 0, ""
-        self.live = (
-            Progress(
-                SpinnerColumn(),
+        self.live = None
+        if self.console.is_terminal:
+            told = [
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(24),
                 TextColumn("{task.fields[note]}"),
-                console=self.console,
-                transient=True,
-            )
-            if self.console.is_terminal
-            else None
-        )
-        self.task = self.live.add_task("starting", total=1.0, note="") if self.live else None
+            ]
+            self.live = Progress(SpinnerColumn(), *told, console=self.console, transient=True)
+            self.task = self.live.add_task("starting", total=1.0, note="")
 
     def __enter__(self) -> Monitor:
         if self.live:
@@ -130,12 +119,10 @@ class Monitor:
     def _show(self, force: bool = False) -> None:
         now = time.monotonic()
         spent, fraction = now - self.started, self.fraction
-        parts = [f"cell {self.cell}/{self.cells}"] if self.cell else []
-        parts += [self.step] if self.step else []
-        parts += [f"{clock(spent)} spent"]
-        if spent > 5 and fraction > 0.03:
-            parts.append(f"about {clock(spent * (1 - fraction) / fraction)} left")
-        note = " · ".join(parts)
+        told = spent > 5 and fraction > 0.03
+        left = f"about {duration(spent * (1 - fraction) / fraction)} left" if told else ""
+        cell = f"cell {self.cell}/{self.cells}" * bool(self.cell)
+        note = " · ".join(filter(None, [cell, self.step, f"{duration(spent)} spent", left]))
         title = f"notebook {self.place} of {len(self.expected)}  {self.name}"
         if self.live:
             self.live.update(self.task, completed=fraction, description=title, note=note)
