@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -69,9 +69,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[
-        bool, Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
+    version: bool = Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
 ) -> None:
     pass
 
@@ -79,61 +79,46 @@ def _main(
 @app.command()
 @_told_plainly
 def run(
-    profile: Annotated[
-        str,
-        Option(
-            metavar="NAME",
-            help="**smoke** shows that it works, **quick** shortens fine-tuning, **thesis** does everything.",
-        ),
-    ] = "quick",
-    data: Annotated[
-        str,
-        Option(
-            metavar="DIR", help="Your own karyograms: folders `normal/` and `abnormal/`, or a `metadata.csv`."
-        ),
-    ] = "",
-    bank: Annotated[str, Option(metavar="DIR", help="Real chromosomes to lay karyograms out from.")] = "",
-    only: Annotated[
-        list[str] | None,
-        Option(metavar="NAME", help="One notebook, by name or number; may be given more than once."),
-    ] = None,
-    out: Annotated[str, Option(metavar="DIR", help="Run folder; `reports/<profile>` if not given.")] = "",
-    seed: Annotated[int, Option(min=0, help="Of every draw, split and training.")] = 2020,
-    weights: Annotated[
-        str, Option(metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`.")
-    ] = "",
-    clean: Annotated[
-        bool,
-        Option("--clean", help="Find arrows, boxes, titles and labels and paint them over before all else."),
-    ] = False,
-    setting: Annotated[
-        list[str] | None,
-        Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="One setting in place of the profile's, such as `passes=50`; may be given more than once.",
-        ),
-    ] = None,
-    fresh: Annotated[
-        bool,
-        Option(
-            "--fresh/--resume",
-            help="Do everything again, or go on: notebooks whose inputs are unchanged are kept.",
-        ),
-    ] = False,
-    scheduler: Annotated[
-        str,
-        Option(
-            metavar="ADDRESS",
-            help="Dask scheduler, `tcp://host:port`: drawing, fits and search on many machines.",
-        ),
-    ] = "",
-    device: Annotated[
-        str, Option(help="**auto**, **cpu**, or **gpu** (an error if there is none).")
-    ] = "auto",
-    mixed_precision: Annotated[
-        bool, Option("--mixed-precision", help="16-bit arithmetic, where the device has it.")
-    ] = False,
+    profile: str = Option(
+        "quick",
+        metavar="NAME",
+        help="**smoke** shows that it works, **quick** shortens fine-tuning, **thesis** does everything.",
+    ),
+    data: str = Option(
+        "", metavar="DIR", help="Your own karyograms: folders `normal/` and `abnormal/`, or a `metadata.csv`."
+    ),
+    bank: str = Option("", metavar="DIR", help="Real chromosomes to lay karyograms out from."),
+    only: list[str] | None = Option(
+        None, metavar="NAME", help="One notebook, by name or number; may be given more than once."
+    ),
+    out: str = Option("", metavar="DIR", help="Run folder; `reports/<profile>` if not given."),
+    seed: int = Option(2020, min=0, help="Of every draw, split and training."),
+    weights: str = Option(
+        "", metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`."
+    ),
+    clean: bool = Option(
+        False, "--clean", help="Find arrows, boxes, titles and labels and paint them over before all else."
+    ),
+    setting: list[str] | None = Option(
+        None,
+        "--set",
+        metavar="NAME=VALUE",
+        help="One setting in place of the profile's, such as `passes=50`; may be given more than once.",
+    ),
+    fresh: bool = Option(
+        False,
+        "--fresh/--resume",
+        help="Do everything again, or go on: notebooks whose inputs are unchanged are kept.",
+    ),
+    scheduler: str = Option(
+        "",
+        metavar="ADDRESS",
+        help="Dask scheduler, `tcp://host:port`: drawing, fits and search on many machines.",
+    ),
+    device: str = Option("auto", help="**auto**, **cpu**, or **gpu** (an error if there is none)."),
+    mixed_precision: bool = Option(
+        False, "--mixed-precision", help="16-bit arithmetic, where the device has it."
+    ),
 ) -> None:
     """Run the seven notebooks and write one HTML report each.
 
@@ -182,29 +167,21 @@ def _choose_machines(scheduler: str, device: str, mixed_precision: bool) -> None
 @app.command()
 @_told_plainly
 def draw(
-    formula: Annotated[
-        str, Argument(metavar="FORMULA", help='Karyotype in ISCN, in quotes: "46,XX,t(9;22)(q34;q11.2)".')
-    ],
-    output: Annotated[
-        Path, Option("--output", "-o", metavar="FILE", help="Image to write; PNG, JPEG, TIFF.")
-    ],
-    level: Annotated[int, Option(help="Bands: 400, 550 or 850.")] = 550,
-    style: Annotated[str, Option(help="Lab style; an unknown one lists all.")] = "classic",
-    seed: Annotated[int, Option(min=0, help="Of bends, lengths, stain and noise.")] = 0,
-    size: Annotated[
-        int, Option(min=0, help="Side of the page in pixels; 0 for the style's native size.")
-    ] = 0,
-    annotations: Annotated[
-        bool | None,
-        Option(help="Arrows, boxes and titles on what is abnormal; the style decides if not given."),
-    ] = None,
-    cell_line: Annotated[
-        int, Option(min=1, help="Of a mosaic such as 47,XY,+21[15]/46,XY[5]: which cell line.")
-    ] = 1,
-    truth: Annotated[
-        Path | None,
-        Option(metavar="FILE", help="Table to write (CSV): box, name and place of each chromosome."),
-    ] = None,
+    formula: str = Argument(
+        ..., metavar="FORMULA", help='Karyotype in ISCN, in quotes: "46,XX,t(9;22)(q34;q11.2)".'
+    ),
+    output: Path = Option(..., "--output", "-o", metavar="FILE", help="Image to write; PNG, JPEG, TIFF."),
+    level: int = Option(550, help="Bands: 400, 550 or 850."),
+    style: str = Option("classic", help="Lab style; an unknown one lists all."),
+    seed: int = Option(0, min=0, help="Of bends, lengths, stain and noise."),
+    size: int = Option(0, min=0, help="Side of the page in pixels; 0 for the style's native size."),
+    annotations: bool | None = Option(
+        None, help="Arrows, boxes and titles on what is abnormal; the style decides if not given."
+    ),
+    cell_line: int = Option(1, min=1, help="Of a mosaic such as 47,XY,+21[15]/46,XY[5]: which cell line."),
+    truth: Path | None = Option(
+        None, metavar="FILE", help="Table to write (CSV): box, name and place of each chromosome."
+    ),
 ) -> None:
     """Draw the karyogram of a formula.
 

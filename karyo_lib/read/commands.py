@@ -1,33 +1,26 @@
 """The command ``karyo read``."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
 
 def read(
-    image: Annotated[Path, Argument(metavar="IMAGE", help="A karyogram, or a metaphase.")],
-    output: Annotated[
-        Path | None,
-        Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="Folder for reading.json, reading.png and, of a metaphase, karyogram.png and karyogram.pdf.",
-        ),
-    ] = None,
-    reader: Annotated[
-        Path | None, Option(metavar="DIR", help="Reader to use; karyo's own if not given.")
-    ] = None,
-    style: Annotated[str, Option(help="Lab style of the karyogram of a metaphase.")] = "digital",
-    bank: Annotated[
-        Path | None, Option(metavar="DIR", help="Bank to which the chromosomes are added as a cell.")
-    ] = None,
-    patient: Annotated[
-        str, Option(help="Of that cell; by default the cell's own name, that of the file.")
-    ] = "",
+    image: Path = Argument(..., metavar="IMAGE", help="A karyogram, or a metaphase."),
+    output: Path | None = Option(
+        None,
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="Folder for reading.json, reading.png and, of a metaphase, karyogram.png and karyogram.pdf.",
+    ),
+    reader: Path | None = Option(None, metavar="DIR", help="Reader to use; karyo's own if not given."),
+    style: str = Option("digital", help="Lab style of the karyogram of a metaphase."),
+    bank: Path | None = Option(
+        None, metavar="DIR", help="Bank to which the chromosomes are added as a cell."
+    ),
+    patient: str = Option("", help="Of that cell; by default the cell's own name, that of the file."),
 ) -> None:
     """Read one image: which chromosomes it shows, what is abnormal, how sure, and when to refer.
 

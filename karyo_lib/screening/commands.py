@@ -5,7 +5,6 @@ import signal
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from typer import Argument, Option
@@ -13,44 +12,35 @@ from typer import Argument, Option
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.settings import suggest
 
-OwnReader = Annotated[
-    Path | None, Option(metavar="DIR", help="Reader from `karyo reader train`; karyo's own if not given.")
-]
+_READER = Option(None, metavar="DIR", help="Reader from `karyo reader train`; karyo's own if not given.")
 
 
 def train(
-    data: Annotated[
-        Path,
-        Option(
-            metavar="DIR", help="Labelled karyograms: folders `normal/` and `abnormal/`, or a `metadata.csv`."
-        ),
-    ],
-    output: Annotated[
-        Path, Option("--output", "-o", metavar="FILE", help="Model to write, such as `model.karyo`.")
-    ],
-    method: Annotated[
-        str,
-        Option(
-            help="**network** trains on your karyograms; **reading** calibrates the reader of chromosomes."
-        ),
-    ] = "network",
-    reader: OwnReader = None,
-    base: Annotated[str, Option(help="VGG16 or InceptionV3.")] = "VGG16",
-    trainable: Annotated[
-        str, Option(help="head, last-block, last-two-blocks (VGG16) or all (InceptionV3).")
-    ] = "head",
-    epochs: Annotated[int, Option(min=1, help="Passes over the training images.")] = 30,
-    alpha: Annotated[float, Option(help="Highest share of misses that may be promised.")] = ALPHA,
-    delta: Annotated[float, Option(help="Probability with which the promise may fail.")] = DELTA,
-    risk: Annotated[
-        str, Option(help="Count misses among **cleared** cases or among **abnormal** ones.")
-    ] = "cleared",
-    calibration: Annotated[str, Option(help="temperature, isotonic or none.")] = "temperature",
-    seed: Annotated[int, Option(min=0, help="Of every draw, split and training.")] = 2020,
-    weights: Annotated[
-        str, Option(metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`.")
-    ] = "",
-    workers: Annotated[int, Option(min=1, help="Threads that read images.")] = 2,
+    data: Path = Option(
+        ...,
+        metavar="DIR",
+        help="Labelled karyograms: folders `normal/` and `abnormal/`, or a `metadata.csv`.",
+    ),
+    output: Path = Option(
+        ..., "--output", "-o", metavar="FILE", help="Model to write, such as `model.karyo`."
+    ),
+    method: str = Option(
+        "network",
+        help="**network** trains on your karyograms; **reading** calibrates the reader of chromosomes.",
+    ),
+    reader: Path | None = _READER,
+    base: str = Option("VGG16", help="VGG16 or InceptionV3."),
+    trainable: str = Option("head", help="head, last-block, last-two-blocks (VGG16) or all (InceptionV3)."),
+    epochs: int = Option(30, min=1, help="Passes over the training images."),
+    alpha: float = Option(ALPHA, help="Highest share of misses that may be promised."),
+    delta: float = Option(DELTA, help="Probability with which the promise may fail."),
+    risk: str = Option("cleared", help="Count misses among **cleared** cases or among **abnormal** ones."),
+    calibration: str = Option("temperature", help="temperature, isotonic or none."),
+    seed: int = Option(2020, min=0, help="Of every draw, split and training."),
+    weights: str = Option(
+        "", metavar="PATH", help="ImageNet weights, a file or folder; or the word `random`."
+    ),
+    workers: int = Option(2, min=1, help="Threads that read images."),
 ) -> None:
     """Train a model for screening on your own karyograms.
 
@@ -89,71 +79,60 @@ def train(
 
 
 def screen(
-    output: Annotated[
-        Path, Option("--output", "-o", metavar="OUT", help="Folder for the worklist; all that is written.")
-    ],
-    model: Annotated[
-        str,
-        Argument(
-            metavar="MODEL",
-            help="Model file from `karyo train`; none with `--method reading`.",
-            show_default=False,
-        ),
-    ] = "",
-    folder: Annotated[
-        str, Argument(metavar="DIR", help="Folder with karyograms, at any depth.", show_default=False)
-    ] = "",
-    method: Annotated[
-        str,
-        Option(
-            help="**reading**: the reader of chromosomes that comes with karyo, in place of a MODEL; needs "
-            "no training, and clears for number alone."
-        ),
-    ] = "",
-    reader: Annotated[
-        Path | None,
-        Option(metavar="DIR", help="Reader of your own for `--method reading`; karyo's if not given."),
-    ] = None,
-    fresh: Annotated[
-        bool, Option("--fresh/--resume", help="Screen all again, or go on and keep what is finished.")
-    ] = False,
-    workers: Annotated[int, Option(min=0, help="Threads that read images; 0 for all processors.")] = 0,
-    scheduler: Annotated[
-        str, Option(metavar="ADDRESS", help="Dask scheduler for many machines: `tcp://host:port`.")
-    ] = "",
-    clear_below: Annotated[
-        float, Option(help="Clear below this probability of abnormal, without a promise; 0: the model's own.")
-    ] = 0.0,
-    patients: Annotated[
-        str, Option(help="Patient ids of `metadata.csv`: **none**, **show** or **mask** (a code).")
-    ] = "none",
-    patient_pattern: Annotated[
-        str,
-        Option(
-            metavar="REGEX",
-            help="Whose cell a file is, by its name: the first group. Without, `metadata.csv` or the folder.",
-        ),
-    ] = "",
-    practice: Annotated[
-        str, Option(help="Of the patients' formulae: **constitutional** or **acquired**.")
-    ] = "constitutional",
-    mask_names: Annotated[
-        bool, Option("--mask-names", help="Numbers for file names; `names.csv` says which is which.")
-    ] = False,
-    heat_map: Annotated[
-        str,
-        Option(
-            help="What a network's decision rested on: **grad-cam**, coarse and quick; or **occlusion**, "
-            "which covers each pair in turn and takes some 25 times as long."
-        ),
-    ] = "grad-cam",
-    pictures: Annotated[
-        str,
-        Option(
-            help="Pictures **inside** worklist.html, in a folder **beside** it, or **none**; **auto**: "
-            "inside up to 50 MB."
-        ),
-    ] = "auto",
+    output: Path = Option(
+        ..., "--output", "-o", metavar="OUT", help="Folder for the worklist; all that is written."
+    ),
+    model: str = Argument(
+        "",
+        metavar="MODEL",
+        help="Model file from `karyo train`; none with `--method reading`.",
+        show_default=False,
+    ),
+    folder: str = Argument(
+        "", metavar="DIR", help="Folder with karyograms, at any depth.", show_default=False
+    ),
+    method: str = Option(
+        "",
+        help="**reading**: the reader of chromosomes that comes with karyo, in place of a MODEL; needs "
+        "no training, and clears for number alone.",
+    ),
+    reader: Path | None = Option(
+        None, metavar="DIR", help="Reader of your own for `--method reading`; karyo's if not given."
+    ),
+    fresh: bool = Option(
+        False, "--fresh/--resume", help="Screen all again, or go on and keep what is finished."
+    ),
+    workers: int = Option(0, min=0, help="Threads that read images; 0 for all processors."),
+    scheduler: str = Option(
+        "", metavar="ADDRESS", help="Dask scheduler for many machines: `tcp://host:port`."
+    ),
+    clear_below: float = Option(
+        0.0, help="Clear below this probability of abnormal, without a promise; 0: the model's own."
+    ),
+    patients: str = Option(
+        "none", help="Patient ids of `metadata.csv`: **none**, **show** or **mask** (a code)."
+    ),
+    patient_pattern: str = Option(
+        "",
+        metavar="REGEX",
+        help="Whose cell a file is, by its name: the first group. Without, `metadata.csv` or the folder.",
+    ),
+    practice: str = Option(
+        "constitutional", help="Of the patients' formulae: **constitutional** or **acquired**."
+    ),
+    mask_names: bool = Option(
+        False, "--mask-names", help="Numbers for file names; `names.csv` says which is which."
+    ),
+    heat_map: str = Option(
+        "grad-cam",
+        help="What a network's decision rested on: **grad-cam**, coarse and quick; or **occlusion**, "
+        "which covers each pair in turn and takes some 25 times as long.",
+    ),
+    pictures: str = Option(
+        "auto",
+        help="Pictures **inside** worklist.html, in a folder **beside** it, or **none**; **auto**: "
+        "inside up to 50 MB.",
+    ),
 ) -> None:
     """Screen a folder of karyograms: cleared, abnormal, or for a specialist, in a worklist.
 
@@ -215,9 +194,9 @@ def screen(
 
 
 def review(
-    folder: Annotated[Path, Argument(metavar="OUT", help="What `karyo screen` wrote.")],
-    port: Annotated[int, Option(min=0, max=65535, help="Of this computer; 0 for any that is free.")] = 0,
-    browser: Annotated[bool, Option(help="Open the worklist in a browser.")] = True,
+    folder: Path = Argument(..., metavar="OUT", help="What `karyo screen` wrote."),
+    port: int = Option(0, min=0, max=65535, help="Of this computer; 0 for any that is free."),
+    browser: bool = Option(True, help="Open the worklist in a browser."),
 ) -> None:
     """Correct and sign the cells of a worklist; reviews are written into `OUT/reviews`.
 
@@ -240,16 +219,14 @@ def review(
 
 
 def export(
-    folder: Annotated[Path, Argument(metavar="OUT", help="What `karyo screen` wrote.")],
-    output: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to write into.")],
-    reviews: Annotated[
-        list[Path] | None,
-        Option(metavar="FILE", help="A `.review.json` file elsewhere; may be given more than once."),
-    ] = None,
-    bank: Annotated[
-        Path | None,
-        Option(metavar="DIR", help="Write signed cells as a bank for `karyo reader train --bank`."),
-    ] = None,
+    folder: Path = Argument(..., metavar="OUT", help="What `karyo screen` wrote."),
+    output: Path = Option(..., "--output", "-o", metavar="DIR", help="Folder to write into."),
+    reviews: list[Path] | None = Option(
+        None, metavar="FILE", help="A `.review.json` file elsewhere; may be given more than once."
+    ),
+    bank: Path | None = Option(
+        None, metavar="DIR", help="Write signed cells as a bank for `karyo reader train --bank`."
+    ),
 ) -> None:
     """Write each case's karyogram (PNG, PDF), formula, chromosomes (CSV, JSON) and review.
 
@@ -265,20 +242,20 @@ def export(
 
 
 def case(
-    pictures: Annotated[
-        list[Path], Argument(metavar="FOLDER|FILES", help="Pictures of the cells of one patient.")
-    ],
-    output: Annotated[
-        Path, Option("--output", "-o", metavar="OUT", help="Folder for `case.html` and `case.json`.")
-    ],
-    practice: Annotated[
-        str, Option(help="**constitutional** or **acquired**: how clones are weighed and written.")
-    ] = "constitutional",
-    reader: OwnReader = None,
-    name: Annotated[str, Option(help="What the report calls the patient; '' for nothing.")] = "",
-    exclude: Annotated[
-        float, Option(help="Share of other cells to exclude: how many more cells that takes is told.")
-    ] = 0.10,
+    pictures: list[Path] = Argument(
+        ..., metavar="FOLDER|FILES", help="Pictures of the cells of one patient."
+    ),
+    output: Path = Option(
+        ..., "--output", "-o", metavar="OUT", help="Folder for `case.html` and `case.json`."
+    ),
+    practice: str = Option(
+        "constitutional", help="**constitutional** or **acquired**: how clones are weighed and written."
+    ),
+    reader: Path | None = _READER,
+    name: str = Option("", help="What the report calls the patient; '' for nothing."),
+    exclude: float = Option(
+        0.10, help="Share of other cells to exclude: how many more cells that takes is told."
+    ),
 ) -> None:
     """Read the cells of one patient together: one formula under ISCN's clone rules, and what is excluded.
 

@@ -2,36 +2,26 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
-Bank = Annotated[
-    Path | None,
-    Option(metavar="DIR", help="Real chromosomes: a folder with `chromosomes.zip` and `cells.csv`."),
-]
-Output = Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to write the reader into.")]
-Start = Annotated[
-    Path | None, Option("--reader", metavar="DIR", help="Reader to use; karyo's own if not given.")
-]
+_BANK = Option(None, metavar="DIR", help="Real chromosomes: a folder with `chromosomes.zip` and `cells.csv`.")
+_OUTPUT = Option(..., "--output", "-o", metavar="DIR", help="Folder to write the reader into.")
+_START = Option(None, "--reader", metavar="DIR", help="Reader to use; karyo's own if not given.")
 
 
 def train(
-    output: Output,
-    bank: Bank = None,
-    spreads: Annotated[
-        Path | None,
-        Option(
-            metavar="DIR",
-            help="Real metaphases with boxes: a folder with `cells.zip`, `cells.csv` and `boxes.csv.gz`.",
-        ),
-    ] = None,
-    drawings: Annotated[
-        bool, Option("--drawings", help="Train what decodes chromosomes on drawings alone.")
-    ] = False,
-    minutes: Annotated[float, Option(min=0.1, help="Of training, on this machine.")] = 20,
-    seed: Annotated[int, Option(min=0, help="Of the training.")] = 2,
+    output: Path = _OUTPUT,
+    bank: Path | None = _BANK,
+    spreads: Path | None = Option(
+        None,
+        metavar="DIR",
+        help="Real metaphases with boxes: a folder with `cells.zip`, `cells.csv` and `boxes.csv.gz`.",
+    ),
+    drawings: bool = Option(False, "--drawings", help="Train what decodes chromosomes on drawings alone."),
+    minutes: float = Option(20, min=0.1, help="Of training, on this machine."),
+    seed: int = Option(2, min=0, help="Of the training."),
 ) -> None:
     """Fine-tune karyo's reader on a bank of real chromosomes, or train what decodes chromosomes anew.
 
@@ -64,13 +54,11 @@ def train(
 
 
 def adapt(
-    output: Output,
-    pages: Annotated[
-        Path, Option(metavar="DIR", help="Your own sorted karyograms, any number of folders deep.")
-    ],
-    reader: Start = None,
-    minutes: Annotated[float, Option(min=0.1, help="Of training, on this machine.")] = 10,
-    seed: Annotated[int, Option(min=0, help="Of the training, and of the pages kept aside.")] = 2,
+    output: Path = _OUTPUT,
+    pages: Path = Option(..., metavar="DIR", help="Your own sorted karyograms, any number of folders deep."),
+    reader: Path | None = _START,
+    minutes: float = Option(10, min=0.1, help="Of training, on this machine."),
+    seed: int = Option(2, min=0, help="Of the training, and of the pages kept aside."),
 ) -> None:
     """Learn a lab's looks from its own sorted karyograms; no labels are needed, nothing leaves the machine.
 
@@ -105,21 +93,19 @@ def adapt(
 
 
 def score(
-    output: Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder to write the tables into.")],
-    reader: Start = None,
-    pages_dir: Annotated[
-        Path | None, Option(metavar="DIR", help="Images with a table index.csv: file, truth[, confidence].")
-    ] = None,
-    bank: Bank = None,
-    spreads: Annotated[
-        Path | None, Option(metavar="DIR", help="Real metaphases with boxes, as for `karyo reader train`.")
-    ] = None,
-    pages: Annotated[int, Option(min=1, help="Pages of each lab style.")] = 10,
-    part: Annotated[str, Option(help="Patients of the bank: train, val or test.")] = "test",
-    side: Annotated[
-        int, Option(min=0, help="Side of the pages in pixels; 0 for each style's native size.")
-    ] = 0,
-    seed: Annotated[int, Option(min=0, help="Of the pages.")] = 1,
+    output: Path = Option(..., "--output", "-o", metavar="DIR", help="Folder to write the tables into."),
+    reader: Path | None = _START,
+    pages_dir: Path | None = Option(
+        None, metavar="DIR", help="Images with a table index.csv: file, truth[, confidence]."
+    ),
+    bank: Path | None = _BANK,
+    spreads: Path | None = Option(
+        None, metavar="DIR", help="Real metaphases with boxes, as for `karyo reader train`."
+    ),
+    pages: int = Option(10, min=1, help="Pages of each lab style."),
+    part: str = Option("test", help="Patients of the bank: train, val or test."),
+    side: int = Option(0, min=0, help="Side of the pages in pixels; 0 for each style's native size."),
+    seed: int = Option(1, min=0, help="Of the pages."),
 ) -> None:
     """Measure a reader on images whose truth is known.
 
@@ -183,17 +169,17 @@ def score(
 
 
 def compare(
-    old: Annotated[str, Argument(metavar="OLD", help="Reader's folder; `karyo` for karyo's own.")],
-    new: Annotated[str, Argument(metavar="NEW", help="Reader's folder.")],
-    pages_dir: Annotated[
-        Path, Option(metavar="DIR", help="Labelled pages: `index.csv` with file, truth, and case (patient).")
-    ],
-    part: Annotated[
-        str, Option(help="**test**: patients that `--bank` keeps aside; **all**, where none was trained on.")
-    ] = "test",
-    output: Annotated[
-        Path | None, Option("--output", "-o", metavar="FILE", help="Table of the pages to write (CSV).")
-    ] = None,
+    old: str = Argument(..., metavar="OLD", help="Reader's folder; `karyo` for karyo's own."),
+    new: str = Argument(..., metavar="NEW", help="Reader's folder."),
+    pages_dir: Path = Option(
+        ..., metavar="DIR", help="Labelled pages: `index.csv` with file, truth, and case (patient)."
+    ),
+    part: str = Option(
+        "test", help="**test**: patients that `--bank` keeps aside; **all**, where none was trained on."
+    ),
+    output: Path | None = Option(
+        None, "--output", "-o", metavar="FILE", help="Table of the pages to write (CSV)."
+    ),
 ) -> None:
     """Say on held-out reviewed cells whether a new reader is better than an old one.
 
