@@ -106,16 +106,11 @@ def describe_referral(judged: pd.DataFrame) -> str:
         return "No answer is wrong, so that no score can be judged by the errors it catches."
     twice = mine["value"] >= 2 * other["value"] and mine["value"] > 0
     smaller = rows.loc[("combined", "aurc"), "difference_high"] < 0
+    area = "smaller area under the risk-coverage curve"
     verdict = {
-        (
-            True,
-            True,
-        ): "Twice the errors, and a smaller area under the risk-coverage curve: both aims are met.",
+        (True, True): f"Twice the errors, and a {area}: both aims are met.",
         (True, False): "Twice the errors, but the difference in area may be chance: one aim is met.",
-        (
-            False,
-            True,
-        ): "A smaller area under the risk-coverage curve, but not twice the errors: one aim is met.",
+        (False, True): f"A {area}, but not twice the errors: one aim is met.",
         (False, False): "Not twice the errors, and no smaller area: neither aim is met.",
     }[bool(twice), bool(smaller)]
     return (

@@ -64,9 +64,7 @@ def load_unseen(run: Run, test: pd.DataFrame) -> Unseen:
 def _compose_from_rest(run: Run, recipe: AlphaRecipe) -> pd.DataFrame:
     """Compose from patients that the run does not use, fewer pages where there are not enough of them."""
     bank = ChromosomeBank(run.bank)
-    index = pd.read_csv(  # names of cells look like numbers: read as such, 97002128.90 would lose its nought
-        run.require("tables/index.csv", made_by="01_data"), dtype=str, keep_default_na=False
-    )
+    index = load_collection(run).index
     donors = {cell for cells in index["donor"] for cell in cells.split()}
     used = set(index["patient_id"]) | set(bank.cells.loc[bank.cells["cell"].isin(donors), "case"])
     rest = copy.copy(bank)

@@ -86,14 +86,9 @@ def weights_warning(run: Run, bases: Sequence[str] = ("VGG16", "InceptionV3")) -
 
 
 def training_settings(run: Run, condition: Condition, repeat: int = 0) -> TrainSettings:
-    epochs = {
-        "head": run.settings.epochs_head,
-        "last-block": run.settings.epochs_last_block,
-        "last-two-blocks": run.settings.epochs_last_two_blocks,
-        "all": run.settings.epochs_full,
-    }[condition.trainable]
+    part = {"all": "full"}.get(condition.trainable, condition.trainable.replace("-", "_"))
     return TrainSettings(
-        epochs=epochs,
+        epochs=getattr(run.settings, f"epochs_{part}"),
         learning_rate=run.settings.learning_rate,
         batch_size=run.settings.batch_size,
         seed=run.seed + repeat,
@@ -167,15 +162,12 @@ def _fit_one(
     """Train one condition on one split, what a worker does: rows of predictions, history and summary."""
     splits, images = _load_material(run, stamp)
     rows = select_split(splits, condition.data, protocol, repeat)
-    fit = fit_condition(
-        condition,
-        images,
-        rows,
+    settings, store = (
         training_settings(run, condition, repeat),
-        weights,
-        cache=FeatureCache(),
-        store=fit_store(run, condition.key, protocol, repeat),
-        progress=condition.fine_tuned,
+        fit_store(run, condition.key, protocol, repeat),
+    )
+    fit = fit_condition(
+        condition, images, rows, settings, weights, FeatureCache(), store, progress=condition.fine_tuned
     )
     name = dict(zip(RUN_COLUMNS, (condition.key, protocol, repeat), strict=True))
     summary = pd.DataFrame({
@@ -207,14 +199,8 @@ def _compute_all_features(
         cuts = {CUTS[base][condition.trainable] for condition in conditions if condition.base == base}
         ordered = [cut for cut in CUTS[base].values() if cut in cuts and cut != "input"]
         if ordered:
-            compute_features(
-                base,
-                resolve_run_weights(run, base),
-                list(images.values()),
-                ordered[0],
-                FeatureCache(),
-                keep_cuts=ordered[1:],
-            )
+            weights, pages = resolve_run_weights(run, base), list(images.values())
+            compute_features(base, weights, pages, ordered[0], FeatureCache(), keep_cuts=ordered[1:])
 
 
 def measure_test(fits: Fits, resamples: int) -> pd.DataFrame:
@@ -231,9 +217,7 @@ def measure_test(fits: Fits, resamples: int) -> pd.DataFrame:
 def metrics_table(fits: Fits, resamples: int) -> pd.DataFrame:
     """Return the metrics of Table 5.1 with their limits, one row a condition and split."""
     table = measure_test(fits, resamples)
-    table = table.assign(
-        condition=name_conditions(table["condition"]), split=table["protocol"].map(SPLIT_TITLES)
-    )
+    table = table.assign(condition=table["condition"].map(TITLES), split=table["protocol"].map(SPLIT_TITLES))
     return widen(table[table["metric"].isin(TABLE_METRICS)], ["condition", "split"])
 
 
@@ -249,34 +233,19 @@ def widen(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def name_conditions(keys: pd.Series) -> pd.Series:
-    """Return the titles of condition keys, for tables that people read."""
-    return keys.map(TITLES)
-
-
 def fits_headline(fits: Fits, condition: str, resamples: int) -> list[tuple]:
     """Return the opening numbers of notebooks 04 and 05: one condition's test AUC under both protocols."""
     one = (part[part["condition"] == condition] for part in (fits.predictions, fits.history, fits.summary))
     metrics = measure_test(Fits(*one), resamples)
+    aucs = metrics[metrics["metric"] == "roc_auc"].set_index("protocol")[["value", "low", "high"]]
+    title, printed = get_condition(condition).title, load_conditions().loc[condition, "auc"]
     abnormal = int(fits.select(condition, "grouped")["y_true"].sum())
     seconds = float(fits.summary["seconds"].sum())
     return [
-        *auc_headline(condition, metrics[metrics["metric"] == "roc_auc"].set_index("protocol")),
+        ("test AUC, split by patient", *aucs.loc["grouped"], f"{title}; guessing gives one half"),
+        ("test AUC, the thesis's split", *aucs.loc["thesis"], f"{title}; the thesis prints {printed:.2f}"),
         ("abnormal test images", abnormal, None, None, "split by patient: so few make wide intervals"),
         ("seconds of training", seconds, None, None, f"{len(fits.summary)} fits, features not counted"),
-    ]
-
-
-def auc_headline(condition: str, aucs: pd.DataFrame) -> list[tuple]:
-    """Return a condition's test AUC (``value, low, high`` by protocol) beside the printed one."""
-    title, printed = get_condition(condition).title, load_conditions().loc[condition, "auc"]
-    notes = {
-        "grouped": ("test AUC, split by patient", f"{title}; guessing gives one half"),
-        "thesis": ("test AUC, the thesis's split", f"{title}; the thesis prints {printed:.2f}"),
-    }
-    return [
-        (label, *aucs.loc[protocol, ["value", "low", "high"]], note)
-        for protocol, (label, note) in notes.items()
     ]
 
 

@@ -152,19 +152,19 @@ def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
     changed = _make_changed(run, index, collection.pages)
     copies = load_copies(run)
     altered = list(load_copy_images(copies, copies.table))
-    bases = ("VGG16", "InceptionV3")
-    plain, copied, compact, pairs, together, seconds = {}, {}, {}, {}, {}, {}
+    bases, twice = ("VGG16", "InceptionV3"), np.concatenate([ids, ids])
+    plain, together, seconds = {}, {}, {}
     for base in bases:
-        x = compute_pooled(run, base, originals)
+        x, close, both = (
+            compute_pooled(run, base, pages) for pages in (originals, changed["compact"], changed["together"])
+        )
         plain[base] = View(x, ids, x)
-        copied[base] = View(compute_pooled(run, base, altered), copies.table["parent_id"].to_numpy(), x)
+        together[base] = View(np.concatenate([close, both]), twice, close)
         seconds[base] = _time_features(run, base, originals, INPUT_SHAPE[0])
-        close = compute_pooled(run, base, changed["compact"])
-        compact[base] = View(close, ids, close)
-        moved = compute_pooled(run, base, changed["pairs"])
-        pairs[base] = View(np.concatenate([x, moved]), np.concatenate([ids, ids]), x)
-        both = compute_pooled(run, base, changed["together"])
-        together[base] = View(np.concatenate([close, both]), np.concatenate([ids, ids]), close)
+    x, close = plain["VGG16"].test, together["VGG16"].test
+    copied = View(compute_pooled(run, "VGG16", altered), copies.table["parent_id"].to_numpy(), x)
+    pairs = View(np.concatenate([x, compute_pooled(run, "VGG16", changed["pairs"])]), twice, x)
+    squeezed = View(close, ids, close)
     purity = {base: resolve_run_weights(run, base).purity for base in bases}
     find_seconds = _time(lambda page: _compact(page, find_chromosomes(page), 0), originals)
     mixed = purity["VGG16"] if len(set(purity.values())) == 1 else " and ".join(purity.values())
@@ -174,11 +174,11 @@ def _make_variants(run: Run, index: pd.DataFrame) -> list[Variant]:
         Variant(BASELINE, (plain["VGG16"],), "", False, seconds["VGG16"], vgg),
         Variant(BASELINE_INCEPTION, (plain["InceptionV3"],), BASELINE, False, seconds["InceptionV3"],
                 inception),
-        Variant("the thesis's copies", (copied["VGG16"],), BASELINE, False, seconds["VGG16"], vgg),
+        Variant("the thesis's copies", (copied,), BASELINE, False, seconds["VGG16"], vgg),
         Variant("class weights", (plain["VGG16"],), BASELINE, True, seconds["VGG16"], vgg),
         Variant("ensemble of both bases", tuple(plain.values()), BASELINE, False, both_bases, mixed),
-        Variant("per-pair augmentation", (pairs["VGG16"],), BASELINE, False, seconds["VGG16"], vgg),
-        Variant("compact layout", (compact["VGG16"],), BASELINE, False, seconds["VGG16"] + find_seconds, vgg),
+        Variant("per-pair augmentation", (pairs,), BASELINE, False, seconds["VGG16"], vgg),
+        Variant("compact layout", (squeezed,), BASELINE, False, seconds["VGG16"] + find_seconds, vgg),
         Variant("these four together", tuple(together.values()), BASELINE,
                 True, both_bases + find_seconds, mixed),
     ]  # fmt: skip

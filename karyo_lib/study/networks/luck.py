@@ -220,13 +220,12 @@ def describe_story(luck: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
         return format_interval(*table.loc[step, ["value", "low", "high"]])
 
     def amount(part: str) -> str:
-        return format_interval(*worth.loc[part, ["value", "low", "high"]])
-
-    def shown(part: str) -> str:
-        return "" if worth.loc[part, "low"] > 0 else " (an interval that holds zero)"
+        holds_zero = part != "truth" and not worth.loc[part, "low"] > 0
+        told = format_interval(*worth.loc[part, ["value", "low", "high"]])
+        return told + " (an interval that holds zero)" * holds_zero
 
     told = [
-        f"The leak is worth {amount('leak')}{shown('leak')}: the thesis's way gives AUC {auc('thesis')} "
+        f"The leak is worth {amount('leak')}: the thesis's way gives AUC {auc('thesis')} "
         f"(printed {table.loc['printed', 'value']:.2f}), copies held together {auc('grouped')}."
     ]
     if "random" in table.index:
@@ -237,7 +236,7 @@ def describe_story(luck: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
     left = "Something true is left" if worth.loc["truth", "low"] > 0 else "Nothing true is shown to be left"
     return [
         *told,
-        f"The source is worth {amount('source')}{shown('source')}: trained on one source and tested on the "
+        f"The source is worth {amount('source')}: trained on one source and tested on the "
         f"other, the AUC is {auc('apart')}.",
         f"{left}: {amount('truth')} above chance.",
     ]
@@ -306,15 +305,9 @@ def _build(build) -> tuple[keras.Model, str]:
 
 def compute_pooled(run: Run, base: str, images: list[np.ndarray], side: int = INPUT_SHAPE[0]) -> np.ndarray:
     """Return globally averaged features of pages, float32 (N, channels), at an input of `side` pixels."""
-    features = compute_features(
-        base,
-        resolve_run_weights(run, base),
-        images,
-        CUTS[base]["head"],
-        FeatureCache(),
-        input_shape=(side, side, 3),
-    )
-    return features.mean(axis=(1, 2))
+    weights, cut = resolve_run_weights(run, base), CUTS[base]["head"]
+    shape = (side, side, 3)
+    return compute_features(base, weights, images, cut, FeatureCache(), input_shape=shape).mean(axis=(1, 2))
 
 
 def predict_probe(

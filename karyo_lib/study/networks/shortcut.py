@@ -62,14 +62,10 @@ class Shortcuts:
 def prepare_shortcuts(run: Run) -> Shortcuts:
     """Draw (with a bank: compose) the sets, clean two of them, and keep the index; resumes."""
     folder = run.path("data", "shortcuts")
-    abnormal = round(ABNORMAL_SHARE * run.settings.shortcut_pages)
-    recipe = partial(
-        make_recipe,
-        run,
-        normal=run.settings.shortcut_pages - abnormal,
-        abnormal=abnormal,
-        seed=run.seed + 1,  # other karyograms than those of the main study
-    )
+    n = run.settings.shortcut_pages
+    abnormal = round(ABNORMAL_SHARE * n)
+    # other karyograms than those of the main study
+    recipe = partial(make_recipe, run, normal=n - abnormal, abnormal=abnormal, seed=run.seed + 1)
     recipes = {
         "thesis": recipe(sources="thesis"),
         "balanced": recipe(sources="balanced", styles=STYLES),

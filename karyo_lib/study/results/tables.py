@@ -32,7 +32,6 @@ from karyo_lib.study.networks.fits import (
     compare_fits,
     load_fits,
     measure_test,
-    name_conditions,
     resolve_run_weights,
 )
 from karyo_lib.study.networks.helps import helps_table
@@ -202,7 +201,7 @@ def describe_study(results: Results) -> str:
     """Say in words which condition is best once copies are held together."""
     aucs = results.metrics[results.metrics["metric"] == "roc_auc"]
     grouped = aucs[aucs["protocol"] == "grouped"]
-    return describe_best(grouped.assign(title=name_conditions(grouped["condition"])), "Split by patient")
+    return describe_best(grouped.assign(title=grouped["condition"].map(TITLES)), "Split by patient")
 
 
 def describe_finetuning(comparison: pd.DataFrame) -> str:
@@ -255,7 +254,7 @@ def metrics_by_group(results: Results) -> pd.DataFrame:
     if "group" not in results.index.columns:
         return pd.DataFrame({"note": ["The karyograms of this run have no group of abnormality."]})
     table = _metrics_by(results, results.index.set_index("image_id")["group"])
-    return table.assign(condition=name_conditions(table["condition"]))
+    return table.assign(condition=table["condition"].map(TITLES))
 
 
 def metrics_by_source(results: Results) -> pd.DataFrame:

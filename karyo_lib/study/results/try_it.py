@@ -30,28 +30,19 @@ class TryIt:
         self, run: Run, name: str, caption: str, draw: Callable[..., Any],
         controls: Mapping[str, widgets.Widget],
     ):  # fmt: skip
-        self.controls, self._draw, self._output = dict(controls), draw, widgets.Output()
-        self._run, self._name, self._caption = run, name, caption
-        self.complaint_ = ""
-        self.display_ = draw(**self._values())
-        with self._output:
-            display(run.figure(self.display_, name, caption))
-        for control in self.controls.values():
-            control.observe(self._follow, names="value")
+        self.controls, self.display_, self.complaint_ = dict(controls), None, ""
 
-    def _values(self) -> dict[str, Any]:
-        return {name: control.value for name, control in self.controls.items()}
-
-    def _follow(self, _) -> None:
-        try:
-            self.display_ = self._draw(**self._values())
-            self.complaint_, shown = "", Figure.render(self.display_, self._name, self._caption)
-        except ValueError as error:  # a formula of no karyotype, for example
-            self.complaint_ = str(error)
-            shown = self._run.banner(self.complaint_, "error")
-        with self._output:
-            self._output.clear_output(wait=True)
+        def follow(**values: Any) -> None:
+            render = Figure.render if self.display_ else run.figure
+            try:
+                self.display_ = draw(**values)
+                self.complaint_, shown = "", render(self.display_, name, caption)
+            except ValueError as error:  # a formula of no karyotype, for example
+                self.complaint_ = str(error)
+                shown = run.banner(self.complaint_, "error")
             display(shown)
+
+        self._output = widgets.interactive_output(follow, self.controls)
 
     def _repr_mimebundle_(self, **settings: Any) -> Any:
         return widgets.VBox([*self.controls.values(), self._output])._repr_mimebundle_(**settings)
