@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from karyo_lib.draw.chromosome import BandPlan, plan_bands
-from karyo_lib.draw.layout import CHROMOSOME_1, chromosome_length, place_pieces
+from karyo_lib.draw.layout import CHROMOSOME_1, NATIVE_HEIGHT, place_pieces
 from karyo_lib.draw.material import Cut, RealChromosome, join_cuts, straighten_ink, trace_chromosome
 from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import Piece, make_piece
@@ -86,10 +86,7 @@ def compose_karyogram(
     """
     if not cutouts:
         raise ValueError("Expected the cut-outs of a cell. Received none.")
-    if karyotype is None:
-        karyotype = counted_karyotype(cutouts, level)
-    elif isinstance(karyotype, str):
-        karyotype = parse_karyotype(karyotype, level=level)
+    karyotype = settle_karyotype(karyotype, level, cutouts)
     sheet, pieces, width, rng = compose_pieces(
         karyotype, cutouts, donors, make_sheet(style, seed, size, annotate, karyotype.counts), rework
     )
@@ -105,7 +102,7 @@ def compose_pieces(
     blunt = replace(sheet.style, artefacts=replace(sheet.style.artefacts, sharpen=(0.0, 0.0)))
     sheet = replace(sheet, style=blunt)
     rng = sheet.rng("compose")
-    length = chromosome_length(rng.uniform(*blunt.layout.length), sheet.scale)
+    length = rng.uniform(*blunt.layout.length) * NATIVE_HEIGHT * sheet.scale
     stock = _Stock(cutouts, donors, length / CHROMOSOME_1, karyotype, rng)
     pieces = [
         _compose_piece(chromosome, copy, stock, blunt, rework, own)
@@ -114,9 +111,13 @@ def compose_pieces(
     return sheet, pieces, stock.width, sheet.rng("page")
 
 
-def counted_karyotype(cutouts: Sequence[Cutout], level: int = 550) -> Karyotype:
-    """The karyotype of a cell as it is, aneuploid or not."""
-    return Karyotype.from_counts(Counter(cutout.chromosome for cutout in cutouts), level)
+def settle_karyotype(karyotype: Karyotype | str | None, level: int, cutouts: Sequence[Cutout]) -> Karyotype:
+    """A formula parsed; where there is none, the cell of the cut-outs as it is, aneuploid or not."""
+    if karyotype is None:
+        if not cutouts:
+            raise ValueError("Expected a karyotype, or the cut-outs of a cell. Received neither.")
+        return Karyotype.from_counts(Counter(cutout.chromosome for cutout in cutouts), level)
+    return parse_karyotype(karyotype, level) if isinstance(karyotype, str) else karyotype
 
 
 class _Stock:
@@ -135,8 +136,9 @@ class _Stock:
         self._cell_units, self._cell_ink = _measure(cutouts, table)
         self.zoom = units / self._cell_units
         self._free: dict[str, list[RealChromosome]] = {name: [] for name in CHROMOSOMES}
-        for cutout in cutouts:
-            self._free[cutout.chromosome].append(self._trace(cutout, self.zoom, 1.0))
+        for one in cutouts:
+            real = trace_chromosome(one.image, self.zoom, 1.0, one.chromosome, one.cell, table)
+            self._free[one.chromosome].append(real)
         self._everything = [real for reals in self._free.values() for real in reals]
         self.width = float(np.median([real.width for real in self._everything]))
         # Homologues that the karyotype lacks go; one of each class is kept for rearrangements.
@@ -175,10 +177,8 @@ class _Stock:
         donor = self._donors.pop(found[int(self._rng.integers(len(found)))])
         mates = [other for other in self._donors if other.cell == donor.cell] + [donor]
         units, ink = _measure(mates, self.table)
-        return self._trace(donor, self.zoom * self._cell_units / units, self._cell_ink / ink)
-
-    def _trace(self, cutout: Cutout, zoom: float, gain: float) -> RealChromosome:
-        return trace_chromosome(cutout.image, zoom, gain, cutout.chromosome, cutout.cell, self.table)
+        zoom, gain = self.zoom * self._cell_units / units, self._cell_ink / ink
+        return trace_chromosome(donor.image, zoom, gain, donor.chromosome, donor.cell, self.table)
 
 
 def _measure(cutouts: Sequence[Cutout], table: BandTable) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from karyo_lib.draw.artefacts import expose
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
-from karyo_lib.draw.layout import CHROMOSOME_1, NATIVE_HEIGHT, chromosome_length, place_pieces
+from karyo_lib.draw.layout import CHROMOSOME_1, NATIVE_HEIGHT, place_pieces
 from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import INK_THRESHOLD, Piece, make_piece
 from karyo_lib.draw.sheet import Sheet, chromosomes_of, make_sheet, settle
@@ -118,7 +118,7 @@ class Manner:
 def settle_manner(sheet: Sheet, level: int, rng: np.random.Generator) -> Manner:
     """Draw the look of a page and the size of its chromosomes."""
     look = settle(sheet.style.look, rng)
-    length = chromosome_length(rng.uniform(*sheet.style.layout.length), sheet.scale)
+    length = rng.uniform(*sheet.style.layout.length) * NATIVE_HEIGHT * sheet.scale
     return Manner(look, level, length / CHROMOSOME_1, look.width * length, sheet.seed)
 
 

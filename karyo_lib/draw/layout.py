@@ -34,11 +34,6 @@ def page_scale(size: tuple[int, int], copies: int = 2) -> float:
     return float(scale * min(1.0, 3 / max(copies, 1)))
 
 
-def chromosome_length(layout_length: float, scale: float) -> float:
-    """Return the length in pixels of chromosome 1."""
-    return layout_length * NATIVE_HEIGHT * scale
-
-
 def place_pieces(
     pieces: list[Piece],
     layout: Layout,

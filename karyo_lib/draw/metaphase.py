@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import cv2
 import numpy as np
 
-from karyo_lib.draw.compose import compose_pieces, counted_karyotype
+from karyo_lib.draw.compose import compose_pieces, settle_karyotype
 from karyo_lib.draw.karyogram import draw_piece, settle_manner
 from karyo_lib.draw.layout import Placement
 from karyo_lib.draw.page import Page, assemble_page
@@ -13,7 +13,7 @@ from karyo_lib.draw.piece import Piece, turn_piece
 from karyo_lib.draw.sheet import chromosomes_of, make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout
-from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
+from karyo_lib.iscn.karyotype import Karyotype
 
 _TRIES = 60
 # Share of a chromosome that may lie on others: most lie free, some touch or cross.
@@ -60,12 +60,7 @@ def draw_metaphase(
     >>> len(karyo.draw_metaphase("46,XY", seed=1).truth)
     46
     """
-    if karyotype is None:
-        if not cutouts:
-            raise ValueError("Expected a karyotype, or the cut-outs of a cell. Received neither.")
-        karyotype = counted_karyotype(cutouts, level)
-    elif isinstance(karyotype, str):
-        karyotype = parse_karyotype(karyotype, level=level)
+    karyotype = settle_karyotype(karyotype, level, cutouts)
     sheet = make_sheet(style, seed, size, annotate, karyotype.counts)
     rng = sheet.rng("metaphase")
     if cutouts:

@@ -27,32 +27,18 @@ def measure_changes(run: Run) -> pd.DataFrame:
     else:
         strips = strips_of_drawings(n, seed=run.seed)
     scores = score_decoder(Reader.load().decoder, strips, each=5 * n, seed=run.seed)
-    table = scores.rename(
-        columns={"Mb": "megabases", "n": "chromosomes", "place": "located", "kind right": "kind_right"}
-    )
+    table = scores.rename(columns={"Mb": "megabases", "n": "chromosomes"})
     table["seen"] = (table["seen at 1 %"] * table["chromosomes"]).round()
-    table[["located", "kind_right"]] = table[["located", "kind_right"]].mul(table["seen"], axis=0)
-    changed = table[table["kind"] != NORMAL]
-    table = pd.concat([table, changed[changed["megabases"] > 0].assign(kind=ANY)])
-    table = table.groupby(["kind", "megabases"], as_index=False, sort=False)[
-        ["chromosomes", "seen", "located", "kind_right"]
-    ].sum()
-    table[["located", "kind_right"]] = table[["located", "kind_right"]].div(
-        table["seen"].where(table["seen"] > 0), axis=0
-    )
-    if NORMAL not in set(table["kind"]):
-        called = {
-            "kind": NORMAL,
-            "megabases": 0,
-            "chromosomes": len(strips),
-            "seen": round(0.01 * len(strips)),
-        }
-        table = pd.concat([table, pd.DataFrame([called])], ignore_index=True)
-    low, high = zip(
-        *(wilson(int(k), int(m)) for k, m in zip(table["seen"], table["chromosomes"], strict=True)),
-        strict=True,
-    )
-    table = table.assign(sensitivity=table["seen"] / table["chromosomes"], low=low, high=high)
+    table["located"], table["kind_right"] = (table[name] * table["seen"] for name in ("place", "kind right"))
+    table = pd.concat([table, table[table["megabases"] > 0].assign(kind=ANY)])
+    counted = ["chromosomes", "seen", "located", "kind_right"]
+    table = table.groupby(["kind", "megabases"], as_index=False, sort=False)[counted].sum()
+    table[counted[2:]] = table[counted[2:]].div(table["seen"].where(table["seen"] > 0), axis=0)
+    n = len(strips)
+    normal = {"kind": NORMAL, "megabases": 0, "chromosomes": n, "seen": round(0.01 * n)}
+    table = pd.concat([table, pd.DataFrame([normal])], ignore_index=True)
+    table["sensitivity"] = table["seen"] / table["chromosomes"]
+    table[["low", "high"]] = [wilson(int(k), int(n)) for n, k in table[counted[:2]].to_numpy()]
     return table.drop(columns="seen").assign(cells="real" if run.bank else "drawn")
 
 
