@@ -47,11 +47,11 @@ def comparison(rng):
     answers = pd.DataFrame(
         {"method": ["dropout", "bases"], "condition": VGG16, "answers": [40, 10], "seconds": 1.0}
     )
-    return study.confidence.Comparison(scores, answers, SimpleNamespace(pair=(VGG16,)))
+    return study.confidence.methods.Comparison(scores, answers, SimpleNamespace(pair=(VGG16,)))
 
 
 def test_one_table_holds_every_method_and_score(comparison):
-    table = study.confidence.method_table(comparison, 50)
+    table = study.confidence.judgement.method_table(comparison, 50)
     assert len(table) == 2 * 7
     for method, rows in table.groupby("method"):
         test = comparison.pool(method, VGG16)
@@ -65,13 +65,13 @@ def test_one_table_holds_every_method_and_score(comparison):
 
 
 def test_the_words_on_methods_say_what_the_table_says(comparison):
-    table = study.confidence.method_table(comparison, 50)
-    told = study.confidence.describe_methods(table)
+    table = study.confidence.judgement.method_table(comparison, 50)
+    told = study.confidence.judgement.describe_methods(table)
     assert f"is {table['aurc'].min():.2f} [" in told
     table[["against_votes_low", "against_votes_high"]] = -0.2, -0.1
-    assert "excludes zero, in 2 of 2 methods" in study.confidence.describe_methods(table)
+    assert "excludes zero, in 2 of 2 methods" in study.confidence.judgement.describe_methods(table)
     table[["against_votes_low", "against_votes_high"]] = -0.2, 0.1
-    assert "excludes zero, in 0 of 2 methods" in study.confidence.describe_methods(table)
+    assert "excludes zero, in 0 of 2 methods" in study.confidence.judgement.describe_methods(table)
 
 
 def test_the_ceiling_by_hand():
@@ -87,19 +87,19 @@ def test_the_ceiling_by_hand():
 
 
 def test_calibration_looks_at_validation_alone(comparison):
-    before = study.confidence.calibrate(comparison)
+    before = study.confidence.judgement.calibrate(comparison)
     scores = comparison.scores
     flipped = scores.assign(y_true=np.where(scores["part"] == "test", 1 - scores["y_true"], scores["y_true"]))
-    after = study.confidence.calibrate(
-        study.confidence.Comparison(flipped, comparison.answers, comparison.panel)
+    after = study.confidence.judgement.calibrate(
+        study.confidence.methods.Comparison(flipped, comparison.answers, comparison.panel)
     )
     for column in ("before", "temperature", "isotonic"):
         np.testing.assert_array_equal(before[column], after[column])
     assert set(before["image_id"]) == set(comparison.pool("bases", VGG16)["image_id"])
-    table = study.confidence.calibration_table(before, 50)
+    table = study.confidence.judgement.calibration_table(before, 50)
     brier = table[table["title"].str.contains("Brier")].set_index("calibration")["value"]
     assert brier["before"] == pytest.approx(((before["before"] - before["y_true"]) ** 2).mean())
-    display = study.confidence.calibration_display(before)
+    display = study.confidence.judgement.calibration_display(before)
     assert list(display.displays_) == ["before", "temperature", "isotonic"]
     plt.close(display.figure_)
 
@@ -114,7 +114,7 @@ def test_wrong_cases_are_the_wrong_test_images_with_all_scores(rng):
     for _, rows in table.groupby("split", sort=False):
         assert set(rows["image"]) == set(wrong["image_id"])
         assert rows["confidence_score"].is_monotonic_increasing
-    counted = study.confidence.count_wrong(passes).set_index("split")
+    counted = study.confidence.samples.count_wrong(passes).set_index("split")
     assert counted.index.tolist() == ["printed", "the thesis's", "by patient"]
     assert counted.loc["printed", ["images", "errors", "referred"]].tolist() == [139, 4, 0]
     assert counted.loc["by patient", "errors"] == len(wrong)
@@ -190,22 +190,22 @@ def make_shift_scores(rng) -> pd.DataFrame:
 def test_shift_table_and_words_by_hand(rng):
     scores = make_shift_scores(rng)
     shifts = Shifts(scores, {}, make_unseen(rng))
-    table = study.confidence.shift_table(shifts).set_index("pages")
+    table = study.confidence.shifts.shift_table(shifts).set_index("pages")
     blurred = scores[scores["shift"] == "blur, 2 px"]
     assert table.loc["blur, 2 px", "error_rate"] == (blurred["label"] != blurred["y_true"]).mean()
     assert np.isnan(table.loc[NO_KARYOGRAMS, "error_rate"])
     assert table.loc[NO_KARYOGRAMS, "referred_combined_or_novelty"] == 1
-    told = study.confidence.describe_shifts(shifts)
+    told = study.confidence.shifts.describe_shifts(shifts)
     assert "the distance to the training pages refers 100%" in told[0]
     assert (
         told[-1]
         == "Unnoticed by the models' own doubts, more answers are wrong and no more referred: blur, 2 px."
     )
-    display = study.confidence.referral_by_shift(shifts)
+    display = study.confidence.judgement.referral_by_shift(shifts)
     rows = [tick.get_text() for tick in display.ax_.get_yticklabels()]
     assert rows == ["as trained", "blur, 2 px", NO_KARYOGRAMS]
     plt.close(display.figure_)
-    curves = study.confidence.shift_risk_coverage(shifts)
+    curves = study.confidence.judgement.shift_risk_coverage(shifts)
     assert set(curves.lines_) == {"as trained", "blur, 2 px"}
     plt.close(curves.figure_)
 
@@ -223,12 +223,12 @@ def test_promises_given_broken_and_refused_are_told(rng):
         [{"models": LEAKY, "alpha": 0.01, "checked_on": "patients not in the run", "n": 100, "n_cleared": 50,
           "misses": 20, "rate": 0.4, "low": 0.26, "high": 0.55, "verdict": "broken"}]
     )  # fmt: skip
-    result = study.confidence.Promises(promises, checks, {HONEST: "one half", LEAKY: "copies"})
+    result = study.confidence.promise.Promises(promises, checks, {HONEST: "one half", LEAKY: "copies"})
     assert find_strictest(promises, LEAKY).alpha == min(a for (m, a), p in promises.items()
                                                 if m == LEAKY and p.threshold is not None)  # fmt: skip
-    table = study.confidence.promise_table(result)
+    table = study.confidence.promise.promise_table(result)
     assert len(table) == 2 * len(ALPHAS)
-    told = " ".join(study.confidence.describe_promises(result))
+    told = " ".join(study.confidence.promise.describe_promises(result))
     assert "No threshold can promise" in told
     assert "**Broken** on patients not in the run" in told
 
@@ -244,7 +244,9 @@ def test_a_changed_order_after_calibration_is_told():
         ]  # fmt: skip
         return pd.DataFrame(rows, columns=["calibration", "title", "value"])
 
-    told = study.confidence.describe_calibration(table([0.835, 0.761, 0.776]))
+    told = study.confidence.judgement.describe_calibration(table([0.835, 0.761, 0.776]))
     assert "The order changes" in told
     assert "0.835 becomes 0.761 by temperature, 0.776 by isotonic" in told
-    assert "order of the images stays" in study.confidence.describe_calibration(table([0.8, 0.8, 0.801]))
+    assert "order of the images stays" in study.confidence.judgement.describe_calibration(
+        table([0.8, 0.8, 0.801])
+    )

@@ -111,9 +111,9 @@ def fits(run):
 
 
 def test_pages_are_read_once_and_again_where_they_changed(run, reader):
-    first = study.reading.read_collection(run)
+    first = study.reading.tables.read_collection(run)
     assert reader.calls == 40
-    again = study.reading.read_collection(run)
+    again = study.reading.tables.read_collection(run)
     assert reader.calls == 40
     pd.testing.assert_frame_equal(first.table, again.table)
     index = run.load_table("index")
@@ -122,10 +122,10 @@ def test_pages_are_read_once_and_again_where_they_changed(run, reader):
     )
     run.save_table(index, "index")
     (run.path("data", "readings") / "k05.json").write_text("{cut short")
-    changed = study.reading.read_collection(run)
+    changed = study.reading.tables.read_collection(run)
     assert reader.calls == 42
     assert changed.table["p_abnormal"][3] == pytest.approx(0.01)
-    loaded = study.reading.load_readings(run)
+    loaded = study.reading.tables.load_readings(run)
     np.testing.assert_allclose(loaded.table["p_abnormal"], changed.table["p_abnormal"])
     assert (loaded.table["refer_reason"] == "").all()
 
@@ -138,17 +138,17 @@ def test_predictions_are_the_same_test_parts_as_the_networks(run, readings, fits
     assert ours.set_index("image_id")["y_true"].equals(
         theirs.set_index("image_id")["y_true"][ours["image_id"]]
     )
-    comparison = study.reading.reading_against_networks(run, readings, fits)
+    comparison = study.reading.results.reading_against_networks(run, readings, fits)
     assert comparison["images"].tolist() == [len(ours)]
 
 
 def test_metrics_and_formulae_by_hand(run, readings, fits):
-    table = study.reading.reading_metrics(run, readings, fits)
+    table = study.reading.results.reading_metrics(run, readings, fits)
     everything = table[table["karyograms"] == "all karyograms"].iloc[0]
     assert everything["recall"] == pytest.approx(20 / 24)
     assert everything["recall_low"] < 20 / 24 < everything["recall_high"]
     assert everything["specificity"] == pytest.approx(15 / 16)
-    formulae = study.reading.formula_table(readings).set_index("pages")
+    formulae = study.reading.results.formula_table(readings).set_index("pages")
     assert formulae.loc["all", "exact"] == pytest.approx(39 / 40)
     assert formulae.loc["all", "sensitivity"] == pytest.approx(15 / 16)
     assert formulae.loc["all", "specificity"] == pytest.approx(23 / 24)
@@ -163,16 +163,16 @@ def test_groups_are_counted_as_they_were_called(readings):
     assert counts.loc["deletion", "normal"] == 3
     assert counts.loc["normal", "number uncertain"] == 1
     assert counts.to_numpy().sum() == 40
-    display = study.reading.group_confusion(readings)
+    display = study.reading.figures.group_confusion(readings)
     assert display.texts_.shape == counts.shape
     plt.close(display.figure_)
 
 
 def test_the_words_say_what_the_tables_say(run, readings, fits):
-    told = " ".join(study.reading.describe_reading(run, readings, fits))
+    told = " ".join(study.reading.results.describe_reading(run, readings, fits))
     assert "exactly right on 98 [" in told
     assert "Of 24 abnormal images 20 are found (83%)" in told
-    referrals = " ".join(study.reading.describe_referrals(readings))
+    referrals = " ".join(study.reading.confidence.describe_referrals(readings))
     assert "of 2 of 40 pages" in referrals
     assert "1 of 5 (0.20" in referrals
     assert "4 of 38 (0.11" in referrals
@@ -182,12 +182,12 @@ def test_examples_and_unknown_karyotypes(readings):
     assert find_examples(readings) == {"found": "k03", "missed": "k04"}, "k02 is missed but referred"
     assert reading._truth("45,XX,rob(13;14)(q10;q10)")[0] == "translocation"
     assert reading._truth("no formula")[0] == "unknown"
-    assert "note" in study.reading.real_cells(readings)
+    assert "note" in study.reading.results.real_cells(readings)
 
 
 def test_real_cells_stand_one_by_one(readings):
     readings.table.loc[[2, 3], "origin"] = "real-aneuploid"
-    cells = study.reading.real_cells(readings)
+    cells = study.reading.results.real_cells(readings)
     assert cells["exact"].tolist() == ["no", "yes"]
     assert cells["found"].tolist() == ["no", "yes"]
 
@@ -200,24 +200,24 @@ def test_what_is_fitted_never_saw_the_patient(run, readings):
         tested[test] += 1
         fitted = IsotonicCalibrator().fit(table["p_abnormal"].iloc[train], table["y_true"].iloc[train])
         expected = fitted.transform(table["p_abnormal"].iloc[test])
-        before = study.reading.calibrate_readings(run, readings)
+        before = study.reading.confidence.calibrate_readings(run, readings)
         np.testing.assert_allclose(before["isotonic"].iloc[test], expected)
     assert (tested == 1).all()
-    scored = study.reading.score_readings(run, readings).scores
+    scored = study.reading.confidence.score_readings(run, readings).scores
     assert scored["combined"].between(0, 1).all()
     assert len(scored) == 40
-    display = study.confidence.calibration_display(before)
+    display = study.confidence.judgement.calibration_display(before)
     assert list(display.displays_) == ["before", "temperature", "isotonic"]
     plt.close(display.figure_)
 
 
 def test_the_reader_joins_the_methods(run, readings):
-    comparison = study.confidence.Comparison(
+    comparison = study.confidence.methods.Comparison(
         pd.DataFrame(columns=["method", "condition"]),
         pd.DataFrame(columns=["method", "condition", "answers", "seconds"]),
         None,
     )
-    joined = study.reading.add_reader(run, comparison, readings)
+    joined = study.reading.confidence.add_reader(run, comparison, readings)
     test = joined.pool("reading", READER.key)
     assert set(test["image_id"]) == set(readings.predictions(run).query("part == 'test'")["image_id"])
     assert joined.answers["answers"].tolist() == [1]
@@ -236,12 +236,12 @@ def test_the_words_on_changes_say_what_is_not_seen():
         ],
         columns=["kind", "megabases", "chromosomes", "sensitivity", "low", "high", "located", "kind_right"],
     ).assign(cells="drawn")
-    told = " ".join(study.reading.describe_changes(table))
+    told = " ".join(study.reading.changes.describe_changes(table))
     assert "5 Mb 10% [6%, 17%]; 40 Mb 80% [71%, 87%]" in told
     assert "than unchanged ones are called changed, at some size: inversions." in told
     assert "At 5 Mb and below more are missed than seen" in told
     assert "Of the seen ones of 40 Mb the named place is right for 70%, the kind for 90%" in told
-    display = study.reading.changes_display(table)
+    display = study.reading.changes.changes_display(table)
     assert list(display.bars_) == ["any change", "deletion", "inversion"]
     plt.close(display.figure_)
 
@@ -329,23 +329,23 @@ def test_errors_of_a_spread_are_told_one_by_one(drawn_spread):
 def test_spreads_are_drawn_where_there_are_none(run, readings, drawn_spread, monkeypatch):
     reads = SimpleNamespace(read=lambda image: _told(drawn_spread.truth, chromosome={0: "2"}))
     monkeypatch.setattr(spreads, "own_reader", lambda: reads)
-    read = study.reading.read_spreads(run, readings)
+    read = study.reading.spreads.read_spreads(run, readings)
     assert len(read) == spreads.SPREADS["smoke"]
-    assert len(study.reading.spread_table(read)) == sum(len(one.errors) for one in read) > 0
-    figure = study.reading.spread_errors(read)
+    assert len(study.reading.spreads.spread_table(read)) == sum(len(one.errors) for one in read) > 0
+    figure = study.reading.spreads.spread_errors(read)
     assert len(figure.axes) == 2
     plt.close(figure)
-    assert "right on" in study.reading.describe_spreads(read)[0]
+    assert "right on" in study.reading.spreads.describe_spreads(read)[0]
 
 
 def test_own_spreads_come_first_those_read_wrongly_before_others(run, readings, drawn_spread, monkeypatch):
     readings.table["kind"] = ["karyogram", *["metaphase"] * 39]
     reads = SimpleNamespace(read=lambda image: _told(drawn_spread.truth, chromosome={0: "2"}))
     monkeypatch.setattr(spreads, "own_reader", lambda: reads)
-    read = study.reading.read_spreads(run, readings)
+    read = study.reading.spreads.read_spreads(run, readings)
     assert [one.name for one in read] == ["k02", "k01"]
     assert read[0].truth == "47,XY,+21"
     errors = read[0].errors
     assert {"21", "1"} == set(errors.loc[errors["read_as"] == "", "chromosome"])
     assert set(errors.loc[errors["read_as"] != "", "read_as"]) == {"2"}
-    plt.close(study.reading.spread_errors(read))
+    plt.close(study.reading.spreads.spread_errors(read))

@@ -37,7 +37,7 @@ def copies(tmp_path):
         page[20:70, 20 : 60 + i] = 30
         Image.fromarray(page).save(tmp_path / f"{name}.png")
     table = pd.DataFrame({"image_id": names, "path": [f"{name}.png" for name in names], "copy": 0})
-    return study.data.Copies(table, tmp_path)
+    return study.data.copies.Copies(table, tmp_path)
 
 
 def kept(run):
@@ -45,7 +45,7 @@ def kept(run):
 
 
 def test_a_formula_gives_its_karyogram_or_a_reason(run):
-    tried = study.results.try_formula(run, FORMULA)
+    tried = study.results.try_it.try_formula(run, FORMULA)
     first = draw_karyogram(FORMULA, style="classic", seed=3, size=None)
     assert np.array_equal(tried.display_.axes_[0].images[0].get_array(), first.image)
     saved = kept(run)
@@ -64,7 +64,7 @@ def test_a_formula_gives_its_karyogram_or_a_reason(run):
 
 
 def test_sliders_alter_one_karyogram(run, copies):
-    tried = study.results.try_augmentation(run, copies)
+    tried = study.results.try_it.try_augmentation(run, copies)
     tried.controls["which"].value = 3
     tried.controls["brightness"].value = 0.1
     tried.controls["noise_fraction"].value = 0.0
@@ -82,8 +82,8 @@ def test_the_threshold_moves_matrix_and_roc_point(run):
     predictions = pd.concat(
         [rows.assign(protocol="grouped", p=p), rows.assign(protocol="thesis", p=[0.1, 0.2, 0.3, 0.9, 0.9])]
     )
-    fits = study.networks.Fits(predictions, pd.DataFrame(), pd.DataFrame({"condition": [VGG16]}))
-    tried = study.results.try_threshold(run, fits, VGG16)
+    fits = study.networks.fits.Fits(predictions, pd.DataFrame(), pd.DataFrame({"condition": [VGG16]}))
+    tried = study.results.try_it.try_threshold(run, fits, VGG16)
 
     def drawn():
         texts = next(iter(tried.display_.matrix_.texts_.values()))
@@ -121,7 +121,7 @@ def make_passes():
 
 
 def test_the_share_referred_moves_the_point_and_the_gallery(run, copies):
-    tried = study.results.try_referral(run, copies, make_passes(), VGG16)
+    tried = study.results.try_it.try_referral(run, copies, make_passes(), VGG16)
 
     def drawn():
         point = next(iter(tried.display_.curve_.points_.values()))
@@ -153,12 +153,12 @@ def test_few_errors_make_a_small_gallery_and_none_makes_none(run, copies, errors
     passes = make_passes()
     wrong = passes.scores["label"] != passes.scores["y_true"]
     passes.scores.loc[wrong[wrong].index[errors:], "label"] ^= 1
-    shown = study.results.try_referral(run, copies, passes, VGG16).display_.gallery_
+    shown = study.results.try_it.try_referral(run, copies, passes, VGG16).display_.gallery_
     assert len(shown.captions_ if shown else []) == errors
 
 
 def test_controls_stand_above_the_picture(run, copies):
-    tried = study.results.try_augmentation(run, copies)
+    tried = study.results.try_it.try_augmentation(run, copies)
     assert "application/vnd.jupyter.widget-view+json" in tried._repr_mimebundle_()
     assert [control.description for control in tried.controls.values()] == [
         "Karyogram", "Brightness change", "Noisy pixels", "Blur, px"
