@@ -70,6 +70,12 @@ def writing(path: str | Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def write_whole(path: str | Path, content: str | bytes) -> None:
+    """Write text (UTF-8) or bytes, whole or not at all."""
+    with writing(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 @contextmanager
 def locked(folder: str | Path, work: str | Path | None = None) -> Iterator[None]:
     """Keep other processes out of a folder, until this one leaves the block or ends in whatever way; ``work``

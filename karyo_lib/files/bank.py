@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole, writing
 
 CHROMOSOME_CLASSES = (*(str(number) for number in range(1, 23)), "X", "Y")
 BANK_FILES = ("chromosomes.zip", "cells.csv")
@@ -191,7 +191,6 @@ def add_cell(folder: Path, cutouts: Sequence[Cutout], label: str, count_formula:
             Image.fromarray(one.image).save(image, "PNG")
             archive.writestr(zipfile.ZipInfo(name), image.getvalue())
     row = pd.DataFrame([[cell, case, label, count_formula, len(cutouts)]], columns=list(CELL_COLUMNS))
-    with writing(folder / "chromosomes.zip") as part:
-        part.write_bytes(content.getvalue())
+    write_whole(folder / "chromosomes.zip", content.getvalue())
     with writing(folder / "cells.csv") as part:
         pd.concat([known, row]).to_csv(part, index=False)

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from karyo_lib.files.images import read_image
 from karyo_lib.machines import keep_worker, on_cluster
-from karyo_lib.store import Journal, writing
+from karyo_lib.store import Journal, write_whole
 
 
 def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
@@ -27,8 +27,7 @@ def write_page(path: str | os.PathLike, pixels: np.ndarray) -> str:
     Image.fromarray(pixels).save(buffer, "PNG")
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     if not (path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest):
-        with writing(path) as part:
-            part.write_bytes(buffer.getvalue())
+        write_whole(path, buffer.getvalue())
     return digest
 
 

@@ -21,7 +21,7 @@ from karyo_lib.networks.features import FeatureCache, compute_features, content_
 from karyo_lib.networks.fitting import Examples, Trainer, TrainSettings
 from karyo_lib.networks.models import build_model, copy_model, get_cut, split_model
 from karyo_lib.networks.weights import WeightsSource
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole, writing
 
 LABELS = {"normal": 0, "abnormal": 1}
 PARTS = ("train", "val", "test")
@@ -156,8 +156,8 @@ def _save_fit(result: FitResult, folder: Path, key: str) -> None:
         "images": len(result.predictions),
         **{name: getattr(result, name) for name in _FACTS},
     }
-    with writing(folder / _STORED) as part:  # last: its presence says that the rest is whole
-        part.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    # last: its presence says that the rest is whole
+    write_whole(folder / _STORED, json.dumps(told, indent=1))
 
 
 def _check_split(split_rows: pd.DataFrame, images: Mapping[str, np.ndarray]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from karyo_lib.read.evidence import picture_of
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading, summary
 from karyo_lib.resources import NOTICE
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole, writing
 
 #: Share of a chromosome that crosses others from which this is said.
 _CROSSED = 0.1
@@ -72,10 +72,8 @@ def write_reading(reading: Reading, folder: Path, style: str = "digital") -> Non
         "chromosomes": json.loads(table.to_json(orient="records", double_precision=4)),
         "candidates": json.loads(reading.candidates.head(10).to_json(orient="records", double_precision=6)),
     }
-    with writing(folder / "reading.json") as part:
-        part.write_text(json.dumps(told, indent=1, default=float) + "\n", encoding="utf-8")
-    with writing(folder / "reading.png") as part:
-        part.write_bytes(picture_of(reading))
+    write_whole(folder / "reading.json", json.dumps(told, indent=1, default=float) + "\n")
+    write_whole(folder / "reading.png", picture_of(reading))
     if reading.kind == "metaphase":
         _write_karyogram(reading, folder, style)
 

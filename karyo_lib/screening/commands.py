@@ -54,7 +54,7 @@ def train(
     from karyo_lib.screening.card import render_card
     from karyo_lib.screening.package import save_package
     from karyo_lib.screening.packing import PackSettings, train_package
-    from karyo_lib.store import locked, writing
+    from karyo_lib.store import locked, write_whole
 
     if output.is_dir():
         raise ValueError(f"Expected a file such as model.karyo. Received the folder {output.name!r}.")
@@ -69,8 +69,7 @@ def train(
         )
         digest = save_package(package, output)
         for suffix, text in zip((".card.md", ".card.html"), render_card(package.facts), strict=True):
-            with writing(output.with_suffix(suffix)) as part:
-                part.write_text(text, encoding="utf-8")
+            write_whole(output.with_suffix(suffix), text)
         shutil.rmtree(work, ignore_errors=True)
     if package.facts["warning"]:
         typer.secho(package.facts["warning"], fg="yellow", err=True)

@@ -27,7 +27,7 @@ from karyo_lib.screening.review import Review, ReviewedObject, format_reviews, r
 from karyo_lib.screening.worklist import safe_cell
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.ink import measure_ink
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole, writing
 
 _ROWS = (CHROMOSOMES[:5], CHROMOSOMES[5:12], CHROMOSOMES[12:18], (*CHROMOSOMES[18:], "mar"))
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same cells give the same archive
@@ -124,8 +124,7 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
     if bank:
         if not cells:
             raise ValueError("Expected cells signed as agreed or corrected for a bank. Received none.")
-        with writing(bank / "chromosomes.zip") as part:
-            part.write_bytes(archive.getvalue())
+        write_whole(bank / "chromosomes.zip", archive.getvalue())
         _write_table(bank / "cells.csv", cells)
     open_ = sum(case["status"] == "open" for case in cases)
     return f"{len(cases)} cases: {len(cases) - open_} signed, {open_} open; {len(index)} usable to learn from"
@@ -214,8 +213,7 @@ def _write_cell(cell: SignedCell, picture: np.ndarray, place: Path) -> None:
         "chromosomes": table,
         "review": json.loads(format_reviews([cell.review]))["reviews"][0] if cell.review else None,
     }
-    with writing(place / "cell.json") as part:
-        part.write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_whole(place / "cell.json", json.dumps(told, ensure_ascii=False, indent=1))
 
 
 def _chromosome_table(cell: SignedCell) -> list[dict]:

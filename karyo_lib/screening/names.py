@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from karyo_lib.files.metadata import METADATA, plain_name, read_metadata
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole
 
 PATIENTS = ("none", "show", "mask")
 _SALT = "salt"
@@ -85,7 +85,6 @@ def read_salt(folder: Path) -> bytes:
     """Return the secret of a folder's codes, drawn once; whoever has it can test guesses of an id."""
     path = Path(folder) / _SALT
     if not path.is_file():
-        with writing(path) as part:
-            part.write_text(secrets.token_hex(16))
+        write_whole(path, secrets.token_hex(16))
         path.chmod(0o600)
     return bytes.fromhex(path.read_text().strip())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from karyo_lib.iscn import CHROMOSOMES, count_formula
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole
 
 SUFFIX = ".review.json"
 FOLDER = "reviews"  # beside the worklist
@@ -123,8 +123,7 @@ def read_reviews(folder: Path, more: Iterable[Path] = ()) -> dict[str, Review]:
 def write_review(folder: Path, review: Review) -> Path:
     """Write one review into ``reviews/`` of a screening's out folder; returns the file."""
     path = Path(folder) / FOLDER / f"{review.picture}{SUFFIX}"
-    with writing(path) as part:
-        part.write_text(format_reviews([review]), encoding="utf-8")
+    write_whole(path, format_reviews([review]))
     return path
 
 

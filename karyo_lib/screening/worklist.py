@@ -18,7 +18,7 @@ from karyo_lib.screening.journal import Entry
 from karyo_lib.screening.names import Names
 from karyo_lib.screening.result import DECISIONS, Result
 from karyo_lib.screening.view import band_tables
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole, writing
 
 CSV_COLUMNS = (
     "rank", "case", "file", "page", "patient_id", "decision", "reason", "label", "probability", "confidence",
@@ -76,8 +76,7 @@ def write_worklist(
             return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
         path = folder / PICTURE_FOLDER / f"{name}.{kind}"
         if not path.is_file() or path.stat().st_size != len(content):
-            with writing(path) as part:
-                part.write_bytes(content)
+            write_whole(path, content)
         return f"{PICTURE_FOLDER}/{path.name}"
 
     def rows() -> Iterator[tuple[dict[str, Any], Result]]:

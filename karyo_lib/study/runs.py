@@ -16,7 +16,7 @@ import pandas as pd
 
 from karyo_lib.files.bank import BANK_FILES
 from karyo_lib.settings import Profile, SettingsError, load_settings
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole, writing
 from karyo_lib.study.present import RUN, Banner, Figure, Headline, Shown, Table, Text, static, thumbnail
 
 FOLDERS = ("tables", "figures", "models", "data")
@@ -188,8 +188,7 @@ class Run(Shown):
         display; ``thesis``: the item that it stands for, ``'Fig 4.8'``, becomes the anchor ``#fig-4-8``."""
         made = Figure.render(shown, _checked(name), caption, thesis)
         for suffix, content in {"svg": made.svg, "png": made.png}.items():
-            with writing(self.dir / "figures" / f"{name}.{suffix}") as part:
-                part.write_bytes(content)
+            write_whole(self.dir / "figures" / f"{name}.{suffix}", content)
         return made
 
     def table(

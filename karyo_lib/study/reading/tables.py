@@ -22,7 +22,7 @@ from karyo_lib.networks.conditions import READER
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import summary
 from karyo_lib.resources import data_file
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole
 from karyo_lib.study.data.clean import SEEN, keep_detections
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.data.copies import load_splits
@@ -118,8 +118,7 @@ def _read_page(page: Path, file: Path, key: str) -> dict:
     began = time.perf_counter()
     reading = own_reader(file.parents[1] / SEEN).read(read_image(page))
     record = summary(reading) | {"seconds": time.perf_counter() - began, "key": key}
-    with writing(file) as part:
-        part.write_text(json.dumps(record), encoding="utf-8")
+    write_whole(file, json.dumps(record))
     return record
 
 

@@ -11,7 +11,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 from karyo_lib.screening.card import NOTICE
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole
 from karyo_lib.study.present import TEMPLATES, static
 from karyo_lib.study.report.content import prepare, scrub, scrubber
 from karyo_lib.study.report.order import Notebook
@@ -63,8 +63,7 @@ def write_report(
     body = _FIGURE.sub(_once, body)
     if len(body.encode()) > LARGEST:
         body = _DOWNLOAD.sub(r'<a download="\g<name>" href="figures/\g<name>">', body)
-    with writing(run.dir / f"{notebook.name}.html") as part:
-        part.write_text(body, encoding="utf-8")
+    write_whole(run.dir / f"{notebook.name}.html", body)
 
 
 def _once(figure: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 
 from karyo_lib.settings import SettingsError
-from karyo_lib.store import locked, writing
+from karyo_lib.store import locked, write_whole, writing
 from karyo_lib.study.report.provenance import digest_file
 from karyo_lib.study.runs import FOLDERS
 
@@ -114,5 +114,4 @@ class Records:
 
 
 def write_json(path: Path, content: Any) -> None:
-    with writing(path) as part:
-        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
