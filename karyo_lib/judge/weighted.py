@@ -69,8 +69,3 @@ def normal_cleared_at_sensitivity(
     first = np.argmax(enough, axis=1)
     flagged = np.take_along_axis(fp, first[:, None], axis=1)[:, 0]
     return np.where(tp[:, -1] > 0, 1 - _divide(flagged, fp[:, -1]), np.nan)
-
-
-def proportion(hit: np.ndarray, among: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Weighted share of ``hit`` (N,) among the images in ``among`` (N,)."""
-    return _divide(w @ (hit & among).astype(float), w @ among.astype(float))

@@ -11,10 +11,10 @@ import pandas as pd
 
 from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES
 from karyo_lib.judge.intervals import wilson
+from karyo_lib.judge.scores import REFERRAL_THRESHOLD
 from karyo_lib.networks.conditions import CONDITIONS
 from karyo_lib.resources import data_file
 
-REFERRAL_THRESHOLD = 80.0  # percent of passes that agree (section 3.4)
 MATRIX_METRICS = ("accuracy", "precision", "recall")
 METRIC_TITLES = {"accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "auc": "AUC"}
 _COUNTS = ("tp", "fp", "tn", "fn")
