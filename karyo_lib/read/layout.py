@@ -28,6 +28,8 @@ _LEAST_NAMES, _LEAST_LETTERS = 8, 5
 _SLIP, _BETWEEN = 0.006, 0.15
 #: Width and height, in widths of a chromosome, from which ink may be one, and its greatest height.
 _LEAST_INK, _MOST_INK = (0.6, 1.6), 12.0
+#: Height, in heights of the names, below which an object on their line may be print.
+_MOST_PRINT = 4.0
 #: Evidence, in nats, from which two chromosomes were exchanged.
 LEAST_EXCHANGED = 10.0
 
@@ -322,3 +324,12 @@ def left_over(found: FoundPage, labels: pd.DataFrame) -> np.ndarray:
     level = ((middle[:, None] > rows[:, 0]) & (middle[:, None] < rows[:, 1])).any(1)
     sized = (high > _LEAST_INK[1]) & (high < _MOST_INK) & (wide > _LEAST_INK[0])
     return boxes[sized & level & ~(common > 0).all(2).any(1)]
+
+
+def in_print(boxes: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
+    """Which objects (n,) stand on a line of printed names, hardly higher than these."""
+    high = (labels["y1"] - labels["y0"]).median()
+    rows = labels.groupby("row")["y1"].agg(["median", "size"])
+    off = boxes["y1"].to_numpy()[:, None] - rows.loc[rows["size"] >= 3, "median"].to_numpy()
+    small = (boxes["y1"] - boxes["y0"]).to_numpy() < _MOST_PRINT * high
+    return small & (np.abs(off) < 0.3 * high).any(1)

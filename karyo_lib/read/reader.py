@@ -12,12 +12,13 @@ import pandas as pd
 
 from karyo_lib.iscn import NORMAL_FORMULAE, count_formula
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
+from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.describe import describe, describe_exchange
 from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes, count_spread, log_odds_false
 from karyo_lib.read.decode import Decoded, Decoder
 from karyo_lib.read.detector import Detector
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
-from karyo_lib.read.layout import Arrangement, arrange, left_over, misplaced, read_labels
+from karyo_lib.read.layout import Arrangement, arrange, in_print, left_over, misplaced, read_labels
 from karyo_lib.read.looks import Looks
 from karyo_lib.read.network_files import find_reader, read_record
 from karyo_lib.read.path import find_paths
@@ -26,6 +27,8 @@ from karyo_lib.read.recurrent import find_recurrent, keep_surest
 from karyo_lib.shape.scaling import scale_strips
 
 _OF_ONE_CLASS = ("deletion", "duplication", "inversion", "ring/isochromosome/marker", "variant")
+_LENGTHS = np.array([load_bands(550).length(name) for name in CLASSES])
+_SIZES = 0.14  # of the area for its class in this cell, standard deviation of the logarithm
 _MOST_MISPLACED = 4  # chromosomes in another slot: nobody sorts worse, so print or rows were misread
 
 
@@ -59,10 +62,10 @@ class ReaderSettings:
     promise: str = ""
     # Nor is it cleared where fewer chromosomes look most like what they are counted as (another lab, or a
     # poor image, unlike what the promise was made on), or an object is counted of which the log-odds that it
-    # is no chromosome are larger, or whose log-probability of its class, by its looks alone, is less.
+    # is no chromosome are larger, or whose log-probability of its class, by its looks and its size, is less.
     least_alike: float = 0.8
     most_false: float = -2.2
-    least_own: float = -6.0
+    least_own: float = -7.0
 
 
 class Reader:
@@ -127,7 +130,6 @@ class Reader:
         if not laid_out and decoded.joint.any():
             found = found.part(decoded.joint)
             log_p, decoded = self._decode(found, turned)
-        decoded = self._seen(decoded, found)
         arrangement = arrange(found.boxes, labels, decoded.log_proba) if laid_out else None
         boxes = found.boxes.assign(rows=found.strips.rows)
         count = self.count(decoded, boxes, arrangement)
@@ -145,9 +147,9 @@ class Reader:
         lone = 0.5 if missed and sum(count.karyotype.counts.values()) < 46 else 1.0
         doubts = [*missed, *self._doubt(table, count, arrangement, decoded)]
         if laid_out and self.settings.clear_below is not None:
-            doubts += self._unlike(
-                table, count, decoded, log_odds_false(decoded.log_none, boxes, self.counting)
-            )
+            odds_false = log_odds_false(decoded.log_none, boxes, self.counting)
+            odds_false[in_print(boxes, labels)] = np.inf
+            doubts += self._unlike(table, count, decoded, odds_false)
         return Reading(
             kind=found.kind,
             decision=self._decide(found, count, lone, doubts),
@@ -168,14 +170,11 @@ class Reader:
     def _decode(self, found: FoundPage, turned: float) -> tuple[np.ndarray, Decoded]:
         log_p = self.decoder.log_places(found.strips)
         paths = find_paths(log_p, found.strips.rows, self.decoder.settings.path)
-        return log_p, self.decoder.interpret(log_p, paths, found.strips, turned)
-
-    def _seen(self, decoded: Decoded, found: FoundPage) -> Decoded:
-        """The same with what the detector sees of a class: it is not taught them on sorted pages."""
-        if found.kind != "metaphase":
-            return decoded
-        both = decoded.log_proba + self.settings.detector_weight * found.log_proba
-        return replace(decoded, log_proba=both)
+        decoded = self.decoder.interpret(log_p, paths, found.strips, turned)
+        if found.kind == "metaphase":  # of sorted pages the detector is not taught classes
+            both = decoded.log_proba + self.settings.detector_weight * found.log_proba
+            decoded = replace(decoded, log_proba=both)
+        return log_p, decoded
 
     def count(
         self, decoded: Decoded, boxes: pd.DataFrame | None = None, arrangement: Arrangement | None = None
@@ -277,10 +276,13 @@ class Reader:
         if s.least_agreeing <= alike < s.least_alike:
             doubts.append(f"unlike the pages that clearing rests on: {alike:.0%} look most like their class")
         own = np.flatnonzero(count.assigned >= 0)
-        looks = decoded.log_proba - np.logaddexp.reduce(decoded.log_proba, axis=1, keepdims=True)
+        log_p, classes = decoded.log_proba[own], count.assigned[own]
+        size = np.log(table["area"].to_numpy()[own] / _LENGTHS[classes])
+        looks = log_p[np.arange(len(own)), classes] - np.logaddexp.reduce(log_p, axis=1)
+        looks -= ((size - np.median(size)) / _SIZES) ** 2 / 2
         for odd, what in (
             (odds_false[own] > s.most_false, "may be no chromosome"),
-            (looks[own, count.assigned[own]] < s.least_own, "looks like no chromosome of its class"),
+            (looks < s.least_own, "looks like no chromosome of its class"),
         ):
             if odd.any():
                 names = ", ".join(dict.fromkeys(table["chromosome"].iloc[own[odd]]))

@@ -9,7 +9,15 @@ import pytest
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.find import find_chromosomes
-from karyo_lib.read.layout import _rising, arrange, assign_slots, left_over, misplaced, read_labels
+from karyo_lib.read.layout import (
+    _rising,
+    arrange,
+    assign_slots,
+    in_print,
+    left_over,
+    misplaced,
+    read_labels,
+)
 from karyo_lib.read.printed import WORDS, find_words, read_words
 
 
@@ -119,3 +127,13 @@ def test_small_print_is_read():
     words = find_words(page.image, find_chromosomes(page.image).width)
     said = [WORDS[k] for k in read_words(words).argmax(1)]
     assert len({*said} & {*CLASSES}) > 12
+
+
+def test_what_stands_on_the_line_of_the_names_may_be_print():
+    labels = _row(4).assign(row=0)
+    boxes = pd.DataFrame(
+        {"x0": 0.0, "x1": 9.0, "y0": [75.0, 20.0, 75.0, 95.0], "y1": [110.0, 110.0, 98.0, 112.0]}
+    )
+    assert in_print(boxes, labels).tolist() == [True, False, False, True]
+    assert not in_print(boxes, labels[:2]).any()  # too few make no line
+    assert not in_print(boxes, labels[:0]).any()

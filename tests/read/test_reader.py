@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import matplotlib as mpl
@@ -21,7 +22,7 @@ from karyo_lib.read.evidence import ReadingDisplay, find_odd
 from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.read.reader import Reader, _laid_out
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, summary
-from karyo_lib.read.train.score import fit_clearing, score_cells, score_pages, summarise
+from karyo_lib.read.train.score import score_cells, score_pages, summarise
 from karyo_lib.read.train.trials import patient_part
 from karyo_lib.shape.boxes import match_boxes
 
@@ -125,12 +126,19 @@ def test_an_abnormal_number_is_never_cleared(clearing, reading, page):
     assert clearing.read(page.image).decision == "abnormal"
 
 
-def test_a_threshold_of_clearing_needs_enough_abnormal_pages(shipped, page):
-    one = fit_clearing(shipped, [page]).settings
-    assert (one.clear_below, one.promise) == (None, "")
-    enough = fit_clearing(shipped, [page], alpha=0.96).settings  # 1 page shows at most 95 %
-    assert enough.clear_below == 0.002
-    assert "of which 0 were cleared" in enough.promise
+def test_two_chromosomes_taken_for_one_are_too_large_for_their_class(clearing, reading):
+    table = reading.chromosomes
+    classes = table["chromosome"].map(CLASSES.index).to_numpy()
+    seen = SimpleNamespace(log_proba=np.log(np.where(np.eye(24)[classes] > 0, 0.9, 0.1 / 23)))
+
+    def doubts(factor):
+        area = np.where(table.index == 20, factor, 1.0) * table["area"]
+        sized = table.assign(area=area)
+        return clearing._unlike(sized, SimpleNamespace(assigned=classes), seen, np.full(len(table), -9.0))
+
+    assert doubts(1.0) == []
+    name = table["chromosome"][20]
+    assert doubts(1.9) == [f"what is counted as {name} looks like no chromosome of its class"]
 
 
 def test_a_reader_saved_and_loaded_is_the_same(shipped, tmp_path):

@@ -19,7 +19,6 @@ from karyo_lib.files.listing import DatasetError
 from karyo_lib.iscn import CHROMOSOMES as CLASSES
 from karyo_lib.iscn import NORMAL_FORMULAE, KaryotypeError, count_formula, parse_karyotype
 from karyo_lib.judge.intervals import wilson
-from karyo_lib.judge.promise import compute_smallest_n
 from karyo_lib.read.evidence import picture_of
 from karyo_lib.read.image import read_image
 from karyo_lib.read.reader import Reader
@@ -186,22 +185,6 @@ def write_errors(table: pd.DataFrame, pictures: Iterable[str], path: Path) -> No
     template = jinja2.Environment(autoescape=True).from_string(_PAGE)
     text = template.render(summary=summarise(table).to_dict("records"), shown=shown.to_dict("records"))
     path.write_text(text, encoding="utf-8")
-
-
-def fit_clearing(reader: Reader, pages: Iterable[Page], alpha: float = 0.01, below: float = 0.002) -> Reader:
-    """Let a reader clear the number where it is shown, with 95 % confidence, that it clears at most ``alpha``
-    of the cells with an abnormal one; else it clears none. ``pages``: whole, abnormal in number, each of
-    another patient, who neither trained nor chose anything; ``below``: threshold, chosen beforehand."""
-    table = score_pages(reader.with_settings(clear_below=below), pages)
-    table = table[~table["truth"].isin(NORMAL_FORMULAE)]
-    n, missed = len(table), int((table["decision"] == "cleared for number").sum())
-    shown = n >= compute_smallest_n(alpha, 0.05, missed)
-    said = (
-        f"Of cells with an abnormal number of chromosomes at most {alpha:.1%} are cleared for number, with "
-        f"95 % confidence, on pages like those that this was tried on: {n} composed of the real chromosomes "
-        f"of as many patients, of which {missed} were cleared. Of structure nothing is promised."
-    )
-    return reader.with_settings(clear_below=below if shown else None, promise=said if shown else "")
 
 
 def score_cells(
