@@ -30,7 +30,7 @@ reports: $(VENV)/.runtime  ## Run the seven notebooks into reports/quick (PROFIL
 	@$(BIN)/karyo run --profile $(PROFILE) $(ARGS)
 
 test: $(VENV)/.test  ## Run the tests
-	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.runtime  ## Measure speed and memory against other ways, into reports/bench
 	@$(BIN)/python -m benchmarks $(ARGS)

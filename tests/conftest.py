@@ -9,6 +9,11 @@ import pytest
 _BESIDE = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_collection_modifyitems(items):
+    """The run of all notebooks takes longest: it starts first, other workers do the rest meanwhile."""
+    items.sort(key=lambda item: item.path.name != "test_smoke.py")
+
+
 def _material(variable: str, *parts: str) -> Path:
     path = Path(os.environ.get(variable) or _BESIDE.joinpath(*parts))
     if not path.exists():

@@ -19,6 +19,7 @@ from karyo_lib.study.networks.fits import fit_conditions
 from karyo_lib.study.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own, while its workers come and go
+RECIPE = AlphaRecipe(normal=6, abnormal=6, size=(200, 200), seed=4)
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +43,20 @@ def here_and_there(scheduler, monkeypatch):
     return both
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The index of a data set that was drawn here."""
+    return draw_dataset(RECIPE, tmp_path_factory.mktemp("drawn"), progress=False)
+
+
 def process_of_worker():
     return os.getpid()
 
 
-def test_pages_drawn_by_workers_are_the_same(here_and_there, tmp_path):
-    recipe = AlphaRecipe(normal=6, abnormal=6, seed=4)
-    here, there = here_and_there(lambda place: draw_dataset(recipe, tmp_path / place, progress=False))
-    assert here["sha256"].nunique() == 12
-    pd.testing.assert_frame_equal(here, there)
+def test_pages_drawn_by_workers_are_the_same(drawn, scheduler, tmp_path, monkeypatch):
+    monkeypatch.setenv(SCHEDULER, scheduler)
+    assert drawn["sha256"].nunique() == 12
+    pd.testing.assert_frame_equal(drawn, draw_dataset(RECIPE, tmp_path, progress=False))
 
 
 def test_a_search_on_workers_tries_the_same_points(here_and_there):
@@ -59,7 +65,7 @@ def test_a_search_on_workers_tries_the_same_points(here_and_there):
 
         return {"val_loss": learning_rate * batch_size, "val_accuracy": float(os.getpid())}
 
-    settings = SearchSettings(trials=10, initial_points=4, points_at_once=4, seed=1)
+    settings = SearchSettings(trials=8, initial_points=4, points_at_once=4, seed=1)
     here, there = here_and_there(lambda place: run_search(objective, settings, progress=False))
     columns = ["learning_rate", "batch_size", "val_loss", "status"]
     pd.testing.assert_frame_equal(here[columns], there[columns])
@@ -89,21 +95,21 @@ def test_fits_by_workers_are_the_same(here_and_there, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(here, there, check_exact=False, atol=1e-5, rtol=0)
 
 
-def test_a_worker_killed_while_drawing_loses_no_page(here_and_there, scheduler, tmp_path):
-    recipe = AlphaRecipe(normal=12, abnormal=12, seed=5)
+def test_a_worker_killed_while_drawing_loses_no_page(drawn, scheduler, tmp_path, monkeypatch):
+    monkeypatch.setenv(SCHEDULER, scheduler)
     with connect(scheduler) as client:
         before = client.run(process_of_worker)
 
     def kill():
-        while len(list((tmp_path / "there").rglob("*.png"))) < 5:
+        while len(list(tmp_path.rglob("*.png"))) < 3:
             time.sleep(0.01)
         os.kill(next(iter(before.values())), signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
-    here, there = here_and_there(lambda place: draw_dataset(recipe, tmp_path / place, progress=False))
+    there = draw_dataset(RECIPE, tmp_path, progress=False)
     with connect(scheduler) as client:
         assert set(client.run(process_of_worker).values()) != set(before.values())
-    pd.testing.assert_frame_equal(here, there)
+    pd.testing.assert_frame_equal(drawn, there)
 
 
 def test_a_scheduler_that_does_not_answer_is_named_soon(monkeypatch):

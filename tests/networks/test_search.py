@@ -19,7 +19,8 @@ from karyo_lib.networks.search import (
 )
 from karyo_lib.networks.weights import resolve_weights
 
-SETTINGS = SearchSettings(trials=12, seed=3)
+SETTINGS = SearchSettings(trials=9, seed=3)
+LONG = replace(SETTINGS, trials=20)
 
 
 def bowl(learning_rate, batch_size):
@@ -37,14 +38,26 @@ def usual():
     return run()
 
 
+@pytest.fixture(scope="module")
+def long():
+    """A search of twenty trials, and the kinds of what it was asked with."""
+    kinds = set()
+
+    def recording(learning_rate, batch_size):
+        kinds.add((type(learning_rate), type(batch_size)))
+        return bowl(learning_rate, batch_size)
+
+    return run(recording, LONG), kinds
+
+
 def same(one, other):
     pd.testing.assert_frame_equal(
         one.drop(columns="seconds"), other.drop(columns="seconds"), check_exact=True
     )
 
 
-def test_a_known_optimum_is_found():
-    trials = run(settings=replace(SETTINGS, trials=20))
+def test_a_known_optimum_is_found(long):
+    trials, _ = long
     assert tuple(trials.columns) == COLUMNS
     assert list(trials["trial"]) == list(range(1, 21))
     best = choose_best(trials)
@@ -55,14 +68,8 @@ def test_a_known_optimum_is_found():
     assert guided.median() < spread.median()
 
 
-def test_points_lie_in_the_range_of_the_thesis():
-    kinds = set()
-
-    def recording(learning_rate, batch_size):
-        kinds.add((type(learning_rate), type(batch_size)))
-        return bowl(learning_rate, batch_size)
-
-    trials = run(recording)
+def test_points_lie_in_the_range_of_the_thesis(long):
+    trials, kinds = long
     assert trials["learning_rate"].between(1e-5, 1e-1).all()
     assert trials["batch_size"].between(8, 512).all()
     assert kinds == {(float, int)}  # not numpy's, which Keras does not take
@@ -134,23 +141,23 @@ def test_an_interrupted_search_goes_on_as_it_would_have(tmp_path, points_at_once
 
 def test_resuming_changes_nothing(tmp_path, usual):
     store = tmp_path / "search.json"
-    run(settings=replace(SETTINGS, trials=8), store=store)
+    run(settings=replace(SETTINGS, trials=7), store=store)
     same(run(store=store), usual)
 
 
 def test_another_search_or_a_damaged_file_is_not_taken_over(tmp_path, usual):
     store = tmp_path / "search.json"
-    run(lambda *point: {"val_loss": 9.0, "val_accuracy": 0.0}, store=store, key="other data")
+    few = replace(SETTINGS, trials=3)
+    run(lambda *point: {"val_loss": 9.0, "val_accuracy": 0.0}, few, store=store, key="other data")
     same(run(store=store, key="data"), usual)
-    other = replace(SETTINGS, seed=5, trials=8)
+    other = replace(few, seed=5)
     same(run(settings=other, store=store, key="data"), run(settings=other))
     store.write_text('{"key": ')
     same(run(store=store, key="data"), usual)
 
 
-def test_partial_dependence_shows_the_bowl():
-    settings = replace(SETTINGS, trials=20)
-    dependence = compute_partial_dependence(run(settings=settings), settings, points=25)
+def test_partial_dependence_shows_the_bowl(long):
+    dependence = compute_partial_dependence(long[0], LONG, points=25)
     assert set(dependence["parameter"]) == {"learning_rate", "batch_size"}
     for parameter, optimum, ends in (("learning_rate", 3e-3, (1e-5, 1e-1)), ("batch_size", 32, (8, 512))):
         curve = dependence[dependence["parameter"] == parameter]

@@ -1,10 +1,10 @@
 """The reader as a whole: files, what it says of pages and of what is none, real material if present."""
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
+import joblib
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -27,9 +27,26 @@ from karyo_lib.read.train.trials import patient_part
 from karyo_lib.shape.boxes import match_boxes
 
 
+def remember(work):
+    """The same, but what it once gave is not worked out again."""
+    kept = {}
+
+    def ask(*given):
+        key = joblib.hash(given)
+        if key not in kept:
+            kept[key] = work(*given)
+        return kept[key]
+
+    return ask
+
+
 @pytest.fixture(scope="module")
 def shipped():
-    return Reader.load()
+    """The reader that comes with karyo; its networks see a picture once, however many tests show it."""
+    reader = Reader.load()
+    reader.detector.detect = remember(reader.detector.detect)
+    reader._decode = remember(reader._decode)
+    return reader
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +121,7 @@ def test_what_lies_in_the_slot_of_another_is_named(shipped, page):
 
 @pytest.fixture(scope="module")
 def clearing(shipped):
-    reader = Reader(replace(shipped.settings, clear_below=0.05, promise="kept"), shipped.counting)
-    reader.detector, reader.decoder = shipped.detector, shipped.decoder
-    return reader
+    return shipped.with_settings(clear_below=0.05, promise="kept")
 
 
 def test_a_normal_page_is_cleared_for_number_and_structure_is_told_apart(clearing):
@@ -177,10 +192,7 @@ def test_what_is_no_cell_is_unreadable(shipped, page):
 
 
 def test_objects_that_no_karyotype_explains_get_no_formula(shipped, page):
-    narrow = Reader(shipped.settings, shipped.counting)
-    narrow.detector, narrow.decoder = shipped.detector, shipped.decoder
-    two = np.concatenate([page.image, page.image], axis=1)
-    reading = narrow.read(two)
+    reading = shipped.read(np.concatenate([page.image, page.image], axis=1))
     assert reading.karyotype is None or reading.refer_reason
     assert reading.decision == "refer" or reading.formula_probability < 0.99
 
