@@ -27,8 +27,9 @@ from karyo_lib.read.recurrent import find_recurrent, keep_surest
 from karyo_lib.shape.scaling import scale_strips
 
 _OF_ONE_CLASS = ("deletion", "duplication", "inversion", "ring/isochromosome/marker", "variant")
-_LENGTHS = np.array([load_bands(550).length(name) for name in CLASSES])
-_SIZES = 0.14  # of the area for its class in this cell, standard deviation of the logarithm
+#: Logarithm of each class's area, less the cell's (short ones are slender, too), and its standard deviation.
+_AREAS = 1.1 * np.log([load_bands(550).length(name) for name in CLASSES])
+_AREAS_VARY = 0.12
 _MOST_MISPLACED = 4  # chromosomes in another slot: nobody sorts worse, so print or rows were misread
 
 
@@ -65,7 +66,7 @@ class ReaderSettings:
     # is no chromosome are larger, or whose log-probability of its class, by its looks and its size, is less.
     least_alike: float = 0.8
     most_false: float = -2.2
-    least_own: float = -7.0
+    least_own: float = -8.0
 
 
 class Reader:
@@ -277,9 +278,9 @@ class Reader:
             doubts.append(f"unlike the pages that clearing rests on: {alike:.0%} look most like their class")
         own = np.flatnonzero(count.assigned >= 0)
         log_p, classes = decoded.log_proba[own], count.assigned[own]
-        size = np.log(table["area"].to_numpy()[own] / _LENGTHS[classes])
+        size = np.log(table["area"].to_numpy()[own]) - _AREAS[classes]
         looks = log_p[np.arange(len(own)), classes] - np.logaddexp.reduce(log_p, axis=1)
-        looks -= ((size - np.median(size)) / _SIZES) ** 2 / 2
+        looks -= ((size - np.median(size)) / _AREAS_VARY) ** 2 / 2
         for odd, what in (
             (odds_false[own] > s.most_false, "may be no chromosome"),
             (looks < s.least_own, "looks like no chromosome of its class"),
