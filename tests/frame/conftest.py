@@ -41,5 +41,7 @@ def smoke_run(tmp_path_factory):
     beside = Path(__file__).resolve().parents[3] / "shared" / "weights"
     weights = os.environ.get("KARYO_WEIGHTS") or (str(beside) if beside.is_dir() else "random")
     words = [sys.executable, "-m", "karyo_lib.cli", "run", "--profile", "smoke", "--out", str(root)]
-    done = subprocess.run([*words, "--weights", weights], capture_output=True, text=True, check=False)
+    alone = os.environ | {"LOKY_MAX_CPU_COUNT": "1"}  # a process more takes longer to start than so few pages
+    words += ["--weights", weights]
+    done = subprocess.run(words, env=alone, capture_output=True, text=True, check=False)
     return root, done
