@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.ink import smooth_paper
 
 # Pixels by which a chromosome's mask grows when it is lifted, so that its blurred rim comes with it.
@@ -82,7 +83,6 @@ def _grow(mask: np.ndarray, pixels: int) -> np.ndarray:
     return cv2.dilate(mask.astype(np.uint8), _SQUARE, iterations=pixels) > 0
 
 
-_BOX = ["x0", "y0", "x1", "y1"]
 _GAP = 3  # pixels left between chromosomes and rows of a compact page; smaller gaps stay as they are
 
 
@@ -119,7 +119,7 @@ def augment_pairs(
     ground, lifted = lift_chromosomes(image, labels, len(chromosomes), rng)
     drop = np.zeros(image.shape, np.float32)
     new_labels = np.zeros(labels.shape, np.int16)
-    boxes = chromosomes[_BOX].to_numpy(float, copy=True)
+    boxes = chromosomes[BOX].to_numpy(float, copy=True)
     for number, patch in enumerate(lifted):
         if patch is None:
             continue
@@ -153,7 +153,7 @@ def compact_page(
     present = [i for i, patch in enumerate(lifted) if patch is not None]
     if not present:
         raise ValueError("Expected a label image with at least one chromosome. Received none.")
-    boxes = chromosomes[_BOX].to_numpy(float, copy=True)
+    boxes = chromosomes[BOX].to_numpy(float, copy=True)
     corners, width, height = _pack(boxes, lifted, _rows(boxes, present))
     drop = np.zeros((height, width), np.float32)
     new_labels = np.zeros((height, width), np.int16)
@@ -215,8 +215,8 @@ def _check(image: np.ndarray, chromosomes: pd.DataFrame, labels: np.ndarray) -> 
         raise ValueError(
             f"Expected a uint8 page (H, W) and a label image of the same shape. Received {told}."
         )
-    if missing := set(_BOX) - set(chromosomes.columns):
-        raise ValueError(f"Expected columns {_BOX} of chromosomes. Received none named {sorted(missing)}.")
+    if missing := set(BOX) - set(chromosomes.columns):
+        raise ValueError(f"Expected columns {BOX} of chromosomes. Received none named {sorted(missing)}.")
     if (most := labels.max(initial=0)) > len(chromosomes):
         rows = len(chromosomes)
         raise ValueError(f"Expected labels up to {rows}, one a row of the table. Received {most}.")
@@ -238,7 +238,7 @@ def _lay(drop: np.ndarray, labels: np.ndarray, patch: Patch, number: int) -> tup
 
 
 def _with_boxes(chromosomes: pd.DataFrame, boxes: np.ndarray) -> pd.DataFrame:
-    return chromosomes.assign(**dict(zip(_BOX, boxes.T, strict=True)))
+    return chromosomes.assign(**dict(zip(BOX, boxes.T, strict=True)))
 
 
 def _rows(boxes: np.ndarray, present: list[int]) -> list[list[int]]:

@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from karyo_lib.draw.karyogram import draw_chromosome
 from karyo_lib.draw.material import straighten_ink, trace_chromosome
-from karyo_lib.files.bank import CHROMOSOME_CLASSES, ChromosomeBank
-from karyo_lib.iscn import load_bands
+from karyo_lib.files.bank import ChromosomeBank
+from karyo_lib.iscn import CHROMOSOMES, load_bands
 
 PROFILE_POINTS = 128
 # The first and last few percent of a profile show the rounding of the ends, not bands.
@@ -50,7 +50,7 @@ def compute_realism(
     without their ends (3 % each), `correlation_whole` with them; `real` and `drawn` are the numbers averaged.
     """
     cells = bank.cells.drop_duplicates("case")["cell"].tolist() if cells is None else list(cells)
-    images: dict[str, list[np.ndarray]] = {name: [] for name in CHROMOSOME_CLASSES}
+    images: dict[str, list[np.ndarray]] = {name: [] for name in CHROMOSOMES}
     for cell in cells:
         for cutout in bank.cutouts(cell):
             images[cutout.chromosome].append(cutout.image)

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from karyo_lib.store import write_whole, writing
+from karyo_lib.iscn import CHROMOSOMES, NORMAL_FORMULAE
+from karyo_lib.store import write_whole
 
-CHROMOSOME_CLASSES = (*(str(number) for number in range(1, 23)), "X", "Y")
 BANK_FILES = ("chromosomes.zip", "cells.csv")
 CELL_COLUMNS = ("cell", "case", "label", "count_formula", "chromosomes")
 
@@ -139,7 +139,7 @@ class ChromosomeBank:
                 )
             if match["cell"] in members:  # cells that cells.csv does not list are not used
                 members[match["cell"]][match["chromosome"], int(match["copy"])] = name
-        order = {name: place for place, name in enumerate(CHROMOSOME_CLASSES)}
+        order = {name: place for place, name in enumerate(CHROMOSOMES)}
         return {
             cell: dict(sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1])))
             for cell, found in members.items()
@@ -170,27 +170,35 @@ def _read_cells(path: Path) -> pd.DataFrame:
     return cells.astype({"chromosomes": int})
 
 
-def add_cell(folder: Path, cutouts: Sequence[Cutout], label: str, count_formula: str) -> None:
+def add_cell(folder: Path, cutouts: Sequence[Cutout], formula: str) -> None:
     """Add the cut-outs of a new cell to a bank, made where there is none; both files change at once."""
+    known, content = pd.DataFrame(columns=list(CELL_COLUMNS)), io.BytesIO()
+    if all((folder / name).is_file() for name in BANK_FILES):
+        known = ChromosomeBank(folder).cells
+        content.write((folder / BANK_FILES[0]).read_bytes())
+    if cutouts and (cell := cutouts[0].cell) in set(known["cell"]):
+        raise BankError(f"Expected a new cell. Received {cell!r}, which the bank has: give it another name.")
+    with zipfile.ZipFile(content, "a") as archive:
+        row = pack_cell(archive, cutouts, formula)
+    write_bank(folder, content.getvalue(), [*known.itertuples(index=False), row])
+
+
+def pack_cell(archive: zipfile.ZipFile, cutouts: Sequence[Cutout], formula: str) -> tuple:
+    """Put the chromosomes of a cell into a bank's archive; returns its row of ``cells.csv``."""
     if not cutouts:
         raise BankError("Expected the chromosomes of a cell. Received none.")
-    cell, case = cutouts[0].cell, cutouts[0].case
-    known, old = pd.DataFrame(columns=list(CELL_COLUMNS)), []
-    if all((folder / name).is_file() for name in BANK_FILES):
-        bank = ChromosomeBank(folder)
-        known, old = bank.cells, [c for name in bank.cells["cell"] for c in bank.cutouts(name)]
-    if cell in set(known["cell"]):
-        raise BankError(f"Expected a new cell. Received {cell!r}, which the bank has: give it another name.")
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
-        for one in (*old, *cutouts):
-            name = f"{one.cell}/{one.chromosome}_{one.copy}.png"
-            if _MEMBER.fullmatch(name) is None or ".." in one.cell or ":" in one.cell:
-                raise BankError(f"Expected a name without slashes and colons. Received {one.cell!r}.")
-            image = io.BytesIO()
-            Image.fromarray(one.image).save(image, "PNG")
-            archive.writestr(zipfile.ZipInfo(name), image.getvalue())
-    row = pd.DataFrame([[cell, case, label, count_formula, len(cutouts)]], columns=list(CELL_COLUMNS))
-    write_whole(folder / "chromosomes.zip", content.getvalue())
-    with writing(folder / "cells.csv") as part:
-        pd.concat([known, row]).to_csv(part, index=False)
+    for one in cutouts:
+        name = f"{one.cell}/{one.chromosome}_{one.copy}.png"
+        if _MEMBER.fullmatch(name) is None or ".." in one.cell or ":" in one.cell:
+            raise BankError(f"Expected a name without slashes and colons. Received {one.cell!r}.")
+        image = io.BytesIO()
+        Image.fromarray(one.image).save(image, "PNG")
+        archive.writestr(zipfile.ZipInfo(name), image.getvalue())  # of 1980: the same cells, the same bytes
+    label = "normal" if formula in NORMAL_FORMULAE else "abnormal"
+    return one.cell, one.case, label, formula, len(cutouts)
+
+
+def write_bank(folder: Path, archive: bytes, rows: Sequence[tuple]) -> None:
+    """Write the two files of a bank."""
+    write_whole(folder / "chromosomes.zip", archive)
+    write_whole(folder / "cells.csv", pd.DataFrame(rows, columns=list(CELL_COLUMNS)).to_csv(index=False))

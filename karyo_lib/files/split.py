@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from karyo_lib.files.listing import LABELS
+
 SPLIT_COLUMNS = ("data", "protocol", "repeat", "image_id", "parent_id", "patient_id", "label", "part")
 PROTOCOLS = ("thesis", "grouped", "shuffled-thesis", "shuffled-grouped")
 WITHOUT = "without-"  # and the name of a source
 PARTS = ("train", "val", "test")
-LABELS = ("normal", "abnormal")
 TEST_SHARE = 0.2
 VAL_SHARE = 0.2  # of what the test leaves: 64 / 16 / 20 % in all
 

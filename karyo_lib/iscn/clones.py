@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from karyo_lib.iscn.bands import KaryotypeError, load_bands, require
 from karyo_lib.iscn.changes import make_change
-from karyo_lib.iscn.karyotype import count_formula, parse_karyotype
+from karyo_lib.iscn.karyotype import NORMAL_FORMULAE, count_formula, parse_karyotype
 from karyo_lib.iscn.notation import read_cell_lines, sort_parts
 from karyo_lib.iscn.operations import Part, read_change
 
@@ -19,7 +19,6 @@ PRACTICES = ("constitutional", "acquired")
 #: Cells that must share a change before it counts as a clone's.
 CELLS_FOR_GAIN, CELLS_FOR_LOSS = 2, 3
 
-_NORMAL = ("46,XX", "46,XY")
 _BRACKETS = re.compile(r"\[(cp)?(\d+)\]$")
 _SEX = re.compile("[XY]+c?")
 _SIGNED = re.compile(r"([+-])(\d{1,2}|[XY])")
@@ -35,7 +34,7 @@ class Clone:
 
     @property
     def normal(self) -> bool:
-        return self.formula in _NORMAL
+        return self.formula in NORMAL_FORMULAE
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -100,7 +99,7 @@ def write_clones(clones: Iterable[Clone], practice: str = "constitutional") -> s
         text = "/".join(clone.formula + _brackets(clone) * bracketed for clone in ordered)
         if len(ordered) == 1:
             return text
-        chimera = {clone.formula for clone in ordered} >= set(_NORMAL)
+        chimera = {clone.formula for clone in ordered} >= set(NORMAL_FORMULAE)
         return f"{'chi' if chimera else 'mos'} {text}"
     stem = ordered[0]
     return "/".join(

@@ -9,7 +9,6 @@ from karyo_lib.draw.compose import compose_karyogram
 from karyo_lib.draw.page import Page
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout, add_cell
-from karyo_lib.iscn import NORMAL_FORMULAE
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.reading import Reading
 from karyo_lib.shape.centreline import find_centreline
@@ -56,5 +55,4 @@ def lay_out(reading: Reading, style: str | LabStyle = "digital") -> Page:
 
 def add_to_bank(reading: Reading, bank: Path, cell: str, case: str) -> None:
     """Add a cell's chromosomes, as they were read, to a bank, made if there is none: look before training."""
-    label = "normal" if reading.formula in NORMAL_FORMULAE else "abnormal"
-    add_cell(bank, cut_upright(reading, cell, case), label, reading.formula)
+    add_cell(bank, cut_upright(reading, cell, case), reading.formula)

@@ -1,6 +1,5 @@
 """Signed cells -> karyograms, formulae, tables, pages to measure a reader on, and a bank to train it on."""
 
-import csv
 import io
 import json
 import zipfile
@@ -19,18 +18,18 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from karyo_lib import __version__
-from karyo_lib.iscn import CHROMOSOMES, NORMAL_FORMULAE, count_formula
+from karyo_lib.files.bank import Cutout, pack_cell, write_bank
+from karyo_lib.iscn import CHROMOSOMES, count_formula
 from karyo_lib.screening.card import NOTICE
 from karyo_lib.screening.journal import Entry, Journal
 from karyo_lib.screening.result import Result
 from karyo_lib.screening.review import Review, ReviewedObject, format_reviews, read_reviews
-from karyo_lib.screening.worklist import safe_cell
+from karyo_lib.screening.worklist import safe_cell, write_csv
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.ink import measure_ink
 from karyo_lib.store import write_whole, writing
 
 _ROWS = (CHROMOSOMES[:5], CHROMOSOMES[5:12], CHROMOSOMES[12:18], (*CHROMOSOMES[18:], "mar"))
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same cells give the same archive
 _WIDTH = 2200  # pixels of an exported karyogram
 _GAP = 0.05  # between slots and rows, as a share of the longest chromosome
 
@@ -105,7 +104,7 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
     cases, index, cells = [], [], []
     archive = io.BytesIO()
     total = len(Journal.finished(folder).entries)
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as members:
+    with zipfile.ZipFile(archive, "w") as members:
         for cell in tqdm(open_cells(folder, reviews), "Exporting", total, unit="case"):
             cases.append(_case_row(cell))
             if not cell.counts:
@@ -117,15 +116,14 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
             with writing(out / cell.name / "page.png") as part:
                 Image.fromarray(picture).save(part, "PNG")
             index.append({"file": f"{cell.name}/page.png", "truth": cell.formula, "case": cell.patient})
-            if bank:
-                cells.append(_add_to_bank(cell, picture, members))
+            if bank and (cutouts := _bank_cutouts(cell, picture)):
+                cells.append(pack_cell(members, cutouts, cell.formula))
     _write_table(out / "cases.csv", cases)
     _write_table(out / "index.csv", index)
     if bank:
         if not cells:
             raise ValueError("Expected cells signed as agreed or corrected for a bank. Received none.")
-        write_whole(bank / "chromosomes.zip", archive.getvalue())
-        _write_table(bank / "cells.csv", cells)
+        write_bank(bank, archive.getvalue(), cells)
     open_ = sum(case["status"] == "open" for case in cases)
     return f"{len(cases)} cases: {len(cases) - open_} signed, {open_} open; {len(index)} usable to learn from"
 
@@ -255,20 +253,17 @@ def _case_row(cell: SignedCell) -> dict:
     }
 
 
-def _add_to_bank(cell: SignedCell, picture: np.ndarray, members: zipfile.ZipFile) -> dict:
+def _bank_cutouts(cell: SignedCell, picture: np.ndarray) -> list[Cutout]:
+    """A cell's chromosomes on white paper; a bank has no place for markers."""
     paper = np.clip(255 - 255 * measure_ink(picture), 0, 255).astype(np.uint8)
     copies: Counter[str] = Counter()
+    cutouts = []
     for one in cell.objects:
-        if one.name not in CHROMOSOMES:
-            continue  # a bank has no place for markers
-        copies[one.name] += 1
-        content = io.BytesIO()
-        Image.fromarray(cell.cut_out(paper, one)).save(content, "PNG")
-        name = f"{cell.name}/{one.name}_{copies[one.name]}.png"
-        members.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content.getvalue())
-    label = "normal" if cell.formula in NORMAL_FORMULAE else "abnormal"
-    told = {"cell": cell.name, "case": cell.patient, "label": label, "count_formula": cell.formula}
-    return told | {"chromosomes": sum(copies.values())}
+        if one.name in CHROMOSOMES:
+            copies[one.name] += 1
+            image = cell.cut_out(paper, one)
+            cutouts.append(Cutout(one.name, copies[one.name], image, cell.name, safe_cell(cell.patient)))
+    return cutouts
 
 
 def _read_patients(folder: Path) -> dict[str, str]:
@@ -280,8 +275,4 @@ def _read_patients(folder: Path) -> dict[str, str]:
 
 
 def _write_table(path: Path, rows: list[dict]) -> None:
-    with writing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        if rows:
-            writer = csv.writer(file)
-            writer.writerow(rows[0])
-            writer.writerows([safe_cell(value) for value in row.values()] for row in rows)
+    write_csv(path, rows[0] if rows else (), rows, encoding="utf-8")

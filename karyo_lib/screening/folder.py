@@ -1,7 +1,6 @@
 """A folder of karyograms in, a worklist out; what is finished is kept whatever happens."""
 
 import contextlib
-import csv
 import itertools
 import os
 import signal
@@ -24,8 +23,7 @@ from karyo_lib.screening.names import Names, group_files, read_patients, read_sa
 from karyo_lib.screening.package import Package, load_package, shipped_reader
 from karyo_lib.screening.result import DECISIONS, Result
 from karyo_lib.screening.screener import Screener, model_name
-from karyo_lib.screening.worklist import PICTURES, About, write_worklist
-from karyo_lib.store import writing
+from karyo_lib.screening.worklist import PICTURES, About, write_csv, write_worklist
 
 _EVERY_SECONDS = 60  # between two partial worklists
 _LEAST_RATIO = 20  # of screening time to the time a worklist takes
@@ -149,7 +147,9 @@ def _screen(
 
             write_patients(out, present, journal.read, groups, names, options.practice)
         if options.mask_names:
-            _write_key(out, present)
+            key = ({"case": entry.number, "file": entry.file, "page": entry.page} for entry in present)
+            write_csv(out / "names.csv", ("case", "file", "page"), key)
+            (out / "names.csv").chmod(0o600)
         found = Counter(entry.decision for entry in present)
         counts = {decision: found[decision] for decision in DECISIONS}
         return Screened(out / "worklist.html", screened, counts, about.clears)
@@ -258,11 +258,3 @@ def _describe_threshold(package: Package, clear_below: float | None) -> str:
             f"{100 * ALPHA:g} % missed."
         )
     return package.promise.sentence
-
-
-def _write_key(out: Path, entries: list) -> None:
-    with writing(out / "names.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["case", "file", "page"])
-        writer.writerows([entry.number, entry.file, entry.page] for entry in entries)
-    (out / "names.csv").chmod(0o600)

@@ -6,7 +6,7 @@ import html
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,19 @@ def write_worklist(
     'inside', 'beside', 'none'): in the page, in a folder beside it ('auto': of more than `MOST_INSIDE`), or
     nowhere; ``by_patient``: whether ``patients.html`` lies beside it."""
     ordered, size = sorted(entries, key=Entry.urgency), 0
-    with writing(folder / "worklist.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(CSV_COLUMNS)
+
+    def rows() -> Iterator[tuple[dict[str, Any], Result]]:
         for rank, (entry, result) in enumerate(zip(ordered, results(ordered), strict=True), 1):
+            yield _describe(rank, entry, result, names), result
+
+    def measured() -> Iterator[dict[str, Any]]:
+        nonlocal size
+        for row, result in rows():
             pictures_of = (result.picture, result.thumbnail, result.heat)
             size += sum(map(len, pictures_of)) * 4 // 3 + len(result.cell) // 3  # as the page holds them
-            row = _describe(rank, entry, result, names)
-            writer.writerow([safe_cell(row[column]) for column in CSV_COLUMNS])
+            yield row
+
+    write_csv(folder / "worklist.csv", CSV_COLUMNS, measured())
     beside = pictures == "beside" or (pictures == "auto" and size > MOST_INSIDE)
 
     def place(content: bytes, name: str, kind: str) -> str:
@@ -78,10 +83,6 @@ def write_worklist(
         if not path.is_file() or path.stat().st_size != len(content):
             write_whole(path, content)
         return f"{PICTURE_FOLDER}/{path.name}"
-
-    def rows() -> Iterator[tuple[dict[str, Any], Result]]:
-        for rank, (entry, result) in enumerate(zip(ordered, results(ordered), strict=True), 1):
-            yield _describe(rank, entry, result, names), result
 
     def shown() -> Iterator[dict[str, Any]]:
         """What opening a case takes; unpacked, thousands of cells would take a browser minutes to load."""
@@ -153,6 +154,17 @@ def _facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
         ("Passes that agree", agree), ("Evidence", row["evidence"]), ("Case", row["case"]),
         ("Patient", row["patient_id"]), ("Notes", row["notes"]), ("SHA-256", row["sha256"]),
     ]  # fmt: skip
+
+
+def write_csv(
+    path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]], encoding: str = "utf-8-sig"
+) -> None:
+    """Write a table for spreadsheets, none of whose cells is taken for a formula."""
+    columns = list(columns)
+    with writing(path) as part, part.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([safe_cell(row[column]) for column in columns] for row in rows)
 
 
 def safe_cell(value: Any) -> str:

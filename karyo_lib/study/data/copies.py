@@ -8,14 +8,13 @@ import pandas as pd
 
 from karyo_lib.files.augment import AugmentSettings, augment_dataset
 from karyo_lib.files.pages import load_pages
-from karyo_lib.files.split import check_no_leak, make_splits
+from karyo_lib.files.split import PARTS, check_no_leak, make_splits
 from karyo_lib.study.data.collection import count_labels, load_collection
 from karyo_lib.study.data.recipe import find_real_aneuploids
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_datasets
 
 COPIES = "augmented"  # folder below the run's data
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +46,18 @@ def load_copies(run: Run) -> Copies:
 
 
 def prepare_splits(run: Run) -> pd.DataFrame:
-    """Split under every protocol, check that the grouped ones do not leak, and keep the table."""
-    index = load_collection(run).index
-    held_out = index.loc[find_real_aneuploids(index), "image_id"]
-    splits = make_splits(
-        index, load_copies(run).table, run.seed, repeats=run.settings.repeats, test_only=tuple(held_out)
-    )
-    check_no_leak(splits)
+    """Split the collection as often as networks are fitted, and keep the table."""
+    splits = split_copies(run, run.settings.repeats)
     run.save_table(splits, "splits")
+    return splits
+
+
+def split_copies(run: Run, repeats: int) -> pd.DataFrame:
+    """Split the collection under every protocol, and check that the grouped ones do not leak."""
+    index = load_collection(run).index
+    held_out = tuple(index.loc[find_real_aneuploids(index), "image_id"])
+    splits = make_splits(index, load_copies(run).table, run.seed, repeats=repeats, test_only=held_out)
+    check_no_leak(splits)
     return splits
 
 

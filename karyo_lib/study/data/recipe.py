@@ -13,14 +13,13 @@ import pandas as pd
 import karyo_lib.draw
 import karyo_lib.iscn
 from karyo_lib.draw import STYLES, compose_karyogram, draw_karyogram
-from karyo_lib.files.bank import CHROMOSOME_CLASSES, ChromosomeBank
+from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.files.index import INDEX_COLUMNS
 from karyo_lib.files.pages import make_pages, source_digest
-from karyo_lib.iscn import parse_karyotype, sample_formulae
+from karyo_lib.iscn import CHROMOSOMES, NORMAL_FORMULAE, parse_karyotype, sample_formulae
 from karyo_lib.iscn.catalogue import NUMERICAL
 
 RECIPE_COLUMNS = (*INDEX_COLUMNS, "origin", "style", "annotated", "group", "seed")
-NORMAL_FORMULAE = ("46,XX", "46,XY")
 G_BANDED = tuple(
     name for name, style in STYLES.items() if style.look.stain == "G" and not style.artefacts.negative
 )
@@ -251,7 +250,7 @@ def _count_chromosomes(formula: str) -> Counter:
     whole = Counter(chromosome.slot for chromosome in chromosomes if not chromosome.rearranged)
     rearranged = [chromosome for chromosome in chromosomes if chromosome.rearranged]
     parts = {segment.chromosome for chromosome in rearranged for segment in chromosome.segments}
-    return whole + Counter(parts & set(CHROMOSOME_CLASSES))
+    return whole + Counter(parts & set(CHROMOSOMES))
 
 
 def _take(waiting: list[dict], formulae: tuple[str, ...], seen: set[str], what: str) -> dict:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import RocCurveDisplay, confusion_matrix
 
+from karyo_lib.files.listing import LABELS
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.study.displays.style import (
     COLUMN_WIDTH,
@@ -21,7 +22,6 @@ from karyo_lib.study.displays.style import (
     wrap_title,
 )
 
-CLASSES = ("normal", "abnormal")
 _RATES = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02), "aspect": "equal"}
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 """Name -> labels (N,) of 0 and 1, and probabilities (N,) of abnormal."""
@@ -58,13 +58,13 @@ class ConfusionMatricesDisplay(Display, made="from_matrices"):
             share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
             told = np.array([f"{n}\n{part:.0%}" for n, part in zip(matrix.flat, share.flat, strict=True)])
             self.texts_[title] = _shade(
-                ax, matrix, told.reshape(2, 2), square=True, xticklabels=CLASSES, yticklabels=CLASSES
+                ax, matrix, told.reshape(2, 2), square=True, xticklabels=LABELS, yticklabels=LABELS
             )
             ax.set(title=titles[i], xlabel="predicted", ylabel="true" if i == 0 else "")
             for ticks in (ax.get_xticklabels(), ax.get_yticklabels()):
-                for label, name in zip(ticks, CLASSES, strict=True):
+                for label, name in zip(ticks, LABELS, strict=True):
                     label.set(color=INK[name], va="center" if ticks[0] in ax.get_yticklabels() else "top")
-            right = [f"{matrix[j, j]} of {matrix[j].sum()} {c} called {c}" for j, c in enumerate(CLASSES)]
+            right = [f"{matrix[j, j]} of {matrix[j].sum()} {c} called {c}" for j, c in enumerate(LABELS)]
             words.append(f"{title}: {', '.join(right)}." if title else f"{', '.join(right)}.")
         self.alt_ = " ".join(words)
         return self

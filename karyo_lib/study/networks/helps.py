@@ -25,7 +25,7 @@ from karyo_lib.read.find import FoundPage, find_chromosomes, finder_digest
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.study.data.clean import SEEN, keep_detections
 from karyo_lib.study.data.collection import load_collection, load_images
-from karyo_lib.study.data.copies import load_copies, load_copy_images
+from karyo_lib.study.data.copies import load_copies, load_copy_images, split_copies
 from karyo_lib.study.displays.dots import MetricsForestDisplay
 from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.networks.fits import resolve_run_weights
@@ -33,7 +33,6 @@ from karyo_lib.study.networks.luck import (
     compare_columns,
     compute_newer,
     compute_pooled,
-    make_repeated_splits,
     predict_probe,
 )
 from karyo_lib.study.runs import Run
@@ -69,7 +68,7 @@ def measure_what_helps(run: Run) -> pd.DataFrame:
     """Measure every switch on the same splits by patient, with the linear probe on features of training
     images. Pages are closed up and homologues moved with the chromosomes that are found, as in use."""
     index = load_collection(run).index
-    splits = make_repeated_splits(run)
+    splits = split_copies(run, run.settings.luck_repeats)
     grouped = splits[(splits["protocol"] == "grouped") & (splits["data"] == "original")]
     table = score_variants(_make_variants(run, index), index, grouped)
     run.save_table(table, "what_helps_runs")

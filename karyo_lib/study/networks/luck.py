@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
-from karyo_lib.files.split import TEST_SHARE, WITHOUT, check_no_leak, make_splits
+from karyo_lib.files.split import TEST_SHARE, WITHOUT
 from karyo_lib.judge import describe_differences, format_interval, summarise_runs
 from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights
 from karyo_lib.judge.weighted import roc_auc
@@ -25,8 +25,7 @@ from karyo_lib.networks.conditions import CONDITIONS, TITLES
 from karyo_lib.networks.features import FeatureCache, compute_features
 from karyo_lib.networks.models import CUTS, INPUT_SHAPE
 from karyo_lib.study.data.collection import load_collection
-from karyo_lib.study.data.copies import load_copies
-from karyo_lib.study.data.recipe import find_real_aneuploids
+from karyo_lib.study.data.copies import split_copies
 from karyo_lib.study.displays.dots import DotsDisplay, StoryDisplay
 from karyo_lib.study.displays.style import PROTOCOL_TITLES
 from karyo_lib.study.networks.fits import load_image_map, resolve_run_weights
@@ -43,20 +42,10 @@ BASES = {"ResNet50V2": "resnet_v2", "EfficientNetV2B0": "efficientnet_v2", "Conv
 _SEED = 2020
 
 
-def make_repeated_splits(run: Run) -> pd.DataFrame:
-    """Split the collection `luck_repeats` times under every protocol."""
-    index = load_collection(run).index
-    held_out = tuple(index.loc[find_real_aneuploids(index), "image_id"])
-    splits = make_splits(
-        index, load_copies(run).table, run.seed, repeats=run.settings.luck_repeats, test_only=held_out
-    )
-    check_no_leak(splits)
-    return splits
-
-
 def measure_luck(run: Run) -> pd.DataFrame:
     """Measure the linear probe on repeated splits under every protocol, and apart by source."""
-    images, splits, index = load_image_map(run), make_repeated_splits(run), load_collection(run).index
+    images, index = load_image_map(run), load_collection(run).index
+    splits = split_copies(run, run.settings.luck_repeats)
     bases = sorted({condition.base for condition in FROZEN})
     features = {base: compute_pooled(run, base, list(images.values())) for base in bases}
     source = index.set_index("image_id")["source"]

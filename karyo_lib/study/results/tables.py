@@ -194,7 +194,7 @@ def describe_run(
 def headline_condition(results: Results) -> str:
     """Return the condition that the headline shows: VGG16 on augmented data where it was trained."""
     trained = list(results.fits.summary["condition"].unique())
-    return "augmented-vgg16-frozen" if "augmented-vgg16-frozen" in trained else trained[0]
+    return HEADLINE if HEADLINE in trained else trained[0]
 
 
 def describe_study(results: Results) -> str:
