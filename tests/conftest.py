@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import joblib
 import pytest
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared"
@@ -37,6 +38,29 @@ def weights_dir() -> Path:
 def real_karyogram() -> Path:
     """A real karyogram page, 46,XY."""
     return _material("KARYO_REAL_KARYOGRAM", "karyograms", "nhgri_46XY.png")
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The reader that comes with karyo; its networks see a picture once, however many tests show it."""
+    from karyo_lib.read.reader import Reader
+
+    reader = Reader.load()
+    reader.detector.detect = _remember(reader.detector.detect)
+    reader._decode = _remember(reader._decode)
+    return reader
+
+
+def _remember(work):
+    kept = {}
+
+    def ask(*given):
+        key = joblib.hash(given)
+        if key not in kept:
+            kept[key] = work(*given)
+        return kept[key]
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,9 @@ NAMES = (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_reader():
+def _one_reader(shipped):
     """The reader that comes with karyo is opened once for all examples."""
-    shipped, load = karyo.Reader.load(), karyo.Reader.load
+    load = karyo.Reader.load
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(karyo.Reader, "load", lambda folder=None: load(folder) if folder else shipped)
         yield

@@ -4,7 +4,6 @@ import json
 from types import SimpleNamespace
 
 import cv2
-import joblib
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -25,28 +24,6 @@ from karyo_lib.read.reading import STRUCTURE_COLUMNS, summary
 from karyo_lib.read.train.score import score_cells, score_pages, summarise
 from karyo_lib.read.train.trials import patient_part
 from karyo_lib.shape.boxes import match_boxes
-
-
-def remember(work):
-    """The same, but what it once gave is not worked out again."""
-    kept = {}
-
-    def ask(*given):
-        key = joblib.hash(given)
-        if key not in kept:
-            kept[key] = work(*given)
-        return kept[key]
-
-    return ask
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    """The reader that comes with karyo; its networks see a picture once, however many tests show it."""
-    reader = Reader.load()
-    reader.detector.detect = remember(reader.detector.detect)
-    reader._decode = remember(reader._decode)
-    return reader
 
 
 @pytest.fixture(scope="module")
