@@ -280,7 +280,10 @@ class Reader:
         log_p, classes = decoded.log_proba[own], count.assigned[own]
         size = np.log(table["area"].to_numpy()[own]) - _AREAS[classes]
         looks = log_p[np.arange(len(own)), classes] - np.logaddexp.reduce(log_p, axis=1)
-        looks -= ((size - np.median(size)) / _AREAS_VARY) ** 2 / 2
+        size -= np.median(size)
+        same = classes[:, None] == classes  # what is expected: half by the class, half by its homologues here
+        size -= (same @ size - size) / np.maximum(same.sum(1) - 1, 1) / 2
+        looks -= (size / _AREAS_VARY) ** 2 / 2
         for odd, what in (
             (odds_false[own] > s.most_false, "may be no chromosome"),
             (looks < s.least_own, "looks like no chromosome of its class"),
