@@ -11,7 +11,7 @@ import pandas as pd
 from karyo_lib.iscn.clones import CELLS_FOR_GAIN, CELLS_FOR_LOSS, Clone, order_clones, write_clones
 from karyo_lib.judge.mosaicism import cells_needed, excluded_share, share_found
 from karyo_lib.read.case_record import Case, CaseCell, CaseLine, CaseSettings, Exclusion, count_cells
-from karyo_lib.read.cell_evidence import CellEvidence, Line, weigh_cells
+from karyo_lib.read.cell_evidence import CellEvidence, Line, log_artefact, weigh_cells
 from karyo_lib.read.clone_rules import (
     composite_clone,
     describe_difference,
@@ -50,6 +50,9 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
         return Case("", _NAN, _NAN, (), tuple(_in_order(cells, [])), nothing, exclusion, notes, settings)
     known = {change: known_share(change, settings.practice) for cell in used for change in cell.changes}
     prior = {c: float(np.log(settings.p_change + settings.p_abnormal * p)) for c, p in known.items()}
+    for change, value in prior.items():
+        shown = [cell.changes.get(change, 0.0) for cell in used]
+        prior[change] = value - log_artefact(shown, settings.errors, value, 1 - P_LINES[settings.practice][0])
     posterior = weigh_lines(used, settings.errors, settings.p_abnormal, P_LINES[settings.practice], prior)
     outcomes, weights = _outcomes(posterior, settings.practice)
     totals: Counter[frozenset[str]] = Counter()

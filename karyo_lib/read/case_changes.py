@@ -11,15 +11,15 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from karyo_lib.iscn import load_bands
-from karyo_lib.iscn.clones import PRACTICES
 from karyo_lib.iscn.operations import rank_chromosome
+from karyo_lib.read.cell import find_fusion
 from karyo_lib.read.decode import fit_segments, path_segments
 from karyo_lib.read.path import find_paths
 from karyo_lib.read.places import BINS, NONE
-from karyo_lib.read.pooling import NOT_SEEN, find_breaks, pool_changes, recurrent_changes, spread_changes
+from karyo_lib.read.pooling import NOT_SEEN, find_breaks, pool_changes, spread_changes
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
-from karyo_lib.read.recurrent import derivatives
+from karyo_lib.read.recurrent import derivatives, recurrent_derivatives
 from karyo_lib.shape.scaled import ScaledStrips
 
 #: Score of a chromosome from which on it is asked what it may be made of.
@@ -32,8 +32,8 @@ _MOST_STRANGE = 2
 _SURER = 1e6  # than what a single cell shows
 _BANDS = load_bands(400)
 _LEAST_LOG = -8.0  # no cell counts for more against a place
-#: Bins that the breaks of a change may be off where it is looked for.
-_SLACK = 1
+#: Log-ratio of what is counted as two chromosomes: no object of 94 normal spreads is.
+_FUSED = 10.0
 # Of cut-out chromosomes of 40 cells of another lab, changed by 10 to 40 Mb or not: where the decoder's
 # evidence for a change is above -8, it is there more often than not, by a factor e for every 10.
 _EVEN, _PER_SCORE, _NO_EVIDENCE = -8.0, 0.1, -5.0
@@ -47,13 +47,11 @@ def show_changes(
     changes are looked for ('constitutional', 'acquired'; of both by default)."""
     read = [one for one in readings if one is not None and one.karyotype]
     suspected = [find_suspects(one.chromosomes, reader) for one in read]
-    together = read_together(read, reader) if len(read) > 1 else None
-    shared = {} if together is None else find_suspects(together, reader, _SHARED)
-    shared |= {} if together is None else find_exchanges(together, read, reader)
-    recurrent = chain.from_iterable(recurrent_changes(one) for one in ([practice] if practice else PRACTICES))
+    together = read_together(read, reader)
+    shared = find_suspects(together, reader, _SHARED) | find_exchanges(together, read, reader)
     # the catalogue's breaks stand for those near to them, those of many cells for those of one
     surer = {text: _SURER + score for text, score in shared.items()}
-    texts = pool_changes([dict.fromkeys(recurrent, np.inf), surer, *suspected])
+    texts = pool_changes([dict.fromkeys(recurrent_derivatives(practice), np.inf), surer, *suspected])
     # several cells add up what each hardly shows
     least = SUSPECT if len(read) == 1 else -np.inf
     parts = look_for(texts, read, reader, least)
@@ -73,9 +71,21 @@ def find_suspects(chromosomes: pd.DataFrame, reader: Reader, least: float = SUSP
     """Changes that single chromosomes of a table may have, with their scores."""
     marked = reader.mark_changes(chromosomes)
     marked = marked[(marked["score"] > least) & (marked["kind"] != "variant")]
+    fusions = find_fusions(chromosomes)
+    fused = set(chain.from_iterable(fusions.values()))
+    marked = marked[marked["objects"].map(fused.isdisjoint).astype(bool)]
     suspects = dict(zip(marked["iscn"], marked["score"].astype(float), strict=True))
+    suspects |= dict.fromkeys(fusions, _SURER)
     # one derivative that is seen is half of an exchange as well
     return suspects | {m[1]: suspects[text] for text in list(suspects) if (m := _EXCHANGE.fullmatch(text))}
+
+
+def find_fusions(chromosomes: pd.DataFrame) -> dict[str, list[int]]:
+    """Robertsonian translocations that single objects are, as `count_spread` counts them; with their rows."""
+    found: dict[str, list[int]] = {}
+    for row, pair in chromosomes["segments"].map(find_fusion).dropna().items():
+        found.setdefault("rob({};{})(q10;q10)".format(*pair), []).append(row)
+    return found
 
 
 def read_together(readings: Sequence[Reading], reader: Reader) -> pd.DataFrame:
@@ -197,6 +207,10 @@ def look_for(
         for (cell, i, _), shown in zip(places, values.tolist(), strict=True):
             for (text, column), value in zip(asked, shown, strict=True):
                 rows[cell][text][i][column] = value
+    for own, table in zip(rows, tables, strict=True):
+        for text, fused in find_fusions(table).items():
+            if text in own:
+                own[text] |= {i: [max(_FUSED, *own[text].get(i, ()))] for i in fused}
     return [
         {
             text: pd.DataFrame.from_dict(own, orient="index")

@@ -9,41 +9,45 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
-from scipy.special import expit, gammaln, xlogy
+from scipy.special import expit, gammaln, logsumexp, xlogy
+from scipy.stats import beta
 
 from karyo_lib.iscn import CHROMOSOMES, KaryotypeError, parse_karyotype
 from karyo_lib.read.cell import FURTHER_CHANGE, THIRD_CHANGE
 from karyo_lib.read.complements import candidate_complements
+from karyo_lib.read.pooling import find_breaks
 
 Counts = tuple[int, ...]  # chromosome numbers, in the order of CHROMOSOMES
 
 _LEAST_PROBABLE = 1e-7
 _PLAIN = 3.0  # log-ratio
-#: Share of each class among chromosomes too many: of five in the spreads of `CellErrors` three were a Y and
-#: two a 21, as debris is small; half a case more for every class.
-_SMALL = np.isin(CHROMOSOMES, ("21", "22", "Y"))
-_GAINED = np.where(_SMALL, 5 / 3, 0) + 0.5
-_GAINED /= _GAINED.sum()
+#: Probability that a change is what normal cells show as well, of these one in so many.
+_ARTEFACT, _ARTEFACT_CELLS = 5e-4, 8
+_MISTAKEN = 0.5  # share of the cells in which an abnormal chromosome is named as another class, if it is
+#: How often each class is lost, for each that is there, and how often it is one too many (debris is small):
+#: as in the spreads of `CellErrors`, and half a case more for every class.
+_LOST = 0.5 + np.array([{"7": 1, "22": 6, "X": 2}.get(name, 0) for name in CHROMOSOMES])
+_GAINED = 0.5 + np.array([{"21": 3, "Y": 6}.get(name, 0) for name in CHROMOSOMES])
 
 
 @dataclass(frozen=True)
 class CellErrors:
     """How what is read of a cell differs from its line: random loss and gain, errors of reading.
 
-    The values: of number (`fit`), from 83 completely labelled metaphases of validation cases; of a change,
-    from changing chromosomes of 40 cut-out cells of another lab (10 to 40 Mb: 27 of 51 seen where it was;
-    where it was not, none of 309 as plainly as one in four is seen).
+    The values: of number (`fit`), from 160 completely labelled metaphases of validation cases; of a change,
+    from changing chromosomes of 40 cut-out cells of another lab (10 to 40 Mb: 27 of 51 seen where it was);
+    what one of those cells, or of 68 spreads, seemed to show, 10 of 2,400 others show as well.
     """
 
     # Probability that a chromosome is lost or missed, too many, taken for another; the same for each further.
-    lost: float = 0.23
-    gained: float = 0.014
-    exchanged: float = 0.008
-    failed: float = 0.01  # probability that the reading says nothing of the cell
+    lost: float = 0.045
+    gained: float = 0.031
+    exchanged: float = 0.009
+    failed: float = 0.008  # probability that the reading says nothing of the cell
     # Probability that a structural change is not seen where it is, and that it is seen where it is not.
     change_missed: float = 0.4
-    change_false: float = 0.003
-    cells: int = 83  # cells that they were measured on; 0 for assumed values
+    change_false: float = 0.004
+    cells: int = 160  # cells that they were measured on; 0 for assumed values
 
     def __post_init__(self):
         for name, value in vars(self).items():
@@ -168,26 +172,34 @@ def complement_log_prior(counts: Counts, p_abnormal: float) -> float:
     return float(np.log(p_abnormal * THIRD_CHANGE) + max(0, changes - 3) * np.log(FURTHER_CHANGE))
 
 
-def log_misread(read: np.ndarray, counts: Counts, errors: CellErrors) -> np.ndarray:
-    """Log-probability, (m,), that a cell of ``counts`` is read as ``read`` (m, 24), not as a failure."""
+def log_misread(
+    read: np.ndarray, counts: Counts, errors: CellErrors, changed: Iterable[str] = ()
+) -> np.ndarray:
+    """Log-probability, (m,), that a cell of ``counts`` is read as ``read`` (m, 24), not as a failure;
+    ``changed``: classes of abnormal chromosomes, one of which may be taken for any other class."""
     off = read - np.array(counts)
     lost, gained = np.maximum(-off, 0), np.maximum(off, 0)
     n_lost, n_gained = lost.sum(1), gained.sum(1)
     # which ones: of those that are there, and what debris is taken for
-    ways = _log_ways(lost, np.array(counts) / max(1, sum(counts))) + _log_ways(gained, _GAINED)
-    terms = []
-    for swapped in range(3):
-        possible = swapped <= np.minimum(n_lost, n_gained)
-        terms.append(
-            np.where(
-                possible,
-                _log_geometric(np.full(len(off), swapped), errors.exchanged)
-                + _log_geometric(np.maximum(n_lost - swapped, 0), errors.lost)
-                + _log_geometric(np.maximum(n_gained - swapped, 0), errors.gained),
-                -np.inf,
-            )
-        )
-    return np.logaddexp.reduce(terms, axis=0) + ways
+    there = _LOST * counts
+    ways = _log_ways(lost, there / max(1.0, there.sum())) + _log_ways(gained, _GAINED / _GAINED.sum())
+    swapped = np.arange(3)[:, None]
+    terms = (
+        _log_geometric(swapped, errors.exchanged)
+        + _log_geometric(np.maximum(n_lost - swapped, 0), errors.lost)
+        + _log_geometric(np.maximum(n_gained - swapped, 0), errors.gained)
+    )
+    possible = swapped <= np.minimum(n_lost, n_gained)
+    plain = np.logaddexp.reduce(np.where(possible, terms, -np.inf), axis=0) + ways
+    one, classes = np.eye(len(counts), dtype=int), [CHROMOSOMES.index(name) for name in changed]
+    mistaken = [
+        np.where(gained[:, other] > 0, log_misread(read + one[own] - one[other], counts, errors), -np.inf)
+        for own in classes
+        for other in np.flatnonzero(gained.any(0))
+        if other != own
+    ]
+    # of a line it is the same one in every cell: which one is chosen once, and either way by what fits
+    return np.maximum.reduce([plain, *(way + np.log(_MISTAKEN) for way in mistaken)])
 
 
 def _log_geometric(number: np.ndarray, rate: float) -> np.ndarray:
@@ -199,11 +211,30 @@ def _log_ways(taken: np.ndarray, share: np.ndarray) -> np.ndarray:
     return xlogy(taken, share).sum(1) + gammaln(taken.sum(1) + 1) - gammaln(taken + 1).sum(1)
 
 
+def _changed(line: Line) -> list[str]:
+    return list(dict.fromkeys(name for change in line.changes for name in find_breaks(change)[1]))
+
+
 def change_log_ratio(value: float, errors: CellErrors) -> float:
     """Log-ratio of a structural change in one cell, bounded by how often one is missed or false."""
     missed, false = errors.change_missed, errors.change_false
     seen = np.logaddexp(np.log1p(-missed) + value, np.log(missed))
     return float(seen - np.logaddexp(np.log1p(-false), np.log(false) + value))
+
+
+def log_artefact(values: Sequence[float], errors: CellErrors, prior: float, p_mosaic: float) -> float:
+    """What a change's log-prior loses as it may be what a share of normal cells shows at that place, by its
+    log-ratio in each cell: a true one, unless in a share of them, is in those too that do not show it."""
+    shares = (np.arange(50) + 0.5) / 50
+    ratios = np.clip(np.array(values), -50.0, 50.0)[:, None]
+
+    def fit(share: np.ndarray) -> np.ndarray:
+        return np.logaddexp(np.log(share) + ratios, np.log1p(-share)).sum(0)
+
+    seen = 1 - errors.change_missed
+    true = np.logaddexp(fit(np.array([seen])), np.log(p_mosaic) + logsumexp(fit(seen * shares)) - np.log(50))
+    false = logsumexp(fit(shares) + beta.logpdf(shares, 1, _ARTEFACT_CELLS)) - np.log(50)
+    return float(np.logaddexp(0.0, np.log(_ARTEFACT) + false - prior - true[0]))
 
 
 def weigh_cells(
@@ -217,7 +248,7 @@ def weigh_cells(
     rows = [rows.ravel()[start:stop] for start, stop in pairwise(bounds)]
     numbers = np.array([
         [np.logaddexp.reduce(c.log_likelihood + misread[row]) for c, row in zip(cells, rows, strict=True)]
-        for misread in (log_misread(complements, line.counts, errors) for line in lines)
+        for misread in (log_misread(complements, line.counts, errors, _changed(line)) for line in lines)
     ]).T + np.log1p(-errors.failed)  # fmt: skip
     structure = np.array([
         [sum(change_log_ratio(cell.changes.get(c, 0.0), errors) for c in line.changes) for line in lines]

@@ -2,16 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 
 import numpy as np
 
-from karyo_lib.iscn import CHROMOSOMES, KaryotypeError, load_bands
-from karyo_lib.iscn.changes import make_change
-from karyo_lib.iscn.operations import read_change
+from karyo_lib.iscn import CHROMOSOMES
 from karyo_lib.read.cell_evidence import (
     CellErrors,
     CellEvidence,
@@ -22,9 +19,10 @@ from karyo_lib.read.cell_evidence import (
     weigh_cells,
 )
 from karyo_lib.read.clone_rules import NORMAL
+from karyo_lib.read.recurrent import read_text
 
 _Y = CHROMOSOMES.index("Y")
-_MOST_CANDIDATES = 12
+_MOST_CANDIDATES, _MOST_HINTED = 12, 3
 _AT_ONCE = 100  # sets of lines
 #: Probability that a line has one given gain or loss more than the line that it came from.
 _NEW_CHANGE = 1 / 500
@@ -63,7 +61,7 @@ def weigh_lines(
     ``p_abnormal``, ``change_log_prior``: of an abnormal number and of each structural change before any cell
     is seen; ``p_lines``: of one line, two, ..., to the longest set that is weighed."""
     cells = list(cells)
-    lines = _candidates(cells, errors, change_log_prior)
+    lines = _candidates(cells, errors, p_abnormal, change_log_prior)
     log_cells, _ = weigh_cells(cells, lines, errors)
     prior = np.array([_line_log_prior(line, p_abnormal, change_log_prior) for line in lines])
     keep = _most_useful(log_cells, prior)
@@ -85,12 +83,17 @@ def weigh_lines(
 
 
 def _candidates(
-    cells: list[CellEvidence], errors: CellErrors, change_log_prior: Mapping[str, float]
+    cells: list[CellEvidence], errors: CellErrors, p_abnormal: float, change_log_prior: Mapping[str, float]
 ) -> list[Line]:
-    """Lines that some cell shows, what two of them have in common, and the normal ones."""
+    """Lines that some cell shows or all hint at, what two of them have in common, and the normal ones."""
+    seen = {
+        change: sum(max(0.0, change_log_ratio(c.changes.get(change, 0.0), errors)) for c in cells)
+        for change in change_log_prior
+    }
+    # numbers may speak for a change as well
     credible = [
         change for change, prior in change_log_prior.items()
-        if prior + sum(max(0.0, change_log_ratio(c.changes.get(change, 0.0), errors)) for c in cells) > -3
+        if prior + seen[change] > -3 or (seen[change] > 0 and any(_numbers_made(frozenset({change}))))
     ]  # fmt: skip
     shown = [
         Line(
@@ -99,7 +102,13 @@ def _candidates(
         )
         for cell in cells
     ]
-    counts = {line.counts for line in shown}
+    # what every cell hints at may be none's best
+    hints: Counter[Counts] = Counter()
+    for cell in cells:
+        for numbers, value in zip(cell.complements.tolist(), cell.log_likelihood.tolist(), strict=True):
+            hints[tuple(numbers)] += max(0.0, value)
+    hinted = sorted(hints, key=lambda own: -hints[own] - complement_log_prior(own, p_abnormal))
+    counts = {line.counts for line in shown} | set(hinted[:_MOST_HINTED])
     cores = {_common(a, b) for a, b in combinations(sorted(counts), 2)}
     changes = {line.changes for line in shown} | {frozenset()}
     if credible:
@@ -117,11 +126,9 @@ def _candidates(
 def _numbers_made(changes: frozenset[str]) -> Counts:
     """What changes do to the numbers: a Robertsonian translocation leaves one chromosome less."""
     made: Counter[str] = Counter()
-    for text in changes:
-        with suppress(KaryotypeError):
-            change = make_change(read_change(text, ())[0], load_bands(850))
-            made.update(chromosome.slot for chromosome in change.produced)
-            made.subtract(change.consumed)
+    for change in filter(None, map(read_text, changes)):
+        made.update(chromosome.slot for chromosome in change.produced)
+        made.subtract(change.consumed)
     return tuple(made[name] for name in CHROMOSOMES)
 
 

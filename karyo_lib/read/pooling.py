@@ -12,9 +12,6 @@ TOLERANCE = 12.0
 #: Log-ratio of a change that was looked for where it can be read and not seen.
 NOT_SEEN = -20.0
 
-#: Share among the abnormal karyotypes of one origin from which on a change is looked for in every case.
-RECURRENT = 0.005
-
 Breaks = tuple[str, tuple[str, ...], tuple[float, ...]]
 
 
@@ -54,11 +51,6 @@ def known_share(text: str, practice: str) -> float:
     """Share of a change among the abnormal karyotypes of the catalogue, of one origin."""
     breaks, changes = find_breaks(text), catalogued_changes(practice)
     return sum(frequency for known, frequency in changes if _alike(find_breaks(known), breaks))
-
-
-def recurrent_changes(practice: str) -> tuple[str, ...]:
-    """Structural changes so frequent that every case is asked for them."""
-    return tuple(dict.fromkeys(text for text, share in catalogued_changes(practice) if share >= RECURRENT))
 
 
 @cache

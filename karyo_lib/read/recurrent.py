@@ -24,7 +24,8 @@ _MOST_AGAINST = -15.0
 
 
 @cache
-def _change(text: str) -> Change | None:
+def read_text(text: str) -> Change | None:
+    """What a change in ISCN makes of which chromosomes; None where that is not told."""
     try:
         return make_change(read_change(text, ())[0], load_bands(max(LEVELS)))
     except KaryotypeError:
@@ -33,7 +34,7 @@ def _change(text: str) -> Change | None:
 
 def derivatives(text: str) -> list[Segments] | None:
     """The abnormal chromosomes a change makes; none if of unknown material; None for a normal variant."""
-    change = _change(text)
+    change = read_text(text)
     if change is None or change.group in NORMAL_GROUPS:
         return [] if change is None else None
     made = [chromosome.segments for chromosome in change.produced if chromosome.rearranged]
@@ -42,12 +43,13 @@ def derivatives(text: str) -> list[Segments] | None:
 
 
 @cache
-def recurrent_derivatives() -> dict[str, list[Segments]]:
-    """Recurrent changes, in ISCN, to the abnormal chromosomes that they make; no marker and no extra one."""
+def recurrent_derivatives(practice: str | None = None) -> dict[str, list[Segments]]:
+    """Recurrent changes (of both practices by default), in ISCN, to the abnormal chromosomes that they make;
+    no marker and no extra one."""
     shares: Counter[str] = Counter()
-    for practice, least in _SHARE.items():
-        for text, share in catalogued_changes(practice):
-            shares[text] += share / least
+    for one in [practice] if practice else _SHARE:
+        for text, share in catalogued_changes(one):
+            shares[text] += share / _SHARE[one]
     texts = [text for text, share in shares.items() if share >= 1 and not text.startswith("+")]
     return {text: made for text in texts if (made := derivatives(text))}
 
@@ -74,7 +76,7 @@ def find_recurrent(
         at = linear_sum_assignment(part, maximize=True)
         if (score := float(part[at].sum())) > 0:
             objects = tuple(own[at[0]][part[at] > _MOST_AGAINST].tolist())
-            found.append((names.iloc[objects[0]], text, _change(text).group, score, objects))
+            found.append((names.iloc[objects[0]], text, read_text(text).group, score, objects))
     return found
 
 

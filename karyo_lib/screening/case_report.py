@@ -19,11 +19,8 @@ FORMAT = "karyo-case/1"
 ISCN = "ISCN 2024"
 _SHOWN_FINDINGS = 6  # on the sheet; the JSON has all
 _CELL_KEYS = {"read": "read_as", "finding": "differs", "cells": "measured_on_cells"}
-#: Karyotypic sex of GA4GH Phenopackets 2.
-_SEXES = {
-    "X": "XO", "XX": "XX", "XY": "XY", "XXX": "XXX", "XXY": "XXY", "XYY": "XYY", "XXXX": "XXXX",
-    "XXXY": "XXXY", "XXYY": "XXYY",
-}  # fmt: skip
+#: Karyotypic sex of GA4GH Phenopackets 2, but for X, which it calls XO.
+_SEXES = "XX", "XY", "XXX", "XXY", "XYY", "XXXX", "XXXY", "XXYY"
 
 
 def describe_case(case: Case, reader_digest: str = "") -> dict[str, Any]:
@@ -151,7 +148,7 @@ def _karyotypic_sex(case: Case) -> str:
         sex = parse_karyotype(case.lines[0].formula).sex
     except KaryotypeError:
         return "OTHER_KARYOTYPE"
-    return _SEXES.get(sex, "OTHER_KARYOTYPE")
+    return "XO" if sex == "X" else sex if sex in _SEXES else "OTHER_KARYOTYPE"
 
 
 def _number(value: float) -> float | None:

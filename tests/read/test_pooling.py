@@ -81,6 +81,7 @@ def _cells(segments, number, rng, share):
         strips = ScaledStrips(images, np.array([len(chain) for chain in chains]))
         table = pd.DataFrame({"chromosome": "5", "readable": True, "score": 2.0, "normal": 0.0}, range(2))
         table["score"], table["upside_down"] = [1.5, 3.0], [False, True]
+        table["segments"] = pd.Series(segments, dtype=object)
         readings.append(SimpleNamespace(chromosomes=table, found=SimpleNamespace(strips=strips)))
     reader = Reader()
     reader.decoder = Strips()
@@ -102,3 +103,16 @@ def test_what_single_cells_hide_they_show_together():
     assert all(list(one[change].index) == [0, 1] for one in fits)
     plain, reader = _cells([whole, turn(whole)], 5, np.random.default_rng(0), 0.4)
     assert find_suspects(read_together(plain, reader), reader, 2.0) == {}
+
+
+def test_two_chromosomes_in_one_are_a_robertsonian_translocation():
+    table = load_bands(850)
+    long_arms = [Segment(name, table.centromere(name), table.length(name)) for name in ("14", "21")]
+    fused = (turn((long_arms[0],))[0], long_arms[1])
+    readings, reader = _cells([fused, (long_arms[0],)], 2, np.random.default_rng(0), 0.0)
+    for reading in readings:
+        reading.chromosomes = reading.chromosomes.assign(chromosome="14", readable=False)
+    change = "rob(14;21)(q10;q10)"
+    assert list(find_suspects(readings[0].chromosomes, reader)) == [change]
+    # also of one that cannot be read band by band
+    assert [settle(one, [change]) for one in look_for([change], readings, reader)] == [{change: 10.0}] * 2
