@@ -4,13 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit, gammaln, logsumexp, xlogy
-from scipy.stats import beta
 
 from karyo_lib.iscn import CHROMOSOMES, KaryotypeError, parse_karyotype
 from karyo_lib.read.cell import FURTHER_CHANGE, THIRD_CHANGE
@@ -211,10 +210,6 @@ def _log_ways(taken: np.ndarray, share: np.ndarray) -> np.ndarray:
     return xlogy(taken, share).sum(1) + gammaln(taken.sum(1) + 1) - gammaln(taken + 1).sum(1)
 
 
-def _changed(line: Line) -> list[str]:
-    return list(dict.fromkeys(name for change in line.changes for name in find_breaks(change)[1]))
-
-
 def change_log_ratio(value: float, errors: CellErrors) -> float:
     """Log-ratio of a structural change in one cell, bounded by how often one is missed or false."""
     missed, false = errors.change_missed, errors.change_false
@@ -228,13 +223,13 @@ def log_artefact(values: Sequence[float], errors: CellErrors, prior: float, p_mo
     shares = (np.arange(50) + 0.5) / 50
     ratios = np.clip(np.array(values), -50.0, 50.0)[:, None]
 
-    def fit(share: np.ndarray) -> np.ndarray:
+    def fit(share: float | np.ndarray) -> np.ndarray:
         return np.logaddexp(np.log(share) + ratios, np.log1p(-share)).sum(0)
 
     seen = 1 - errors.change_missed
-    true = np.logaddexp(fit(np.array([seen])), np.log(p_mosaic) + logsumexp(fit(seen * shares)) - np.log(50))
-    false = logsumexp(fit(shares) + beta.logpdf(shares, 1, _ARTEFACT_CELLS)) - np.log(50)
-    return float(np.logaddexp(0.0, np.log(_ARTEFACT) + false - prior - true[0]))
+    true = np.logaddexp(fit(seen)[0], logsumexp(fit(seen * shares), b=p_mosaic / 50))
+    false = logsumexp(fit(shares), b=_ARTEFACT * _ARTEFACT_CELLS / 50 * (1 - shares) ** (_ARTEFACT_CELLS - 1))
+    return float(np.logaddexp(0.0, false - prior - true))
 
 
 def weigh_cells(
@@ -246,9 +241,11 @@ def weigh_cells(
     )
     bounds = np.cumsum([0, *(len(cell.complements) for cell in cells)])
     rows = [rows.ravel()[start:stop] for start, stop in pairwise(bounds)]
+    changed = [{name for change in line.changes for name in find_breaks(change)[1]} for line in lines]
+    misreads = map(log_misread, repeat(complements), (line.counts for line in lines), repeat(errors), changed)
     numbers = np.array([
         [np.logaddexp.reduce(c.log_likelihood + misread[row]) for c, row in zip(cells, rows, strict=True)]
-        for misread in (log_misread(complements, line.counts, errors, _changed(line)) for line in lines)
+        for misread in misreads
     ]).T + np.log1p(-errors.failed)  # fmt: skip
     structure = np.array([
         [sum(change_log_ratio(cell.changes.get(c, 0.0), errors) for c in line.changes) for line in lines]
