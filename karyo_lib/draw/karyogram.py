@@ -69,7 +69,7 @@ def draw_karyogram(
     >>> (page.image.shape, int((page.truth["chromosome"] == "21").sum()))
     ((966, 1232), 3)
     """
-    if isinstance(karyotype, str):
+    if not isinstance(karyotype, Karyotype):
         karyotype = parse_karyotype(karyotype, level=level)
     sheet = make_sheet(style, seed, size, annotate, karyotype.counts)
     rng = sheet.rng()

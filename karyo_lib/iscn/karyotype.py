@@ -207,7 +207,7 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int | None = None
 def _make_cell(line: CellLine, table: BandTable) -> Karyotype:
     try:
         return _apply(line, table)
-    except _MiscountedError:
+    except MiscountError:
         if line.ploidy_given:
             raise
         for sets in (2, 1, 3, 4):  # labs leave out that 59 is counted against two sets
@@ -220,7 +220,7 @@ def _make_cell(line: CellLine, table: BandTable) -> Karyotype:
         raise
 
 
-class _MiscountedError(KaryotypeError):
+class MiscountError(KaryotypeError):
     """The parts of a formula do not make its count or its sex chromosomes."""
 
 
@@ -318,7 +318,7 @@ def _check_sex(line: CellLine) -> None:
     rule = "A cell has at least one X chromosome, normal or rearranged."
     require("X" in [*complement, *gained], written, rule)
     if (lost or gained) and not line.constitutional_sex and len(complement) != line.ploidy:
-        raise _MiscountedError(
+        raise MiscountError(
             written,
             "With sex chromosomes gained or lost as '+' or '-', those that are left and those lost or "
             f"rearranged make a normal complement of {line.ploidy}. Received {len(complement)}: write "
@@ -333,7 +333,7 @@ def _check_count(line: CellLine, cell: list[Chromosome]) -> None:
     rule = f"The parts of {line.formula!r} make {len(cell)} chromosomes, the count says {says}."
     if 0 < len(rearranged_sex(line.parts)) == len(cell) - line.count:
         rule += " The sex chromosomes after the count are the normal ones alone, as in 46,X,i(X)(q10)."
-    raise _MiscountedError(says, rule)
+    raise MiscountError(says, rule)
 
 
 def _group(cell: list[Chromosome], changes: tuple[Change, ...]) -> str:

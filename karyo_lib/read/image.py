@@ -2,6 +2,7 @@
 
 import json
 import os
+import reprlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from karyo_lib.files import images
+from karyo_lib.iscn import CHROMOSOMES
 from karyo_lib.read.evidence import picture_of
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading, summary
@@ -55,7 +57,11 @@ def read_image(image: str | os.PathLike | np.ndarray, reader: Reader | None = No
     '47,XX,+21'
     """
     if not isinstance(image, str | os.PathLike | np.ndarray):
-        raise TypeError(f"Expected the path of an image, or its grey pixels (H, W). Received {image!r}.")
+        raise TypeError(
+            f"Expected the path of an image, or its grey pixels (H, W). Received {reprlib.repr(image)}."
+        )
+    if not isinstance(reader, Reader | None):
+        raise TypeError(f"Expected a Reader, as of Reader.load(folder). Received {reprlib.repr(reader)}.")
     page = image if isinstance(image, np.ndarray) else images.read_image(image)
     return replace((reader or _shipped()).read(page), page=page)
 
@@ -103,4 +109,4 @@ def _write_karyogram(reading: Reading, folder: Path, style: str) -> None:
 
 
 def _names(rows: pd.DataFrame) -> str:
-    return ", ".join(sorted(rows["chromosome"].replace("", "?")))
+    return ", ".join(sorted(rows["chromosome"].replace("", "?"), key=[*CHROMOSOMES, "?"].index))

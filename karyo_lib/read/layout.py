@@ -310,8 +310,14 @@ def misplaced(table: pd.DataFrame, log_proba: np.ndarray, least: float = LEAST_E
         row = np.flatnonzero(slots == slots[named[one]])
         place = int((table["x0"].to_numpy()[row] < table["x0"].to_numpy()[named[one]]).sum())
         if place < len(_PLACES):
-            out.append(f"the {_PLACES[place]} of slot {slots[named[one]]} looks like a {classes[found[one]]}")
+            out.append(
+                f"the {_PLACES[place]} of slot {slots[named[one]]} looks like {_one(classes[found[one]])}"
+            )
     return out
+
+
+def _one(name: str) -> str:
+    return f"an {name}" if name in ("8", "11", "18", "X") else f"a {name}"
 
 
 def left_over(found: FoundPage, labels: pd.DataFrame) -> np.ndarray:

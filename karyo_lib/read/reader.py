@@ -296,7 +296,7 @@ class Reader:
     def _decide(self, found: FoundPage, count: CountPosterior, lone: float, doubts: list[str]) -> str:
         s = self.settings
         if lone * count.p_abnormal > 0.5:
-            return "abnormal" if count.probability >= s.least_certain else "refer"
+            return "refer" if doubts else "abnormal"
         sure = s.clear_below is not None and count.p_abnormal < s.clear_below
         return "cleared for number" if sure and found.kind == "karyogram" and not doubts else "refer"
 

@@ -82,11 +82,9 @@ class Reading:
         return f"Reading({self.formula!r}, kind={self.kind!r}, decision={self.decision!r})"
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.formula} (probability {self.formula_probability:.2f}), abnormal with probability "
-            f"{self.p_abnormal:.2f}"
-        ]
-        lines += ["Cleared for number"] * (self.decision == "cleared for number")
+        told = f"{self.formula} (probability {self.formula_probability:.2f}), abnormal with probability "
+        lines = [f"{told}{self.p_abnormal:.2f}" if self.karyotype else "Not readable"]
+        lines += [self.decision.capitalize()] * (self.decision != "refer")
         lines += [f"Changes: {', '.join(self.changes)}"] * bool(self.changes)
         lines += [f"Bands: {self.sight}"] * bool(self.karyotype)
         return "\n".join([*lines, *[f"Refer: {self.refer_reason}"] * bool(self.refer_reason), NOTICE])

@@ -100,6 +100,8 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
     those signed as usable ``page.png`` and a row ``file, truth, case`` of ``index.csv``, for `karyo reader
     compare`; to ``bank`` their chromosomes. Returns a line for the terminal. ValueError if the folder is no
     screening's, a review is none, or a bank is asked for and no cell is signed."""
+    if bank and not any(cell.usable for cell in open_cells(folder, reviews)):
+        raise ValueError("Expected cells signed as agreed or corrected for a bank. Received none.")
     out.mkdir(parents=True, exist_ok=True)
     cases, index, cells = [], [], []
     archive = io.BytesIO()
@@ -121,8 +123,6 @@ def export_cells(folder: Path, out: Path, reviews: Iterable[Path] = (), bank: Pa
     _write_table(out / "cases.csv", cases)
     _write_table(out / "index.csv", index)
     if bank:
-        if not cells:
-            raise ValueError("Expected cells signed as agreed or corrected for a bank. Received none.")
         write_bank(bank, archive.getvalue(), cells)
     open_ = sum(case["status"] == "open" for case in cases)
     return f"{len(cases)} cases: {len(cases) - open_} signed, {open_} open; {len(index)} usable to learn from"

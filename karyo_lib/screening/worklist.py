@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,8 @@ class Worklist:
     SHOWN = 50
 
     def __init__(self, results: Iterable[Result]):
+        if isinstance(results, str | PathLike):
+            raise TypeError(f"Expected results, as of Screener.screen. Received {results!r}.")
         numbered = enumerate(results, 1)
         entries = [(Entry(0, r.file, r.page, r.decision, r.probability, number), r) for number, r in numbered]
         self.results = tuple(r for _, r in sorted(entries, key=lambda pair: pair[0].urgency()))
