@@ -242,6 +242,14 @@ def _notes(used: list[CellEvidence], judged: list[CaseCell], lines: list[CaseLin
             f"{count_cells(len(used))} read: ISCN asks for {CELLS_FOR_GAIN} with a gain or a structural "
             f"change, and for {CELLS_FOR_LOSS} with a loss, before it counts as clonal."
         )
+    for line in changed:
+        number = line.formula.split(",")[0]
+        own = [cell for cell in judged if cell.name in line.cells]
+        if own and all(cell.read.split(",")[0] != number for cell in own):
+            notes.append(
+                f"None of the {count_cells(len(own))} of {line.formula} was read with {number} chromosomes "
+                "by itself: the formula rests on what they show together."
+            )
     unread = sum(not cell.line for cell in judged)
     if unread:
         notes.append(f"{count_cells(unread)} with too many differences from any line: in no bracket.")

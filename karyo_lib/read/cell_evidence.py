@@ -44,7 +44,7 @@ class CellErrors:
     exchanged: float = 0.009
     failed: float = 0.008  # probability that the reading says nothing of the cell
     # Probability that a structural change is not seen where it is, and that it is seen where it is not.
-    change_missed: float = 0.4
+    change_missed: float = 0.47
     change_false: float = 0.004
     cells: int = 160  # cells that they were measured on; 0 for assumed values
 

@@ -87,7 +87,7 @@ class Decoder(TrainedNetwork):
         self.settings = settings or DecoderSettings()
 
     def log_places(self, strips: ScaledStrips) -> np.ndarray:
-        """Log-probability of each place for every row: float32 (n, longest, NONE + 1)."""
+        """Log-probability of each place for every row: float32 (n, longest, NONE + 1), 0 beyond its end."""
         model, n = self._built(), len(strips)
         longest = int(strips.rows.max(initial=1))
         out = np.zeros((n, longest, NONE + 1), np.float32)
@@ -98,8 +98,10 @@ class Decoder(TrainedNetwork):
             length = next(k for k in _LENGTHS if k >= strips.rows[part].max())
             rows = strips.rows[padded, None].astype(np.float32)
             logits = np.asarray(model.predict_on_batch([strips.images[padded, :length], rows]), np.float32)
-            most = min(length, longest)
-            out[part, :most] = log_softmax(logits[: len(part), :most], axis=-1)
+            for i, shown in zip(part, logits, strict=False):
+                own = out[i, : strips.rows[i]]
+                np.subtract(shown[: len(own)], shown[: len(own)].max(1, keepdims=True), out=own)
+                own -= np.log(np.exp(own).sum(1, keepdims=True))
         return out
 
     def decode(self, strips: ScaledStrips, p_upside_down: float = 0.02) -> Decoded:

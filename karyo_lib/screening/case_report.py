@@ -99,9 +99,9 @@ def describe_limits(case: Case) -> tuple[str, ...]:
         f"ISCN's rule ({CELLS_FOR_GAIN} cells with a gain, {CELLS_FOR_LOSS} with a loss) finds a gain in "
         f"{100 * exclusion.gains_found:.0f} % of the cells or more, a loss in "
         f"{100 * exclusion.losses_found:.0f} %, at {100 * exclusion.confidence:.0f} %.",
-        f"Of structural changes {100 * errors.change_missed:.0f} % are missed in a single cell, those below "
-        "20 megabases or between bands alike nearly always. Uniparental disomy and variants of genes are "
-        "not seen.",
+        f"Of structural changes of 10 to 40 megabases {100 * errors.change_missed:.0f} % are missed in a "
+        "single cell, of translocations and inversions more, and nearly all below 10 megabases or between "
+        "bands alike. Uniparental disomy and variants of genes are not seen.",
     ]
     if exclusion.analysed == 0:
         limits.append("No cell was analysed band by band: structural changes are not excluded.")

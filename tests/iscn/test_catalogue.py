@@ -84,7 +84,7 @@ def test_known_sizes():
 def test_pixels_agree_with_the_drawn_pages():
     lengths = []
     for style in STYLES:
-        truth = draw_karyogram("46,XX", style=style, seed=1).truth
+        truth = draw_karyogram("46,XX", style=style, seed=1, size=(416, 416)).truth
         lengths.append(truth.loc[truth["chromosome"] == "1", "length_px"].mean())
     assert np.mean(lengths) == pytest.approx(CHROMOSOME_1_PIXELS["416"], rel=0.12)
 
