@@ -124,7 +124,7 @@ def run(
 
     Examples:
 
-    * `karyo run` : drawn karyograms, about 17 minutes on 2 cores
+    * `karyo run` : drawn karyograms, about half an hour on 2 cores
 
     * `karyo run --profile smoke --out reports/look` : does it work here?
 
