@@ -117,7 +117,7 @@ def settle_karyotype(karyotype: Karyotype | str | None, level: int, cutouts: Seq
         if not cutouts:
             raise ValueError("Expected a karyotype, or the cut-outs of a cell. Received neither.")
         return Karyotype.from_counts(Counter(cutout.chromosome for cutout in cutouts), level)
-    return parse_karyotype(karyotype, level) if isinstance(karyotype, str) else karyotype
+    return karyotype if isinstance(karyotype, Karyotype) else parse_karyotype(karyotype, level)
 
 
 class _Stock:

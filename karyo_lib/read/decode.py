@@ -99,17 +99,18 @@ class Decoder(TrainedNetwork):
             rows = strips.rows[padded, None].astype(np.float32)
             logits = np.asarray(model.predict_on_batch([strips.images[padded, :length], rows]), np.float32)
             for i, shown in zip(part, logits, strict=False):
-                own = out[i, : strips.rows[i]]
-                np.subtract(shown[: len(own)], shown[: len(own)].max(1, keepdims=True), out=own)
-                own -= np.log(np.exp(own).sum(1, keepdims=True))
+                out[i, : strips.rows[i]] = log_softmax(shown[: strips.rows[i]], axis=1)
         return out
+
+    def follow(self, strips: ScaledStrips) -> tuple[np.ndarray, Paths]:
+        """What `log_places` says of strips, and the best paths through it."""
+        log_p = self.log_places(strips)
+        return log_p, find_paths(log_p, strips.rows, self.settings.path)
 
     def decode(self, strips: ScaledStrips, p_upside_down: float = 0.02) -> Decoded:
         """Read chromosomes. ``p_upside_down``: share on their heads: few on a karyogram, half on a metaphase
         spread."""
-        log_p = self.log_places(strips)
-        paths = find_paths(log_p, strips.rows, self.settings.path)
-        return self.interpret(log_p, paths, strips, p_upside_down)
+        return self.interpret(*self.follow(strips), strips, p_upside_down)
 
     def interpret(
         self, log_p: np.ndarray, paths: Paths, strips: ScaledStrips, p_upside_down: float

@@ -21,7 +21,6 @@ from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
 from karyo_lib.read.layout import Arrangement, arrange, in_print, left_over, misplaced, read_labels
 from karyo_lib.read.looks import Looks
 from karyo_lib.read.network_files import find_reader, read_record
-from karyo_lib.read.path import find_paths
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, unreadable
 from karyo_lib.read.recurrent import find_recurrent, keep_surest
 from karyo_lib.shape.scaling import scale_strips
@@ -169,8 +168,7 @@ class Reader:
         )
 
     def _decode(self, found: FoundPage, turned: float) -> tuple[np.ndarray, Decoded]:
-        log_p = self.decoder.log_places(found.strips)
-        paths = find_paths(log_p, found.strips.rows, self.decoder.settings.path)
+        log_p, paths = self.decoder.follow(found.strips)
         decoded = self.decoder.interpret(log_p, paths, found.strips, turned)
         if found.kind == "metaphase":  # of sorted pages the detector is not taught classes
             both = decoded.log_proba + self.settings.detector_weight * found.log_proba

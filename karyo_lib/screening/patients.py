@@ -1,6 +1,5 @@
 """Cells that were screened -> one row a patient, with its cells folded under it."""
 
-import csv
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,8 +13,8 @@ from karyo_lib.screening.card import NOTICE, environment
 from karyo_lib.screening.journal import Entry
 from karyo_lib.screening.names import Names
 from karyo_lib.screening.result import DECISIONS, Result
-from karyo_lib.screening.worklist import safe_cell
-from karyo_lib.store import writing
+from karyo_lib.screening.worklist import write_csv
+from karyo_lib.store import write_whole
 
 COLUMNS = (
     "patient", "karyotype", "probability", "p_abnormal", "cells", "counted", "excluded", "excludes",
@@ -63,21 +62,17 @@ def write_patients(
 ) -> None:
     """Write ``patients.csv`` and ``patients.html``, each whole or not at all; see `compose_patients`."""
     patients = compose_patients(entries, results, groups, names, CaseSettings(practice))
-    with writing(folder / "patients.csv") as part, part.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for patient in patients:
-            writer.writerow([safe_cell(value) for value in _row(patient).values()])
+    rows = [_row(patient) for patient in patients]
+    write_csv(folder / "patients.csv", COLUMNS, rows)
     ranks = {entry.number: rank for rank, entry in enumerate(sorted(entries, key=Entry.urgency), 1)}
     page = environment().get_template("patients.html.j2").render(
-        patients=[(_row(patient), _fold(patient)) for patient in patients],
+        patients=[(row, _fold(patient)) for row, patient in zip(rows, patients, strict=True)],
         ranks=ranks,
         total=sum(len(patient.rows) for patient in patients),
         practice=practice,
         notice=NOTICE,
     )  # fmt: skip
-    with writing(folder / "patients.html") as part:
-        part.write_text(page, encoding="utf-8")
+    write_whole(folder / "patients.html", page)
 
 
 def _row(patient: Patient) -> dict[str, object]:

@@ -84,8 +84,12 @@ class Screener:
     def __repr__(self) -> str:
         recipe = self.package.recipe
         model = recipe.base if recipe.method == "network" else recipe.method
-        number = "promise of number" in self.package.facts and self.rule.clear_below is None
-        return f"Screener({model!r}, clears: {'number alone' if number else self.rule.basis})"
+        return f"Screener({model!r}, clears: {'number alone' if self._clears_number else self.rule.basis})"
+
+    @property
+    def _clears_number(self) -> bool:
+        """Whether its reader clears the number alone."""
+        return bool(self.package.facts.get("promise of number")) and self.rule.clear_below is None
 
     def screen(self, paths: str | os.PathLike | Iterable[str | os.PathLike]) -> Iterator[Result]:
         """Screen a folder (all files below it) or files, and yield results in that order.
@@ -144,8 +148,8 @@ class Screener:
         doubts = look.doubts
         if reference is not None:
             doubts = (*doubts, *reference.compare(page.measures, look.embedding))
-        own = self.package.facts.get("promise of number") and self.rule.clear_below is None
-        decision = decide(p, confidence, doubts, self.rule, look.cleared if own else None)
+        number_cleared = look.cleared if self._clears_number else None
+        decision = decide(p, confidence, doubts, self.rule, number_cleared)
         heat = crop_to_page(look.heat, page.shape)
         return Result(
             page.name,

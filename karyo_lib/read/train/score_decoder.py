@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 from karyo_lib.read.decode import Decoded, Decoder
-from karyo_lib.read.path import Paths, find_paths
+from karyo_lib.read.path import Paths
 from karyo_lib.read.places import BIN, BINS
 from karyo_lib.read.train.rearrange import Example, Rearranger, StripSet
 from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS, ScaledStrips
@@ -55,8 +55,7 @@ def read_all(decoder: Decoder, strips: ScaledStrips, at_once: int = 64) -> tuple
     parts, jumps = [], []
     for start in range(0, len(strips), at_once):
         part = strips.take(np.arange(start, min(start + at_once, len(strips))))
-        log_p = decoder.log_places(part)
-        paths = find_paths(log_p, part.rows, decoder.settings.path)
+        log_p, paths = decoder.follow(part)
         parts.append(decoder.interpret(log_p, paths, part, p_upside_down=0.5))
         jumps += [_jumps(paths, i) for i in range(len(part))]
     arrays = {k: np.concatenate([getattr(p, k) for p in parts]) for k in vars(parts[0]) if k != "segments"}
