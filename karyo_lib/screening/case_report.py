@@ -13,7 +13,7 @@ from karyo_lib.iscn.clones import CELLS_FOR_GAIN, CELLS_FOR_LOSS
 from karyo_lib.read.case_record import Case
 from karyo_lib.screening.card import NOTICE, environment
 from karyo_lib.screening.case_figures import MOST_CELLS, best_source, draw_karyogram_of, draw_line
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole
 
 FORMAT = "karyo-case/1"
 ISCN = "ISCN 2024"
@@ -136,8 +136,7 @@ def write_case(case: Case, out: Path, reader_digest: str = "", stem: str = "case
     """Write ``case.html`` and ``case.json``, each whole or not at all; returns the page's path."""
     page, told = render_case(case, reader_digest)
     for suffix, text in ((".json", told), (".html", page)):
-        with writing(Path(out) / f"{stem}{suffix}") as part:
-            part.write_text(text, encoding="utf-8")
+        write_whole(Path(out) / f"{stem}{suffix}", text)
     return Path(out) / f"{stem}.html"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from nbformat import NotebookNode
 
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole
 from karyo_lib.study.present import Table, data_uri, templates, thumbnail
 from karyo_lib.study.report.content import Content, prepare, scrub, scrubber
 from karyo_lib.study.report.order import Notebook
@@ -73,10 +73,9 @@ def write_index(
     }
     told["beside_json"] = json.dumps(_beside(run.dir.parent, told["history"])).replace("</", "<\\/")
     told["history_json"] = json.dumps(told["history"]).replace("</", "<\\/")
-    with writing(run.dir / "index.html") as part:
-        templates().filters["duration"] = duration
-        page = templates().get_template("overview.html.j2")
-        part.write_text(page.render(told | assets()), encoding="utf-8")
+    templates().filters["duration"] = duration
+    page = templates().get_template("overview.html.j2")
+    write_whole(run.dir / "index.html", page.render(told | assets()))
 
 
 def _card(run: Run, notebook: Notebook, record: dict[str, Any], content: Content | None) -> dict[str, Any]:
