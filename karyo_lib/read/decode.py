@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class Decoder(TrainedNetwork):
 
     def log_places(self, strips: ScaledStrips) -> np.ndarray:
         """Log-probability of each place for every row: float32 (n, longest, NONE + 1), 0 beyond its end."""
-        model, n = self._built(), len(strips)
+        n = len(strips)
         longest = int(strips.rows.max(initial=1))
         out = np.zeros((n, longest, NONE + 1), np.float32)
         order = np.argsort(strips.rows, kind="stable")
@@ -97,10 +98,17 @@ class Decoder(TrainedNetwork):
             padded = np.resize(part, _AT_ONCE)
             length = next(k for k in _LENGTHS if k >= strips.rows[part].max())
             rows = strips.rows[padded, None].astype(np.float32)
-            logits = np.asarray(model.predict_on_batch([strips.images[padded, :length], rows]), np.float32)
-            for i, shown in zip(part, logits, strict=False):
-                out[i, : strips.rows[i]] = log_softmax(shown[: strips.rows[i]], axis=1)
+            shown = self._by_length[length].predict_on_batch([strips.images[padded, :length], rows])
+            logits = np.asarray(shown, np.float32)
+            for i, own in zip(part, logits, strict=False):
+                out[i, : strips.rows[i]] = log_softmax(own[: strips.rows[i]], axis=1)
         return out
+
+    @cached_property
+    def _by_length(self) -> dict:
+        """The network once for each length of strips: engines prepare a model for one shape at a time."""
+        model = self._built()
+        return {length: type(model)(model.inputs, model.outputs[0]) for length in _LENGTHS}
 
     def follow(self, strips: ScaledStrips) -> tuple[np.ndarray, Paths]:
         """What `log_places` says of strips, and the best paths through it."""
