@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 from scipy.spatial import KDTree
+from skimage.graph import MCP
 
 from karyo_lib.read.detector import MASK_CELL, Detections
 from karyo_lib.shape.centreline import find_centreline, path_length
@@ -19,6 +20,10 @@ _SURE, _MAYBE = 0.5, 0.2
 _PAPER, _VISIBLE = 0.06, 0.15
 #: Pieces smaller than this share of the largest are left.
 _CRUMB = 0.08
+#: Two chromosomes side by side: least share of the area and of the height of either, thickness of either in
+#: widths (a chromatid's is less, a bent one's more), ink on a way between them, as a share of theirs (of four
+#: pairs that were taken for one 0 to 0.08).
+_LEAST_SHARE, _LEAST_HIGH, _THICK, _PALE = 0.22, 0.7, (0.5, 1.2), 0.25
 #: Pixels around a cut-out.
 _MARGIN = 3
 REJECTED = ["kind", "x0", "y0", "x1", "y1"]
@@ -121,6 +126,23 @@ def cut_out(cut: Cut, paper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def uncut(mask: np.ndarray) -> np.ndarray:
     """The mask of a cut-out without its margin."""
     return mask[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+
+
+def side_by_side(image: np.ndarray, mask: np.ndarray, width: float) -> bool:
+    """Whether a cut-out, upright, may be two chromosomes: a way from its top to its foot is pale."""
+    ink, mask = 255.0 - uncut(image), uncut(mask)
+    share = np.cumsum(mask.sum(0)) / mask.sum()
+    first, last = np.searchsorted(share, (_LEAST_SHARE, 1 - _LEAST_SHARE))
+    ways = MCP(ink[:, first : last + 1], offsets=[(1, -1), (1, 0), (1, 1)])
+    crossed = ways.find_costs([(0, column) for column in range(last + 1 - first)])[0][-1]
+    way = np.array(ways.traceback((len(mask) - 1, int(crossed.argmin()))))[:, 1:]
+    left = np.arange(mask.shape[1]) < first + way
+    for side in (mask & left, mask & ~left):
+        high = side.any(1).sum()
+        thick = side.sum() / max(high * width, 1)
+        if high < _LEAST_HIGH * len(mask) or not _THICK[0] < thick < _THICK[1]:
+            return False
+    return bool(crossed.min() < _PALE * len(mask) * ink[mask].mean())
 
 
 def label_page(cuts: list[Cut], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

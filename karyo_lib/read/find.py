@@ -20,6 +20,7 @@ from karyo_lib.read.cutouts import (
     label_page,
     part_cut,
     reject_rest,
+    side_by_side,
     tighten,
     uncut,
     window_of,
@@ -77,6 +78,12 @@ class FoundPage:
     def strips(self) -> ScaledStrips:
         """Its objects, straightened."""
         return scale_strips(self.cutouts, self.masks)
+
+    def pairs(self) -> np.ndarray:
+        """Which objects of a karyogram (bool (n,)) may be two chromosomes side by side, taken for one."""
+        width = self.width * self.scale
+        pairs = [side_by_side(*one, width) for one in zip(self.cutouts, self.masks, strict=True)]
+        return np.array(pairs, bool)
 
     def part(self, joints: np.ndarray) -> "FoundPage":
         """The same where objects that are two, end to end, are parted at ``joints`` (float (n,), share of the

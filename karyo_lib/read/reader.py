@@ -148,7 +148,7 @@ class Reader:
         doubts = [*missed, *self._doubt(table, count, arrangement, decoded)]
         if laid_out and self.settings.clear_below is not None:
             odds_false = log_odds_false(decoded.log_none, boxes, self.counting)
-            odds_false[in_print(boxes, labels)] = np.inf
+            odds_false[in_print(boxes, labels) | found.pairs()] = np.inf
             doubts += self._unlike(table, count, decoded, odds_false)
         return Reading(
             kind=found.kind,
@@ -283,7 +283,7 @@ class Reader:
         size -= (same @ size - size) / np.maximum(same.sum(1) - 1, 1) / 2
         looks -= (size / _AREAS_VARY) ** 2 / 2
         for odd, what in (
-            (odds_false[own] > s.most_false, "may be no chromosome"),
+            (odds_false[own] > s.most_false, "may be no single chromosome"),
             (looks < s.least_own, "looks like no chromosome of its class"),
         ):
             if odd.any():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from karyo_lib.draw import draw_karyogram, draw_metaphase
-from karyo_lib.read.cutouts import cut_objects, label_page
+from karyo_lib.read.cutouts import Cut, cut_objects, cut_out, label_page, side_by_side
 from karyo_lib.read.detector import Detections
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.looks import add_apart, add_uncovered, rescaled
@@ -78,6 +78,29 @@ def test_a_mask_in_pieces_is_joined():
     whole = cut_objects(seen, ink, 1.0)[0].mask
     assert cv2.connectedComponents(whole.astype(np.uint8))[0] == 2  # the ground, and one piece
     assert np.ptp(np.flatnonzero(whole.any(0))) == pytest.approx(72, abs=3)
+
+
+def _shape(*strokes: list[tuple[int, int]]) -> bool:
+    """Whether strokes, 12 pixels wide and dark, that a pale bridge joins would be told as two."""
+    ink = np.zeros((90, 80), np.uint8)
+    for points in strokes:
+        cv2.polylines(ink, [np.array(points)], False, 200, 12)
+    pale = np.where((ink == 0) & (np.arange(90)[:, None] > 60) & (np.arange(90)[:, None] < 66), 40, 0)
+    mask = ink > 0
+    columns = np.flatnonzero(mask.any(0))
+    mask[61:66, columns[0] : columns[-1]] = True
+    rows = np.flatnonzero(mask.any(1))
+    where = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    paper = (255 - np.where(mask, ink + pale, 0)).astype(np.uint8)
+    return side_by_side(*cut_out(Cut(where, mask[where]), paper), 12.0)
+
+
+def test_two_chromosomes_side_by_side_are_no_single_one():
+    left, right = [(20, 10), (20, 75)], [(36, 12), (36, 75)]
+    assert _shape(left, right)
+    assert not _shape(left)
+    assert not _shape([(20, 10), (20, 30)], right), "a satellite or dirt"
+    assert not _shape([(20, 75), (20, 20), (60, 20), (60, 75)]), "one that is bent"
 
 
 def _nucleus(shape: tuple[int, int] = (500, 600)) -> np.ndarray:

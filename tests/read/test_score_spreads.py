@@ -9,9 +9,6 @@ import pytest
 
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.read.train.score_spreads import (
-    ALTERATIONS,
-    SpreadTrial,
-    alter_spread,
     compose_spreads,
     score_spreads,
     summarise_spreads,
@@ -63,12 +60,3 @@ def test_what_is_missed_and_misnamed_is_counted(trial):
     assert summary["upright"] == pytest.approx(40 / 44)
     assert summary["precision"] == 1.0
     assert summary["whole"] == 0.0
-
-
-@pytest.mark.parametrize("how", ALTERATIONS)
-def test_alterations_keep_the_picture_where_it_is(trial, how):
-    image, factor = alter_spread(trial.image, how, np.random.default_rng(0))
-    assert image.dtype == np.uint8
-    assert image.shape == pytest.approx(np.array(trial.image.shape) * factor, abs=1)
-    assert np.array_equal(image, trial.image) == (how == "as it is")
-    assert isinstance(trial, SpreadTrial)

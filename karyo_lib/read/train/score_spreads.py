@@ -1,11 +1,10 @@
-"""A reader measured on metaphase spreads: real ones with boxes and classes, altered ones, composed ones."""
+"""A reader measured on metaphase spreads: real ones with boxes and classes, composed ones."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -20,19 +19,7 @@ from karyo_lib.read.train.spread_strips import list_spreads, open_spreads
 from karyo_lib.read.train.trials import normal_cells
 from karyo_lib.shape.boxes import BOX, match_boxes
 from karyo_lib.shape.centreline import find_centreline
-from karyo_lib.shape.ink import resize
 
-#: How real spreads are altered, and by how much.
-ALTERATIONS = {
-    "as it is": 0.0,
-    "blur 1.5": 1.5,
-    "scale 0.6": 0.6,
-    "scale 1.6": 1.6,
-    "gain 0.6": 0.6,
-    "JPEG 30": 30,
-    "noise 12": 12,
-    "shading 60": 60,
-}
 #: Styles of spreads: those of photographs, not of scans, prints or fluorescence.
 _STYLES = ("classic", "digital", "mottled", "prometaphase", "internet", "textbook")
 
@@ -44,27 +31,6 @@ class SpreadTrial:
     name: str
     image: np.ndarray
     truth: pd.DataFrame
-
-
-def alter_spread(image: np.ndarray, how: str, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Alter a spread by one of `ALTERATIONS`; also by what its boxes are to be multiplied."""
-    kind, much = how.split()[0], ALTERATIONS[how]
-    if kind == "scale":
-        return resize(image, much), much
-    grey = image.astype(np.float32)
-    if kind == "blur":
-        grey = cv2.GaussianBlur(grey, (0, 0), much)
-    elif kind == "gain":
-        paper = float(np.median(grey))
-        grey = paper + much * (grey - paper)
-    elif kind == "noise":
-        grey = grey + rng.normal(0, much, grey.shape)
-    elif kind == "shading":
-        knots = rng.uniform(-much, 0, (3, 3)).astype(np.float32)
-        grey = grey + cv2.resize(knots, grey.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    elif kind == "JPEG":
-        return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, much])[1], 0), 1.0
-    return np.clip(grey, 0, 255).astype(np.uint8), 1.0
 
 
 def real_spreads(folder: Path, part: str = "test") -> Iterator[SpreadTrial]:
