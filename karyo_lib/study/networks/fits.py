@@ -1,6 +1,6 @@
 """Notebooks 04 and 05: conditions trained under every protocol, kept in the run's folder, computed once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -97,6 +97,11 @@ def training_settings(run: Run, condition: Condition, repeat: int = 0) -> TrainS
     )
 
 
+def is_trained(run: Run, condition: str) -> bool:
+    """Whether a condition is one of those that the run trains."""
+    return not run.settings.conditions or condition in run.settings.conditions
+
+
 def fit_store(run: Run, condition: str, protocol: str, repeat: int) -> Path:
     return run.path("models", condition) / f"{protocol}-{repeat}"
 
@@ -116,21 +121,21 @@ def require_fit(run: Run, condition: str, protocol: str, repeat: int = 0) -> Fit
 def fit_conditions(run: Run, conditions: Sequence[str], table: str = "transfer") -> Fits:
     """Train what is not trained yet under both protocols; keep predictions, histories and a summary. Frozen
     bases on every split of the run, fine-tuned ones once a protocol: each costs many times as much."""
-    chosen = [key for key in conditions if not run.settings.conditions or key in run.settings.conditions]
+    chosen = [key for key in conditions if is_trained(run, key)]
     if not chosen:
         raise ValueError(
             f"Expected conditions among {', '.join(conditions)}. "
             f"Received {run.settings.conditions}: none left to train."
         )
     stamp = run.require("tables/splits.csv", "02_augment").stat().st_mtime_ns
-    splits, images = _load_material(run, stamp)
+    _, images = _load_material(run, stamp)
     jobs = [
         (get_condition(key), protocol, repeat)
         for key in chosen
         for protocol in PROTOCOLS
         for repeat in range(1 if get_condition(key).fine_tuned else run.settings.repeats)
     ]
-    _compute_all_features(run, images, splits, {condition for condition, *_ in jobs})
+    fill_cache(run, images, {condition for condition, *_ in jobs})
     sources = {condition.base: resolve_run_weights(run, condition.base) for condition, *_ in jobs}
     with on_cluster():
         work = (joblib.delayed(_fit_one)(run, stamp, sources[job[0].base], *job) for job in jobs)
@@ -191,10 +196,9 @@ def load_image_map(run: Run) -> dict[str, np.ndarray]:
     return dict(zip(copies.table["image_id"], load_copy_images(copies, copies.table), strict=True))
 
 
-def _compute_all_features(
-    run: Run, images: Mapping[str, np.ndarray], splits: pd.DataFrame, conditions: set[Condition]
-) -> None:
-    """Fill the cache in one pass of each base, all cuts on the way, so that no fit waits for it."""
+def fill_cache(run: Run, images: Mapping[str, np.ndarray], conditions: Collection[Condition]) -> None:
+    """Compute the features that conditions ask for in one pass of each base, all cuts on the way, so that no
+    fit waits for them."""
     for base in sorted({condition.base for condition in conditions}):
         cuts = {CUTS[base][condition.trainable] for condition in conditions if condition.base == base}
         ordered = [cut for cut in CUTS[base].values() if cut in cuts and cut != "input"]

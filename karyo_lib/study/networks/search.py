@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from karyo_lib.networks.conditions import CONDITIONS
 from karyo_lib.networks.features import FeatureCache, compute_features
 from karyo_lib.networks.fitting import Examples, TrainSettings
 from karyo_lib.networks.models import get_cut
@@ -19,7 +20,14 @@ from karyo_lib.networks.search import (
 from karyo_lib.networks.train import LABELS
 from karyo_lib.study.data.copies import load_splits
 from karyo_lib.study.displays.training import ConvergenceDisplay, PartialDependenceDisplay, SearchDisplay
-from karyo_lib.study.networks.fits import PROTOCOLS, load_image_map, resolve_run_weights, select_split
+from karyo_lib.study.networks.fits import (
+    PROTOCOLS,
+    fill_cache,
+    is_trained,
+    load_image_map,
+    resolve_run_weights,
+    select_split,
+)
 from karyo_lib.study.runs import Run
 
 BASE, DATA = "VGG16", "augmented"
@@ -45,6 +53,8 @@ def search_hyperparameters(run: Run) -> Search:
     )
     splits, images = load_splits(run), load_image_map(run)
     weights = resolve_run_weights(run, BASE)
+    # in the one pass that the search needs: what notebook 05 trains on, too
+    fill_cache(run, images, [c for c in CONDITIONS if c.base == BASE and is_trained(run, c.key)])
     tables = {}
     for protocol in PROTOCOLS:
         rows = select_split(splits, DATA, protocol, 0)
