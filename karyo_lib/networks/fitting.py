@@ -14,14 +14,14 @@ from sklearn.metrics import log_loss, precision_score, recall_score, roc_auc_sco
 from tqdm import tqdm
 
 from karyo_lib.networks.backend import compile_options, keras
-from karyo_lib.networks.models import DROPOUT, INPUT_SHAPE, MOMENTUM, seed_dropout, seed_head
+from karyo_lib.networks.models import DROPOUT, HEAD_LAYERS, INPUT_SHAPE, MOMENTUM, seed_dropout, seed_head
 from karyo_lib.store import writing
 
 METRICS = ("loss", "auc", "precision", "recall", "accuracy")
 """Columns of a history; each also with the prefix ``val_``. Keras computes those of training while weights
 change, its AUC on 200 thresholds; those of validation are exact and belong to the weights after the epoch."""
-_BATCHES_AT_ONCE = 32  # of training, in one call of the engine; a head's batch is shorter than the call
-_VALIDATED_AT_ONCE = 64
+_BATCHES_AT_ONCE = 32  # of a head's training, in one call of the engine; its batch is shorter than the call
+_PREDICTED_AT_ONCE = 64
 
 
 class DivergenceError(ArithmeticError):
@@ -94,7 +94,8 @@ class Trainer:
             optimizer=keras.optimizers.get(optimizer),
             loss="binary_crossentropy",
             metrics=[kind(name=name) for kind, name in zip(kinds, METRICS[1:], strict=True)],
-            **compile_options(_BATCHES_AT_ONCE),
+            # a network with more layers than a head is traced in less time one by one
+            **compile_options(_BATCHES_AT_ONCE if len(model.layers) <= len(HEAD_LAYERS) + 1 else 1),
         )
         model.optimizer.build(model.trainable_variables)
 
@@ -140,12 +141,16 @@ class Trainer:
         self.model.stop_training = False
 
 
+def predict_abnormal(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """Probabilities of *abnormal*, float32 (N,), dropout off. ``model.predict`` and ``model.evaluate`` set up
+    a data pipeline for each call, which costs a head more than its training."""
+    chunks = range(0, len(x), _PREDICTED_AT_ONCE)
+    return np.concatenate([model.predict_on_batch(x[i : i + _PREDICTED_AT_ONCE]) for i in chunks])[:, 0]
+
+
 def compute_validation(model: keras.Model, examples: Examples) -> dict[str, float]:
-    """The :data:`METRICS` of a model, dropout off. ``model.evaluate`` sets up a data pipeline for each call,
-    which costs a head more than its training."""
-    chunks = range(0, len(examples.x), _VALIDATED_AT_ONCE)
-    p = np.concatenate([model.predict_on_batch(examples.x[i : i + _VALIDATED_AT_ONCE]) for i in chunks])
-    p, y = p[:, 0].astype(float), examples.y.astype(bool)
+    """The :data:`METRICS` of a model, dropout off."""
+    p, y = predict_abnormal(model, examples.x).astype(float), examples.y.astype(bool)
     if not np.isfinite(p).all():
         return dict.fromkeys(METRICS, float("nan"))
     called = p > 0.5

@@ -18,7 +18,7 @@ import pandas as pd
 from karyo_lib.networks.backend import inference_engine, keras
 from karyo_lib.networks.conditions import Condition
 from karyo_lib.networks.features import FeatureCache, compute_features, content_key
-from karyo_lib.networks.fitting import Examples, Trainer, TrainSettings
+from karyo_lib.networks.fitting import Examples, Trainer, TrainSettings, predict_abnormal
 from karyo_lib.networks.models import build_model, copy_model, get_cut, split_model
 from karyo_lib.networks.weights import WeightsSource
 from karyo_lib.store import write_whole, writing
@@ -106,7 +106,7 @@ def fit_condition(
             if other != checkpoint:
                 other.unlink()
     fit = trainer.fit(train, validation, settings, checkpoint, condition.title if progress else None)
-    p = trainer.model.predict(features, batch_size=64, verbose=0)[:, 0]
+    p = predict_abnormal(trainer.model, features)
     predictions = pd.DataFrame({"image_id": rows["image_id"], "part": rows["part"], "y_true": y, "p": p})
     result = FitResult(
         condition, settings, cut, copy_model(trainer.model), fit.history, fit.best_epoch, predictions,
