@@ -23,7 +23,7 @@ _CRUMB = 0.08
 #: Two chromosomes side by side: least share of the area and of the height of either, thickness of either in
 #: widths (a chromatid's is less, a bent one's more), ink on a way between them, as a share of theirs (of four
 #: pairs that were taken for one 0 to 0.08).
-_LEAST_SHARE, _LEAST_HIGH, _THICK, _PALE = 0.22, 0.7, (0.5, 1.2), 0.25
+_LEAST_SHARE, _LEAST_HIGH, _THICK, _PALE = 0.22, 0.7, (0.5, 1.2), 0.2
 #: Pixels around a cut-out.
 _MARGIN = 3
 REJECTED = ["kind", "x0", "y0", "x1", "y1"]
