@@ -24,7 +24,7 @@ import platformdirs
 
 from karyo_lib.networks.backend import keras
 from karyo_lib.resources import data_file
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole, writing
 
 ARCHITECTURES = {"VGG16": keras.applications.VGG16, "InceptionV3": keras.applications.InceptionV3}
 _CONNECT_SECONDS = 5
@@ -111,9 +111,13 @@ def _facts(base: str) -> dict[str, Any]:
 
 
 def _identify(base: str, path: Path, origin: str, expected: str | None = None) -> WeightsSource:
-    """Load a file once and name what it holds by its arrays."""
-    unnamed = WeightsSource(base, path, "custom", "", origin)
-    digest = compute_array_digest(load_base(unnamed))
+    """Name what a file holds by its arrays: it is loaded for that once, the digest is kept by its bytes."""
+    kept = cache_folder() / "digests" / f"{base.lower()}-{_sha256(path.read_bytes())}.txt"
+    digest = kept.read_text(encoding="ascii") if kept.is_file() else ""
+    if len(digest) != 64:
+        digest = compute_array_digest(load_base(WeightsSource(base, path, "custom", "", origin)))
+        with contextlib.suppress(OSError):  # a cache that cannot be written
+            write_whole(kept, digest)
     purity = expected or _facts(base)["array_digests"].get(digest, "custom")
     warning = {
         "imagenet": "",
