@@ -26,8 +26,8 @@ _LEAST_OTHER, _OTHER_IN_ROW = 0.02, 4.0
 _LEAST_NAMES, _LEAST_LETTERS = 8, 5
 #: Sorting slips: share of chromosomes that lie in another slot than their own; where they lie between two.
 _SLIP, _BETWEEN = 0.006, 0.15
-#: Width and height, in widths of a chromosome, from which ink may be one (a Y), and its greatest height.
-_LEAST_INK, _MOST_INK = (0.6, 1.0), 12.0
+#: Width and height, in widths of a chromosome, from which ink may be of one, and its greatest height.
+_LEAST_INK, _MOST_INK = (0.5, 0.6), 12.0
 #: Height, in heights of the names, below which an object on their line may be print.
 _MOST_PRINT = 4.0
 #: Evidence, in nats, from which two chromosomes were exchanged.
