@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from scipy.special import gammaln, logsumexp
+from scipy.special import expit, gammaln, logsumexp
 
 from karyo_lib.iscn import NORMAL_FORMULAE, Karyotype, count_formula, parse_karyotype
 from karyo_lib.iscn.bands import ACROCENTRICS, load_bands
@@ -160,13 +160,19 @@ def _build_up(
             yield Complement(tuple(counts.tolist()), prior)
 
 
-def _screen(n: int, log_likelihood: np.ndarray, complements: tuple[Complement, ...]) -> list[Complement]:
-    """Complements worth an exact match: near the number of objects and the expected class counts."""
+def _screen(
+    real: np.ndarray, log_likelihood: np.ndarray, complements: tuple[Complement, ...]
+) -> list[Complement]:
+    """Complements worth an exact match: near the expected class counts and number of chromosomes; ``real``
+    (n,): probability that each object is one."""
     p = np.exp(log_likelihood - logsumexp(log_likelihood, axis=1, keepdims=True))
-    expected = p.sum(0)
     counts = np.array([c.counts for c in complements])
-    score = np.log([c.prior for c in complements])
-    score = score - 3.0 * np.abs(counts - expected).sum(1) - 4.0 * np.abs(counts.sum(1) - n)
+    # with few chromosomes many objects are false; on a poor page many that look false are chromosomes
+    off = [
+        3.0 * np.abs(counts - weight @ p).sum(1) + 4.0 * np.abs(counts.sum(1) - weight.sum())
+        for weight in (real, np.ones_like(real))
+    ]
+    score = np.log([c.prior for c in complements]) - np.minimum(*off)
     best = set(np.argsort(-score)[:_MATCHED].tolist()) | {0, 1}
     return [complements[i] for i in sorted(best)]
 
@@ -193,12 +199,12 @@ def count_chromosomes(
     likelihood = settings.sharpness * looks - np.log(_CLASS_SHARE)
     if log_prior is not None:
         likelihood = likelihood + log_prior
-    none = np.full(n, 100.0)
+    none, real = np.full(n, 100.0), np.ones(n)
     if log_none is not None:
         odds = log_odds_false(np.asarray(log_none, float), boxes, settings)
         likelihood = likelihood - np.logaddexp(0, odds)[:, None]
         # in a cell of 46, of which so many are false on the average, one false object more
-        none = np.logaddexp(0, -odds) - np.log(_CELL)
+        none, real = np.logaddexp(0, -odds) - np.log(_CELL), expit(-odds)
     costs = [-np.log(p) for p in (settings.p_missed, settings.p_missed_poor)]
 
     def weigh(complement: Complement) -> tuple[float, np.ndarray]:
@@ -219,7 +225,7 @@ def count_chromosomes(
                 break
         return best
 
-    complements = _screen(n, likelihood, candidate_complements(settings.p_abnormal))
+    complements = _screen(real, likelihood, candidate_complements(settings.p_abnormal))
     weighed = [weigh(complement) for complement in complements]
     normal = max((i for i, c in enumerate(complements) if c.normal), key=lambda i: weighed[i][0])
     known = {complement.counts for complement in complements}

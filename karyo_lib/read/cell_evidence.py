@@ -25,8 +25,11 @@ _ARTEFACT, _ARTEFACT_CELLS = 5e-4, 8
 _MISTAKEN = 0.5  # share of the cells in which an abnormal chromosome is named as another class, if it is
 #: How often each class is lost, for each that is there, and how often it is one too many (debris is small):
 #: as in the spreads of `CellErrors`, and half a case more for every class.
-_LOST = 0.5 + np.array([{"7": 1, "22": 6, "X": 2}.get(name, 0) for name in CHROMOSOMES])
-_GAINED = 0.5 + np.array([{"21": 3, "Y": 6}.get(name, 0) for name in CHROMOSOMES])
+_LOST = 0.5 + np.array([{"7": 1, "22": 6, "X": 3, "Y": 1}.get(name, 0) for name in CHROMOSOMES])
+_GAINED = 0.5 + np.array([{"21": 3, "Y": 2}.get(name, 0) for name in CHROMOSOMES])
+#: What the reader says too much for each Y, as a small piece looks like one: the most probable, by these
+#: spreads and by 68 of them with an X or a Y taken out (45,X) or put in (47,XXY).
+_Y_OVERSTATED = 1.3  # log-ratio
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,10 @@ class CellErrors:
     """
 
     # Probability that a chromosome is lost or missed, too many, taken for another; the same for each further.
-    lost: float = 0.045
-    gained: float = 0.031
-    exchanged: float = 0.009
-    failed: float = 0.008  # probability that the reading says nothing of the cell
+    lost: float = 0.0485
+    gained: float = 0.0153
+    exchanged: float = 0.007
+    failed: float = 0.0077  # probability that the reading says nothing of the cell
     # Probability that a structural change is not seen where it is, and that it is seen where it is not.
     change_missed: float = 0.47
     change_false: float = 0.004
@@ -109,7 +112,7 @@ class CellEvidence:
         analysed: bool = False,
         doubts: str = "",
     ) -> "CellEvidence":
-        """Take the reader's own prior ``p_abnormal`` out of its posterior ``candidates``."""
+        """Take the reader's own prior ``p_abnormal``, and what it overstates, out of its ``candidates``."""
         likely = candidates[candidates["probability"] > _LEAST_PROBABLE]
         counts, values = [], []
         for formula, probability in zip(likely["formula"], likely["probability"], strict=True):
@@ -117,11 +120,13 @@ class CellEvidence:
                 counts.append(read_counts(formula))
             except KaryotypeError:
                 continue
-            values.append(np.log(probability) - complement_log_prior(counts[-1], p_abnormal))
+            values.append(np.log(probability) - _Y_OVERSTATED * counts[-1][-1])
+        priors = np.array([complement_log_prior(own, p_abnormal) for own in counts])
+        values = np.array(values) - logsumexp([*values, -np.inf]) - priors
         if not counts and not excluded:
             excluded = "no chromosomes were read"
         complements = np.array(counts, int).reshape(len(counts), len(CHROMOSOMES))
-        return cls(name, complements, np.array(values), changes or {}, excluded, analysed, doubts)
+        return cls(name, complements, values, changes or {}, excluded, analysed, doubts)
 
     @cached_property
     def best(self) -> Counts:

@@ -13,7 +13,13 @@ from scipy.stats import binom
 from karyo_lib.iscn.clones import read_clones, same_line
 from karyo_lib.read.case import compose_case
 from karyo_lib.read.case_record import CaseSettings
-from karyo_lib.read.cell_evidence import CellErrors, CellEvidence, log_misread, read_counts
+from karyo_lib.read.cell_evidence import (
+    CellErrors,
+    CellEvidence,
+    complement_log_prior,
+    log_misread,
+    read_counts,
+)
 
 PH = "t(9;22)(q34;q11.2)"
 SETTINGS = CaseSettings(errors=ERRORS)
@@ -92,6 +98,39 @@ def test_two_cells_that_may_have_been_misread_are_less_than_four():
 def test_errors_of_the_reader_do_not_reach_the_formula(formula):
     for seed in range(10):
         assert _case([(formula, 20)], errors=ERRORS, seed=seed).formula == formula
+
+
+def _cell_with(name, y):
+    """A cell in which ``y`` (log-ratio) speaks for a Y beside one X, as its reader says it."""
+    formulae = ["45,X", "46,XY", "46,XX", "47,XXY"]
+    support = np.array([4.2, 4.2 + y, 0.0, min(y, 0.0)])
+    support += [complement_log_prior(read_counts(formula), P_ABNORMAL) for formula in formulae]
+    probability = np.exp(support) / np.exp(support).sum()
+    candidates = pd.DataFrame({"formula": formulae, "probability": probability})
+    return CellEvidence.from_candidates(str(name), candidates, P_ABNORMAL, analysed=True)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 6), st.integers(0, 999))
+def test_a_piece_taken_for_a_y_in_single_cells_is_no_line(pieces, seed):
+    # as on validation spreads from which an X was taken: in 6 of 28 a piece is rather a Y
+    rng = np.random.default_rng(seed)
+    support = rng.permutation([*rng.uniform(1.0, 2.6, pieces), *[-4.9] * (20 - pieces)])
+    case = compose_case([_cell_with(name, y) for name, y in enumerate(support)])
+    assert case.formula == "45,X"
+    assert sum(cell.read == "46,XY" for cell in case.cells) <= pieces
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(7, 12), st.integers(0, 999))
+def test_a_line_with_a_y_beside_45_x_is_found(male, seed):
+    # a Y that is there speaks for itself by 2.4 to 9.6 there, in the middle by 5.3
+    rng = np.random.default_rng(seed)
+    support = rng.permutation([*rng.triangular(2.4, 5.3, 9.6, male), *[-4.9] * (20 - male)])
+    found = compose_case([_cell_with(name, y) for name, y in enumerate(support)])
+    assert {line.formula for line in found.lines} == {"45,X", "46,XY"}
+    (line,) = (line for line in found.lines if line.formula == "46,XY")
+    assert line.low < male / 20 < line.high
 
 
 def test_few_cells_say_so():

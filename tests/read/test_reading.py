@@ -199,6 +199,13 @@ class TestCount:
         count = count_chromosomes(_proba([c for c in _cell("XX") if c != "4"] + ["4"]), settings=sceptical)
         assert (count.formula, count.missed) == ("46,XX", ("4",))
 
+    def test_a_loss_beside_many_objects_that_are_no_chromosomes_is_weighed(self):
+        names = [*_cell("X"), *["2", "5", "9", "21", "Y", "Y", "12"]]
+        false = np.arange(len(names)) >= 45
+        log_p = np.where(false[:, None], _proba(names, 0.2), _proba(names))
+        count = count_chromosomes(log_p, np.where(false, np.log(1 - 1e-5), np.log(1e-5)))
+        assert count.candidates.set_index("formula").at["45,X", "probability"] > 0.01
+
     def test_a_loss_is_believed_and_many_losses_are_not(self):
         for lost in (("22",), ("5", "7")):  # both in the catalogue
             names = _cell("XX")
