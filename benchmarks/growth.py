@@ -9,7 +9,7 @@ import pandas as pd
 from benchmarks.material import Sizes, find_weights, make_labels
 from benchmarks.measure import Job
 from karyo_lib.networks.fitting import Examples, Trainer, TrainSettings
-from karyo_lib.networks.sampling import sample_dropout
+from karyo_lib.networks.inference import sample_dropout
 from karyo_lib.networks.search import SearchSettings, run_search
 from karyo_lib.networks.train import get_trainer
 

@@ -14,7 +14,7 @@ from karyo_lib.networks.backend import backend_facts
 from karyo_lib.store import writing
 from karyo_lib.study.displays.style import new_grid, style
 from karyo_lib.study.present import static
-from karyo_lib.study.report.provenance import commit, device
+from karyo_lib.study.report.records import commit, device
 from karyo_lib.study.runs import Run
 
 

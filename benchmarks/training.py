@@ -11,8 +11,8 @@ from benchmarks.measure import Job
 from karyo_lib.networks.backend import keras
 from karyo_lib.networks.features import compute_features, preprocess
 from karyo_lib.networks.fitting import Trainer, TrainSettings
+from karyo_lib.networks.inference import sample_dropout
 from karyo_lib.networks.models import build_model, get_cut
-from karyo_lib.networks.sampling import sample_dropout
 from karyo_lib.networks.search import HeadObjective, SearchSettings, run_search
 from karyo_lib.networks.train import get_trainer
 

@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 
 from karyo_lib.draw.chromosome import BandPlan, plan_bands
-from karyo_lib.draw.layout import CHROMOSOME_1, NATIVE_HEIGHT, place_pieces
+from karyo_lib.draw.layout import CHROMOSOME_1, NATIVE_HEIGHT, Sheet, chromosomes_of, make_sheet, place_pieces
 from karyo_lib.draw.material import Cut, RealChromosome, join_cuts, straighten_ink, trace_chromosome
 from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import Piece, make_piece
-from karyo_lib.draw.sheet import Sheet, chromosomes_of, make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout
 from karyo_lib.iscn import CHROMOSOMES, BandTable, Chromosome, Karyotype, Segment, load_bands, parse_karyotype

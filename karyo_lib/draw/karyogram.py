@@ -6,12 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from karyo_lib.draw.artefacts import expose
+from karyo_lib.draw import layout
 from karyo_lib.draw.chromosome import paint_straight, plan_bands
-from karyo_lib.draw.layout import CHROMOSOME_1, NATIVE_HEIGHT, place_pieces
-from karyo_lib.draw.page import Page, assemble_page
+from karyo_lib.draw.page import Page, assemble_page, expose
 from karyo_lib.draw.piece import INK_THRESHOLD, Piece, make_piece
-from karyo_lib.draw.sheet import Sheet, chromosomes_of, make_sheet, settle
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.iscn.bands import load_bands
 from karyo_lib.iscn.karyotype import Karyotype, parse_karyotype
@@ -71,15 +69,15 @@ def draw_karyogram(
     """
     if not isinstance(karyotype, Karyotype):
         karyotype = parse_karyotype(karyotype, level=level)
-    sheet = make_sheet(style, seed, size, annotate, karyotype.counts)
+    sheet = layout.make_sheet(style, seed, size, annotate, karyotype.counts)
     rng = sheet.rng()
     manner = settle_manner(sheet, karyotype.level, rng)
     pieces = []
-    for chromosome, copy, own in chromosomes_of(karyotype, sheet):
+    for chromosome, copy, own in layout.chromosomes_of(karyotype, sheet):
         turn = np.pi if own.random() < sheet.style.layout.upside_down else 0.0
         pieces.append(draw_piece(chromosome, copy, manner, own, turn))
     rng = sheet.rng("page")
-    placement = place_pieces(pieces, sheet.style.layout, sheet.canvas, sheet.scale, manner.width, rng)
+    placement = layout.place_pieces(pieces, sheet.style.layout, sheet.canvas, sheet.scale, manner.width, rng)
     return assemble_page(sheet, pieces, placement, karyotype.formula, rng)
 
 
@@ -92,10 +90,10 @@ def draw_chromosome(
     level: int = 550,
 ) -> np.ndarray:
     """Draw a normal chromosome upright on white, uint8 (H, W); ``length``: of chromosome 1, in pixels."""
-    sheet = make_sheet(style, seed, None, False, {})
+    sheet = layout.make_sheet(style, seed, None, False, {})
     rng = sheet.rng("single")
-    look = settle(sheet.style.look, rng)
-    manner = Manner(look, level, length / CHROMOSOME_1, look.width * length, seed)
+    look = layout.settle(sheet.style.look, rng)
+    manner = Manner(look, level, length / layout.CHROMOSOME_1, look.width * length, seed)
     normal = Chromosome(chromosome, chromosome, normal_segments(chromosome, load_bands(level)), level=level)
     piece = draw_piece(normal, 1, manner, sheet.rng("single", chromosome))
     x0, y0, x1, y1 = piece.ink_box
@@ -103,7 +101,9 @@ def draw_chromosome(
     none = (0.0, 0.0)
     clean = replace(sheet.style.artefacts, paper=(255, 255), uneven=none, noise=none, grain=none)
     clean = replace(clean, halftone=0.0, negative=False)
-    return expose(ink, settle(clean, rng), length / (0.175 * NATIVE_HEIGHT), ink.shape[::-1], rng)
+    return expose(
+        ink, layout.settle(clean, rng), length / (0.175 * layout.NATIVE_HEIGHT), ink.shape[::-1], rng
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +115,11 @@ class Manner:
     seed: int  # seeds the pattern of material of unknown origin
 
 
-def settle_manner(sheet: Sheet, level: int, rng: np.random.Generator) -> Manner:
+def settle_manner(sheet: layout.Sheet, level: int, rng: np.random.Generator) -> Manner:
     """Draw the look of a page and the size of its chromosomes."""
-    look = settle(sheet.style.look, rng)
-    length = rng.uniform(*sheet.style.layout.length) * NATIVE_HEIGHT * sheet.scale
-    return Manner(look, level, length / CHROMOSOME_1, look.width * length, sheet.seed)
+    look = layout.settle(sheet.style.look, rng)
+    length = rng.uniform(*sheet.style.layout.length) * layout.NATIVE_HEIGHT * sheet.scale
+    return Manner(look, level, length / layout.CHROMOSOME_1, look.width * length, sheet.seed)
 
 
 def draw_piece(
@@ -129,7 +129,11 @@ def draw_piece(
     unknown = any(segment.chromosome == UNKNOWN for segment in chromosome.segments)
     plan = plan_bands(chromosome, manner.level, manner.seed if unknown else 0)
     # Short chromosomes are a little thicker than long ones.
-    width = manner.width * (1.06 - 0.08 * plan.length / CHROMOSOME_1) * np.exp(0.03 * rng.standard_normal())
+    width = (
+        manner.width
+        * (1.06 - 0.08 * plan.length / layout.CHROMOSOME_1)
+        * np.exp(0.03 * rng.standard_normal())
+    )
     if chromosome.ring:
         width = ring_width(plan.length * manner.units, width)
     straight = paint_straight(plan, manner.look, manner.units, width, rng, ring=chromosome.ring)

@@ -7,10 +7,9 @@ import numpy as np
 
 from karyo_lib.draw.compose import compose_pieces, settle_karyotype
 from karyo_lib.draw.karyogram import draw_piece, settle_manner
-from karyo_lib.draw.layout import Placement
+from karyo_lib.draw.layout import Placement, chromosomes_of, make_sheet
 from karyo_lib.draw.page import Page, assemble_page
 from karyo_lib.draw.piece import Piece, turn_piece
-from karyo_lib.draw.sheet import chromosomes_of, make_sheet
 from karyo_lib.draw.styles import LabStyle
 from karyo_lib.files.bank import Cutout
 from karyo_lib.iscn.karyotype import Karyotype

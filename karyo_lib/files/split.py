@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from karyo_lib.files.listing import LABELS
+from karyo_lib.files.index import LABELS
 
 SPLIT_COLUMNS = ("data", "protocol", "repeat", "image_id", "parent_id", "patient_id", "label", "part")
 PROTOCOLS = ("thesis", "grouped", "shuffled-thesis", "shuffled-grouped")

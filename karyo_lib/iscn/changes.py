@@ -7,19 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
 
+from karyo_lib.iscn import edits
 from karyo_lib.iscn.bands import BandTable, KaryotypeError, require
-from karyo_lib.iscn.edits import (
-    MARKER_LENGTH,
-    check_robertsonian,
-    close_ring,
-    exchange,
-    fuse_arms,
-    join_derivative,
-    join_dicentric,
-    join_tricentric,
-    mirror_arm,
-    rearrange,
-)
 from karyo_lib.iscn.operations import Part
 from karyo_lib.iscn.segments import (
     UNKNOWN,
@@ -107,9 +96,9 @@ def make_change(part: Part, table: BandTable) -> Change:
     if part.chromosomes == (UNKNOWN,):
         more = part.kind != "der" or part.sign == "+"
         require(more, part.text, "A chromosome of unknown origin is one more: +der(?).")
-        segments = (Segment(UNKNOWN, 0.0, MARKER_LENGTH),)
+        segments = (Segment(UNKNOWN, 0.0, edits.MARKER_LENGTH),)
         for operation in part.operations:
-            segments = exchange(segments, operation, operation.chromosomes.index(UNKNOWN), table)
+            segments = edits.exchange(segments, operation, operation.chromosomes.index(UNKNOWN), table)
         marker = Chromosome(part.text, "mar", segments, part.kind == "r", True, table.level)
         return Change(f"+{part.text}", "ring/isochromosome/marker", (), (marker,))
     try:
@@ -148,7 +137,7 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
     if part.kind == "t" and whole_arm:
         other = [(chromosome, "q10" if band == "p10" else "p10") for chromosome, band in pairs]
         names = [f"der({';'.join(chromosomes)})({';'.join(b for _, b in arms)})" for arms in (pairs, other)]
-        fused = [fuse_arms(part, arms, table) for arms in (pairs, other)]
+        fused = [edits.fuse_arms(part, arms, table) for arms in (pairs, other)]
         return chromosomes, list(zip(names, chromosomes, fused, strict=True))
     if part.kind == "t" or (part.kind == "ins" and several):
         rule = "The derivative of an unknown chromosome cannot be drawn."
@@ -156,32 +145,32 @@ def _results(part: Part, table: BandTable) -> tuple[tuple[str, ...], list[tuple[
         made = []
         for index, slot in enumerate(chromosomes):
             whole = normal_segments(slot, table)
-            moved = exchange(whole, part, index, table) if part.kind == "t" else None
-            made.append((f"der({slot}){name}", slot, moved or rearrange(whole, part, (slot,), table)))
+            moved = edits.exchange(whole, part, index, table) if part.kind == "t" else None
+            made.append((f"der({slot}){name}", slot, moved or edits.rearrange(whole, part, (slot,), table)))
         return chromosomes, made
     left = part.operations  # what is left to be done to the one chromosome that comes
     if part.kind == "trc":
-        segments = join_tricentric(part, table)
+        segments = edits.join_tricentric(part, table)
     elif part.kind in ("r", "dic r") and several:
-        segments = close_ring(part, table)
+        segments = edits.close_ring(part, table)
     elif part.kind in ("dic", "psu dic"):
-        segments = join_dicentric(part, table)
+        segments = edits.join_dicentric(part, table)
     elif part.kind == "der" and several and not part.breakpoints:
-        segments, left = join_derivative(part, table)
+        segments, left = edits.join_derivative(part, table)
     elif part.kind == "rob" or (part.kind == "der" and several):
         if part.kind == "rob":
-            check_robertsonian(part)
+            edits.check_robertsonian(part)
         require(whole_arm, part.text, "A derivative of two chromosomes is written der(A;B)(q10;q10).")
-        segments = fuse_arms(part, pairs, table)
+        segments = edits.fuse_arms(part, pairs, table)
     else:
         chromosomes, segments, left = (first,), normal_segments(first, table), left or (part,)
         arms = any(o.kind == "t" and set(o.breakpoints) <= {"p10", "q10"} for o in left)
         rule = "A derivative of two whole arms is written der(A;B), as in der(1;7)(q10;p10)."
         require(not arms, part.text, rule)
     for operation in left:
-        segments = rearrange(segments, operation, chromosomes, table)
+        segments = edits.rearrange(segments, operation, chromosomes, table)
     if part.kind == "ider":
-        segments = mirror_arm(segments, part, first, table)
+        segments = edits.mirror_arm(segments, part, first, table)
     return chromosomes, [(name, first, segments)]
 
 

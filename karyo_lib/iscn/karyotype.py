@@ -4,16 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from karyo_lib.iscn import notation
 from karyo_lib.iscn.bands import AUTOSOMES, CHROMOSOMES, BandTable, KaryotypeError, load_bands, require
 from karyo_lib.iscn.changes import Change, Size, make_change, normal_chromosome
-from karyo_lib.iscn.notation import (
-    CellLine,
-    explicit_sex,
-    read_cell_lines,
-    rearranged_sex,
-    usual_sets,
-    write_line,
-)
 from karyo_lib.iscn.segments import Chromosome
 
 _SLOTS = (*CHROMOSOMES, "mar")
@@ -50,7 +43,7 @@ class Karyotype:
     ('abnormal', 'translocation', 2)
     """
 
-    line: CellLine
+    line: notation.CellLine
     level: int
     chromosomes: tuple[Chromosome, ...]
     sex: str
@@ -65,7 +58,7 @@ class Karyotype:
     @property
     def formula(self) -> str:
         """Formula of this cell's line in normal form ('47,XY,+21'), without cell numbers."""
-        return write_line(self.line)
+        return notation.write_line(self.line)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -148,7 +141,7 @@ def write_karyotype(karyotype: Karyotype) -> str:
         "(karyo_lib.iscn.clones), or ask parse_karyotype for one with cell_line."
     )
     require(karyotype.cell_lines == 1, karyotype.formula, rule)
-    return write_line(karyotype.line)
+    return notation.write_line(karyotype.line)
 
 
 def parse_karyotype(formula: str, level: int = 550, cell_line: int | None = None) -> Karyotype:
@@ -196,7 +189,7 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int | None = None
     ['der(9)t(9;22)', 'der(22)t(9;22)']
     """
     table = load_bands(level)
-    cells = [_make_cell(line, table) for line in read_cell_lines(formula)]
+    cells = [_make_cell(line, table) for line in notation.read_cell_lines(formula)]
     if cell_line is None:
         return replace(cells[0], cell_lines=len(cells))
     rule = f"Expected a cell line from 0 to {len(cells) - 1}. Received {cell_line}."
@@ -204,7 +197,7 @@ def parse_karyotype(formula: str, level: int = 550, cell_line: int | None = None
     return cells[cell_line]
 
 
-def _make_cell(line: CellLine, table: BandTable) -> Karyotype:
+def _make_cell(line: notation.CellLine, table: BandTable) -> Karyotype:
     try:
         return _apply(line, table)
     except MiscountError:
@@ -224,7 +217,7 @@ class MiscountError(KaryotypeError):
     """The parts of a formula do not make its count or its sex chromosomes."""
 
 
-def _apply(line: CellLine, table: BandTable) -> Karyotype:
+def _apply(line: notation.CellLine, table: BandTable) -> Karyotype:
     changes = tuple(make_change(part, table) for part in line.parts for _ in range(part.copies))
     _check_sex(line)
     cell = [normal_chromosome(name, table) for name in AUTOSOMES * line.ploidy]
@@ -250,7 +243,7 @@ def count_formula(counts: Mapping[str, int]) -> str:
     autosomes = [counts.get(name, 0) for name in AUTOSOMES]
     sets = Counter(autosomes).most_common(1)[0][0]
     total = sum(counts.values())
-    level = "" if sets == usual_sets(total) else f"<{sets}n>"
+    level = "" if sets == notation.usual_sets(total) else f"<{sets}n>"
     sex = "X" * counts.get("X", 0) + "Y" * counts.get("Y", 0)
     parts = []
     for name, number in zip(AUTOSOMES, autosomes, strict=True):
@@ -260,7 +253,7 @@ def count_formula(counts: Mapping[str, int]) -> str:
     return ",".join([f"{total}{level}", sex or "?", *parts])
 
 
-def _sex_chromosomes(line: CellLine, table: BandTable) -> list[Chromosome]:
+def _sex_chromosomes(line: notation.CellLine, table: BandTable) -> list[Chromosome]:
     """Normal sex chromosomes as written; those beyond a normal complement are marked as gained."""
     extra = Counter(_beyond_pair(line) if line.ploidy == 2 else ())
     cell = []
@@ -270,20 +263,20 @@ def _sex_chromosomes(line: CellLine, table: BandTable) -> list[Chromosome]:
     return cell
 
 
-def _complement(line: CellLine) -> list[str]:
+def _complement(line: notation.CellLine) -> list[str]:
     """Sex chromosomes that the cell line came from: those written, rearranged or lost as '-X' or '-Y'."""
-    lost = [] if line.constitutional_sex else explicit_sex(line.parts, "-")
-    return [*line.normal_sex, *rearranged_sex(line.parts), *lost]
+    lost = [] if line.constitutional_sex else notation.explicit_sex(line.parts, "-")
+    return [*line.normal_sex, *notation.rearranged_sex(line.parts), *lost]
 
 
-def _beyond_pair(line: CellLine) -> list[str]:
+def _beyond_pair(line: notation.CellLine) -> list[str]:
     """Sex chromosomes beyond XX or XY."""
     complement = _complement(line)
     pair = Counter(("X", "Y" if "Y" in complement else "X"))
     return list((Counter(complement) - pair).elements())
 
 
-def _set_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
+def _set_changes(line: notation.CellLine, table: BandTable) -> tuple[Change, ...]:
     """Whole sets more or fewer than two."""
     if line.ploidy == 2:
         return ()
@@ -293,7 +286,7 @@ def _set_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
     return (Change(f"{line.ploidy}n", "polyploidy", lost, produced),)
 
 
-def _sex_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
+def _sex_changes(line: notation.CellLine, table: BandTable) -> tuple[Change, ...]:
     """Gains and losses that are written in the sex complement only: 45,X, 47,XXY."""
     gained = [
         Change(f"+{name}", "sex-chromosome", (), (normal_chromosome(name, table, abnormal=True),))
@@ -303,7 +296,7 @@ def _sex_changes(line: CellLine, table: BandTable) -> tuple[Change, ...]:
     return (*gained, *(Change("-X", "sex-chromosome", ("X",), ()) for _ in range(missing)))
 
 
-def _taken_from_cell(change: Change, line: CellLine) -> tuple[str, ...]:
+def _taken_from_cell(change: Change, line: notation.CellLine) -> tuple[str, ...]:
     """Chromosomes to take out of the cell: sex chromosomes that are lost or rearranged were never put in, but
     where a constitutional complement is written in full: 46,XXYc,-X."""
     if line.constitutional_sex and not change.produced:
@@ -311,10 +304,10 @@ def _taken_from_cell(change: Change, line: CellLine) -> tuple[str, ...]:
     return tuple(name for name in change.consumed if name not in ("X", "Y"))
 
 
-def _check_sex(line: CellLine) -> None:
+def _check_sex(line: notation.CellLine) -> None:
     complement = _complement(line)
     written = line.sex or "none"
-    lost, gained = explicit_sex(line.parts, "-"), explicit_sex(line.parts, "+")
+    lost, gained = notation.explicit_sex(line.parts, "-"), notation.explicit_sex(line.parts, "+")
     rule = "A cell has at least one X chromosome, normal or rearranged."
     require("X" in [*complement, *gained], written, rule)
     if (lost or gained) and not line.constitutional_sex and len(complement) != line.ploidy:
@@ -326,12 +319,12 @@ def _check_sex(line: CellLine) -> None:
         )
 
 
-def _check_count(line: CellLine, cell: list[Chromosome]) -> None:
+def _check_count(line: notation.CellLine, cell: list[Chromosome]) -> None:
     if line.count <= len(cell) <= line.most:
         return
     says = f"{line.count}~{line.most}" if line.most > line.count else str(line.count)
     rule = f"The parts of {line.formula!r} make {len(cell)} chromosomes, the count says {says}."
-    if 0 < len(rearranged_sex(line.parts)) == len(cell) - line.count:
+    if 0 < len(notation.rearranged_sex(line.parts)) == len(cell) - line.count:
         rule += " The sex chromosomes after the count are the normal ones alone, as in 46,X,i(X)(q10)."
     raise MiscountError(says, rule)
 

@@ -3,14 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from karyo_lib.judge import weighted
-from karyo_lib.judge.intervals import (
-    NO_INTERVAL,
-    bootstrap_interval,
-    compute_effective_n,
-    draw_bootstrap_weights,
-    wilson,
-)
+from karyo_lib.judge import intervals, weighted
 
 METRIC_COLUMNS = ["metric", "title", "value", "low", "high", "n", "method", "note"]
 PREVALENCES = (0.10, 0.01)  # "less than 10%" (thesis section 5.1), and a screening population
@@ -54,8 +47,8 @@ def check_predictions(
 def _proportion_row(metric: str, title: str, success: np.ndarray, groups, why_empty: str) -> dict:
     n = success.size
     value = float(success.mean()) if n else float("nan")
-    effective = compute_effective_n(success, groups)
-    low, high = wilson(value * effective, effective) if n else (float("nan"), float("nan"))
+    effective = intervals.compute_effective_n(success, groups)
+    low, high = intervals.wilson(value * effective, effective) if n else (float("nan"), float("nan"))
     method = "Wilson" if effective == n else f"Wilson, {n} images of repeated patients worth {effective:.0f}"
     return {
         "metric": metric, "title": title, "value": value, "low": low, "high": high, "n": n,
@@ -75,8 +68,8 @@ def compute_ppv_at_prevalence(
     if not (n_abnormal > 0 and n_normal > 0):
         return nan, nan, nan
     a, b = sensitivity, 1 - specificity
-    a_low, a_high = wilson(min(a * n_abnormal, n_abnormal), n_abnormal)
-    b_low, b_high = wilson(min(b * n_normal, n_normal), n_normal)
+    a_low, a_high = intervals.wilson(min(a * n_abnormal, n_abnormal), n_abnormal)
+    b_low, b_high = intervals.wilson(min(b * n_normal, n_normal), n_normal)
     root_low = np.sqrt(max(0.0, (a * b) ** 2 - a_low * b_high * (2 * a - a_low) * (2 * b - b_high)))
     root_high = np.sqrt(max(0.0, (a * b) ** 2 - a_high * b_low * (2 * a - a_high) * (2 * b - b_low)))
     odds = prevalence / (1 - prevalence)
@@ -98,7 +91,7 @@ def _curve_note(metric: str, value: float, low: float, y: np.ndarray) -> str:
     if metric in ("roc_auc", "pr_auc") and value == 1:
         return "no error of order in the sample: the bootstrap cannot see below it"
     if not np.isfinite(low):
-        return f"the interval {NO_INTERVAL}"
+        return f"the interval {intervals.NO_INTERVAL}"
     return CHOSEN_HERE if "_at_" in metric else ""
 
 
@@ -128,8 +121,8 @@ def compute_metrics(
         row("accuracy", "Accuracy", called == abnormal, everything, NO_IMAGES),
     ]
     sensitivity, specificity = rows[0]["value"], rows[1]["value"]
-    n_abnormal = compute_effective_n(called[abnormal], pick(abnormal))
-    n_normal = compute_effective_n(called[~abnormal], pick(~abnormal))
+    n_abnormal = intervals.compute_effective_n(called[abnormal], pick(abnormal))
+    n_normal = intervals.compute_effective_n(called[~abnormal], pick(~abnormal))
     for prevalence in PREVALENCES:
         value, low, high = compute_ppv_at_prevalence(
             sensitivity, n_abnormal, specificity, n_normal, prevalence
@@ -141,13 +134,13 @@ def compute_metrics(
             "metric": f"ppv_at_{prevalence:g}", "title": f"PPV at a prevalence of {100 * prevalence:g} %",
             "value": value, "low": low, "high": high, "n": y.size, "method": "MOVER-R", "note": note,
         })  # fmt: skip
-    weights = draw_bootstrap_weights(y.size, n_resamples, seed, groups)
+    weights = intervals.draw_bootstrap_weights(y.size, n_resamples, seed, groups)
     of_what = "images" if groups is None else "patients"
     for metric, (title, measure) in CURVE_METRICS.items():
         value = float(measure(y, p, np.ones((1, y.size)))[0]) if y.size else float("nan")
         low, high = float("nan"), float("nan")
         if np.isfinite(value):
-            low, high = bootstrap_interval(lambda w, of=measure: of(y, p, w), weights)
+            low, high = intervals.bootstrap_interval(lambda w, of=measure: of(y, p, w), weights)
         rows.append({
             "metric": metric, "title": title, "value": value, "low": low, "high": high, "n": y.size,
             "method": f"bootstrap of {of_what}", "note": _curve_note(metric, value, low, y),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from karyo_lib.iscn.clones import CELLS_FOR_GAIN, CELLS_FOR_LOSS, Clone, order_clones, write_clones
-from karyo_lib.judge.mosaicism import cells_needed, excluded_share, share_found
+from karyo_lib.judge.intervals import cells_needed, excluded_share, share_found
 from karyo_lib.read.case_record import Case, CaseCell, CaseLine, CaseSettings, Exclusion, count_cells
 from karyo_lib.read.cell_evidence import CellEvidence, Line, log_artefact, weigh_cells
 from karyo_lib.read.clone_rules import (

@@ -20,7 +20,7 @@ from karyo_lib.read.pooling import NOT_SEEN, find_breaks, pool_changes, spread_c
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
 from karyo_lib.read.recurrent import derivatives, recurrent_derivatives
-from karyo_lib.shape.scaled import ScaledStrips
+from karyo_lib.shape.scaling import ScaledStrips
 
 #: Score of a chromosome from which on it is asked what it may be made of.
 SUSPECT = 3.5

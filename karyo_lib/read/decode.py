@@ -17,7 +17,7 @@ from karyo_lib.read.network_files import TrainedNetwork, read_record, read_weigh
 from karyo_lib.read.path import Paths, PathSettings, chain_scores, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, centromere_place, place_of, units_of
 from karyo_lib.resources import data_file
-from karyo_lib.shape.scaled import ScaledStrips
+from karyo_lib.shape.scaling import ScaledStrips
 
 _AT_ONCE = 16  # strips that go through the network together
 _LENGTHS = (48, 80, 112, 160)  # to one of which they are padded

@@ -6,7 +6,7 @@ import numpy as np
 
 from karyo_lib.networks.backend import keras
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP
-from karyo_lib.shape.scaled import COLUMNS
+from karyo_lib.shape.scaling import COLUMNS
 
 ops, layers = keras.ops, keras.layers
 #: Width, in bins, of the soft target around a row's true place.

@@ -31,8 +31,7 @@ from karyo_lib.resources import data_file
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.centreline import mask_width
 from karyo_lib.shape.ink import measure_ink, resize
-from karyo_lib.shape.scaled import ScaledStrips
-from karyo_lib.shape.scaling import scale_strips
+from karyo_lib.shape.scaling import ScaledStrips, scale_strips
 
 #: Widths of chromosomes, in pixels, at which they are cut out: the page's own if it lies between.
 _CUT_WIDTH = 14.0, 24.0

@@ -9,9 +9,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "folder": ["ScreenOptions", "Screened", "screen_folder"],
+        "journal": ["Result"],
         "package": ["Package", "PackageError", "load_package", "save_package"],
         "packing": ["PackSettings", "train_package"],
-        "result": ["Result"],
         "screener": ["Screener"],
         "widget": ["ReviewWidget"],
         "worklist": ["Worklist"],

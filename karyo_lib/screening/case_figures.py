@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from karyo_lib.iscn import CHROMOSOMES, load_bands, parse_karyotype
 from karyo_lib.read.case_record import Case, CaseLine, CellSource
 from karyo_lib.read.reading import Reading
-from karyo_lib.shape.scaled import COLUMNS, WIDTH_COLUMNS
+from karyo_lib.shape.scaling import COLUMNS, WIDTH_COLUMNS
 
 MOST_CELLS = 4  # beside one ideogram
 MOST_CLASSES = 4  # of one line

@@ -21,8 +21,7 @@ from karyo_lib import __version__
 from karyo_lib.files.bank import Cutout, pack_cell, write_bank
 from karyo_lib.iscn import CHROMOSOMES, count_formula
 from karyo_lib.screening.card import NOTICE
-from karyo_lib.screening.journal import Entry, Journal
-from karyo_lib.screening.result import Result
+from karyo_lib.screening.journal import Entry, Journal, Result
 from karyo_lib.screening.review import Review, ReviewedObject, format_reviews, read_reviews
 from karyo_lib.screening.worklist import safe_cell, write_csv
 from karyo_lib.shape.boxes import BOX

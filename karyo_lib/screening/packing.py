@@ -30,21 +30,12 @@ from karyo_lib.networks.fitting import TrainSettings
 from karyo_lib.networks.models import build_model
 from karyo_lib.networks.train import FitResult, fit_condition
 from karyo_lib.networks.weights import WeightsSource, resolve_weights
-from karyo_lib.screening import ALPHA, DELTA
-from karyo_lib.screening.card import (
-    describe_data,
-    describe_network,
-    describe_quality,
-    describe_reading,
-    describe_use,
-    make_section,
-)
+from karyo_lib.screening import ALPHA, DELTA, card
 from karyo_lib.screening.cases import Page
-from karyo_lib.screening.decision import describe_need, fit_promise, is_held_back
 from karyo_lib.screening.judges import Judge, Look, NetworkJudge, ReadingJudge, get_flat_weights
 from karyo_lib.screening.package import Calibration, Package, Recipe, reader_files
 from karyo_lib.screening.reference import Reference, measure_page
-from karyo_lib.screening.screener import measure_confidence
+from karyo_lib.screening.screener import describe_need, fit_promise, is_held_back, measure_confidence
 
 
 @dataclass(frozen=True)
@@ -140,14 +131,14 @@ def train_package(
         flat = get_flat_weights(_join(fit, source, settings))
         package = Package(recipe, flat, Calibration(), None, None)
         judge: Judge = NetworkJudge(recipe, flat)
-        told = describe_network(fit, source, settings.passes, n_augmented)
+        told = card.describe_network(fit, source, settings.passes, n_augmented)
         warning = source.warning
     else:
         package = Package(recipe, None, Calibration(), None, None, reader=reader_files(reader))
         judge = ReadingJudge(recipe, package.reader)
         # The reader learns nothing here: most karyograms can serve the promise.
         rows = rows.assign(part=rows["part"].map({"train": "test", "val": "val", "test": "train"}))
-        told, warning = describe_reading(), ""
+        told, warning = card.describe_reading(), ""
     looked = _look_at_all(judge, rows, Path(data), recipe.page_size, progress)
     return _finish(package, rows, *looked, settings, told, warning, len(quarantine))
 
@@ -267,13 +258,13 @@ def _finish(
     )
     made = [["What", "Version"], ["karyo", __version__], *map(list, backend_facts().items())]
     sections = [
-        describe_use(),
-        describe_data(rows, n_unusable, package.recipe.method),
+        card.describe_use(),
+        card.describe_data(rows, n_unusable, package.recipe.method),
         *told,
-        describe_quality(metrics),
-        make_section("When a case is cleared", *clearing),
-        make_section("What is unlike the training karyograms", *unlike),
-        make_section("Made with", rows=made),
+        card.describe_quality(metrics),
+        card.make_section("When a case is cleared", *clearing),
+        card.make_section("What is unlike the training karyograms", *unlike),
+        card.make_section("Made with", rows=made),
     ]
     facts = {"title": f"karyo model, {package.recipe.method}", "warning": warning, "sections": sections}
     return Package(package.recipe, package.weights, calibration, promise, reference, package.reader, facts)

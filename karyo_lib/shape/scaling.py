@@ -8,9 +8,44 @@ import numpy as np
 from scipy import ndimage
 
 from karyo_lib.shape.centreline import chromosome_mask, find_centreline, mask_width, path_length
-from karyo_lib.shape.scaled import COLUMNS, MEDIAN_ROWS, MOST_ROWS, WIDTH_COLUMNS, ScaledStrips
 
+#: ISCN units (relative optical length) in one row of a strip.
+ROW_UNITS = 125.0
+#: Length of an average cell's median chromosome in rows: 7950 ISCN units.
+MEDIAN_ROWS = 7950 / ROW_UNITS
+#: Longest strip in rows, columns of a strip, and the columns that a cell's median chromosome is wide.
+MOST_ROWS, COLUMNS, WIDTH_COLUMNS = 160, 24, 14.0
 _MEAN_INK = 0.5
+
+
+@dataclass(frozen=True)
+class ScaledStrips:
+    """Straightened chromosomes of one cell, or of several."""
+
+    # Uint8, shape (n, MOST_ROWS, COLUMNS); ink, 128 on average inside the chromosomes of a cell, upper end in
+    # the first row; rows beyond a chromosome's end are 0.
+    images: np.ndarray
+    rows: np.ndarray  # int, shape (n,); how many rows each chromosome has
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, chosen: Sequence[int] | np.ndarray) -> "ScaledStrips":
+        """The chromosomes with these positions."""
+        chosen = np.asarray(chosen, int)
+        return ScaledStrips(self.images[chosen], self.rows[chosen])
+
+    def turned(self, upside_down: np.ndarray) -> "ScaledStrips":
+        """The same with some, bool (n,), turned end to end."""
+        images = self.images.copy()
+        for i in np.flatnonzero(upside_down):
+            images[i, : self.rows[i]] = images[i, : self.rows[i]][::-1]
+        return ScaledStrips(images, self.rows)
+
+    @classmethod
+    def join(cls, parts: Sequence["ScaledStrips"]) -> "ScaledStrips":
+        """Chromosomes of several cells."""
+        return cls(np.concatenate([p.images for p in parts]), np.concatenate([p.rows for p in parts]))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from karyo_lib.draw import draw_chromosome
-from karyo_lib.draw.realism import PROFILE_POINTS, compute_realism, mean_profile
-from karyo_lib.draw.stain import stain_profile
+from karyo_lib.draw.chromosome import stain_profile
+from karyo_lib.draw.material import PROFILE_POINTS, compute_realism, mean_profile
 from karyo_lib.files.bank import ChromosomeBank
 
 

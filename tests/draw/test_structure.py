@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karyo_lib.draw import draw_karyogram
-from karyo_lib.draw.chromosome import paint_straight, plan_bands
+from karyo_lib.draw.chromosome import paint_straight, plan_bands, stain_profile
+from karyo_lib.draw.layout import settle
 from karyo_lib.draw.piece import changed_spans
-from karyo_lib.draw.sheet import settle
-from karyo_lib.draw.stain import stain_profile
 from karyo_lib.draw.styles import Look
 from karyo_lib.iscn import CHROMOSOMES, Segment, load_bands, parse_karyotype
 from karyo_lib.iscn.segments import Chromosome

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from karyo_lib.files import images
-from karyo_lib.files.decoders import STRETCHED
-from karyo_lib.files.images import UnusableImage, load_image, load_pages, read_image
+from karyo_lib.files.images import STRETCHED, UnusableImage, load_image, load_pages, read_image
 
 
 @pytest.fixture(scope="module")

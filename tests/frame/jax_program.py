@@ -8,8 +8,8 @@ import numpy as np
 from karyo_lib.networks.backend import backend_facts
 from karyo_lib.networks.features import compute_features
 from karyo_lib.networks.fitting import Examples, Trainer, TrainSettings
+from karyo_lib.networks.inference import sample_dropout
 from karyo_lib.networks.models import build_model, split_model
-from karyo_lib.networks.sampling import sample_dropout
 from karyo_lib.networks.weights import resolve_weights
 
 SHAPE = (64, 64, 3)

@@ -12,8 +12,7 @@ import pytest
 from karyo_lib import machines as cluster
 from karyo_lib.machines import SCHEDULER, connect, on_cluster
 from karyo_lib.networks.search import SearchSettings, run_search
-from karyo_lib.study.data.collection import prepare_collection
-from karyo_lib.study.data.copies import prepare_copies, prepare_splits
+from karyo_lib.study.data.collection import prepare_collection, prepare_copies, prepare_splits
 from karyo_lib.study.data.recipe import AlphaRecipe, draw_dataset
 from karyo_lib.study.networks.fits import fit_conditions
 from karyo_lib.study.runs import Run

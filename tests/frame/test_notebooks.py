@@ -7,7 +7,7 @@ import pytest
 from notebook_rules import complaints, shown_names
 from small_study import PARAMETERS, write_notebook
 
-from karyo_lib.study.report.order import find_notebooks
+from karyo_lib.study.report.kernel import find_notebooks
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAMES = [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))]

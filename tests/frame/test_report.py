@@ -18,12 +18,18 @@ from small_study import fake_engine, write_notebook
 
 from karyo_lib.settings import SettingsError
 from karyo_lib.store import BusyError
-from karyo_lib.study.report import execute, page
+from karyo_lib.study.report import execute, index
 from karyo_lib.study.report.content import scrubber, without_progress
-from karyo_lib.study.report.kernel import OwnKernelManager
+from karyo_lib.study.report.kernel import (
+    Monitor,
+    OwnKernelManager,
+    check_parameters,
+    choose,
+    duration,
+    find_notebooks,
+    read_step,
+)
 from karyo_lib.study.report.kernel import execute as execute_one
-from karyo_lib.study.report.order import check_parameters, choose, find_notebooks
-from karyo_lib.study.report.progress import Monitor, duration, read_step
 from karyo_lib.study.report.records import Records
 from karyo_lib.study.runs import Run, project_dir
 
@@ -98,7 +104,7 @@ def test_report_asks_no_other_host_and_is_small(study):
         text = path.read_text()
         assert not re.search(r"(?:src|href)\s*=\s*[\"'](?:https?:)?//", text)
         assert "default-src 'none'" in text
-        assert path.stat().st_size < page.LARGEST
+        assert path.stat().st_size < index.LARGEST
 
 
 def test_no_path_of_this_machine_is_shown(study):
@@ -246,11 +252,11 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, monkeypatch):
 
 def test_a_larger_report_drops_the_second_copy_of_its_figures(study, monkeypatch, tmp_path):
     notebooks, run, records = study
-    monkeypatch.setattr(page, "LARGEST", 1000)
+    monkeypatch.setattr(index, "LARGEST", 1000)
     notebook = find_notebooks(notebooks)[0]
     executed = Records(run.dir).read_notebook("01_first")
     other = Run.open("smoke", run_dir=str(tmp_path / "run"))
-    page.write_report(other, notebook, executed, records["01_first"], (notebook,))
+    index.write_report(other, notebook, executed, records["01_first"], (notebook,))
     text = (other.dir / "01_first.html").read_text()
     assert '<a download="curves.png" href="figures/curves.png">' in text
     assert 'src="data:image/svg+xml' in text

@@ -10,7 +10,7 @@ import pytest
 from test_browser import CONTRAST, SCREENSHOTS, keep, skipped_headings, visit  # noqa: F401
 
 from karyo_lib.study.report import execute
-from karyo_lib.study.report.page import LARGEST
+from karyo_lib.study.report.index import LARGEST
 from karyo_lib.study.report.records import Records
 from karyo_lib.study.runs import Run
 from karyo_lib.study.thesis import load_items

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from karyo_lib.judge import compute_split_facts, fill_checklist
-from karyo_lib.judge.checklist import load_checklist
+from karyo_lib.judge.words import load_checklist
 
 
 def study(n=60, leaky=True, by_source=False):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karyo_lib.judge.mosaicism import cells_needed, excluded_share, share_found
+from karyo_lib.judge.intervals import cells_needed, excluded_share, share_found
 
 # Hook 1977: percentage of mosaicism excluded at 90, 95 and 99 % by so many cells, all of them alike
 HOOK = {5: (37, 46, 61), 10: (21, 26, 37), 15: (15, 19, 27), 20: (11, 14, 21), 30: (8, 10, 15), 50: (5, 6, 9)}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from karyo_lib.judge.novelty import Novelty
+from karyo_lib.judge.scores import Novelty
 
 
 @pytest.fixture

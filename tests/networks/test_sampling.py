@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import ks_2samp
 
 from karyo_lib.networks.backend import keras
+from karyo_lib.networks.inference import draw_masks, sample_dropout
 from karyo_lib.networks.models import build_model, get_cut, seed_dropout, split_model
-from karyo_lib.networks.sampling import draw_masks, sample_dropout
 
 SHAPE = (96, 96, 3)  # 3 x 3 x 512 before the head
 RNG_SEED = 5
@@ -113,7 +113,7 @@ def test_an_image_scores_the_same_in_any_company(tail, features):
 
 def test_blocks_of_any_size_give_the_same(tail, features, monkeypatch):
     whole = sample_dropout(tail, np.tile(features, (20, 1, 1, 1)), 12)
-    monkeypatch.setattr("karyo_lib.networks.sampling._BLOCK_BYTES", 1)
+    monkeypatch.setattr("karyo_lib.networks.inference._BLOCK_BYTES", 1)
     pieces = sample_dropout(tail, np.tile(features, (20, 1, 1, 1)), 12)
     np.testing.assert_allclose(pieces, whole, rtol=0, atol=2.5e-7)
 

@@ -20,7 +20,7 @@ from karyo_lib.read.path import PathSettings, chain_scores, find_paths
 from karyo_lib.read.places import BINS, CLASS_OF_BIN, FIRST, NONE, STOP, place_of, units_of
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.recurrent import find_recurrent, recurrent_derivatives
-from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS, ROW_UNITS, ScaledStrips
+from karyo_lib.shape.scaling import COLUMNS, MOST_ROWS, ROW_UNITS, ScaledStrips
 
 TABLE = load_bands(850)
 SMALL = NetworkSettings(stem=(4, 4, 4), channels=16, dilations=(1, 2), attention=1, heads=2)

@@ -16,12 +16,10 @@ from karyo_lib.read.decoding_network import (
     place_loss,
 )
 from karyo_lib.read.places import BINS, FIRST, NONE, STOP
-from karyo_lib.read.train.fit_decoder import DecoderTraining, align, fit
+from karyo_lib.read.train.fit_decoder import DecoderTraining, align, fit, fit_settings, score_decoder
 from karyo_lib.read.train.looks import LookSettings, make_batch, turn_places
 from karyo_lib.read.train.rearrange import Rearranger, StripSet, whole_places
-from karyo_lib.read.train.score_decoder import fit_settings, score_decoder
-from karyo_lib.shape.scaled import COLUMNS, MEDIAN_ROWS, MOST_ROWS
-from karyo_lib.shape.scaling import scale_strips
+from karyo_lib.shape.scaling import COLUMNS, MEDIAN_ROWS, MOST_ROWS, scale_strips
 
 SMALL = NetworkSettings(stem=(4, 4, 4), channels=16, dilations=(1, 2), attention=1, heads=2)
 

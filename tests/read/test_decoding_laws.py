@@ -8,18 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from karyo_lib.draw.artefacts import expose
 from karyo_lib.draw.karyogram import draw_piece, settle_manner
+from karyo_lib.draw.layout import make_sheet, settle
+from karyo_lib.draw.page import expose
 from karyo_lib.draw.piece import INK_THRESHOLD
-from karyo_lib.draw.sheet import make_sheet, settle
 from karyo_lib.iscn.bands import CHROMOSOMES, load_bands
 from karyo_lib.iscn.catalogue import NUMERICAL, load_catalogue
 from karyo_lib.iscn.describe import describe
 from karyo_lib.iscn.karyotype import Chromosome, parse_karyotype
 from karyo_lib.iscn.segments import Segment, normal_segments, total_length, turn
 from karyo_lib.read.decode import Decoder
-from karyo_lib.shape.scaled import ROW_UNITS
-from karyo_lib.shape.scaling import scale_strips
+from karyo_lib.shape.scaling import ROW_UNITS, scale_strips
 
 _TABLE = load_bands(850)
 _STYLES = ("classic", "digital", "mottled")

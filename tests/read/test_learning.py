@@ -12,17 +12,22 @@ from typer.testing import CliRunner
 from karyo_lib import cli
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.files.bank import ChromosomeBank
-from karyo_lib.files.listing import DatasetError
+from karyo_lib.files.index import DatasetError
 from karyo_lib.networks.backend import keras
 from karyo_lib.read.decode import Decoder, DecoderSettings
 from karyo_lib.read.decoding_network import NetworkSettings, build_decoding_model
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.train import learn, trials
+from karyo_lib.read.train import learn, score
 from karyo_lib.read.train.fit_decoder import DecoderTraining
 from karyo_lib.read.train.learn import Adapted, adapt, fit_marks, sorted_page, strips_of_bank
-from karyo_lib.read.train.score import read_truths
-from karyo_lib.read.train.trials import aneuploid_trials, compose_trials, normal_cells, trial_formulae
+from karyo_lib.read.train.score import (
+    aneuploid_trials,
+    compose_trials,
+    normal_cells,
+    read_truths,
+    trial_formulae,
+)
 from karyo_lib.shape.boxes import match_boxes
 
 
@@ -53,7 +58,7 @@ def test_a_bank_trains_and_measures_a_reader(bank_dir, monkeypatch):
     strips = strips_of_bank(bank, normal_cells(bank, "val")["cell"].iloc[:2])
     assert len(strips) == 92
     assert strips.weights.sum() == pytest.approx(1)
-    monkeypatch.setattr(trials, "normal_cells", lambda bank, part: normal_cells(bank, part).iloc[:1])
+    monkeypatch.setattr(score, "normal_cells", lambda bank, part: normal_cells(bank, part).iloc[:1])
     small = compose_trials(bank, 2, styles=("digital",), size=(300, 240), part="val", abnormal=0)
     assert [len(p.truth) for p in small] == [46, 46], "normal pages need no donors"
 
@@ -145,8 +150,8 @@ def test_a_labelled_folder_is_scored(tmp_path):
 
 
 def test_the_command_writes_tables(tmp_path, monkeypatch):
-    few = partial(trials.draw_trials, styles=("digital", "ruled"))
-    monkeypatch.setattr(trials, "draw_trials", few)
+    few = partial(score.draw_trials, styles=("digital", "ruled"))
+    monkeypatch.setattr(score, "draw_trials", few)
     words = ["reader", "score", "--pages", "1", "--side", "320", "-o", str(tmp_path)]
     result = CliRunner().invoke(cli.app, words)
     assert result.exit_code == 0, result.output

@@ -13,7 +13,7 @@ from karyo_lib.read.decode import Decoder, chain_of
 from karyo_lib.read.places import NONE
 from karyo_lib.read.pooling import NOT_SEEN, find_breaks, pool_changes, spread_changes
 from karyo_lib.read.reader import Reader
-from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS, ScaledStrips
+from karyo_lib.shape.scaling import COLUMNS, MOST_ROWS, ScaledStrips
 
 
 @pytest.mark.parametrize(

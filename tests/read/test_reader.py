@@ -21,8 +21,7 @@ from karyo_lib.read.evidence import ReadingDisplay, find_odd
 from karyo_lib.read.network_files import READER_FILES
 from karyo_lib.read.reader import Reader, _laid_out
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, summary
-from karyo_lib.read.train.score import score_cells, score_pages, summarise
-from karyo_lib.read.train.trials import patient_part
+from karyo_lib.read.train.score import patient_part, score_cells, score_pages, summarise
 from karyo_lib.shape.boxes import match_boxes
 
 

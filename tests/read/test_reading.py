@@ -23,8 +23,7 @@ from karyo_lib.read.find import find_chromosomes, infer_slots
 from karyo_lib.read.layout import align_slots, order_evidence
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading
 from karyo_lib.shape.centreline import chromosome_mask
-from karyo_lib.shape.scaled import MEDIAN_ROWS
-from karyo_lib.shape.scaling import scale_strips, trace
+from karyo_lib.shape.scaling import MEDIAN_ROWS, scale_strips, trace
 
 
 def _bar(length: int = 60, width: int = 14, dark: tuple[int, ...] = (15, 40)) -> np.ndarray:

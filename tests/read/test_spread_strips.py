@@ -14,10 +14,9 @@ from karyo_lib.read.decoding_network import NetworkSettings
 from karyo_lib.read.detector import CELL, REACH, DetectorSettings
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train import learn
-from karyo_lib.read.train.canvas import MOST, SIZE
 from karyo_lib.read.train.detection import detector_losses
+from karyo_lib.read.train.pieces import MOST, SIZE, orient, read_spreads, spread_part
 from karyo_lib.read.train.scenes import SceneMaker, make_batch
-from karyo_lib.read.train.spread_strips import orient, read_spreads, spread_part
 from karyo_lib.shape.scaling import scale_strips
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from karyo_lib.read.train.score import compare_readers, read_truths
-from karyo_lib.read.train.trials import patient_part
+from karyo_lib.read.train.score import compare_readers, patient_part, read_truths
 
 
 class Says:

@@ -10,8 +10,7 @@ from screening_stubs import draw_bars, make_promise
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.networks.models import CUTS, build_model, split_model
 from karyo_lib.networks.weights import resolve_weights
-from karyo_lib.screening.decision import EVERYTHING, Rule, decide, describe_need, fit_promise, is_held_back
-from karyo_lib.screening.heatmap import (
+from karyo_lib.screening.judges import (
     compute_grad_cam,
     compute_logits,
     compute_occlusion,
@@ -20,6 +19,7 @@ from karyo_lib.screening.heatmap import (
     find_slots,
 )
 from karyo_lib.screening.reference import PAGE_MEASURES, Reference, measure_page
+from karyo_lib.screening.screener import EVERYTHING, Rule, decide, describe_need, fit_promise, is_held_back
 
 RULE = Rule.from_promise(make_promise(0.2), 80.0)
 

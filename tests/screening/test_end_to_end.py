@@ -22,6 +22,7 @@ from karyo_lib.networks.weights import resolve_weights
 from karyo_lib.resources import data_file
 from karyo_lib.screening import folder as folder_module
 from karyo_lib.screening.folder import ScreenOptions, screen_folder
+from karyo_lib.screening.journal import DECISIONS
 from karyo_lib.screening.judges import NetworkJudge, set_flat_weights
 from karyo_lib.screening.package import (
     Calibration,
@@ -32,7 +33,6 @@ from karyo_lib.screening.package import (
     shipped_reader,
 )
 from karyo_lib.screening.packing import train_package
-from karyo_lib.screening.result import DECISIONS
 from karyo_lib.screening.screener import Screener
 
 

@@ -17,9 +17,8 @@ from screening_stubs import draw_bars, make_package
 
 from karyo_lib.screening import worklist
 from karyo_lib.screening.folder import ScreenOptions, screen_folder
-from karyo_lib.screening.journal import Journal, JournalError
+from karyo_lib.screening.journal import DECISIONS, Journal, JournalError
 from karyo_lib.screening.package import save_package
-from karyo_lib.screening.result import DECISIONS
 from karyo_lib.screening.screener import Screener
 from karyo_lib.screening.worklist import CSV_COLUMNS, Worklist
 from karyo_lib.store import BusyError

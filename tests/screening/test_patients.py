@@ -5,10 +5,9 @@ import json
 
 import pytest
 
-from karyo_lib.screening.journal import Entry
+from karyo_lib.screening.journal import Entry, Result
 from karyo_lib.screening.names import Names, group_files
 from karyo_lib.screening.patients import compose_patients, write_patients
-from karyo_lib.screening.result import Result
 
 NAN = float("nan")
 

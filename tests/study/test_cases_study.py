@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 
-from karyo_lib.study.reading.cases import cases_coverage, cases_table, compose_cases, describe_cases
+from karyo_lib.study.reading.confidence import cases_coverage, cases_table, compose_cases, describe_cases
 
 
 def _cells():

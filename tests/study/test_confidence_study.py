@@ -10,10 +10,8 @@ import pytest
 from karyo_lib import study
 from karyo_lib.judge import choose_threshold, compute_scores
 from karyo_lib.study.confidence.judgement import describe_ceiling
-from karyo_lib.study.confidence.methods import alter_pages
-from karyo_lib.study.confidence.promise import ALPHAS, HONEST, LEAKY, find_strictest
-from karyo_lib.study.confidence.samples import Passes, combine_scores, wrong_cases
-from karyo_lib.study.confidence.shifts import NO_KARYOGRAMS, Shifts
+from karyo_lib.study.confidence.samples import Passes, alter_pages, combine_scores, wrong_cases
+from karyo_lib.study.confidence.shifts import ALPHAS, HONEST, LEAKY, NO_KARYOGRAMS, Shifts, find_strictest
 from karyo_lib.study.data.unseen import Unseen, draw_strangers, halve, make_shifts
 
 VGG16 = "augmented-vgg16-frozen"
@@ -47,7 +45,7 @@ def comparison(rng):
     answers = pd.DataFrame(
         {"method": ["dropout", "bases"], "condition": VGG16, "answers": [40, 10], "seconds": 1.0}
     )
-    return study.confidence.methods.Comparison(scores, answers, SimpleNamespace(pair=(VGG16,)))
+    return study.confidence.samples.Comparison(scores, answers, SimpleNamespace(pair=(VGG16,)))
 
 
 def test_one_table_holds_every_method_and_score(comparison):
@@ -91,7 +89,7 @@ def test_calibration_looks_at_validation_alone(comparison):
     scores = comparison.scores
     flipped = scores.assign(y_true=np.where(scores["part"] == "test", 1 - scores["y_true"], scores["y_true"]))
     after = study.confidence.judgement.calibrate(
-        study.confidence.methods.Comparison(flipped, comparison.answers, comparison.panel)
+        study.confidence.samples.Comparison(flipped, comparison.answers, comparison.panel)
     )
     for column in ("before", "temperature", "isotonic"):
         np.testing.assert_array_equal(before[column], after[column])
@@ -223,12 +221,12 @@ def test_promises_given_broken_and_refused_are_told(rng):
         [{"models": LEAKY, "alpha": 0.01, "checked_on": "patients not in the run", "n": 100, "n_cleared": 50,
           "misses": 20, "rate": 0.4, "low": 0.26, "high": 0.55, "verdict": "broken"}]
     )  # fmt: skip
-    result = study.confidence.promise.Promises(promises, checks, {HONEST: "one half", LEAKY: "copies"})
+    result = study.confidence.shifts.Promises(promises, checks, {HONEST: "one half", LEAKY: "copies"})
     assert find_strictest(promises, LEAKY).alpha == min(a for (m, a), p in promises.items()
                                                 if m == LEAKY and p.threshold is not None)  # fmt: skip
-    table = study.confidence.promise.promise_table(result)
+    table = study.confidence.shifts.promise_table(result)
     assert len(table) == 2 * len(ALPHAS)
-    told = " ".join(study.confidence.promise.describe_promises(result))
+    told = " ".join(study.confidence.shifts.describe_promises(result))
     assert "No threshold can promise" in told
     assert "**Broken** on patients not in the run" in told
 

@@ -33,14 +33,14 @@ def splits() -> pd.DataFrame:
 
 
 def test_siblings_are_counted_by_karyogram_and_by_patient(splits):
-    counted = study.data.copies.count_siblings(splits).set_index("protocol")
+    counted = study.data.collection.count_siblings(splits).set_index("protocol")
     assert counted.loc["thesis", ["test_images", "same_karyogram", "same_patient"]].tolist() == [3, 1, 2]
     assert counted.loc["thesis", "share"] == pytest.approx(2 / 3)
     assert counted.loc["grouped", "share"] == 0
 
 
 def test_the_leak_is_told_in_the_numbers_of_the_table(splits):
-    told = study.data.copies.describe_leak(study.data.copies.count_siblings(splits))
+    told = study.data.collection.describe_leak(study.data.collection.count_siblings(splits))
     assert "67% of the test images" in told
     assert "0%" in told
 

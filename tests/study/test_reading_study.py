@@ -19,14 +19,15 @@ from karyo_lib.study.networks.fits import Fits, select_split
 from karyo_lib.study.reading import spreads
 from karyo_lib.study.reading import tables as reading
 from karyo_lib.study.reading.confidence import _folds
-from karyo_lib.study.reading.results import (
+from karyo_lib.study.reading.spreads import find_errors
+from karyo_lib.study.reading.tables import (
+    Readings,
+    beside_networks,
     describe_by_structure,
     describe_unlike,
     find_examples,
     group_counts,
 )
-from karyo_lib.study.reading.spreads import find_errors
-from karyo_lib.study.reading.tables import Readings, beside_networks
 from karyo_lib.study.runs import Run
 
 VGG16 = "augmented-vgg16-frozen"
@@ -138,17 +139,17 @@ def test_predictions_are_the_same_test_parts_as_the_networks(run, readings, fits
     assert ours.set_index("image_id")["y_true"].equals(
         theirs.set_index("image_id")["y_true"][ours["image_id"]]
     )
-    comparison = study.reading.results.reading_against_networks(run, readings, fits)
+    comparison = study.reading.tables.reading_against_networks(run, readings, fits)
     assert comparison["images"].tolist() == [len(ours)]
 
 
 def test_metrics_and_formulae_by_hand(run, readings, fits):
-    table = study.reading.results.reading_metrics(run, readings, fits)
+    table = study.reading.tables.reading_metrics(run, readings, fits)
     everything = table[table["karyograms"] == "all karyograms"].iloc[0]
     assert everything["recall"] == pytest.approx(20 / 24)
     assert everything["recall_low"] < 20 / 24 < everything["recall_high"]
     assert everything["specificity"] == pytest.approx(15 / 16)
-    formulae = study.reading.results.formula_table(readings).set_index("pages")
+    formulae = study.reading.tables.formula_table(readings).set_index("pages")
     assert formulae.loc["all", "exact"] == pytest.approx(39 / 40)
     assert formulae.loc["all", "sensitivity"] == pytest.approx(15 / 16)
     assert formulae.loc["all", "specificity"] == pytest.approx(23 / 24)
@@ -169,7 +170,7 @@ def test_groups_are_counted_as_they_were_called(readings):
 
 
 def test_the_words_say_what_the_tables_say(run, readings, fits):
-    told = " ".join(study.reading.results.describe_reading(run, readings, fits))
+    told = " ".join(study.reading.tables.describe_reading(run, readings, fits))
     assert "exactly right on 98 [" in told
     assert "Of 24 abnormal images 20 are found (83%)" in told
     referrals = " ".join(study.reading.confidence.describe_referrals(readings))
@@ -182,12 +183,12 @@ def test_examples_and_unknown_karyotypes(readings):
     assert find_examples(readings) == {"found": "k03", "missed": "k04"}, "k02 is missed but referred"
     assert reading._truth("45,XX,rob(13;14)(q10;q10)")[0] == "translocation"
     assert reading._truth("no formula")[0] == "unknown"
-    assert "note" in study.reading.results.real_cells(readings)
+    assert "note" in study.reading.tables.real_cells(readings)
 
 
 def test_real_cells_stand_one_by_one(readings):
     readings.table.loc[[2, 3], "origin"] = "real-aneuploid"
-    cells = study.reading.results.real_cells(readings)
+    cells = study.reading.tables.real_cells(readings)
     assert cells["exact"].tolist() == ["no", "yes"]
     assert cells["found"].tolist() == ["no", "yes"]
 
@@ -212,7 +213,7 @@ def test_what_is_fitted_never_saw_the_patient(run, readings):
 
 
 def test_the_reader_joins_the_methods(run, readings):
-    comparison = study.confidence.methods.Comparison(
+    comparison = study.confidence.samples.Comparison(
         pd.DataFrame(columns=["method", "condition"]),
         pd.DataFrame(columns=["method", "condition", "answers", "seconds"]),
         None,
@@ -236,12 +237,12 @@ def test_the_words_on_changes_say_what_is_not_seen():
         ],
         columns=["kind", "megabases", "chromosomes", "sensitivity", "low", "high", "located", "kind_right"],
     ).assign(cells="drawn")
-    told = " ".join(study.reading.changes.describe_changes(table))
+    told = " ".join(study.reading.figures.describe_changes(table))
     assert "5 Mb 10% [6%, 17%]; 40 Mb 80% [71%, 87%]" in told
     assert "than unchanged ones are called changed, at some size: inversions." in told
     assert "At 5 Mb and below more are missed than seen" in told
     assert "Of the seen ones of 40 Mb the named place is right for 70%, the kind for 90%" in told
-    display = study.reading.changes.changes_display(table)
+    display = study.reading.figures.changes_display(table)
     assert list(display.bars_) == ["any change", "deletion", "inversion"]
     plt.close(display.figure_)
 

@@ -37,7 +37,7 @@ def copies(tmp_path):
         page[20:70, 20 : 60 + i] = 30
         Image.fromarray(page).save(tmp_path / f"{name}.png")
     table = pd.DataFrame({"image_id": names, "path": [f"{name}.png" for name in names], "copy": 0})
-    return study.data.copies.Copies(table, tmp_path)
+    return study.data.collection.Copies(table, tmp_path)
 
 
 def kept(run):

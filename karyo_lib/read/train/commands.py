@@ -70,7 +70,7 @@ def adapt(
     from tqdm.auto import tqdm
 
     from karyo_lib.files.images import UnusableImage, read_image
-    from karyo_lib.files.listing import list_images
+    from karyo_lib.files.index import list_images
     from karyo_lib.read.reader import Reader
     from karyo_lib.read.train.learn import adapt as learn_looks
     from karyo_lib.store import locked
@@ -123,7 +123,7 @@ def score(
     from karyo_lib.files.bank import ChromosomeBank
     from karyo_lib.read.reader import Reader
     from karyo_lib.read.train import score as scoring
-    from karyo_lib.read.train.trials import aneuploid_trials, compose_trials, draw_trials, normal_cells
+    from karyo_lib.read.train.score import aneuploid_trials, compose_trials, draw_trials, normal_cells
     from karyo_lib.store import writing
 
     if sum(map(bool, (bank, pages_dir, spreads))) > 1:

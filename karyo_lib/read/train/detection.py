@@ -13,7 +13,7 @@ import numpy as np
 
 from karyo_lib.networks.backend import compile_options, device_name, keras, use_mixed_precision
 from karyo_lib.read.detector import PLACE, REACH, Detector, DetectorSettings, build_detector, split_controls
-from karyo_lib.read.train.canvas import SIZE, STRIDE
+from karyo_lib.read.train.pieces import SIZE, STRIDE
 from karyo_lib.read.train.scenes import batch_of
 
 #: Half side of the window that a mask is learned in, in mask cells; weights of the losses.

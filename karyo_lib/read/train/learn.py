@@ -23,14 +23,11 @@ from karyo_lib.read.decoding_network import (
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.layout import arrange, read_labels
 from karyo_lib.read.reader import Reader
-from karyo_lib.read.train.fit_decoder import DecoderTraining, fit
+from karyo_lib.read.train.fit_decoder import DecoderTraining, fit, fit_settings
+from karyo_lib.read.train.pieces import orient, read_spreads
 from karyo_lib.read.train.rearrange import StripSet, whole_places
-from karyo_lib.read.train.score import gain_limits
-from karyo_lib.read.train.score_decoder import fit_settings
-from karyo_lib.read.train.spread_strips import orient, read_spreads
-from karyo_lib.read.train.trials import compose_trials, normal_cells, patient_part
-from karyo_lib.shape.scaled import ScaledStrips
-from karyo_lib.shape.scaling import scale_strips
+from karyo_lib.read.train.score import compose_trials, gain_limits, normal_cells, patient_part
+from karyo_lib.shape.scaling import ScaledStrips, scale_strips
 
 #: Share of the examples that are chromosomes of spreads; the others are drawn.
 _SHARE_OF_SPREADS = 0.7

@@ -7,7 +7,7 @@ import numpy as np
 
 from karyo_lib.read.places import BINS, NONE
 from karyo_lib.read.train.rearrange import Example, Rearranger
-from karyo_lib.shape.scaled import COLUMNS, MOST_ROWS
+from karyo_lib.shape.scaling import COLUMNS, MOST_ROWS
 
 _COLUMN = np.arange(COLUMNS, dtype=np.float32) - (COLUMNS - 1) / 2
 _GLYPHS = "0123456789XYpqABMT+-.:"

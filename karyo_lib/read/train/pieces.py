@@ -1,15 +1,29 @@
-"""Lone chromosomes of real spreads, cut out, turned, splayed: what scenes are made of."""
+"""Lone chromosomes of real spreads, cut out, turned, splayed, and the canvas on which scenes are laid."""
 
+import hashlib
+import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
+
+from karyo_lib.iscn.bands import CHROMOSOMES, load_bands
+from karyo_lib.shape.scaling import ROW_UNITS, ScaledStrips, scale_strips
 
 #: Label of ink that belongs to one of several boxes, nobody knows which.
 UNKNOWN = 255
 #: How far boxes of the data stand off the ink, in pixels of the original.
 STAND_OFF = 4.0
 _SQUARE = np.ones((3, 3), np.uint8)
+#: Side of a scene, scale of the mask layers, and most objects of one.
+SIZE, STRIDE, MOST = 512, 2, 96
+_ROWS = np.array([load_bands(850).length(c) / ROW_UNITS for c in CHROMOSOMES])
+_LEAST_LONE = 8  # with fewer on a spread its scale is not known well
+_PROFILE, _INNER = 60, slice(4, 20)  # rows and columns that two strips are compared on
+_TURNS = 8
 
 
 @dataclass(frozen=True)
@@ -143,3 +157,169 @@ def box_of(mask: np.ndarray) -> np.ndarray:
     """Box of a mask (float32), zeros where it is empty."""
     x, y, wide, high = cv2.boundingRect(mask.astype(np.uint8))
     return np.array([x, y, x + wide, y + high], np.float32)
+
+
+class Canvas:
+    """A scene in the making: transmittance, two label layers at half the size, and its objects."""
+
+    def __init__(self, light: np.ndarray | None = None):
+        self.light = np.ones((SIZE, SIZE), np.float32) if light is None else light
+        self.layers = np.zeros((2, SIZE // STRIDE, SIZE // STRIDE), np.uint8)
+        self.boxes, self.labels, self.exact = [], [], []
+
+    def add(self, box: np.ndarray, label: int, exact: bool) -> int:
+        """Note an object; returns its number, from 1."""
+        self.boxes.append(np.asarray(box, np.float32))
+        self.labels.append(label)
+        self.exact.append(exact)
+        return len(self.boxes)
+
+    @staticmethod
+    def window(shape: tuple[int, int], x: int, y: int) -> tuple:
+        """Where on the scene something with its corner at x, y lies, and which part of it that is."""
+        high, wide = shape
+        x0, y0 = min(max(0, x), SIZE), min(max(0, y), SIZE)
+        x1, y1 = max(x0, min(SIZE, x + wide)), max(y0, min(SIZE, y + high))
+        if x1 == x0 or y1 == y0:
+            return np.s_[:0, :0], np.s_[:0, :0]
+        return np.s_[y0:y1, x0:x1], np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
+
+    def overlap(self, piece: Piece, x: int, y: int) -> float:
+        """Share of the piece's mask that would lie on ink that is there."""
+        there, here = self.window(piece.ink.shape, x, y)
+        mask = piece.mask[here][::4, ::4]
+        return float((mask & (self.light[there][::4, ::4] < 0.8)).sum() / max(1, mask.sum()))
+
+    def paste(self, piece: Piece, x: int, y: int) -> bool:
+        """Lay a piece with its corner at x, y, if most of it lies on the scene and there is room for one."""
+        there, here = self.window(piece.ink.shape, x, y)
+        mask = piece.mask[here]
+        if len(self.boxes) >= MOST or mask.sum() < 0.6 * piece.mask.sum():
+            return False
+        self.light[there] *= 1 - piece.ink[here]
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        corner = np.array([there[1].start, there[0].start] * 2)
+        box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) + corner
+        number = self.add(box, piece.label if mask.sum() > 0.95 * piece.mask.sum() else -1, True)
+        y0, x0 = there[0].start, there[1].start
+        small = mask[y0 % STRIDE :: STRIDE, x0 % STRIDE :: STRIDE]
+        y0, x0 = -(-y0 // STRIDE), -(-x0 // STRIDE)
+        first = self.layers[0, y0 : y0 + small.shape[0], x0 : x0 + small.shape[1]]
+        second = self.layers[1, y0 : y0 + small.shape[0], x0 : x0 + small.shape[1]]
+        free = small & (first == 0)
+        second[small & ~free] = number
+        first[free] = number
+        return True
+
+
+def photograph(light: np.ndarray, printed: bool, rng: np.random.Generator) -> np.ndarray:
+    """Make a picture (uint8) of a scene's transmittance; ``printed`` where it is a page, mostly on white."""
+    sure = rng.random
+    light = np.clip(light, 0, 1.1)
+    if sure() < 0.6:
+        light = light ** np.float32(np.exp(rng.normal(0, 0.3)))
+    if sure() < (0.35 if printed else 0.1):  # pale bands are lost in the white
+        light = np.minimum(light * rng.uniform(1.0, 1.3), max(1.0, float(light.max())))
+    if sure() < 0.3:  # seen at a lower resolution
+        factor = rng.uniform(0.45, 0.9)
+        small = cv2.resize(light, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        light = cv2.resize(small, (SIZE, SIZE), interpolation=int(rng.choice([1, 2])))
+    if sure() < 0.5:
+        light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 1.4))
+    if sure() < 0.4:
+        light = light + rng.uniform(0.3, 2.0) * (
+            light - cv2.GaussianBlur(light, (0, 0), rng.uniform(0.8, 2.5))
+        )
+    white = printed and sure() < 0.6
+    paper = 255.0 if white else rng.uniform(150, 255)
+    dark = rng.uniform(0, min(120, paper - 60))
+    grey = dark + (paper - dark) * light
+    if not white and sure() < 0.5:
+        knots = rng.normal(0, rng.uniform(2, 14), (4, 4)).astype(np.float32)
+        grey = grey + cv2.resize(knots, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    if sure() < 0.5:
+        noise = rng.standard_normal((SIZE, SIZE), np.float32) * rng.uniform(0.5, 9)
+        if sure() < 0.4:
+            noise = 2 * cv2.GaussianBlur(noise, (0, 0), 0.8)
+        grey = grey + noise
+    image = np.clip(grey, 0, 255).astype(np.uint8)
+    if sure() < 0.4:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))]
+        image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_GRAYSCALE)
+    return image
+
+
+def spread_part(case: str, abnormal: bool = False) -> str:
+    """'test', 'validation' or 'training' for a patient; those with an abnormal cell are in the test."""
+    bucket = int(hashlib.sha256(case.encode()).hexdigest(), 16) % 10
+    return "test" if abnormal or bucket == 0 else "validation" if bucket == 1 else "training"
+
+
+def list_spreads(folder: Path, part: str) -> pd.DataFrame:
+    """``cell, case, kind`` of one part's cells with boxes. ``folder``: ``cells.csv``, ``boxes.csv.gz`` (cell,
+    class, x0, y0, x1, y1) and ``cells.zip`` of ``<cell>.webp``."""
+    cells = pd.read_csv(folder / "cells.csv", dtype=str)
+    abnormal = set(cells.loc[cells["kind"] != "normal", "case"])
+    cells = cells[[spread_part(case, case in abnormal) == part for case in cells["case"]]]
+    boxes = pd.read_csv(folder / "boxes.csv.gz", dtype=str, usecols=["cell"])
+    return cells[cells["cell"].isin(boxes["cell"])]
+
+
+def open_spreads(folder: Path, cells: Iterable[str]) -> Iterator[tuple[str, np.ndarray, pd.DataFrame]]:
+    """Name, image and boxes (``class, x0, y0, x1, y1``) of cells."""
+    table = pd.read_csv(folder / "boxes.csv.gz", dtype={"cell": str, "class": str})
+    boxes = {cell: own.reset_index(drop=True) for cell, own in table.groupby("cell")}
+    with zipfile.ZipFile(folder / "cells.zip") as archive:
+        for cell in cells:
+            image = cv2.imdecode(np.frombuffer(archive.read(f"{cell}.webp"), np.uint8), cv2.IMREAD_GRAYSCALE)
+            if image is None:
+                raise ValueError(
+                    f"Expected {cell}.webp to be an image. Received a damaged one: copy it again."
+                )
+            yield cell, image, boxes[cell]
+
+
+def read_spreads(folder: Path, part: str, each: int = 2) -> Iterator[tuple[ScaledStrips, list[str]]]:
+    """Strips, either way up, and classes of lone chromosomes: of ``each`` spreads a patient of one part."""
+    cells = list_spreads(folder, part).groupby("case").head(each)["cell"]
+    for _, image, boxes in open_spreads(folder, cells):
+        found = _lone(image, boxes)
+        if found is not None:
+            yield found
+
+
+def _lone(image: np.ndarray, boxes: pd.DataFrame) -> tuple[ScaledStrips, list[str]] | None:
+    labels = boxes["class"].map(CHROMOSOMES.index).to_numpy()
+    spread = prepare_spread(image, boxes[["x0", "y0", "x1", "y1"]].to_numpy(float), labels, 1.0)
+    exact = spread.exact
+    layer = np.where(np.isin(spread.layer, np.flatnonzero(exact) + 1), spread.layer, 0)
+    pieces = cut_pieces(spread.light, layer, spread.boxes, spread.labels)
+    if len(pieces) < _LEAST_LONE:
+        return None
+    images = [(255 * (1 - piece.ink)).astype(np.uint8) for piece in pieces]
+    classes = [piece.label for piece in pieces]
+    strips = scale_strips(images, [piece.mask for piece in pieces], expected_rows=_ROWS[classes])
+    return strips, [CHROMOSOMES[c] for c in classes]
+
+
+def orient(
+    strips: ScaledStrips, classes: np.ndarray, upright: ScaledStrips, of_class: np.ndarray
+) -> ScaledStrips:
+    """Turn strips to be more like the mean of their class, made anew each time; upright ones start it."""
+    back = np.zeros(len(strips), bool)
+    for c in np.unique(classes):
+        own = np.flatnonzero(classes == c)
+        there = np.stack([_profile(strips, i) for i in own])
+        mean = np.mean([_profile(upright, i) for i in np.flatnonzero(of_class == c)], axis=0)
+        for _ in range(_TURNS):
+            turned = ((there[:, ::-1] - there) * mean).sum((1, 2)) > 0
+            mean = np.where(turned[:, None, None], there[:, ::-1], there).mean(0)
+        back[own] = turned
+    return strips.turned(back)
+
+
+def _profile(strips: ScaledStrips, i: int) -> np.ndarray:
+    image = strips.images[i, : strips.rows[i], _INNER].astype(np.float32)
+    image = cv2.resize(image, (_INNER.stop - _INNER.start, _PROFILE), interpolation=cv2.INTER_AREA)
+    image -= image.mean()
+    return image / max(float(np.sqrt((image**2).sum())), 1e-6)

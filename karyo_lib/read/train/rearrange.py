@@ -8,7 +8,7 @@ import numpy as np
 
 from karyo_lib.iscn.bands import CHROMOSOMES, load_bands
 from karyo_lib.read.places import BINS, FIRST, LENGTHS, centromere_place, place_of
-from karyo_lib.shape.scaled import MOST_ROWS
+from karyo_lib.shape.scaling import MOST_ROWS
 
 #: A piece of a strip: its number, first row, row after the last, and whether it is read backwards.
 Piece = tuple[int, int, int, bool]

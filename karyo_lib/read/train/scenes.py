@@ -14,19 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from karyo_lib.draw import STYLES, draw_karyogram
 from karyo_lib.iscn.bands import CHROMOSOMES
-from karyo_lib.read.train.canvas import MOST, SIZE, STRIDE, Canvas
-from karyo_lib.read.train.exposure import photograph
-from karyo_lib.read.train.pieces import (
-    UNKNOWN,
-    Piece,
-    box_of,
-    cut_pieces,
-    prepare_spread,
-    splay,
-    turn_piece,
-    upright_angle,
-)
-from karyo_lib.read.train.spread_strips import list_spreads, open_spreads
+from karyo_lib.read.train import pieces
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.shape.ink import resize
 
@@ -54,22 +42,24 @@ class SceneMaker:
 
     def __init__(self, folder: Path, seed: Sequence[int], spreads: int = 150, pages: int = 20):
         self.rng = rng = np.random.default_rng(seed)
-        cells = list_spreads(folder, "training")["cell"]
+        cells = pieces.list_spreads(folder, "training")["cell"]
         cells = rng.choice(cells, min(spreads, len(cells)), replace=False)
         self.spreads, self.pieces, self.drawn, self.drawn_pieces = [], [], [], []
-        for _, image, boxes in open_spreads(folder, cells):
+        for _, image, boxes in pieces.open_spreads(folder, cells):
             labels = boxes["class"].map(CHROMOSOMES.index).to_numpy()
-            spread = prepare_spread(resize(image, _SCALE), boxes[BOX].to_numpy() * _SCALE, labels, _SCALE)
+            spread = pieces.prepare_spread(
+                resize(image, _SCALE), boxes[BOX].to_numpy() * _SCALE, labels, _SCALE
+            )
             self.spreads.append(spread)
             lone = np.where(spread.exact[:, None], spread.boxes, 0)
-            self.pieces += cut_pieces(spread.light, spread.layer, lone, spread.labels)
+            self.pieces += pieces.cut_pieces(spread.light, spread.layer, lone, spread.labels)
         for _ in range(pages):
             image, layer, labels = self._draw()
             self.drawn.append((image, layer))
-            boxes = np.array([box_of(layer == k + 1) for k in range(len(labels))])
+            boxes = np.array([pieces.box_of(layer == k + 1) for k in range(len(labels))])
             paper, dark = np.median(image), max(1.0, float(np.percentile(image, 0.5)))
             light = np.clip((image - dark) / max(40.0, paper - dark), 0, 1).astype(np.float32)
-            self.drawn_pieces += cut_pieces(light, layer, boxes, labels)
+            self.drawn_pieces += pieces.cut_pieces(light, layer, boxes, labels)
         both = (self.pieces, self.drawn_pieces)
         self.by_class = [[[p for p in source if p.label == c] for c in range(24)] for source in both]
 
@@ -85,27 +75,27 @@ class SceneMaker:
         layer = cv2.resize(labels, image.shape[::-1], interpolation=cv2.INTER_NEAREST)
         return image, layer, page.truth["chromosome"].map(CHROMOSOMES.index).to_numpy()
 
-    def make(self) -> tuple[np.ndarray, Canvas, bool]:
+    def make(self) -> tuple[np.ndarray, pieces.Canvas, bool]:
         """Make one scene: its picture, the truth, and whether things stand upright on it."""
         kind = self.rng.choice(5, p=[0.45, 0.12, 0.29, 0.11, 0.03])
         canvas = (self._spread, self._composed, self._page, self._drawn_page, self._nothing)[kind]()
-        return photograph(canvas.light, kind in (2, 3), self.rng), canvas, kind in (2, 3)
+        return pieces.photograph(canvas.light, kind in (2, 3), self.rng), canvas, kind in (2, 3)
 
     # ---- the kinds of scene
 
-    def _spread(self) -> Canvas:
+    def _spread(self) -> pieces.Canvas:
         rng = self.rng
         spread = self.spreads[rng.integers(len(self.spreads))]
         scale = float(np.exp(np.clip(rng.normal(0, 0.25), -0.55, 0.5)))
         light, matrix, corner = self._crop(spread.light, scale, 1.0)
-        canvas = Canvas(light)
-        half = SIZE // STRIDE
-        layer = cv2.warpAffine(spread.layer, matrix / STRIDE, (half, half), flags=cv2.INTER_NEAREST)
+        canvas = pieces.Canvas(light)
+        half = pieces.SIZE // pieces.STRIDE
+        layer = cv2.warpAffine(spread.layer, matrix / pieces.STRIDE, (half, half), flags=cv2.INTER_NEAREST)
         number = np.zeros(256, np.uint8)
-        number[UNKNOWN] = UNKNOWN
+        number[pieces.UNKNOWN] = pieces.UNKNOWN
         for k, box in enumerate(spread.boxes):
             box = (box - np.array([*corner, *corner])) * scale
-            seen = np.clip(box, 0, SIZE)
+            seen = np.clip(box, 0, pieces.SIZE)
             share = (seen[2:] - seen[:2]).prod() / max(1.0, (box[2:] - box[:2]).prod())
             if share > 0.5 and min(seen[2:] - seen[:2]) > 3:
                 number[k + 1] = canvas.add(
@@ -121,16 +111,20 @@ class SceneMaker:
     def _crop(self, image: np.ndarray, scale: float, ground: float) -> tuple[np.ndarray, np.ndarray, list]:
         """A square of an image anywhere, scaled; the matrix that did it, and the square's corner."""
         corner = [
-            self.rng.uniform(min(0, side - SIZE / scale), max(0, side - SIZE / scale))
+            self.rng.uniform(min(0, side - pieces.SIZE / scale), max(0, side - pieces.SIZE / scale))
             for side in image.shape[::-1]
         ]
         matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
         smooth = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
-        return cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=smooth, borderValue=ground), matrix, corner
+        return (
+            cv2.warpAffine(image, matrix, (pieces.SIZE, pieces.SIZE), flags=smooth, borderValue=ground),
+            matrix,
+            corner,
+        )
 
-    def _composed(self) -> Canvas:
+    def _composed(self) -> pieces.Canvas:
         rng = self.rng
-        canvas = Canvas()
+        canvas = pieces.Canvas()
         if rng.random() < 0.5:
             for _ in range(rng.integers(1, 4)):
                 self._nucleus(canvas)
@@ -139,14 +133,14 @@ class SceneMaker:
             self._dirt(canvas)
         return canvas
 
-    def _scatter(self, canvas: Canvas, n: int, scale: float, drawn: bool = False) -> None:
+    def _scatter(self, canvas: pieces.Canvas, n: int, scale: float, drawn: bool = False) -> None:
         rng = self.rng
         source = self.drawn_pieces if drawn else self.pieces
         stretch, spread = rng.uniform(0.85, 1.15), rng.uniform(0.15, 0.3)
         for _ in range(n):
             piece = source[rng.integers(len(source))]
             size = scale * rng.uniform(0.95, 1.05)
-            piece = turn_piece(piece, rng.uniform(0, 2 * np.pi), (size, size * stretch))
+            piece = pieces.turn_piece(piece, rng.uniform(0, 2 * np.pi), (size, size * stretch))
             high, wide = piece.ink.shape
             manner = rng.random()
             if canvas.boxes and manner < 0.7:
@@ -166,14 +160,14 @@ class SceneMaker:
                         break
             else:
                 for _ in range(10):
-                    x, y = rng.normal(SIZE / 2, SIZE * spread, 2) - np.array([wide, high]) / 2
+                    x, y = rng.normal(pieces.SIZE / 2, pieces.SIZE * spread, 2) - np.array([wide, high]) / 2
                     if canvas.overlap(piece, int(x), int(y)) == 0:
                         canvas.paste(piece, int(x), int(y))
                         break
 
-    def _page(self) -> Canvas:
+    def _page(self) -> pieces.Canvas:
         rng = self.rng
-        canvas = Canvas()
+        canvas = pieces.Canvas()
         drawn = rng.random() < 0.25
         scale = float(np.exp(np.clip(rng.normal(0.05, 0.22), -0.5, 0.5)))
         lengthwise = rng.uniform(0.55, 1.15)
@@ -199,11 +193,13 @@ class SceneMaker:
                 pair = []
                 for _ in range(copies):
                     piece = by_class[c][rng.integers(len(by_class[c]))]
-                    angle = upright_angle(piece) + rng.normal(0, 0.12) + np.pi * rng.integers(2)
-                    piece = turn_piece(piece, angle, (scale * rng.uniform(0.95, 1.05), scale * lengthwise))
+                    angle = pieces.upright_angle(piece) + rng.normal(0, 0.12) + np.pi * rng.integers(2)
+                    piece = pieces.turn_piece(
+                        piece, angle, (scale * rng.uniform(0.95, 1.05), scale * lengthwise)
+                    )
                     if splayed and rng.random() < 0.8:
-                        piece = splay(piece, rng.uniform(0, most_gap), rng)
-                    piece = Piece(piece.ink * pale, piece.mask, piece.label if not sorted_rows else -1)
+                        piece = pieces.splay(piece, rng.uniform(0, most_gap), rng)
+                    piece = pieces.Piece(piece.ink * pale, piece.mask, piece.label if not sorted_rows else -1)
                     pair.append(piece)
                     tallest = max(tallest, piece.ink.shape[0])
                 slots.append((c, pair))
@@ -220,7 +216,7 @@ class SceneMaker:
                     left_over = x - begin - face.getlength(name) + 40 * (rng.random() < 0.03)
                     self._print(canvas, name, begin + left_over / 2, y + tallest + rng.uniform(0, 5), face)
                 x += rng.choice([apart, apart, apart, 2 * apart])
-                if x > SIZE:
+                if x > pieces.SIZE:
                     break
             y += tallest + (face.size + 8 if labels else 6)
             if rule:
@@ -229,41 +225,43 @@ class SceneMaker:
                     canvas.light, (int(left), int(y)), (int(x), int(y)), float(rng.uniform(0, 0.5)), thick
                 )
             y += rng.uniform(2, 40) * scale
-            if y > SIZE:
+            if y > pieces.SIZE:
                 break
         self._print_more(canvas)
         return canvas
 
-    def _drawn_page(self) -> Canvas:
+    def _drawn_page(self) -> pieces.Canvas:
         rng = self.rng
         image, layer = self.drawn[rng.integers(len(self.drawn))]
         scale = 0.9 * float(np.exp(np.clip(rng.normal(0, 0.22), -0.5, 0.5)))
         paper = float(np.median(image))
         grey, matrix, _ = self._crop(image, scale, paper)
-        canvas = Canvas(np.clip(grey / max(paper, 1.0), 0, 1.1).astype(np.float32))
-        full = cv2.warpAffine(layer, matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST)
+        canvas = pieces.Canvas(np.clip(grey / max(paper, 1.0), 0, 1.1).astype(np.float32))
+        full = cv2.warpAffine(layer, matrix, (pieces.SIZE, pieces.SIZE), flags=cv2.INTER_NEAREST)
         area, seen = np.bincount(layer.ravel(), minlength=256), np.bincount(full.ravel(), minlength=256)
         number = np.zeros(256, np.uint8)
         for k in range(1, layer.max() + 1):
-            if seen[k] > 20 and seen[k] > 0.6 * area[k] * scale**2 and len(canvas.boxes) < MOST:
+            if seen[k] > 20 and seen[k] > 0.6 * area[k] * scale**2 and len(canvas.boxes) < pieces.MOST:
                 # Karyograms lie in order here: their classes would teach places, not bands.
-                number[k] = canvas.add(box_of(full == k), -1, True)
-        canvas.layers[0] = number[full[::STRIDE, ::STRIDE]]
+                number[k] = canvas.add(pieces.box_of(full == k), -1, True)
+        canvas.layers[0] = number[full[:: pieces.STRIDE, :: pieces.STRIDE]]
         return canvas
 
-    def _nothing(self) -> Canvas:
+    def _nothing(self) -> pieces.Canvas:
         rng = self.rng
-        canvas = Canvas()
+        canvas = pieces.Canvas()
         if rng.random() < 0.4:
             face = self._face(rng.uniform(7, 40))
-            for y in np.arange(rng.uniform(0, 60), SIZE, face.size * rng.uniform(1.2, 2)):
+            for y in np.arange(rng.uniform(0, 60), pieces.SIZE, face.size * rng.uniform(1.2, 2)):
                 words = ["".join(rng.choice(_CHARACTERS, rng.integers(1, 9))) for _ in range(12)]
                 self._print(canvas, " ".join(words), rng.uniform(0, 60), y, face)
         else:
             for _ in range(rng.integers(0, 9)):
                 self._nucleus(canvas)
-            grain = rng.standard_normal((SIZE // 4, SIZE // 4)).astype(np.float32) * rng.uniform(0, 0.3)
-            canvas.light += cv2.resize(grain, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+            grain = rng.standard_normal((pieces.SIZE // 4, pieces.SIZE // 4)).astype(
+                np.float32
+            ) * rng.uniform(0, 0.3)
+            canvas.light += cv2.resize(grain, (pieces.SIZE, pieces.SIZE), interpolation=cv2.INTER_CUBIC)
             self._dirt(canvas)
         self._print_more(canvas)
         return canvas
@@ -275,7 +273,7 @@ class SceneMaker:
 
     @staticmethod
     def _print(
-        canvas: Canvas, text: str, x: float, y: float, face: ImageFont.FreeTypeFont, shade: float = 0.0
+        canvas: pieces.Canvas, text: str, x: float, y: float, face: ImageFont.FreeTypeFont, shade: float = 0.0
     ) -> None:
         line = Image.new("L", [side + 2 for side in face.getbbox(text)[2:]])
         ImageDraw.Draw(line).text((0, 0), text, 255, face)
@@ -283,10 +281,10 @@ class SceneMaker:
         there, here = canvas.window(ink.shape, int(x), int(y))
         canvas.light[there] *= 1 - ink[here]
 
-    def _print_more(self, canvas: Canvas) -> None:
+    def _print_more(self, canvas: pieces.Canvas) -> None:
         rng = self.rng
         for _ in range(rng.poisson(2.5)):
-            x, y, kind = rng.uniform(-20, SIZE), rng.uniform(-10, SIZE), rng.random()
+            x, y, kind = rng.uniform(-20, pieces.SIZE), rng.uniform(-10, pieces.SIZE), rng.random()
             shade, thick = float(rng.choice([0, 0, rng.uniform(0, 0.7)])), int(rng.integers(1, 4))
             if kind < 0.5:
                 text = rng.choice(
@@ -302,40 +300,40 @@ class SceneMaker:
                 end = int(x + rng.uniform(30, 300)), int(y + rng.uniform(40, 200))
                 cv2.rectangle(canvas.light, (int(x), int(y)), end, shade, thick, cv2.LINE_AA)
             else:
-                cv2.line(canvas.light, (0, int(y)), (SIZE, int(y)), shade, thick)
+                cv2.line(canvas.light, (0, int(y)), (pieces.SIZE, int(y)), shade, thick)
 
-    def _nucleus(self, canvas: Canvas) -> None:
+    def _nucleus(self, canvas: pieces.Canvas) -> None:
         rng = self.rng
-        ink = np.zeros((SIZE, SIZE), np.float32)
-        centre = tuple(rng.uniform(-30, SIZE + 30, 2).astype(int).tolist())
+        ink = np.zeros((pieces.SIZE, pieces.SIZE), np.float32)
+        centre = tuple(rng.uniform(-30, pieces.SIZE + 30, 2).astype(int).tolist())
         axes = tuple((rng.uniform(22, 80) * rng.uniform(0.8, 1.2, 2)).astype(int).tolist())
         cv2.ellipse(ink, centre, axes, float(rng.uniform(0, 180)), 0, 360, float(rng.uniform(0.25, 0.75)), -1)
-        grain = rng.standard_normal((SIZE // 3, SIZE // 3)).astype(np.float32)
+        grain = rng.standard_normal((pieces.SIZE // 3, pieces.SIZE // 3)).astype(np.float32)
         ink = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.8, 4))
-        ink *= 1 + rng.uniform(0.05, 0.3) * cv2.resize(grain, (SIZE, SIZE))
+        ink *= 1 + rng.uniform(0.05, 0.3) * cv2.resize(grain, (pieces.SIZE, pieces.SIZE))
         canvas.light *= 1 - np.clip(ink, 0, 0.95)
 
-    def _dirt(self, canvas: Canvas) -> None:
+    def _dirt(self, canvas: pieces.Canvas) -> None:
         rng = self.rng
         for _ in range(rng.integers(1, 30)):
-            centre = tuple(rng.integers(0, SIZE, 2).tolist())
+            centre = tuple(rng.integers(0, pieces.SIZE, 2).tolist())
             axes = tuple(np.maximum(1, rng.exponential(2.2, 2)).astype(int).tolist())
             turn, shade = float(rng.uniform(0, 180)), float(rng.uniform(0, 0.8))
             cv2.ellipse(canvas.light, centre, axes, turn, 0, 360, shade, -1, cv2.LINE_AA)
 
 
 def turn_scene(
-    image: np.ndarray, canvas: Canvas, upright: bool, rng: np.random.Generator
+    image: np.ndarray, canvas: pieces.Canvas, upright: bool, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Picture, label layers and boxes, mirrored, and turned by right angles where nothing is upright."""
     layers, boxes = canvas.layers, np.array(canvas.boxes, np.float32).reshape(-1, 4)
     if rng.random() < 0.5:
         image, layers = image[:, ::-1], layers[:, :, ::-1]
-        boxes[:, [0, 2]] = SIZE - boxes[:, [2, 0]]
+        boxes[:, [0, 2]] = pieces.SIZE - boxes[:, [2, 0]]
     if not upright or rng.random() < 0.1:
         if rng.random() < 0.5:
             image, layers = image[::-1], layers[:, ::-1]
-            boxes[:, [1, 3]] = SIZE - boxes[:, [3, 1]]
+            boxes[:, [1, 3]] = pieces.SIZE - boxes[:, [3, 1]]
         if rng.random() < 0.5:
             image, layers = image.T, layers.transpose(0, 2, 1)
             boxes = boxes[:, [1, 0, 3, 2]]
@@ -346,9 +344,9 @@ def make_batch(maker: SceneMaker, size: int, rng: np.random.Generator) -> tuple[
     """Scenes, uint8 (n, SIZE, SIZE), and what the losses need: ``layers`` (n, 2, SIZE / 2, SIZE / 2), whose
     pixel it is, from 1; ``centres`` (n, MOST, 2), cells; ``chosen`` (n, _OBJECTS, 10), row and column of a
     cell, number, class, whether the mask is exact, box, 1."""
-    centres = np.full((size, MOST, 2), -1e3, np.float32)
+    centres = np.full((size, pieces.MOST, 2), -1e3, np.float32)
     chosen = np.zeros((size, _OBJECTS, 10), np.float32)
-    images, layers, most = [], [], SIZE // 4 - 1
+    images, layers, most = [], [], pieces.SIZE // 4 - 1
     for b in range(size):
         image, canvas, upright = maker.make()
         image, layer, box = turn_scene(image, canvas, upright, rng)

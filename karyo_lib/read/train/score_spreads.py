@@ -14,9 +14,8 @@ from karyo_lib.iscn import count_formula
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import Reading
-from karyo_lib.read.train.pieces import STAND_OFF
-from karyo_lib.read.train.spread_strips import list_spreads, open_spreads
-from karyo_lib.read.train.trials import normal_cells
+from karyo_lib.read.train.pieces import STAND_OFF, list_spreads, open_spreads
+from karyo_lib.read.train.score import normal_cells
 from karyo_lib.shape.boxes import BOX, match_boxes
 from karyo_lib.shape.centreline import find_centreline
 

@@ -4,35 +4,27 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from karyo_lib.judge import (
-    REFERRAL_RATES,
-    UNCERTAINTIES,
-    IsotonicCalibrator,
-    TemperatureCalibrator,
-    compute_metrics,
-    compute_referral,
-    compute_risk_coverage,
-    describe_referral,
-    format_interval,
-    judge_scores,
-)
+from karyo_lib import judge
 from karyo_lib.judge.metrics import CURVE_METRICS
-from karyo_lib.study.columns import SPLIT_TITLES
-from karyo_lib.study.confidence.methods import PAIR, PROTOCOL, Comparison
-from karyo_lib.study.confidence.samples import Passes, uncertainties_of, wrong_cases
+from karyo_lib.study.confidence import samples
 from karyo_lib.study.confidence.shifts import RULES, Shifts
-from karyo_lib.study.data.copies import Copies, load_copy_images
+from karyo_lib.study.data.collection import Copies, load_copy_images
 from karyo_lib.study.data.unseen import NO_KARYOGRAMS, STRANGERS_OF_A_KIND
-from karyo_lib.study.displays.classification import CalibrationCurvesDisplay
-from karyo_lib.study.displays.confidence import ReferralDisplay, RiskCoverageDisplay, ScoreHistogramDisplay
+from karyo_lib.study.displays.classification import (
+    CalibrationCurvesDisplay,
+    ReferralDisplay,
+    RiskCoverageDisplay,
+    ScoreHistogramDisplay,
+)
+from karyo_lib.study.displays.diagrams import ImageGridDisplay
 from karyo_lib.study.displays.dots import DotsDisplay, MetricsForestDisplay
-from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.displays.style import draw_words
+from karyo_lib.study.present import SPLIT_TITLES
 
-CALIBRATORS = {"temperature": TemperatureCalibrator, "isotonic": IsotonicCalibrator}
-RATE = max(REFERRAL_RATES)
+CALIBRATORS = {"temperature": judge.TemperatureCalibrator, "isotonic": judge.IsotonicCalibrator}
+RATE = max(judge.REFERRAL_RATES)
 MEASURES = {"aurc": "area under risk-coverage"} | {
-    f"caught_{100 * rate:.0f}": f"errors caught at {rate:.0%} referral" for rate in REFERRAL_RATES
+    f"caught_{100 * rate:.0f}": f"errors caught at {rate:.0%} referral" for rate in judge.REFERRAL_RATES
 }
 # Columns of a judged area -> those of the table of methods.
 AREA = {"value": "aurc", "low": "aurc_low", "high": "aurc_high", "difference": "against_votes"} | {
@@ -43,7 +35,7 @@ SAME_AUC = 0.005  # a smaller difference is no other order
 MOST_IMAGES = 12  # wrongly predicted pages shown
 
 
-def score_table(passes: Passes, resamples: int) -> pd.DataFrame:
+def score_table(passes: samples.Passes, resamples: int) -> pd.DataFrame:
     """Judge every score on all test images of a protocol, paired against the vote share."""
     judged = {name: _judge(passes.pool(name), resamples) for name in passes.scores["protocol"].unique()}
     tables = [table.assign(protocol=name) for name, table in judged.items() if table is not None]
@@ -51,10 +43,10 @@ def score_table(passes: Passes, resamples: int) -> pd.DataFrame:
         return pd.DataFrame(columns=["protocol", "score", "measure", "value", "low", "high"])
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "protocol", table.pop("protocol"))
-    return table.assign(score=table["score"].map(UNCERTAINTIES), measure=table["measure"].map(MEASURES))
+    return table.assign(score=table["score"].map(judge.UNCERTAINTIES), measure=table["measure"].map(MEASURES))
 
 
-def method_table(comparison: Comparison, resamples: int) -> pd.DataFrame:
+def method_table(comparison: samples.Comparison, resamples: int) -> pd.DataFrame:
     """Judge every method and score on its test images, split by patient; referral is at 20 %."""
     tables = []
     sizes = comparison.answers.set_index(["method", "condition"])["answers"]
@@ -66,10 +58,10 @@ def method_table(comparison: Comparison, resamples: int) -> pd.DataFrame:
         wide = judged.pivot(index="score", columns="measure", values="value")
         area = judged[judged["measure"] == "aurc"].set_index("score")
         y, label = test["y_true"].to_numpy(), test["label"].to_numpy()
-        for name, values in uncertainties_of(test).items():
-            before, _ = compute_referral(y, label, values.to_numpy(), 0.0)
-            kept, with_specialist = compute_referral(y, label, values.to_numpy(), RATE)
-            row = {"method": test["title"].iloc[0], "answers": int(size), "score": UNCERTAINTIES[name]}
+        for name, values in samples.uncertainties_of(test).items():
+            before, _ = judge.compute_referral(y, label, values.to_numpy(), 0.0)
+            kept, with_specialist = judge.compute_referral(y, label, values.to_numpy(), RATE)
+            row = {"method": test["title"].iloc[0], "answers": int(size), "score": judge.UNCERTAINTIES[name]}
             row |= {"images": len(test), "errors": int((y != label).sum()), "auc": _auc(y, test["p_mean"])}
             row |= area.loc[name, list(AREA)].rename(AREA).to_dict()
             row |= {column: wide.loc[name, column] for column in ("caught_5", "caught_10", "caught_20")}
@@ -82,8 +74,8 @@ def _judge(test: pd.DataFrame, resamples: int) -> pd.DataFrame | None:
     wrong = (test["label"] != test["y_true"]).to_numpy()
     if not wrong.any():
         return None
-    judged = judge_scores(
-        wrong, uncertainties_of(test), groups=test["patient_id"].to_numpy(), n_resamples=resamples
+    judged = judge.judge_scores(
+        wrong, samples.uncertainties_of(test), groups=test["patient_id"].to_numpy(), n_resamples=resamples
     )
     return judged.assign(errors=int(wrong.sum()), images=wrong.size)
 
@@ -92,14 +84,14 @@ def _auc(y: np.ndarray, p: pd.Series) -> float:
     return float(roc_auc_score(y, p)) if len(np.unique(y)) == 2 else float("nan")
 
 
-def describe_confidence(passes: Passes, resamples: int) -> list[str]:
+def describe_confidence(passes: samples.Passes, resamples: int) -> list[str]:
     """Say in words what the combined score is worth against the vote share, split by patient, and why."""
-    test = passes.pool(PROTOCOL)
+    test = passes.pool(samples.PROTOCOL)
     judged = _judge(test, resamples)
     if judged is None:
         return ["Split by patient, no answer is wrong: no score can be judged by the errors it catches."]
     caught = judged[(judged["score"] == "vote_share") & (judged["measure"] == f"caught_{round(100 * RATE)}")]
-    return [describe_referral(judged), *describe_ceiling(test, float(caught["value"].iloc[0]))]
+    return [judge.describe_referral(judged), *describe_ceiling(test, float(caught["value"].iloc[0]))]
 
 
 def describe_ceiling(test: pd.DataFrame, votes: float) -> list[str]:
@@ -121,8 +113,8 @@ def describe_methods(table: pd.DataFrame) -> str:
     """Say in words which method errs least, which orders its errors best, and whether the aims are met."""
     if table.empty:
         return "No method gave a wrong answer, so that none can be judged by the errors it catches."
-    combined = table[table["score"] == UNCERTAINTIES["combined"]].set_index("method")
-    votes = table[table["score"] == UNCERTAINTIES["vote_share"]].set_index("method")
+    combined = table[table["score"] == judge.UNCERTAINTIES["combined"]].set_index("method")
+    votes = table[table["score"] == judge.UNCERTAINTIES["vote_share"]].set_index("method")
     lowest = table.loc[table["aurc"].idxmin()]
     twice = combined["caught_20"] >= 2 * votes["caught_20"]
     smaller = combined["against_votes_high"] < 0
@@ -130,12 +122,14 @@ def describe_methods(table: pd.DataFrame) -> str:
         "Against the vote share of the same method, the combined score has a smaller area, with an interval "
         f"that excludes zero, in {int(smaller.sum())} of {len(combined)} methods; twice the errors at "
         f"{RATE:.0%} referral in {int(twice.sum())}.\n\nThe smallest area of {len(table)} is "
-        f"{format_interval(*lowest[['aurc', 'aurc_low', 'aurc_high']])}: {lowest['method']}, "
+        f"{judge.format_interval(*lowest[['aurc', 'aurc_low', 'aurc_high']])}: {lowest['method']}, "
         f"{lowest['score'][0].lower() + lowest['score'][1:]} (the best of many, and therefore flattered)."
     )
 
 
-def calibrate(comparison: Comparison, method: str = "bases", condition: str = PAIR[0]) -> pd.DataFrame:
+def calibrate(
+    comparison: samples.Comparison, method: str = "bases", condition: str = samples.PAIR[0]
+) -> pd.DataFrame:
     """Calibrate the mean probability on the validation part of each split, and apply it to the test part."""
     scores = comparison.scores
     rows = scores[(scores["method"] == method) & (scores["condition"] == condition)]
@@ -156,7 +150,7 @@ def calibration_table(calibrated: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """Return Brier score and calibration error before and after, with intervals by patient."""
     tables = []
     for name in ("before", *CALIBRATORS):
-        metrics = compute_metrics(
+        metrics = judge.compute_metrics(
             calibrated["y_true"], calibrated[name], groups=calibrated["patient_id"].to_numpy(),
             n_resamples=min(resamples, MOST_RESAMPLES),
         )  # fmt: skip
@@ -186,9 +180,9 @@ def describe_calibration(table: pd.DataFrame) -> str:
     return f"On images that did not fit it: {verdict[0].lower()}{verdict[1:]} {order}"
 
 
-def wrong_images(copies: Copies, passes: Passes, condition: str, protocol: str):
+def wrong_images(copies: Copies, passes: samples.Passes, condition: str, protocol: str):
     """Return the pages of the rows that `wrong_cases` has under a protocol, in their order."""
-    cases = wrong_cases(passes, condition)
+    cases = samples.wrong_cases(passes, condition)
     cases = cases[cases["split"] == SPLIT_TITLES[protocol]].head(MOST_IMAGES)
     if cases.empty:
         return draw_words("No test image was predicted wrongly.")
@@ -202,23 +196,25 @@ def wrong_images(copies: Copies, passes: Passes, condition: str, protocol: str):
     )
 
 
-def score_histograms(passes: Passes, condition: str, protocol: str) -> ScoreHistogramDisplay:
+def score_histograms(passes: samples.Passes, condition: str, protocol: str) -> ScoreHistogramDisplay:
     """Return the vote shares of right and wrong predictions of a condition's test part."""
     rows = passes.select(condition, protocol)
     return ScoreHistogramDisplay.from_predictions(rows["confidence"], rows["label"] != rows["y_true"])
 
 
-def risk_coverage(passes: Passes, protocol: str) -> RiskCoverageDisplay:
+def risk_coverage(passes: samples.Passes, protocol: str) -> RiskCoverageDisplay:
     """Return the risk-coverage curves of all scores over all conditions' test parts under a protocol."""
     rows = passes.pool(protocol)
     wrong = (rows["label"] != rows["y_true"]).to_numpy()
-    scores = uncertainties_of(rows).drop(columns="entropy")  # orders images as the mean probability does
+    scores = samples.uncertainties_of(rows).drop(
+        columns="entropy"
+    )  # orders images as the mean probability does
     return RiskCoverageDisplay.from_scores(wrong, scores, referral=RATE)
 
 
 def method_display(table: pd.DataFrame) -> MetricsForestDisplay:
     """Return the area under the risk-coverage curve of every method, by vote share and combined score."""
-    shown = table[table["score"].isin([UNCERTAINTIES["vote_share"], UNCERTAINTIES["combined"]])]
+    shown = table[table["score"].isin([judge.UNCERTAINTIES["vote_share"], judge.UNCERTAINTIES["combined"]])]
     names = {"method": "title", "score": "series", "aurc": "value", "aurc_low": "low", "aurc_high": "high"}
     return MetricsForestDisplay.from_table(
         shown.rename(columns=names), label="Area under the risk-coverage curve (lower is better)"
@@ -259,14 +255,16 @@ def shift_risk_coverage(shifts: Shifts) -> RiskCoverageDisplay:
     """Return the risk-coverage curve of the combined score under each shift, with the thesis's method."""
     part = shifts.scores[(shifts.scores["method"] == shifts.methods[0]) & shifts.scores["y_true"].notna()]
     curves = {
-        name: compute_risk_coverage((rows["label"] != rows["y_true"]).to_numpy(), rows["combined"].to_numpy())
+        name: judge.compute_risk_coverage(
+            (rows["label"] != rows["y_true"]).to_numpy(), rows["combined"].to_numpy()
+        )
         for name, rows in part.groupby("shift", sort=False)
     }
     return RiskCoverageDisplay.from_curves(curves, referral=RATE)
 
 
 def referral_display(
-    copies: Copies, passes: Passes, condition: str, protocol: str, referred: float, score: str
+    copies: Copies, passes: samples.Passes, condition: str, protocol: str, referred: float, score: str
 ) -> ReferralDisplay:
     """Return a share of referred test images on a score's risk-coverage curve, and the errors it meets."""
     rows = passes.select(condition, protocol).reset_index(drop=True)
@@ -279,7 +277,7 @@ def referral_display(
     shown = copies.table.set_index("image_id").loc[cases["image_id"]].reset_index()
     images = load_copy_images(copies, shown) if len(shown) else []
     return ReferralDisplay.from_scores(
-        wrong.to_numpy(), uncertainties_of(rows)[score].to_numpy(),
+        wrong.to_numpy(), samples.uncertainties_of(rows)[score].to_numpy(),
         list(zip(images, captions, strict=True)), referred,
-        name=UNCERTAINTIES[score],
+        name=judge.UNCERTAINTIES[score],
     )  # fmt: skip

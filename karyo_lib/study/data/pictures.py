@@ -8,17 +8,16 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from karyo_lib.draw import Page, draw_karyogram, draw_metaphase
-from karyo_lib.draw.realism import compute_realism
+from karyo_lib.draw.material import compute_realism
 from karyo_lib.files.augment import Alteration, alter_image
 from karyo_lib.files.bank import ChromosomeBank
 from karyo_lib.files.images import UnusableImage
-from karyo_lib.files.listing import list_images
+from karyo_lib.files.index import list_images
 from karyo_lib.iscn import GROUPS
 from karyo_lib.iscn.catalogue import load_catalogue
-from karyo_lib.study.data.collection import Collection, load_images
-from karyo_lib.study.data.copies import Copies, load_copy_images
+from karyo_lib.study.data.collection import Collection, Copies, load_copy_images, load_images
+from karyo_lib.study.displays.diagrams import ImageGridDisplay
 from karyo_lib.study.displays.dots import DotsDisplay
-from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.displays.style import PALETTE, new_grid, style
 from karyo_lib.study.runs import Run
 

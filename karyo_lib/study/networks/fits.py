@@ -18,8 +18,8 @@ from karyo_lib.networks.fitting import TrainSettings
 from karyo_lib.networks.models import CUTS
 from karyo_lib.networks.train import FitResult, fit_condition, load_fit
 from karyo_lib.networks.weights import WeightsSource, resolve_weights
-from karyo_lib.study.columns import SPLIT_TITLES
-from karyo_lib.study.data.copies import load_copies, load_copy_images, load_splits
+from karyo_lib.study.data.collection import load_copies, load_copy_images, load_splits
+from karyo_lib.study.present import SPLIT_TITLES
 from karyo_lib.study.runs import MissingInput, Run
 from karyo_lib.study.thesis import load_conditions
 

@@ -24,10 +24,15 @@ from karyo_lib.networks.models import CUTS, INPUT_SHAPE
 from karyo_lib.read.find import FoundPage, find_chromosomes, finder_digest
 from karyo_lib.shape.boxes import BOX
 from karyo_lib.study.data.clean import SEEN, keep_detections
-from karyo_lib.study.data.collection import load_collection, load_images
-from karyo_lib.study.data.copies import load_copies, load_copy_images, split_copies
+from karyo_lib.study.data.collection import (
+    load_collection,
+    load_copies,
+    load_copy_images,
+    load_images,
+    split_copies,
+)
+from karyo_lib.study.displays.diagrams import ImageGridDisplay
 from karyo_lib.study.displays.dots import MetricsForestDisplay
-from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.networks.fits import resolve_run_weights
 from karyo_lib.study.networks.luck import (
     compare_columns,

@@ -24,8 +24,7 @@ from karyo_lib.networks.backend import keras
 from karyo_lib.networks.conditions import CONDITIONS, TITLES
 from karyo_lib.networks.features import FeatureCache, compute_features
 from karyo_lib.networks.models import CUTS, INPUT_SHAPE
-from karyo_lib.study.data.collection import load_collection
-from karyo_lib.study.data.copies import split_copies
+from karyo_lib.study.data.collection import load_collection, split_copies
 from karyo_lib.study.displays.dots import DotsDisplay, StoryDisplay
 from karyo_lib.study.displays.style import PROTOCOL_TITLES
 from karyo_lib.study.networks.fits import load_image_map, resolve_run_weights

@@ -18,7 +18,7 @@ from karyo_lib.networks.search import (
     run_search,
 )
 from karyo_lib.networks.train import LABELS
-from karyo_lib.study.data.copies import load_splits
+from karyo_lib.study.data.collection import load_splits
 from karyo_lib.study.displays.training import ConvergenceDisplay, PartialDependenceDisplay, SearchDisplay
 from karyo_lib.study.networks.fits import (
     PROTOCOLS,

@@ -10,10 +10,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from karyo_lib.files.bank import ChromosomeBank
-from karyo_lib.files.listing import LABELS
+from karyo_lib.files.index import LABELS
 from karyo_lib.files.pages import load_pages
 from karyo_lib.judge import format_interval, summarise_runs
-from karyo_lib.judge.checklist import associate
+from karyo_lib.judge.words import associate
 from karyo_lib.study.data.clean import clean_pages
 from karyo_lib.study.data.collection import load_collection, load_images, make_dataset, make_recipe
 from karyo_lib.study.data.recipe import (
@@ -23,8 +23,8 @@ from karyo_lib.study.data.recipe import (
     find_real_aneuploids,
     plan_dataset,
 )
+from karyo_lib.study.displays.diagrams import ImageGridDisplay
 from karyo_lib.study.displays.dots import DotsDisplay, MetricsForestDisplay
-from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.networks.luck import auc_within, compute_pooled, predict_probe
 from karyo_lib.study.runs import Run
 

@@ -3,5 +3,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["cases", "changes", "confidence", "figures", "results", "spreads", "tables"]
+    __name__, submodules=["confidence", "figures", "spreads", "tables"]
 )

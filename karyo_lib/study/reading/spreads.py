@@ -16,8 +16,8 @@ from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.judge import format_interval
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.read.reading import Reading
+from karyo_lib.read.train.score import normal_cells
 from karyo_lib.read.train.score_spreads import SpreadTrial, compose_spreads
-from karyo_lib.read.train.trials import normal_cells
 from karyo_lib.shape.boxes import BOX, match_boxes, overlap
 from karyo_lib.study.data.collection import load_collection
 from karyo_lib.study.displays.style import PALETTE, new_grid, style

@@ -12,14 +12,17 @@ from typing import Any
 
 from nbformat.v4 import new_notebook
 
+from karyo_lib.study.report import kernel
 from karyo_lib.study.report.content import cell_times, find_warnings
-from karyo_lib.study.report.index import headline_numbers, history_entry, write_index
-from karyo_lib.study.report.kernel import execute
-from karyo_lib.study.report.order import Notebook, check_parameters, choose, find_notebooks
-from karyo_lib.study.report.page import write_report
-from karyo_lib.study.report.progress import SHARES, Monitor, duration
-from karyo_lib.study.report.provenance import digests, fingerprint, inspect_engine, provenance
-from karyo_lib.study.report.records import Records, write_json
+from karyo_lib.study.report.index import headline_numbers, history_entry, write_index, write_report
+from karyo_lib.study.report.records import (
+    Records,
+    digests,
+    fingerprint,
+    inspect_engine,
+    provenance,
+    write_json,
+)
 from karyo_lib.study.runs import Run, project_dir
 
 # Hashing order and C++ chatter must not differ between kernels; progress need not be told ten times a second.
@@ -30,8 +33,8 @@ def run_study(
     run: Run, *, only: Iterable[str] = (), fresh: bool = False, folder: Path | None = None
 ) -> dict[str, dict[str, Any]]:
     """Run the notebooks and write their reports and the index."""
-    notebooks = find_notebooks(folder or project_dir() / "notebooks")
-    chosen = choose(notebooks, only)
+    notebooks = kernel.find_notebooks(folder or project_dir() / "notebooks")
+    chosen = kernel.choose(notebooks, only)
     parameters = {
         "profile": run.settings.name,
         "run_dir": str(run.dir),
@@ -42,18 +45,18 @@ def run_study(
         "overrides": {k: list(v) if isinstance(v, tuple) else v for k, v in run.settings.changes().items()},
     }
     for notebook in chosen:
-        check_parameters(notebook, parameters)
+        kernel.check_parameters(notebook, parameters)
     records = Records(run.dir)
     with records.lock():
         if fresh and len(chosen) == len(notebooks):
             records.clear()
         told = {notebook.name: records.read(notebook.name) for notebook in notebooks}
         expected = {
-            notebook.name: told[notebook.name].get("seconds") or SHARES.get(notebook.name[:2], 5)
+            notebook.name: told[notebook.name].get("seconds") or kernel.SHARES.get(notebook.name[:2], 5)
             for notebook in chosen
         }
         _prepare_environment()
-        with Monitor(expected) as monitor:
+        with kernel.Monitor(expected) as monitor:
             study = _Study(run, records, notebooks, parameters, monitor, told)
             return study.go(chosen, fresh)
 
@@ -72,12 +75,12 @@ class _Study:
 
     run: Run
     records: Records
-    notebooks: tuple[Notebook, ...]
+    notebooks: tuple[kernel.Notebook, ...]
     parameters: dict[str, Any]
-    monitor: Monitor
+    monitor: kernel.Monitor
     told: dict[str, dict[str, Any]]
 
-    def go(self, chosen: tuple[Notebook, ...], fresh: bool) -> dict[str, dict[str, Any]]:
+    def go(self, chosen: tuple[kernel.Notebook, ...], fresh: bool) -> dict[str, dict[str, Any]]:
         began = time.monotonic()
         self.monitor.say(f"{self.run}; looking at weights and inputs")
         engine = inspect_engine(self.run)
@@ -102,7 +105,7 @@ class _Study:
     def _write_index(self) -> None:
         write_index(self.run, self.records, self.notebooks, self.provenance)
 
-    def _one(self, notebook: Notebook, fresh: bool) -> bool:
+    def _one(self, notebook: kernel.Notebook, fresh: bool) -> bool:
         """Run a notebook where that is needed; tells whether its record changed."""
         failed = [name for name in notebook.needs if self.told[name].get("status") == "failed"]
         if failed:  # needs are transitive: what was left out behind a failure names the failure
@@ -129,12 +132,12 @@ class _Study:
         self._execute(notebook, mark, record["started"] if resumed else time.time_ns())
         return True
 
-    def _execute(self, notebook: Notebook, mark: str, started: int) -> None:
+    def _execute(self, notebook: kernel.Notebook, mark: str, started: int) -> None:
         began = time.monotonic()
         record = {"status": "running", "fingerprint": mark, "started": started}
         self._keep(notebook, record)
         self.monitor.notebook(notebook.name, notebook.cells)
-        executed, error = execute(
+        executed, error = kernel.execute(
             notebook, self.parameters, self.monitor, self.records.state / f"{notebook.name}.log"
         )
         seconds = time.monotonic() - began
@@ -153,19 +156,19 @@ class _Study:
         self._keep(notebook, record)
         write_report(self.run, notebook, executed, record, self.notebooks)
         if error:
-            self.monitor.done(notebook.name, f"FAILED after {duration(seconds)}: {error}", "red")
+            self.monitor.done(notebook.name, f"FAILED after {kernel.duration(seconds)}: {error}", "red")
         else:
-            self.monitor.done(notebook.name, f"done in {duration(seconds)}", "green")
+            self.monitor.done(notebook.name, f"done in {kernel.duration(seconds)}", "green")
 
-    def _others(self, notebook: Notebook) -> list[dict[str, Any]]:
+    def _others(self, notebook: kernel.Notebook) -> list[dict[str, Any]]:
         return [record for name, record in self.told.items() if name != notebook.name]
 
-    def _skip(self, notebook: Notebook, reason: str) -> None:
+    def _skip(self, notebook: kernel.Notebook, reason: str) -> None:
         record = {"status": "skipped", "error": reason}
         self._keep(notebook, record)
         write_report(self.run, notebook, new_notebook(), record, self.notebooks)  # which says why
         self.monitor.done(notebook.name, f"skipped: {reason}", "yellow")
 
-    def _keep(self, notebook: Notebook, record: dict[str, Any]) -> None:
+    def _keep(self, notebook: kernel.Notebook, record: dict[str, Any]) -> None:
         self.told[notebook.name] = record
         self.records.write(notebook.name, record)

@@ -1,25 +1,34 @@
-"""Writes ``index.html``: the run at a glance, a card per report, and the runs before it."""
+"""Writes reports and ``index.html``: the run at a glance, a card per report, and the runs before it."""
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
+from karyo_lib.screening.card import NOTICE
 from karyo_lib.store import write_whole
-from karyo_lib.study.present import Table, data_uri, templates, thumbnail
+from karyo_lib.study.present import TEMPLATES, Table, data_uri, static, templates, thumbnail
 from karyo_lib.study.report.content import Content, prepare, scrub, scrubber
-from karyo_lib.study.report.order import Notebook
-from karyo_lib.study.report.page import assets
-from karyo_lib.study.report.progress import duration
+from karyo_lib.study.report.kernel import Notebook, duration
 from karyo_lib.study.report.records import STATE, Records
 from karyo_lib.study.runs import Run
 
+LARGEST = 8_000_000  # bytes
+_HEADING = re.compile(r'<h([23])[^>]*\bid="([^"]+)"[^>]*>(.*?)</h\1>', re.DOTALL)
+_ANCHOR = re.compile(r'<a class="anchor-link"[^>]*>.*?</a>')
+_FIGURE = re.compile(r'<figure class="karyo karyo-figure".*?</figure>', re.DOTALL)
+_SHOWN = re.compile(r'\bsrc="(?P<address>[^"]+)"')
+_DOWNLOAD = re.compile(r'<a [^>]*\bdownload="(?P<name>[^"]+\.(?:png|svg))"[^>]*>')
 # Written by the last notebook: thesis beside ours, three sentences, and the figure that tells them.
 SUMMARY, FRONT_PAGE, STORY = "table_5_1", "front_page", "story"
 # What of two runs is shown side by side.
@@ -29,6 +38,67 @@ COMPARED = {
     "Training, VGG16, last two blocks": "fig-4-17",
 }
 _THUMBNAIL = (480, 288)  # px
+
+
+@cache
+def _exporter() -> HTMLExporter:
+    exporter = HTMLExporter(template_name="karyo", extra_template_basedirs=[str(TEMPLATES)])
+    exporter.filters |= {"duration": duration}
+    exporter.environment.globals.update(assets())
+    return exporter
+
+
+@cache
+def assets() -> dict[str, str]:
+    """Return style sheets and scripts by the names that the templates use."""
+    names = ("present.css", "report.css", "tables.js", "report.js", "history.js")
+    return {name.replace(".", "_"): static(name) for name in names} | {"notice": NOTICE}
+
+
+def write_report(
+    run: Run, notebook: Notebook, executed: NotebookNode, record: dict[str, Any],
+    notebooks: tuple[Notebook, ...],
+) -> None:  # fmt: skip
+    """Write ``<name>.html`` into the run folder; above 8 MB downloads lead to the ``figures`` folder."""
+    clean = scrubber(run)
+    content = prepare(executed, notebook.title, clean)
+    told = {
+        "content": content,
+        "record": scrub(record, clean),
+        "times": {cell["anchor"]: cell["seconds"] for cell in record.get("cells", [])},
+        "place": notebook.name,
+        "reports": [{"name": other.name, "title": other.title} for other in notebooks],
+        "profile": run.settings.name,
+        "source": run.source,
+    }
+    body, _ = _exporter().from_notebook_node(content.notebook, resources={"karyo": told})
+    body = _ANCHOR.sub("", body)  # headings keep their ids; a screen reader need not read a sign at each
+    body = body.replace("<!-- contents -->", _contents(body))
+    body = _FIGURE.sub(_once, body)
+    if len(body.encode()) > LARGEST:
+        body = _DOWNLOAD.sub(r'<a download="\g<name>" href="figures/\g<name>">', body)
+    write_whole(run.dir / f"{notebook.name}.html", body)
+
+
+def _once(figure: re.Match[str]) -> str:
+    """Leave out of a figure the download that is the image shown; the script takes it from there."""
+    shown = _SHOWN.search(figure[0])["address"]
+
+    def link(found: re.Match[str]) -> str:
+        name = found["name"]
+        repeats = f'href="{shown}"' in found[0]
+        return f'<a data-shown="" download="{name}" href="figures/{name}">' if repeats else found[0]
+
+    return _DOWNLOAD.sub(link, figure[0])
+
+
+def _contents(body: str) -> str:
+    """Return the list of headings of a rendered page, as links."""
+    items = []
+    for level, anchor, text in _HEADING.findall(body):
+        words = re.sub(r"<[^>]+>", "", text).strip()
+        items.append(f'<li class="level-{level}"><a href="#{html.escape(anchor)}">{words}</a></li>')
+    return "\n".join(items)
 
 
 def write_index(

@@ -7,21 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from karyo_lib.judge import (
-    compute_metrics_by_group,
-    compute_split_facts,
-    describe_best,
-    describe_differences,
-    fill_checklist,
-    format_interval,
-)
+from karyo_lib import judge
 from karyo_lib.judge.intervals import NO_INTERVAL
 from karyo_lib.networks.backend import backend_facts
 from karyo_lib.networks.conditions import READER, TITLES
 from karyo_lib.networks.models import INPUT_SHAPE
 from karyo_lib.networks.weights import WeightsSource
-from karyo_lib.study.data.collection import load_collection
-from karyo_lib.study.data.copies import load_splits
+from karyo_lib.study.data.collection import load_collection, load_splits
 from karyo_lib.study.data.recipe import find_real_aneuploids
 from karyo_lib.study.data.unseen import NO_KARYOGRAMS
 from karyo_lib.study.networks.fits import (
@@ -40,8 +32,8 @@ from karyo_lib.study.networks.shortcut import ACROSS, UNSEEN_STYLES, shortcut_ta
 from karyo_lib.study.networks.shortcut import TITLES as SETS
 from karyo_lib.study.reading.tables import beside_networks
 from karyo_lib.study.report.index import FRONT_PAGE
-from karyo_lib.study.report.order import find_notebooks
-from karyo_lib.study.report.provenance import versions
+from karyo_lib.study.report.kernel import find_notebooks
+from karyo_lib.study.report.records import versions
 from karyo_lib.study.runs import Run, project_dir
 from karyo_lib.study.thesis import METRIC_TITLES, compare_with_matrices, count_published_referrals, load_items
 
@@ -127,7 +119,7 @@ def table_5_1(comparison: pd.DataFrame) -> pd.DataFrame:
         rows = shown[shown["metric"] == metric]
         columns[f"{metric}, thesis"] = [f"{value:.2f}" for value in rows["printed"]]
         ours = rows[list(_named("thesis"))].to_numpy()
-        columns[f"{metric}, ours"] = [format_interval(*row) for row in ours]
+        columns[f"{metric}, ours"] = [judge.format_interval(*row) for row in ours]
     return pd.DataFrame(columns)
 
 
@@ -169,7 +161,7 @@ def describe_run(
     story = story_table(luck, apart).loc[lambda table: table["condition"] == HEADLINE].set_index("step")
 
     def auc(step: str) -> str:
-        return format_interval(*story.loc[step, ["value", "low", "high"]])
+        return judge.format_interval(*story.loc[step, ["value", "low", "high"]])
 
     last = "apart" if "apart" in story.index else "grouped"
     taken = "leak and source" if last == "apart" else "the leak"
@@ -180,11 +172,13 @@ def describe_run(
         f"on the same frozen network finds {auc('thesis')}.",
         f"With {taken} taken away, {auc(last)} is left; guessing gives 0.50.",
         f"The reader, which finds and counts chromosomes, has AUC "
-        f"{format_interval(*reader[['value', 'low', 'high']])} on {pages[run.source]}",
+        f"{judge.format_interval(*reader[['value', 'low', 'high']])} on {pages[run.source]}",
     ]
     if len(formulae) and formulae["karyograms"].iloc[0]:
         row = formulae.iloc[0]
-        exact = format_interval(*(100 * row[name] for name in ("exact", "exact_low", "exact_high")), digits=0)
+        exact = judge.format_interval(
+            *(100 * row[name] for name in ("exact", "exact_low", "exact_high")), digits=0
+        )
         told[-1] += f", and the count formula of {exact} % of them exactly right"
     told[-1] += "."
     run.save_table(pd.DataFrame({"sentence": told}), FRONT_PAGE)
@@ -201,19 +195,19 @@ def describe_study(results: Results) -> str:
     """Say in words which condition is best once copies are held together."""
     aucs = results.metrics[results.metrics["metric"] == "roc_auc"]
     grouped = aucs[aucs["protocol"] == "grouped"]
-    return describe_best(grouped.assign(title=grouped["condition"].map(TITLES)), "Split by patient")
+    return judge.describe_best(grouped.assign(title=grouped["condition"].map(TITLES)), "Split by patient")
 
 
 def describe_finetuning(comparison: pd.DataFrame) -> str:
     """Say in words whether fine-tuning helped once the leak is closed, from the paired differences."""
     grouped = comparison[comparison["protocol"] == "grouped"]
     table = grouped.rename(columns={"condition": "title"})
-    return describe_differences(table, baseline="the frozen base, split by patient")
+    return judge.describe_differences(table, baseline="the frozen base, split by patient")
 
 
 def answer_checklist(run: Run, results: Results, name: str) -> pd.DataFrame:
     """Answer from this run, or mark as not met, the ``leakage`` sheet or the ``reporting`` items."""
-    return fill_checklist(name, _facts(run, results))
+    return judge.fill_checklist(name, _facts(run, results))
 
 
 def _facts(run: Run, results: Results) -> dict[str, Any]:
@@ -221,7 +215,7 @@ def _facts(run: Run, results: Results) -> dict[str, Any]:
     settings, key = run.settings, headline_condition(results)
     grouped, thesis = (results.metric(key, protocol, "roc_auc") for protocol in ("grouped", "thesis"))
     sources = {base: resolve_run_weights(run, base) for base in ("VGG16", "InceptionV3")}
-    facts = asdict(settings) | compute_split_facts(results.index, load_splits(run))
+    facts = asdict(settings) | judge.compute_split_facts(results.index, load_splits(run))
     facts |= compute_honesty_facts(run, results.fits) | REFERENCES.get(run.source, {})
     facts |= {
         "limitations": describe_limits(run, facts, sources),
@@ -269,7 +263,7 @@ def _metrics_by(results: Results, kind: pd.Series) -> pd.DataFrame:
     for condition in results.judged.summary["condition"].unique():
         rows = results.judged.select(condition, "grouped")
         kinds, patients = rows["parent_id"].map(kind).to_numpy(), rows["patient_id"].to_numpy()
-        tables.append(compute_metrics_by_group(rows["y_true"], rows["p"], kinds, groups=patients))
+        tables.append(judge.compute_metrics_by_group(rows["y_true"], rows["p"], kinds, groups=patients))
         tables[-1].insert(0, "condition", condition)
     return pd.concat(tables, ignore_index=True)
 
@@ -281,7 +275,7 @@ def compare_networks(results: Results, resamples: int) -> pd.DataFrame:
 
 def describe_networks(results: Results, comparison: pd.DataFrame) -> str:
     """Say in words which method differs from the headline's network."""
-    return describe_differences(comparison, baseline=TITLES[headline_condition(results)])
+    return judge.describe_differences(comparison, baseline=TITLES[headline_condition(results)])
 
 
 def thesis_map(run: Run) -> pd.DataFrame:

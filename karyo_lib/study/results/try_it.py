@@ -11,7 +11,7 @@ from karyo_lib.judge import UNCERTAINTIES
 from karyo_lib.networks.conditions import get_condition
 from karyo_lib.study.confidence.judgement import referral_display
 from karyo_lib.study.confidence.samples import Passes
-from karyo_lib.study.data.copies import Copies
+from karyo_lib.study.data.collection import Copies
 from karyo_lib.study.data.pictures import augment_one, page_display
 from karyo_lib.study.displays.style import PROTOCOL_TITLES
 from karyo_lib.study.networks.figures import threshold_display

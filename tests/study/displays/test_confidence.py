@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from karyo_lib.judge import compute_risk_coverage
-from karyo_lib.study.displays.confidence import RiskCoverageDisplay, ScoreHistogramDisplay
+from karyo_lib.study.displays.classification import RiskCoverageDisplay, ScoreHistogramDisplay
 
 
 def test_risk_coverage_draws_each_curve_and_the_referral():

@@ -6,9 +6,8 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from karyo_lib.judge import compute_metrics, format_interval
-from karyo_lib.study.displays.diagrams import FlowChartDisplay, StructureDisplay
+from karyo_lib.study.displays.diagrams import FlowChartDisplay, ImageGridDisplay, StructureDisplay
 from karyo_lib.study.displays.dots import DotsDisplay, MetricsForestDisplay
-from karyo_lib.study.displays.pages import ImageGridDisplay
 from karyo_lib.study.displays.style import PALETTE, style, wrap_caption
 from karyo_lib.study.networks.luck import luck_display
 from karyo_lib.study.present import describe_figure
