@@ -18,7 +18,7 @@ from karyo_lib import __version__
 from karyo_lib.read.commands import COMMANDS as READ
 from karyo_lib.read.train.commands import COMMANDS as READING
 from karyo_lib.screening.commands import COMMANDS as SCREENING
-from karyo_lib.store import CannotWriteError, writing
+from karyo_lib.store import CannotWriteError, write_whole, writing
 
 app = typer.Typer(
     name="karyo",
@@ -220,8 +220,7 @@ def draw(
     with writing(output) as part:
         Image.fromarray(page.image).save(part)
     if truth:
-        with writing(truth) as part:
-            page.truth.to_csv(part, index=False)
+        write_whole(truth, page.truth.to_csv(index=False))
     height, width = page.image.shape
     typer.echo(f"{output}: {page.formula}, {len(page.truth)} chromosomes, {width} x {height} px")
 

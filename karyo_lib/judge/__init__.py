@@ -5,8 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "compare": ["compare_conditions", "compute_metrics_by_group", "summarise_runs"],
-        "metrics": ["compute_metrics"],
+        "metrics": ["compare_conditions", "compute_metrics", "compute_metrics_by_group", "summarise_runs"],
         "referral": [
             "REFERRAL_RATES", "Promise", "PromiseCheck", "RiskCoverage", "check_promise", "choose_threshold",
             "compute_referral", "compute_risk_coverage", "compute_smallest_n", "judge_scores",

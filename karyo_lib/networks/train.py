@@ -144,10 +144,8 @@ def _save_fit(result: FitResult, folder: Path, key: str) -> None:
     (folder / _STORED).unlink(missing_ok=True)  # what stands there belongs to something else
     with writing(folder / "model.keras") as part:
         result.model.save(part)
-    with writing(folder / "history.csv") as part:
-        result.history.to_csv(part, index=False)
-    with writing(folder / "predictions.csv") as part:
-        result.predictions.to_csv(part, index=False)
+    write_whole(folder / "history.csv", result.history.to_csv(index=False))
+    write_whole(folder / "predictions.csv", result.predictions.to_csv(index=False))
     told = {
         "key": key,
         "condition": asdict(result.condition),

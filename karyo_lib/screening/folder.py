@@ -20,8 +20,15 @@ from karyo_lib.judge import compute_smallest_n
 from karyo_lib.machines import connect
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.screening.cases import CaseFile, find_files
-from karyo_lib.screening.journal import DECISIONS, Journal, Result
-from karyo_lib.screening.names import Names, group_files, read_patients, read_salt
+from karyo_lib.screening.journal import (
+    DECISIONS,
+    Journal,
+    Names,
+    Result,
+    group_files,
+    read_patients,
+    read_salt,
+)
 from karyo_lib.screening.package import Package, load_package, shipped_reader
 from karyo_lib.screening.screener import Rule, Screener, model_name
 from karyo_lib.screening.worklist import PICTURES, About, write_csv, write_worklist

@@ -10,8 +10,7 @@ from karyo_lib.read.case import compose_case
 from karyo_lib.read.case_reading import gather_cells
 from karyo_lib.read.case_record import Case, CaseSettings
 from karyo_lib.screening.card import NOTICE, environment
-from karyo_lib.screening.journal import DECISIONS, Entry, Result
-from karyo_lib.screening.names import Names
+from karyo_lib.screening.journal import DECISIONS, Entry, Names, Result
 from karyo_lib.screening.worklist import write_csv
 from karyo_lib.store import write_whole
 

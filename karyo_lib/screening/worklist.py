@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 
 from karyo_lib.screening.card import NOTICE, environment
-from karyo_lib.screening.journal import DECISIONS, Entry, Result
-from karyo_lib.screening.names import Names
+from karyo_lib.screening.journal import DECISIONS, Entry, Names, Result
 from karyo_lib.screening.view import band_tables
 from karyo_lib.store import write_whole, writing
 

@@ -157,8 +157,7 @@ class Run(Shown):
 
     def save_table(self, table: pd.DataFrame, name: str) -> Path:
         """Write ``tables/<name>.csv``; the index of *table* is not kept."""
-        with writing(self._table(name)) as part:
-            table.to_csv(part, index=False)
+        write_whole(self._table(name), table.to_csv(index=False))
         return self._table(name)
 
     def load_table(self, name: str, made_by: str = "") -> pd.DataFrame:

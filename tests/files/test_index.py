@@ -15,7 +15,7 @@ from karyo_lib.files.index import INDEX_COLUMNS, index_folder
 from karyo_lib.files.metadata import DatasetError
 from karyo_lib.files.pages import fit_page, load_pages, prepare_dataset, write_page
 from karyo_lib.files.split import check_no_leak, make_splits
-from karyo_lib.screening.names import Names, read_patients
+from karyo_lib.screening.journal import Names, read_patients
 from karyo_lib.store import NoSpace
 
 

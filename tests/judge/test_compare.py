@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from karyo_lib.judge import compare_conditions, summarise_runs
-from karyo_lib.judge.compare import compute_mcnemar
+from karyo_lib.judge.metrics import compute_mcnemar
 
 
 def test_mcnemar_by_hand():

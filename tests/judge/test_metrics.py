@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from karyo_lib.judge import compute_metrics, compute_metrics_by_group, weighted
+from karyo_lib.judge import compute_metrics, compute_metrics_by_group, metrics
 from karyo_lib.judge.intervals import wilson
 from karyo_lib.judge.metrics import METRIC_COLUMNS, compute_ppv_at_prevalence
 
@@ -26,10 +26,10 @@ def test_areas_equal_scikit_learn_ties_and_weights_included(seed, distinct):
     w = np.random.default_rng(seed + 1).integers(0, 4, (3, y.size)).astype(float)
     w[:, :2] = 1
     for i in range(3):
-        assert weighted.roc_auc(y, p, w)[i] == pytest.approx(sk.roc_auc_score(y, p, sample_weight=w[i]))
+        assert metrics.roc_auc(y, p, w)[i] == pytest.approx(sk.roc_auc_score(y, p, sample_weight=w[i]))
         expected = sk.average_precision_score(y, p, sample_weight=w[i])
-        assert weighted.average_precision(y, p, w)[i] == pytest.approx(expected)
-        assert weighted.brier(y, p, w)[i] == pytest.approx(sk.brier_score_loss(y, p, sample_weight=w[i]))
+        assert metrics.average_precision(y, p, w)[i] == pytest.approx(expected)
+        assert metrics.brier(y, p, w)[i] == pytest.approx(sk.brier_score_loss(y, p, sample_weight=w[i]))
 
 
 @given(st.integers(0, 10_000))
@@ -42,15 +42,15 @@ def test_operating_points_equal_a_search_over_all_thresholds(seed):
         fpr.append(np.mean(p[y == 0] >= t))
     tpr, fpr = np.array(tpr), np.array(fpr)
     best = tpr[1 - fpr >= 0.95 - 1e-12].max()
-    assert weighted.sensitivity_at_specificity(y, p, one_row(y))[0] == pytest.approx(best)
+    assert metrics.sensitivity_at_specificity(y, p, one_row(y))[0] == pytest.approx(best)
     cleared = (1 - fpr[tpr >= 0.99 - 1e-12]).max()
-    assert weighted.normal_cleared_at_sensitivity(y, p, one_row(y))[0] == pytest.approx(cleared)
+    assert metrics.normal_cleared_at_sensitivity(y, p, one_row(y))[0] == pytest.approx(cleared)
 
 
 def test_calibration_error_by_hand():
     y = np.array([0, 1, 1, 1])
     p = np.array([0.05, 0.05, 0.95, 0.95])  # first bin: 0.5 seen, 0.05 said; last bin: 1 seen, 0.95 said
-    assert weighted.expected_calibration_error(y, p, one_row(y))[0] == pytest.approx(0.5 * 0.45 + 0.5 * 0.05)
+    assert metrics.expected_calibration_error(y, p, one_row(y))[0] == pytest.approx(0.5 * 0.45 + 0.5 * 0.05)
 
 
 def test_table_by_hand():

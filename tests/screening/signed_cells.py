@@ -7,8 +7,7 @@ from types import SimpleNamespace
 from karyo_lib.draw import draw_karyogram
 from karyo_lib.iscn import count_formula
 from karyo_lib.screening import view
-from karyo_lib.screening.journal import Journal, Result
-from karyo_lib.screening.names import Names
+from karyo_lib.screening.journal import Journal, Names, Result
 from karyo_lib.screening.view import THUMBNAIL_SIDE, digest_pixels, encode_picture
 from karyo_lib.screening.worklist import About, write_worklist
 

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from karyo_lib.screening.journal import Entry, Result
-from karyo_lib.screening.names import Names, group_files
+from karyo_lib.screening.journal import Entry, Names, Result, group_files
 from karyo_lib.screening.patients import compose_patients, write_patients
 
 NAN = float("nan")

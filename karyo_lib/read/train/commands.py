@@ -124,7 +124,7 @@ def score(
     from karyo_lib.read.reader import Reader
     from karyo_lib.read.train import score as scoring
     from karyo_lib.read.train.score import aneuploid_trials, compose_trials, draw_trials, normal_cells
-    from karyo_lib.store import writing
+    from karyo_lib.store import write_whole
 
     if sum(map(bool, (bank, pages_dir, spreads))) > 1:
         raise ValueError(
@@ -139,8 +139,7 @@ def score(
     output.mkdir(parents=True, exist_ok=True)
     if pages_dir:
         tables["pages"], pictures = scoring.score_folder(chosen, scoring.read_truths(pages_dir), pages_dir)
-        with writing(output / "errors.html") as file:
-            scoring.write_errors(tables["pages"], pictures, file)
+        scoring.write_errors(tables["pages"], pictures, output / "errors.html")
     elif bank is None:
         drawn = bar(draw_trials(pages, seed, size), "Reading drawn pages", pages * len(STYLES))
         tables["pages"] = scoring.score_pages(chosen, drawn)
@@ -162,8 +161,7 @@ def score(
     groups = {"all": tables["pages"]} | ({} if pages_dir else dict(list(tables["pages"].groupby("style"))))
     tables["summary"] = pd.concat([scoring.summarise(own).assign(of=of) for of, own in groups.items()])
     for name, table in tables.items():
-        with writing(output / f"{name}.csv") as file:
-            table.to_csv(file, index=False)
+        write_whole(output / f"{name}.csv", table.to_csv(index=False))
     told = tables["summary"].query("of == 'all'")[["measure", "shown"]]
     typer.echo(told.to_string(index=False, header=False))
 
@@ -193,15 +191,14 @@ def compare(
     from karyo_lib.files.images import read_image
     from karyo_lib.read.reader import Reader
     from karyo_lib.read.train.score import compare_readers, read_truths
-    from karyo_lib.store import writing
+    from karyo_lib.store import write_whole
 
     pages = read_truths(pages_dir, part)
     first, second = (Reader.load(None if name == "karyo" else name) for name in (old, new))
     images = (read_image(pages_dir / file) for file in pages["file"])
     versus = compare_readers(first, second, pages, tqdm(images, "Reading", len(pages), unit="page"))
     if output:
-        with writing(output) as part_:
-            versus.pages.to_csv(part_, index=False)
+        write_whole(output, versus.pages.to_csv(index=False))
     typer.echo(str(versus))
 
 
@@ -209,12 +206,10 @@ def _score_spreads(reader, folder: Path, output: Path) -> None:
     from tqdm.auto import tqdm
 
     from karyo_lib.read.train.score_spreads import real_spreads, score_spreads, summarise_spreads
-    from karyo_lib.store import writing
+    from karyo_lib.store import write_whole
 
     table = score_spreads(reader, tqdm(real_spreads(folder), "Reading metaphases", unit="cell"))
-    output.mkdir(parents=True, exist_ok=True)
-    with writing(output / "spreads.csv") as file:
-        table.to_csv(file, index=False)
+    write_whole(output / "spreads.csv", table.to_csv(index=False))
     for name, value in summarise_spreads(table).items():
         typer.echo(f"{name:10} {value:.4g}")
 

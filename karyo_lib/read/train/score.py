@@ -28,6 +28,7 @@ from karyo_lib.read.image import read_image
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.reading import summary
 from karyo_lib.shape.boxes import match_boxes
+from karyo_lib.store import write_whole
 
 #: A formula of which a reader is as sure as this should be right.
 SURE = 0.95
@@ -256,7 +257,7 @@ def write_errors(table: pd.DataFrame, pictures: Iterable[str], path: Path) -> No
     shown = shown.fillna({"formula_probability": 0.0, "arrangement": ""})
     template = jinja2.Environment(autoescape=True).from_string(_PAGE)
     text = template.render(summary=summarise(table).to_dict("records"), shown=shown.to_dict("records"))
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
 
 
 def score_cells(

@@ -211,8 +211,8 @@ class RiskCoverageDisplay(style.Display, made="from_curves"):
         colours = style.assign_colours(self.curves)
         for i, (name, curve) in enumerate(self.curves.items()):
             (self.lines_[name],) = self.ax_.plot(
-                curve.coverage, curve.risk, color=colours[name], linestyle=style.DASHES[i % len(style.DASHES)],
-                label=f"{name}: area {curve.aurc:.3f}",
+                curve.coverage, curve.risk, color=colours[name], label=f"{name}: area {curve.aurc:.3f}",
+                linestyle=style.DASHES[i % len(style.DASHES)],
             )  # fmt: skip
             if self.referral is not None:
                 n = curve.risk.size
@@ -252,8 +252,8 @@ class ScoreHistogramDisplay(style.Display, made="from_predictions"):
         parts = {"right": (~self.wrong, "neutral"), "wrong": (self.wrong, "wrong")}
         for ax, (what, (chosen, colour)) in zip(self.axes_, parts.items(), strict=True):
             sns.histplot(
-                x=self.score[chosen], bins=25, binrange=(50, 100), color=style.PALETTE[colour], alpha=1, ax=ax,
-                edgecolor="white",
+                x=self.score[chosen], bins=25, binrange=(50, 100), color=style.PALETTE[colour], alpha=1,
+                ax=ax, edgecolor="white",
             )  # fmt: skip
             ax.axvline(REFERRAL_THRESHOLD, color=style.PALETTE["referred"], linewidth=1.4)
             ax.set(title=f"{chosen.sum()} {what} answers", ylabel="Images", xlabel="Confidence score (%)")

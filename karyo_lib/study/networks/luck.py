@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from karyo_lib.files.split import TEST_SHARE, WITHOUT
 from karyo_lib.judge import describe_differences, format_interval, summarise_runs
 from karyo_lib.judge.intervals import bootstrap_interval, draw_bootstrap_weights
-from karyo_lib.judge.weighted import roc_auc
+from karyo_lib.judge.metrics import roc_auc
 from karyo_lib.networks.backend import keras
 from karyo_lib.networks.conditions import CONDITIONS, TITLES
 from karyo_lib.networks.features import FeatureCache, compute_features
