@@ -93,7 +93,7 @@ class BandTable:
 
     def bp(self, chromosome: str, position: float) -> float:
         """Base pairs from pter at a position in ISCN units, linear within each band (GRCh38)."""
-        units, base_pairs = self._edges[chromosome]
+        units, base_pairs = self.edges[chromosome]
         return float(np.interp(position, units, base_pairs))
 
     def band_at(self, chromosome: str, position: float) -> Band:
@@ -112,7 +112,8 @@ class BandTable:
         return [band for band in self.bands(chromosome) if _holds(name, band.name)]
 
     @cached_property
-    def _edges(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def edges(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Where bands begin and the last one ends, by chromosome: ISCN units, and base pairs of GRCh38."""
         return {
             chromosome: (
                 np.array([0.0] + [band.iscn_stop for band in bands]),

@@ -1,6 +1,6 @@
 """How wide a number is: Wilson intervals for proportions, bootstrap by patient, and what cells exclude."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
@@ -23,6 +23,13 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def share_row(name: str, flags: Sequence[bool]) -> dict[str, float]:
+    """A share of flags and its 95 % limits as columns of a table; NaN where there is nothing to count."""
+    share = np.mean(flags) if len(flags) else np.nan
+    low, high = (round(limit, 12) for limit in wilson(int(np.sum(flags)), len(flags)))  # no 3e-17
+    return {name: share, f"{name}_low": low, f"{name}_high": high}
 
 
 def compute_effective_n(success: np.ndarray, groups: np.ndarray | None) -> float:

@@ -7,6 +7,7 @@ from karyo_lib.iscn.bands import CHROMOSOMES, load_bands
 #: Base pairs of one bin.
 BIN = 2_000_000
 _BANDS = {c: load_bands(850).bands(c) for c in CHROMOSOMES}
+_EDGES = [load_bands(850).edges[c] for c in CHROMOSOMES]
 _COUNTS = np.array([-(-bands[-1].bp_stop // BIN) for bands in _BANDS.values()])
 #: First bin of each class, and one beyond its last.
 FIRST = np.concatenate([[0], np.cumsum(_COUNTS)[:-1]])
@@ -23,24 +24,16 @@ LENGTHS = np.array([bands[-1].bp_stop / BIN for bands in _BANDS.values()])
 
 def place_of(chromosome: int | np.ndarray, units: float | np.ndarray) -> np.ndarray:
     """Position in the genome, in bins (float), of positions in ISCN units of a class, by its index."""
-    edges, bp = _edges(int(chromosome))
+    edges, bp = _EDGES[int(chromosome)]
     return FIRST[chromosome] + np.interp(units, edges, bp) / BIN
 
 
 def units_of(chromosome: int, place: float | np.ndarray) -> np.ndarray:
     """ISCN units from pter of positions in the genome, in bins, on one class."""
-    edges, bp = _edges(chromosome)
+    edges, bp = _EDGES[chromosome]
     return np.interp((np.asarray(place) - FIRST[chromosome]) * BIN, bp, edges)
 
 
 def centromere_place(chromosome: int) -> float:
     """Position of a class's centromere in the genome, in bins."""
     return float(place_of(chromosome, load_bands(850).centromere(CHROMOSOMES[chromosome])))
-
-
-def _edges(chromosome: int) -> tuple[np.ndarray, np.ndarray]:
-    bands = _BANDS[CHROMOSOMES[chromosome]]
-    return (
-        np.array([0.0] + [band.iscn_stop for band in bands]),
-        np.array([0.0] + [float(band.bp_stop) for band in bands]),
-    )

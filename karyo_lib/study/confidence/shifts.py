@@ -1,13 +1,12 @@
 """Notebook 06: shifted pages, and pages that are none: who is referred, and which promise holds."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from karyo_lib import judge
-from karyo_lib.judge.intervals import wilson
+from karyo_lib.judge.intervals import share_row, wilson
 from karyo_lib.judge.scores import Novelty
 from karyo_lib.networks.conditions import READER
 from karyo_lib.networks.inference import sample_dropout
@@ -98,22 +97,20 @@ def shift_table(shifts: Shifts) -> pd.DataFrame:
                 "method": samples.METHODS[method],
                 "pages": name,
                 "n": len(part),
-                **_share("error_rate", wrong if labelled else []),
+                **share_row("error_rate", wrong if labelled else []),
                 "aurc_vote_share": _area(wrong, part, "vote_share") if labelled else np.nan,
                 "aurc_combined": _area(wrong, part, "combined") if labelled else np.nan,
                 "mean_confidence": part["confidence"].mean(),
-                **{k: v for rule in RULES for k, v in _share(f"referred_{rule}", part[f"by_{rule}"]).items()},
-                **_share("referred_combined_or_novelty", part["by_combined"] | part["by_novelty"]),
-                **_share("error_rate_kept", kept["label"] != kept["y_true"] if labelled else []),
+                **{
+                    k: v
+                    for rule in RULES
+                    for k, v in share_row(f"referred_{rule}", part[f"by_{rule}"]).items()
+                },
+                **share_row("referred_combined_or_novelty", part["by_combined"] | part["by_novelty"]),
+                **share_row("error_rate_kept", kept["label"] != kept["y_true"] if labelled else []),
             }
         )
     return pd.DataFrame(rows)
-
-
-def _share(name: str, flags: Sequence[bool]) -> dict[str, float]:
-    """A share with its 95 % Wilson limits; NaN where there is nothing to count."""
-    low, high = wilson(int(np.sum(flags)), len(flags))
-    return {name: np.mean(flags) if len(flags) else np.nan, f"{name}_low": low, f"{name}_high": high}
 
 
 def _area(wrong: np.ndarray, part: pd.DataFrame, score: str) -> float:

@@ -19,7 +19,7 @@ from karyo_lib.files.pages import source_digest
 from karyo_lib.iscn import NORMAL_FORMULAE, KaryotypeError, count_formula, parse_karyotype
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.judge import compute_metrics, compute_metrics_by_group, describe_groups, format_interval
-from karyo_lib.judge.intervals import wilson
+from karyo_lib.judge.intervals import share_row
 from karyo_lib.machines import count_processes, keep_worker
 from karyo_lib.networks.backend import keras  # noqa: F401  before any other import of Keras
 from karyo_lib.networks.conditions import READER, TITLES
@@ -200,15 +200,9 @@ def formula_table(readings: Readings) -> pd.DataFrame:
             ("specificity", ~numerical, ~called),
             ("referred", part["truth"] != "", part["refer_reason"] != ""),
         ):
-            row |= _share(measure, chosen, right)
+            row |= share_row(measure, right[chosen])
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _share(name: str, chosen: pd.Series, right: pd.Series) -> dict[str, float]:
-    n, k = int(chosen.sum()), int((chosen & right).sum())
-    low, high = (round(limit, 12) for limit in wilson(k, n)) if n else (np.nan, np.nan)  # no 3e-17
-    return {name: k / n if n else np.nan, f"{name}_low": low, f"{name}_high": high}
 
 
 def group_counts(readings: Readings) -> pd.DataFrame:
