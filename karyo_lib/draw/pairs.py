@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from karyo_lib.shape.boxes import BOX
-from karyo_lib.shape.ink import smooth_paper
+from karyo_lib.shape.boxes import BOX, smooth_paper
 
 # Pixels by which a chromosome's mask grows when it is lifted, so that its blurred rim comes with it.
 _RIM = 2

@@ -28,9 +28,8 @@ from karyo_lib.read.cutouts import (
 from karyo_lib.read.detector import Detections, Detector
 from karyo_lib.read.looks import MOST_SCALE, SEEN_WIDTH, UPRIGHT, Looks, look, uprightness
 from karyo_lib.resources import data_file
-from karyo_lib.shape.boxes import BOX
+from karyo_lib.shape.boxes import BOX, measure_ink, resize
 from karyo_lib.shape.centreline import mask_width
-from karyo_lib.shape.ink import measure_ink, resize
 from karyo_lib.shape.scaling import ScaledStrips, scale_strips
 
 #: Widths of chromosomes, in pixels, at which they are cut out: the page's own if it lies between.

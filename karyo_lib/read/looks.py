@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from karyo_lib.read.detector import Detections, Detector
-from karyo_lib.shape.ink import resize
+from karyo_lib.shape.boxes import resize
 
 #: Width in pixels that the detector knows, and on most pictures as a share of the root of their area.
 SEEN_WIDTH, _USUAL_WIDTH = 11.0, 0.02

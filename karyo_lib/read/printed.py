@@ -15,7 +15,7 @@ from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.networks.backend import keras
 from karyo_lib.read.network_files import read_weights
 from karyo_lib.resources import data_file
-from karyo_lib.shape.ink import measure_ink, resize
+from karyo_lib.shape.boxes import measure_ink, resize
 
 #: Groups of the Denver classification, as they are printed over a row or a bracket.
 GROUP_NAMES = {

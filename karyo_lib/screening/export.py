@@ -24,8 +24,7 @@ from karyo_lib.screening.card import NOTICE
 from karyo_lib.screening.journal import Entry, Journal, Result
 from karyo_lib.screening.review import Review, ReviewedObject, format_reviews, read_reviews
 from karyo_lib.screening.worklist import safe_cell, write_csv
-from karyo_lib.shape.boxes import BOX
-from karyo_lib.shape.ink import measure_ink
+from karyo_lib.shape.boxes import BOX, measure_ink
 from karyo_lib.store import write_whole, writing
 
 _ROWS = (CHROMOSOMES[:5], CHROMOSOMES[5:12], CHROMOSOMES[12:18], (*CHROMOSOMES[18:], "mar"))

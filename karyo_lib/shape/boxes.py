@@ -1,7 +1,9 @@
-"""Boxes that were found, matched to boxes of the truth."""
+"""Boxes of objects, and the ink and paper of a page."""
 
+import cv2
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 BOX = ["x0", "y0", "x1", "y1"]
@@ -29,3 +31,32 @@ def match_boxes(found: pd.DataFrame, truth: pd.DataFrame, least: float = 0.5) ->
     for i, j in pair_boxes(found[BOX].to_numpy(float), truth[BOX].to_numpy(float), least):
         out[i] = j
     return pd.Series(out, index=found.index)
+
+
+def measure_ink(image: np.ndarray) -> np.ndarray:
+    """Darkness relative to the background, float32 (H, W), 0 (paper) to about 1; negatives are turned."""
+    grey = image.astype(np.float32)
+    if np.median(grey) < 110:
+        grey = 255 - grey
+    block = max(4, round(min(grey.shape) / 60))
+    small = cv2.resize(
+        grey, (max(1, grey.shape[1] // block), max(1, grey.shape[0] // block)), interpolation=cv2.INTER_AREA
+    )
+    paper = ndimage.percentile_filter(small, 75, size=min(11, *small.shape), mode="nearest")
+    paper = cv2.resize(ndimage.gaussian_filter(paper, 2), grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    black = float(np.percentile(grey, 0.5))
+    return np.clip((paper - grey) / max(float(np.median(paper)) - black, 30.0), 0, 1.2)
+
+
+def resize(image: np.ndarray, scale: float) -> np.ndarray:
+    """Scale an image: areas are averaged where it shrinks, cubic interpolation where it grows."""
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
+def smooth_paper(page: np.ndarray, clear: np.ndarray, typical: float) -> np.ndarray:
+    """Even background under a whole page, float32 (H, W), told from where it is `clear`, else `typical`."""
+    weight = clear.astype(np.float32)
+    sigma = max(4.0, max(page.shape) / 40)
+    smooth = cv2.GaussianBlur(page * weight, (0, 0), sigma) + 1e-3 * typical
+    return smooth / (cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-3)

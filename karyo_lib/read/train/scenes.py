@@ -15,8 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from karyo_lib.draw import STYLES, draw_karyogram
 from karyo_lib.iscn.bands import CHROMOSOMES
 from karyo_lib.read.train import pieces
-from karyo_lib.shape.boxes import BOX
-from karyo_lib.shape.ink import resize
+from karyo_lib.shape.boxes import BOX, resize
 
 #: Of a spread's pixels: chromosomes are 11 of them wide; how wide those of drawn pages are made.
 _SCALE, _DRAWN_WIDTH = 0.75, 12.5

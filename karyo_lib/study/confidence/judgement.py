@@ -10,12 +10,7 @@ from karyo_lib.study.confidence import samples
 from karyo_lib.study.confidence.shifts import RULES, Shifts
 from karyo_lib.study.data.collection import Copies, load_copy_images
 from karyo_lib.study.data.unseen import NO_KARYOGRAMS, STRANGERS_OF_A_KIND
-from karyo_lib.study.displays.classification import (
-    CalibrationCurvesDisplay,
-    ReferralDisplay,
-    RiskCoverageDisplay,
-    ScoreHistogramDisplay,
-)
+from karyo_lib.study.displays import classification
 from karyo_lib.study.displays.diagrams import ImageGridDisplay
 from karyo_lib.study.displays.dots import DotsDisplay, MetricsForestDisplay
 from karyo_lib.study.displays.style import draw_words
@@ -196,20 +191,24 @@ def wrong_images(copies: Copies, passes: samples.Passes, condition: str, protoco
     )
 
 
-def score_histograms(passes: samples.Passes, condition: str, protocol: str) -> ScoreHistogramDisplay:
+def score_histograms(
+    passes: samples.Passes, condition: str, protocol: str
+) -> classification.ScoreHistogramDisplay:
     """Return the vote shares of right and wrong predictions of a condition's test part."""
     rows = passes.select(condition, protocol)
-    return ScoreHistogramDisplay.from_predictions(rows["confidence"], rows["label"] != rows["y_true"])
+    return classification.ScoreHistogramDisplay.from_predictions(
+        rows["confidence"], rows["label"] != rows["y_true"]
+    )
 
 
-def risk_coverage(passes: samples.Passes, protocol: str) -> RiskCoverageDisplay:
+def risk_coverage(passes: samples.Passes, protocol: str) -> classification.RiskCoverageDisplay:
     """Return the risk-coverage curves of all scores over all conditions' test parts under a protocol."""
     rows = passes.pool(protocol)
     wrong = (rows["label"] != rows["y_true"]).to_numpy()
     scores = samples.uncertainties_of(rows).drop(
         columns="entropy"
     )  # orders images as the mean probability does
-    return RiskCoverageDisplay.from_scores(wrong, scores, referral=RATE)
+    return classification.RiskCoverageDisplay.from_scores(wrong, scores, referral=RATE)
 
 
 def method_display(table: pd.DataFrame) -> MetricsForestDisplay:
@@ -221,9 +220,9 @@ def method_display(table: pd.DataFrame) -> MetricsForestDisplay:
     )
 
 
-def calibration_display(calibrated: pd.DataFrame) -> CalibrationCurvesDisplay:
+def calibration_display(calibrated: pd.DataFrame) -> classification.CalibrationCurvesDisplay:
     """Return the calibration of the test part before and after calibration on the validation part."""
-    return CalibrationCurvesDisplay.from_predictions(
+    return classification.CalibrationCurvesDisplay.from_predictions(
         {name: (calibrated["y_true"], calibrated[name]) for name in ("before", *CALIBRATORS)}
     )
 
@@ -251,7 +250,7 @@ def referral_by_shift(shifts: Shifts) -> DotsDisplay:
     )
 
 
-def shift_risk_coverage(shifts: Shifts) -> RiskCoverageDisplay:
+def shift_risk_coverage(shifts: Shifts) -> classification.RiskCoverageDisplay:
     """Return the risk-coverage curve of the combined score under each shift, with the thesis's method."""
     part = shifts.scores[(shifts.scores["method"] == shifts.methods[0]) & shifts.scores["y_true"].notna()]
     curves = {
@@ -260,12 +259,12 @@ def shift_risk_coverage(shifts: Shifts) -> RiskCoverageDisplay:
         )
         for name, rows in part.groupby("shift", sort=False)
     }
-    return RiskCoverageDisplay.from_curves(curves, referral=RATE)
+    return classification.RiskCoverageDisplay.from_curves(curves, referral=RATE)
 
 
 def referral_display(
     copies: Copies, passes: samples.Passes, condition: str, protocol: str, referred: float, score: str
-) -> ReferralDisplay:
+) -> classification.ReferralDisplay:
     """Return a share of referred test images on a score's risk-coverage curve, and the errors it meets."""
     rows = passes.select(condition, protocol).reset_index(drop=True)
     wrong = rows["label"] != rows["y_true"]
@@ -276,7 +275,7 @@ def referral_display(
     ]
     shown = copies.table.set_index("image_id").loc[cases["image_id"]].reset_index()
     images = load_copy_images(copies, shown) if len(shown) else []
-    return ReferralDisplay.from_scores(
+    return classification.ReferralDisplay.from_scores(
         wrong.to_numpy(), samples.uncertainties_of(rows)[score].to_numpy(),
         list(zip(images, captions, strict=True)), referred,
         name=judge.UNCERTAINTIES[score],

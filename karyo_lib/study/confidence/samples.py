@@ -16,6 +16,7 @@ from karyo_lib.networks.conditions import TITLES, get_condition
 from karyo_lib.networks.features import FeatureCache
 from karyo_lib.networks.inference import sample_dropout
 from karyo_lib.networks.train import FitResult, fit_condition, load_fit
+from karyo_lib.study import thesis
 from karyo_lib.study.data.collection import load_splits
 from karyo_lib.study.networks.fits import (
     PROTOCOLS,
@@ -30,12 +31,6 @@ from karyo_lib.study.networks.fits import (
 )
 from karyo_lib.study.present import SPLIT_TITLES
 from karyo_lib.study.runs import Run
-from karyo_lib.study.thesis import (
-    REFERRAL_THRESHOLD,
-    count_published_referrals,
-    load_datasets,
-    load_wrong_cases,
-)
 
 # Columns of the scores -> those of Tables 4.1 and 4.2.
 WRONG_COLUMNS = {
@@ -130,10 +125,11 @@ def confidence_headline(passes: Passes, resamples: int) -> list[tuple]:
     wrong = (test["label"] != test["y_true"]).to_numpy()
     referred = test["referred"].to_numpy(dtype=bool)
     weights = draw_bootstrap_weights(len(test), resamples, 0, test["patient_id"].to_numpy())
-    known = f"thesis, below {REFERRAL_THRESHOLD:g} %"
+    known = f"thesis, below {thesis.REFERRAL_THRESHOLD:g} %"
+    published = thesis.count_published_referrals()
     ours = f"{int((wrong & referred).sum())} of {int(wrong.sum())}; same rule, split by patient, all fits"
     return [
-        ("published errors caught", "{} of {}".format(*count_published_referrals()), None, None, known),
+        ("published errors caught", "{} of {}".format(*published), None, None, known),
         ("our errors caught", *_share(wrong & referred, wrong, weights), ours),
         ("referred for it", *_share(referred, np.ones_like(wrong), weights), "share of the test images"),
         ("seconds of sampling", passes.seconds["seconds"].sum(), None, None,
@@ -175,7 +171,7 @@ def count_wrong(passes: Passes) -> pd.DataFrame:
             continue
         title, base = TITLES[key], get_condition(key).base
         printed = cases.loc[cases["base"] == base, "referred"] == "yes"
-        rows.append((title, "printed", int(load_datasets().loc["augmented", "test"]), printed))
+        rows.append((title, "printed", int(thesis.load_datasets().loc["augmented", "test"]), printed))
         for protocol in PROTOCOLS:
             test = passes.select(key, protocol)
             wrong = test[test["label"] != test["y_true"]]
@@ -190,8 +186,8 @@ def count_wrong(passes: Passes) -> pd.DataFrame:
 
 def published_wrong_cases() -> pd.DataFrame:
     """Return the published Tables 4.1 and 4.2 with what the 80 % threshold would have done."""
-    cases = load_wrong_cases()
-    referred = (cases["confidence"] < REFERRAL_THRESHOLD).map({True: "yes", False: "no"})
+    cases = thesis.load_wrong_cases()
+    referred = (cases["confidence"] < thesis.REFERRAL_THRESHOLD).map({True: "yes", False: "no"})
     return cases.assign(referred=referred)
 
 

@@ -16,8 +16,7 @@ from karyo_lib.files.images import read_image
 from karyo_lib.files.pages import make_pages, source_digest
 from karyo_lib.read.detector import Detections, Detector
 from karyo_lib.read.find import find_chromosomes, finder_digest, shipped_detector
-from karyo_lib.shape.boxes import BOX
-from karyo_lib.shape.ink import measure_ink, smooth_paper
+from karyo_lib.shape.boxes import BOX, measure_ink, smooth_paper
 
 SEEN = "seen"  # folder below the run's data: what the detector saw of its pages
 _VISIBLE = 0.06  # ink, as a share of black, above which a pixel is not paper
