@@ -33,25 +33,6 @@ from karyo_lib.store import write_whole
 #: A formula of which a reader is as sure as this should be right.
 SURE = 0.95
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Readings against the truth</title>
-<meta name="viewport" content="width=device-width">
-<style>body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1a1a1a}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;
-text-align:left;vertical-align:top}img{max-width:100%;border:1px solid #ccc}section{margin:2.5rem 0}
-.wrong{color:#a33c00;font-weight:600}</style>
-<h1>Readings against the truth</h1>
-<p>A research tool, not a medical device.</p>
-<table>{% for row in summary %}<tr><th scope="row">{{ row.measure }}</th><td>{{ row.shown }}</td></tr>
-{% endfor %}</table>
-{% if shown %}<h2>Images to look at</h2>{% else %}<p>Nothing was read wrongly or referred.</p>{% endif %}
-{% for page in shown %}<section><h3>{{ page.file }}</h3>
-<p class="{{ '' if page.exact else 'wrong' }}">Truth {{ page.truth }}; read {{ page.formula }}
-({{ '%.0f' % (100 * page.formula_probability) }} %){% if page.arrangement %}; laid out as
-{{ page.arrangement }}{% endif %}.</p>{% if page.refer_reason %}<p>Referred: {{ page.refer_reason }}.</p>
-{% endif %}{% if page.picture %}<img alt="{{ page.file }} with names"
-src="data:image/jpeg;base64,{{ page.picture }}">{% endif %}</section>{% endfor %}</html>
-"""
-
 
 def patient_part(case: str, test: int = 20, validation: int = 12) -> str:
     """'test', 'val' or 'train' by a hash of the patient, alike on every machine; parts in percent."""
@@ -255,7 +236,8 @@ def write_errors(table: pd.DataFrame, pictures: Iterable[str], path: Path) -> No
     shown = table.assign(picture=list(pictures))
     shown = shown[~shown["exact"] | (shown["refer_reason"] != "")].sort_values("exact", kind="stable")
     shown = shown.fillna({"formula_probability": 0.0, "arrangement": ""})
-    template = jinja2.Environment(autoescape=True).from_string(_PAGE)
+    page = Path(__file__).parent / "templates" / "errors.html.j2"
+    template = jinja2.Environment(autoescape=True).from_string(page.read_text(encoding="utf-8"))
     text = template.render(summary=summarise(table).to_dict("records"), shown=shown.to_dict("records"))
     write_whole(path, text)
 

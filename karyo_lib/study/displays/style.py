@@ -1,9 +1,10 @@
 """One style for all figures: colours with fixed meanings, type that is legible at a text column's width."""
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from itertools import cycle
+from pathlib import Path
 from textwrap import fill
 
 import matplotlib as mpl
@@ -41,39 +42,13 @@ PROTOCOL_TITLES = {
 SEQUENCE = ("#595959", "#009E73", "#AA4499", "#332288", "#117733", "#882255")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 
-_RC = {
-    "figure.dpi": 100,
-    "savefig.dpi": 200,
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": PALETTE["neutral"],
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "image.cmap": "gray",
-    "axes.prop_cycle": mpl.cycler(color=SEQUENCE),
-    "figure.facecolor": "white",
-    "svg.fonttype": "path",
-}
+_SHEET = Path(__file__).parents[2] / "static" / "figures.mplstyle"
+_COLOURS = {"axes.edgecolor": PALETTE["neutral"], "axes.prop_cycle": mpl.cycler(color=SEQUENCE)}
 
 
-@contextmanager
-def style() -> Iterator[None]:
+def style() -> AbstractContextManager[None]:
     """Draw in karyo's style: ``with style(): ...``, or ``@style()`` above a function."""
-    with mpl.rc_context(_RC):
-        yield
+    return plt.style.context([_SHEET, _COLOURS])
 
 
 class Display:
