@@ -15,7 +15,7 @@ from karyo_lib.iscn.changes import GROUPS
 from karyo_lib.iscn.karyotype import NORMAL_GROUPS, parse_karyotype
 from karyo_lib.iscn.notation import read_cell_lines
 from karyo_lib.resources import data_file
-from karyo_lib.store import writing
+from karyo_lib.store import write_whole
 
 CHROMOSOME_1_PIXELS = {"150": 24.5, "416": 68.0, "native": 170.0}
 """Length of chromosome 1, in pixels, on a drawn page of 150 x 150, 416 x 416, and a style's own size (about
@@ -106,8 +106,7 @@ def write_catalogue() -> Path:
     given = pd.read_csv(path, keep_default_na=False)[list(GIVEN_COLUMNS)]
     computed = pd.DataFrame([describe_change(formula) for formula in given["formula"]])
     table = pd.concat([given, computed[list(COMPUTED_COLUMNS)]], axis=1)
-    with writing(path) as part:
-        table.to_csv(part, index=False, lineterminator="\n")
+    write_whole(path, table.to_csv(index=False))
     _read.cache_clear()
     return path
 

@@ -18,7 +18,7 @@ from small_study import fake_engine, write_notebook
 
 from karyo_lib.settings import SettingsError
 from karyo_lib.store import BusyError
-from karyo_lib.study.report import execute, index
+from karyo_lib.study.report import execute, index, kernel
 from karyo_lib.study.report.content import scrubber, without_progress
 from karyo_lib.study.report.kernel import (
     Monitor,
@@ -160,7 +160,7 @@ def test_nothing_changed_runs_nothing(fresh_study, monkeypatch, capsys):
     def run_again(*_):
         raise AssertionError("a notebook was run again")
 
-    monkeypatch.setattr(execute, "execute", run_again)
+    monkeypatch.setattr(kernel, "execute", run_again)
     records = execute.run_study(run, folder=notebooks)
     assert {record["status"] for record in records.values()} == {"done"}
     assert capsys.readouterr().out.count("unchanged, kept") == 3
