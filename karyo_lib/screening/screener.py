@@ -181,8 +181,6 @@ class Screener:
         Threads that read files; all processors by default.
     clear_below : float, optional
         Clear below this probability of abnormal instead of the package's threshold, without any promise.
-    method : {'network', 'reading'}, optional
-        ``method='reading'`` is another way to say ``model='reading'``.
     heat_map : {'grad-cam', 'occlusion'}
         How to show what a network's decision rested on. Occlusion covers each pair of chromosomes in turn,
         which points at them, and takes some 25 times as long. The reader shows what it found.
@@ -204,22 +202,14 @@ class Screener:
 
     def __init__(
         self,
-        model: Package | str | os.PathLike | None = None,
+        model: Package | str | os.PathLike,
         *,
         workers: int | None = None,
         clear_below: float | None = None,
-        method: str | None = None,
         heat_map: str = "grad-cam",
     ):
-        if model in (None, "reading") and method in (None if model else "reading", "reading"):
-            model = shipped_reader()
-        if model is None:
-            raise ValueError("Expected a package or method='reading'. Received neither.")
+        model = shipped_reader() if model == "reading" else model
         self.package = model if isinstance(model, Package) else load_package(model)
-        if method not in (None, self.package.recipe.method):
-            raise ValueError(
-                f"Expected a package of the method {method!r}. Received {self.package.recipe.method!r}."
-            )
         if workers is not None and workers < 1:
             raise ValueError(f"Expected at least 1 worker. Received {workers}.")
         self.workers = workers or os.cpu_count() or 1

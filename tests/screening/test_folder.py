@@ -367,14 +367,10 @@ def test_journals_hold_pictures_and_numbers_alike(stub, stub_model, pages_dir, t
 
 
 def test_screener_says_what_it_needs(stub, stub_model, tmp_path):
-    with pytest.raises(ValueError, match="Received neither"):
-        Screener(method="network")
     with pytest.raises(ValueError, match="at least 1 worker"):
         Screener(stub_model, workers=0)
     with pytest.raises(ValueError, match="clearing threshold"):
         Screener(stub_model, clear_below=1.5)
-    with pytest.raises(ValueError, match="method 'reading'"):
-        Screener(stub_model, method="reading")
 
 
 def test_a_page_without_chromosomes_is_quarantined(tmp_path):
