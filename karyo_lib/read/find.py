@@ -129,7 +129,7 @@ def infer_slots(boxes: pd.DataFrame, width: float) -> pd.DataFrame:
 def finder_digest() -> str:
     """Digest of the code and arrays that pages are read with: what was made by others is made again."""
     room = Path(__file__).parents[1]
-    names = ("read/find", "read/cutouts", "read/detector", "read/looks", "shape/ink")
+    names = ("read/find", "read/cutouts", "read/detector", "read/looks", "shape/boxes")
     files = [room / f"{name}.py" for name in names] + [data_file("reader") / "detector.npz"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
