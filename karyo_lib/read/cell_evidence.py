@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, gammaln, logsumexp, xlogy
 
 from karyo_lib.iscn import CHROMOSOMES, KaryotypeError, parse_karyotype
-from karyo_lib.read.cell import FURTHER_CHANGE, THIRD_CHANGE, candidate_complements
+from karyo_lib.read.cell import FURTHER_CHANGE, THIRD_CHANGE
+from karyo_lib.read.complements import candidate_complements
 from karyo_lib.read.pooling import find_breaks
 
 Counts = tuple[int, ...]  # chromosome numbers, in the order of CHROMOSOMES

@@ -12,13 +12,13 @@ from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.iscn.catalogue import NUMERICAL, formula_frequencies, load_catalogue
 from karyo_lib.read.cell import (
     CountSettings,
-    candidate_complements,
     count_chromosomes,
     count_spread,
     find_fusion,
     overlap_with_larger,
     thinness,
 )
+from karyo_lib.read.complements import candidate_complements
 from karyo_lib.read.find import find_chromosomes, infer_slots
 from karyo_lib.read.layout import align_slots, order_evidence
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading
