@@ -26,8 +26,8 @@ _LEAST_OTHER, _OTHER_IN_ROW = 0.02, 4.0
 _LEAST_NAMES, _LEAST_LETTERS = 8, 5
 #: Sorting slips: share of chromosomes that lie in another slot than their own; where they lie between two.
 _SLIP, _BETWEEN = 0.006, 0.15
-#: Width and height, in widths of a chromosome, from which ink may be of one, and its greatest height.
-_LEAST_INK, _MOST_INK = (0.5, 0.6), 12.0
+#: Width and height, in widths of a chromosome, from which ink may be of one, or a whole one, and most height.
+_LEAST_INK, WHOLE_INK, _MOST_INK = (0.5, 0.6), (0.6, 1.6), 12.0
 #: Height, in heights of the names, below which an object on their line may be print.
 _MOST_PRINT = 4.0
 #: Evidence, in nats, from which two chromosomes were exchanged.
@@ -320,7 +320,7 @@ def _one(name: str) -> str:
     return f"an {name}" if name in ("8", "11", "18", "X") else f"a {name}"
 
 
-def left_over(found: FoundPage, labels: pd.DataFrame) -> np.ndarray:
+def left_over(found: FoundPage, labels: pd.DataFrame, least: tuple[float, float] = _LEAST_INK) -> np.ndarray:
     """Boxes (k, 4) of ink of chromosome size and level, taken for none and no name of `read_labels`."""
     rest = found.rejected[found.rejected["kind"].isin(["print", "blob"])]
     boxes, names = (table[["x0", "y0", "x1", "y1"]].to_numpy(float) for table in (rest, labels))
@@ -328,7 +328,7 @@ def left_over(found: FoundPage, labels: pd.DataFrame) -> np.ndarray:
     common = np.minimum(boxes[:, None, 2:], names[:, 2:]) - np.maximum(boxes[:, None, :2], names[:, :2])
     middle, rows = boxes[:, [1, 3]].mean(1), found.boxes[["y0", "y1"]].to_numpy(float)
     level = ((middle[:, None] > rows[:, 0]) & (middle[:, None] < rows[:, 1])).any(1)
-    sized = (high > _LEAST_INK[1]) & (high < _MOST_INK) & (wide > _LEAST_INK[0])
+    sized = (high > least[1]) & (high < _MOST_INK) & (wide > least[0])
     return boxes[sized & level & ~(common > 0).all(2).any(1)]
 
 

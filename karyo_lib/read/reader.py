@@ -18,7 +18,7 @@ from karyo_lib.read.cell import CountPosterior, CountSettings, count_chromosomes
 from karyo_lib.read.decode import Decoded, Decoder
 from karyo_lib.read.detector import Detector
 from karyo_lib.read.find import FoundPage, find_chromosomes, shipped_detector
-from karyo_lib.read.layout import Arrangement, arrange, in_print, left_over, misplaced, read_labels
+from karyo_lib.read.layout import WHOLE_INK, Arrangement, arrange, in_print, left_over, misplaced, read_labels
 from karyo_lib.read.looks import Looks
 from karyo_lib.read.network_files import find_reader, read_record
 from karyo_lib.read.reading import STRUCTURE_COLUMNS, Reading, unreadable
@@ -143,8 +143,9 @@ class Reader:
         structure = changes[changes["score"] > self.settings.least_score]
         p_structural = self._p_structural(changes)
         missed = _beside(table, left_over(found, labels)) if laid_out else []
-        # where one is lacking, even odds that the ink is that chromosome
-        lone = 0.5 if missed and sum(count.karyotype.counts.values()) < 46 else 1.0
+        # where one is lacking, even odds that ink of a whole one's size is that chromosome
+        lacking = laid_out and sum(count.karyotype.counts.values()) < 46
+        lone = 0.5 if lacking and len(left_over(found, labels, WHOLE_INK)) else 1.0
         doubts = [*missed, *self._doubt(table, count, arrangement, decoded)]
         if laid_out and self.settings.clear_below is not None:
             odds_false = log_odds_false(decoded.log_none, boxes, self.counting)
@@ -338,8 +339,8 @@ def _beside(table: pd.DataFrame, ink: np.ndarray) -> list[str]:
     """Ink that may be a chromosome, said by the object next to it."""
     middles = (table[["x0", "y0"]].to_numpy() + table[["x1", "y1"]].to_numpy()) / 2
     near = [int(np.hypot(*(middles - box.reshape(2, 2).mean(0)).T).argmin()) for box in ink]
-    names = dict.fromkeys(table["chromosome"].iloc[i] or "an object" for i in near)
-    return [f"ink beside {name} that may be a chromosome was not taken for one" for name in names]
+    names = ", ".join(dict.fromkeys(table["chromosome"].iloc[i] or "an object" for i in near))
+    return [f"ink beside {names} that may be a chromosome was not taken for one"] if names else []
 
 
 def _alike(table: pd.DataFrame) -> float:

@@ -10,6 +10,7 @@ from karyo_lib.draw import draw_karyogram
 from karyo_lib.iscn.bands import CHROMOSOMES as CLASSES
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.layout import (
+    WHOLE_INK,
     _rising,
     arrange,
     assign_slots,
@@ -111,12 +112,15 @@ def test_ink_of_a_chromosomes_size_is_pointed_at():
     boxes = pd.DataFrame({"x0": [50.0], "x1": [70.0], "y0": [40.0], "y1": [95.0], "width": [10.0]})
     ink = pd.DataFrame([("print", 114.0, 70.0, 126.0, 95.0)], columns=["kind", "x0", "y0", "x1", "y1"])
 
-    def told(rejected: pd.DataFrame) -> list[list[float]]:
-        return left_over(SimpleNamespace(rejected=rejected, width=10.0, boxes=boxes), labels).tolist()
+    def told(rejected: pd.DataFrame, *least: tuple[float, float]) -> list[list[float]]:
+        page = SimpleNamespace(rejected=rejected, width=10.0, boxes=boxes)
+        return left_over(page, labels, *least).tolist()
 
     assert told(ink) == [[114, 70, 126, 95]]
     assert told(ink.assign(kind="dust")) == []
     assert told(ink.assign(y0=82.0, x1=122.0)) == [[114, 82, 122, 95]], "a small Y"
+    assert told(ink.assign(y0=82.0), WHOLE_INK) == [], "part of one"
+    assert told(ink, WHOLE_INK) == [[114, 70, 126, 95]]
     assert told(ink.assign(y0=90.0)) == [], "small print"
     assert told(ink.assign(y0=76.0, y1=108.0)) == [], "a name is print"
     assert told(ink.assign(y0=5.0, y1=30.0)) == [], "a title above the rows"
