@@ -53,7 +53,7 @@ class Page:
 
 def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list[CaseFile]:
     """All files below a folder by name, none opened; hidden ones, tables of a data set (``metadata.csv``),
-    `leave_out`, linked folders, and links that lead outside are passed over."""
+    `leave_out`, linked folders, and links that lead outside are passed over. ValueError if none is left."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"Expected a folder with karyograms. Received {str(folder)!r}, which is none.")
@@ -81,6 +81,8 @@ def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list
             outside = path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root)
             reason = "symbolic link that leads out of the folder" if outside else ""
             found.append(CaseFile(_shown(path, folder), path, reason))
+    if not found:
+        raise ValueError(f"Expected karyograms below {str(folder)!r}. Received a folder without files.")
     return _tell_apart(sorted(found, key=lambda file: (file.name, os.fsencode(file.path))))
 
 

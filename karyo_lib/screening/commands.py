@@ -272,8 +272,13 @@ def case(
     loaded = Reader.load(reader)
     told = replace(read_case(pictures, loaded, settings=settings, progress=True), name=name)
     page = write_case(told, output, digest_reader(reader))
-    typer.echo(str(told) if told.formula else "No cell could be read; the page says why.")
-    typer.echo(str(page))
+    if not told.formula:
+        first = next(cell for cell in told.cells if cell.excluded)
+        raise ValueError(
+            f"Expected pictures of cells that can be read. Received {len(told.cells)} of which none could "
+            f"be, {first.name!r} first: {first.excluded}. {page} says it of each."
+        )
+    typer.echo(f"{told}\n{page}")
 
 
 COMMANDS = (case, train, screen, review, export)

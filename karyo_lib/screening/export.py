@@ -38,7 +38,7 @@ class SignedCell:
 
     entry: Entry
     result: Result
-    patient: str  # as the worklist calls them; the file's name where it names none
+    patient: str  # as the worklist or the table of patients calls them; else the file's name
     review: Review | None  # None for a case that is open
     objects: tuple[ReviewedObject, ...]  # as signed; as read where the case is open or was not usable
 
@@ -265,11 +265,16 @@ def _bank_cutouts(cell: SignedCell, picture: np.ndarray) -> list[Cutout]:
 
 
 def _read_patients(folder: Path) -> dict[str, str]:
-    path = Path(folder) / "worklist.csv"
-    if not path.is_file():
-        return {}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    return dict(zip(table["case"], table["patient_id"].str.removeprefix("'"), strict=True))
+    found: dict[str, str] = {}
+    for file, patient, cases in (
+        ("patients.csv", "patient", "cases"),
+        ("worklist.csv", "patient_id", "case"),
+    ):
+        if (path := Path(folder) / file).is_file():
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            for name, own in zip(table[patient].str.removeprefix("'"), table[cases], strict=True):
+                found |= dict.fromkeys(own.split(), name) if name else {}
+    return found
 
 
 def _write_table(path: Path, rows: list[dict]) -> None:

@@ -158,8 +158,6 @@ def screen_folder(
     options = options or ScreenOptions()
     folder, out = Path(folder), Path(out)
     files = find_files(folder, leave_out=out)
-    if not files:
-        raise ValueError(f"Expected karyograms below {str(folder)!r}. Received a folder without files.")
     if out.resolve() == folder.resolve():
         raise ValueError("Expected an out folder other than the folder that is screened. Received the same.")
     screen, about = _open_source(model, options)

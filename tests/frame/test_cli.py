@@ -131,3 +131,12 @@ def test_help_in_a_terminal_of_another_encoding():
     told = subprocess.run(words, env=os.environ | {"PYTHONIOENCODING": "latin-1"}, capture_output=True)
     assert told.returncode == 0, told.stderr.decode("latin-1")
     assert b"Draw the karyogram" in told.stdout
+
+
+def test_a_case_of_which_nothing_can_be_read_ends_with_the_reason(tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"cell_{number}.png").write_bytes(b"no picture")
+    result = told("case", str(tmp_path), "-o", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "Received 2 of which none could be, 'cell_1.png' first" in result.stderr
+    assert "no karyotype" in (tmp_path / "out" / "case.html").read_text(encoding="utf-8")

@@ -75,6 +75,9 @@ def test_paths_given_one_by_one_show_no_folder(tmp_path):
     (file,) = list_files([tmp_path / "page.png"])
     assert file.name == "page.png"
     assert list_files(tmp_path) == [file]
+    (tmp_path / "page.png").unlink()
+    with pytest.raises(ValueError, match="Received a folder without files"):
+        list_files(tmp_path)
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -169,13 +169,15 @@ def test_signed_cells_are_exported(screened, results, tmp_path):
     wrong = next(i for i, o in enumerate(json.loads(results[0].cell)["objects"]) if o.get("doubtful"))
     sign(screened, "misnamed.png", "corrected", **{f"i{wrong}": "4"})
     sign(screened, "right.png")
+    # of a file whose patient the worklist does not name, the table of patients may tell whose cell it is
+    (screened / "patients.csv").write_text("patient,cases\npatient 1,1 2\npatient 2,3\n")
     said = export_cells(screened, tmp_path / "signed", bank=tmp_path / "bank")
     assert said == "3 cases: 2 signed, 1 open; 2 usable to learn from"
     cases = pd.read_csv(tmp_path / "signed" / "cases.csv", dtype=str, keep_default_na=False)
     assert cases["status"].tolist() == ["corrected", "agree", "open"]
     assert cases["formula"].tolist() == ["46,XY", "47,XX,+21", "46,XX"]
     assert cases["read_as"][0] == "46,XY,-4,+5"
-    assert cases["patient"].tolist() == ["P1", "P2", "open.png"]
+    assert cases["patient"].tolist() == ["P1", "P2", "patient 2"]
     index = pd.read_csv(tmp_path / "signed" / "index.csv")
     assert index.columns.tolist() == ["file", "truth", "case"]
     assert index["truth"].tolist() == ["46,XY", "47,XX,+21"]
