@@ -61,7 +61,9 @@ def draw_line(case: Case, line: CaseLine) -> bytes:
     straight = [_straight(source.reading) for source in members]
     columns = [_place_strips(straight, name) for name in classes]
     widths = [max(edge + 0.1, 0.9) for _, edge in columns]
-    figure = Figure(figsize=(1.6 * sum(widths) + 0.2, 2.1), dpi=200, layout="constrained")
+    # as large as the sheet shows it, so that captions have the size that they have here
+    inch = min(0.9, 3.7 / sum(widths))  # of an ideogram
+    figure = Figure(figsize=(inch * sum(widths) + 0.15, 1.05 * inch + 0.3), dpi=300, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(classes), squeeze=False, width_ratios=widths)[0]
     for name, ax, (places, _), width in zip(classes, axes, columns, widths, strict=True):
@@ -74,9 +76,9 @@ def draw_line(case: Case, line: CaseLine) -> bytes:
         for number in dict.fromkeys(place[0] for place in places):
             own = [place[2] for place in places if place[0] == number]
             middle = sum(own) / len(own)
-            ax.text(middle, 1.03, f"cell {number + 1}", ha="center", va="top", fontsize=10)
-        ax.set(xlim=(-0.1, width), ylim=(1.16, -0.02))
-        ax.set_title(f"chromosome {name}", fontsize=11, pad=2)
+            ax.text(middle, 1.03, f"cell {number + 1}", ha="center", va="top", fontsize=6)
+        ax.set(xlim=(-0.1, width), ylim=(1.03 + 0.12 / inch, -0.02))
+        ax.set_title(f"chromosome {name}", fontsize=7, pad=2)
         ax.set_aspect("equal")
         ax.set_axis_off()
     buffer = io.BytesIO()
