@@ -1,7 +1,5 @@
 """The command ``karyo``."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from karyo_lib import __version__
 from karyo_lib.read.commands import COMMANDS as READ
 from karyo_lib.read.train.commands import COMMANDS as READING
 from karyo_lib.screening.commands import COMMANDS as SCREENING
+from karyo_lib.settings import parse_settings
 from karyo_lib.store import CannotWriteError, write_whole, writing
 
 app = typer.Typer(
@@ -134,7 +133,6 @@ def run(
 
     * `karyo run --data my_karyograms --clean --set repeats=5` : without print on the pages, five splits
     """
-    from karyo_lib.settings import parse_settings
     from karyo_lib.study.report.execute import run_study
     from karyo_lib.study.runs import Run
 

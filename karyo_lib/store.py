@@ -1,7 +1,5 @@
 """Files that are whole or not there, folders in which one process is at work, and journals to go on from."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """A reading to look at: the page with boxes and names."""
 
-from __future__ import annotations
-
 import io
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,7 @@ _MARKS = {"?": "doubtful", UPSIDE_DOWN: "lies upside down"}
 _HALO = [withStroke(linewidth=2, foreground="white")]  # for pages that are dark
 
 
-def find_odd(reading: Reading) -> np.ndarray:
+def find_odd(reading: "Reading") -> np.ndarray:
     """Which objects speak for abnormal: of a class with an odd count, or changed; bool (n,)."""
     names = reading.chromosomes["chromosome"]
     counts = names[names != ""].value_counts()
@@ -39,15 +37,17 @@ def find_odd(reading: Reading) -> np.ndarray:
 class ReadingDisplay:
     """The page (uint8 (H, W)) with every object's box (``boxes_``) and class (``names_``)."""
 
-    def __init__(self, image: np.ndarray, reading: Reading):
+    def __init__(self, image: np.ndarray, reading: "Reading"):
         self.image, self.reading = image, reading
 
     @classmethod
-    def from_reading(cls, image: np.ndarray, reading: Reading, *, ax: Axes | None = None) -> ReadingDisplay:
+    def from_reading(
+        cls, image: np.ndarray, reading: "Reading", *, ax: Axes | None = None
+    ) -> "ReadingDisplay":
         """Draw what was read from ``image``."""
         return cls(image, reading).plot(ax=ax)
 
-    def plot(self, ax: Axes | None = None) -> ReadingDisplay:
+    def plot(self, ax: Axes | None = None) -> "ReadingDisplay":
         """Draw: blue; amber and dashed where doubtful; vermillion for odd counts and pairs."""
         if ax is None:
             high = 7.2 * self.image.shape[0] / self.image.shape[1]
@@ -78,7 +78,7 @@ class ReadingDisplay:
         return self
 
 
-def picture_of(reading: Reading, kind: str = "png") -> bytes:
+def picture_of(reading: "Reading", kind: str = "png") -> bytes:
     """The page that a reading holds, with boxes and names, as a PNG, or a JPEG."""
     high = 7.2 * reading.page.shape[0] / reading.page.shape[1]
     figure = Figure(figsize=(7.2, high + 0.85), dpi=130, layout="constrained")

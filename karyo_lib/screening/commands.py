@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from karyo_lib.screening import ALPHA, DELTA
 from karyo_lib.settings import suggest
+from karyo_lib.store import locked, write_whole
 
 _READER = Option(None, metavar="DIR", help="Reader from `karyo reader train`; karyo's own if not given.")
 
@@ -54,7 +55,6 @@ def train(
     from karyo_lib.screening.card import render_card
     from karyo_lib.screening.package import save_package
     from karyo_lib.screening.packing import PackSettings, train_package
-    from karyo_lib.store import locked, write_whole
 
     if output.is_dir():
         raise ValueError(f"Expected a file such as model.karyo. Received the folder {output.name!r}.")

@@ -4,8 +4,6 @@ text.
 Headlines and banners carry a media type of their own, so that a report can lift them to its top.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -173,7 +171,7 @@ class Figure(Shown):
     svg: bytes
 
     @classmethod
-    def render(cls, shown: Any, name: str, caption: str, thesis: str | None = None) -> Figure:
+    def render(cls, shown: Any, name: str, caption: str, thesis: str | None = None) -> "Figure":
         """Render a matplotlib Figure or Axes, or a Display that keeps ``figure_``, and close it."""
         import matplotlib.pyplot as plt
 

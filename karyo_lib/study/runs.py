@@ -1,7 +1,5 @@
 """The folder of one run: its tables, figures, models and images, each written whole or not at all."""
 
-from __future__ import annotations
-
 import html
 import re
 import shlex
@@ -63,7 +61,7 @@ class Run(Shown):
         bank: str = "",
         weights: str = "",
         **overrides: Any,
-    ) -> Run:
+    ) -> "Run":
         """Open a run's folder, and make it if it is not there."""
         settings = load_settings(profile, **overrides)
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:

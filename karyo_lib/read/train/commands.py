@@ -6,6 +6,8 @@ from pathlib import Path
 import typer
 from typer import Argument, Option
 
+from karyo_lib.store import locked, write_whole
+
 _BANK = Option(None, metavar="DIR", help="Real chromosomes: a folder with `chromosomes.zip` and `cells.csv`.")
 _OUTPUT = Option(..., "--output", "-o", metavar="DIR", help="Folder to write the reader into.")
 _START = Option(None, "--reader", metavar="DIR", help="Reader to use; karyo's own if not given.")
@@ -39,7 +41,6 @@ def train(
     """
     from karyo_lib.files.bank import ChromosomeBank
     from karyo_lib.read.train.learn import train_anew, train_on_bank
-    from karyo_lib.store import locked
 
     if (bank is not None) + (spreads is not None) + drawings != 1:
         raise ValueError("Expected one of --bank, --spreads and --drawings. Received several or none.")
@@ -73,7 +74,6 @@ def adapt(
     from karyo_lib.files.index import list_images
     from karyo_lib.read.reader import Reader
     from karyo_lib.read.train.learn import adapt as learn_looks
-    from karyo_lib.store import locked
 
     _check_output(output)
     files = list_images(pages)
@@ -124,7 +124,6 @@ def score(
     from karyo_lib.read.reader import Reader
     from karyo_lib.read.train import score as scoring
     from karyo_lib.read.train.score import aneuploid_trials, compose_trials, draw_trials, normal_cells
-    from karyo_lib.store import write_whole
 
     if sum(map(bool, (bank, pages_dir, spreads))) > 1:
         raise ValueError(
@@ -191,7 +190,6 @@ def compare(
     from karyo_lib.files.images import read_image
     from karyo_lib.read.reader import Reader
     from karyo_lib.read.train.score import compare_readers, read_truths
-    from karyo_lib.store import write_whole
 
     pages = read_truths(pages_dir, part)
     first, second = (Reader.load(None if name == "karyo" else name) for name in (old, new))
@@ -206,7 +204,6 @@ def _score_spreads(reader, folder: Path, output: Path) -> None:
     from tqdm.auto import tqdm
 
     from karyo_lib.read.train.score_spreads import real_spreads, score_spreads, summarise_spreads
-    from karyo_lib.store import write_whole
 
     table = score_spreads(reader, tqdm(real_spreads(folder), "Reading metaphases", unit="cell"))
     write_whole(output / "spreads.csv", table.to_csv(index=False))

@@ -1,7 +1,5 @@
 """Prepares an executed notebook for its report: what goes to the top, what is left out, and no paths."""
 
-from __future__ import annotations
-
 import copy
 import os
 import re

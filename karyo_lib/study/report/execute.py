@@ -1,7 +1,5 @@
 """Runs the study: each notebook only if its inputs have changed, each into one HTML report."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterable

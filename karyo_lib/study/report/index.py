@@ -1,7 +1,5 @@
 """Writes reports and ``index.html``: the run at a glance, a card per report, and the runs before it."""
 
-from __future__ import annotations
-
 import html
 import json
 import re

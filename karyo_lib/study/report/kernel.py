@@ -1,7 +1,5 @@
 """The notebooks in order, each run through papermill in a kernel of its own, its progress told."""
 
-from __future__ import annotations
-
 import logging
 import re
 import shutil
@@ -166,7 +164,7 @@ class Monitor:
             self.live = Progress(SpinnerColumn(), *told, console=self.console, transient=True)
             self.task = self.live.add_task("starting", total=1.0, note="")
 
-    def __enter__(self) -> Monitor:
+    def __enter__(self) -> "Monitor":
         if self.live:
             self.live.start()
         return self

@@ -1,7 +1,5 @@
 """What a report rests on, and what a run folder remembers, so that a rerun does only what has changed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform
