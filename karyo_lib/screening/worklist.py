@@ -97,25 +97,23 @@ def write_worklist(
             }
 
     counts = Counter(entry.decision for entry in entries)
+    constants = {
+        "bands": band_tables(),
+        "notice": NOTICE,
+        "formulae": about.method == "reading",
+        "patients": names.shows_patients,
+        "pictures": pictures != "none",
+    }
     page = environment().get_template("worklist.html.j2").generate(
         rows=(row for row, _ in rows()),
         shown=shown(),
         counts=[(d, d.capitalize(), counts[d]) for d in DECISIONS],
         total=len(entries),
-        pictures=pictures != "none",
         beside=beside,
-        constants={
-            "bands": band_tables(),
-            "notice": NOTICE,
-            "formulae": about.method == "reading",
-            "patients": names.shows_patients,
-            "pictures": pictures != "none",
-        },
+        constants=constants,
         about=about,
-        notice=NOTICE,
-        formulae=about.method == "reading",
-        patients=names.shows_patients,
         by_patient=by_patient,
+        **constants,
     )  # fmt: skip
     with writing(folder / "worklist.html") as part, part.open("w", encoding="utf-8") as file:
         file.writelines(page)
