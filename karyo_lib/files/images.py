@@ -50,7 +50,11 @@ _INK_CONTRAST = 24  # grey levels between ink and background
 _INK_SHARE = 0.001  # a page with less ink than this shows no karyogram
 
 
-def to_8_bit(values: np.ndarray) -> tuple[np.ndarray, str]:
+class UnreadableError(Exception):
+    """An image that must not, need not or cannot be decoded; the message holds no header values."""
+
+
+def _to_8_bit(values: np.ndarray) -> tuple[np.ndarray, str]:
     """Scale deep pixels to 0..255 by the range that nearly all of them use, and a note for the user or ''.
     Cameras store 10 to 14 bits in 16: the range is the smallest common bit depth that holds all but 0.05 % of
     the pixels; floats span 0..1 or -1..1; negative whole numbers are shifted to zero; where a quarter of it
@@ -58,7 +62,7 @@ def to_8_bit(values: np.ndarray) -> tuple[np.ndarray, str]:
     whole = np.issubdtype(values.dtype, np.integer)
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError("pixels that are not finite numbers")
+        raise UnreadableError("pixels that are not finite numbers")
     sample = values.ravel()[:: max(1, values.size // _SAMPLE)]
     low, high = np.percentile(sample, (_TAILS, 100 - _TAILS))
     black, white = _range(low, high, whole, float(values.min()))
@@ -128,10 +132,6 @@ def _as_shown(values: np.ndarray, dataset: pydicom.Dataset) -> tuple[np.ndarray,
     return apply_voi_lut(apply_modality_lut(values, dataset), dataset), photometric == "MONOCHROME1"
 
 
-class UnreadableError(Exception):
-    """A DICOM or TIFF file without an image that karyo reads; the message holds no header values."""
-
-
 def is_shown(subfile: object, old: object) -> bool:
     """Whether a page is a picture of its own by tags 254 and 255: no thumbnail, pyramid level or mask."""
     number = subfile if isinstance(subfile, int) else 0
@@ -186,7 +186,7 @@ class LoadedImage:
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM, told by its content, as uint8 grey (H, W). Size limits
     are checked before anything is decoded. EXIF rotation is applied, transparent parts become white, colour
-    becomes luma (ITU-R 601), deeper pixels are scaled (`to_8_bit`), MONOCHROME1 and WhiteIsZero are inverted;
+    becomes luma (ITU-R 601), deeper pixels are scaled, MONOCHROME1 and WhiteIsZero are inverted;
     of several pages the first is read, not thumbnails or levels of a pyramid."""
     return load_image(path).pixels
 
@@ -244,14 +244,10 @@ def _until_damaged(pages: Iterator[_Found]) -> Iterator[_Found | str]:
         yield from pages
     except UnidentifiedImageError:
         yield f"not an image of a known format (read are {', '.join(FORMATS)})"
-    except _Refused as refused:
-        yield str(refused)
+    except UnreadableError as error:
+        yield str(error)
     except Exception as error:  # decoders raise nearly anything on damaged files
         yield f"damaged or truncated image ({type(error).__name__})"
-
-
-class _Refused(Exception):
-    """An image that could be decoded but must not or need not be."""
 
 
 def _too_small(width: int, height: int) -> str:
@@ -281,13 +277,10 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _dicom_pages(data: bytes) -> Iterator[_Found]:
-    try:
-        for values, inverted, frames in decode_frames(data, MAX_PIXELS):
-            colour = values.ndim == 3
-            pixels, note = (_luma(values), "") if colour else _to_8_bit(values)
-            yield "DICOM", 255 - pixels if inverted else pixels, frames > 1, note
-    except UnreadableError as error:
-        raise _Refused(str(error)) from error
+    for values, inverted, frames in decode_frames(data, MAX_PIXELS):
+        colour = values.ndim == 3
+        pixels, note = (_luma(values), "") if colour else _to_8_bit(values)
+        yield "DICOM", 255 - pixels if inverted else pixels, frames > 1, note
 
 
 def _needs_tifffile(data: bytes) -> bool:
@@ -310,8 +303,6 @@ def _tiff_pages(data: bytes) -> Iterator[_Found]:
             pixels = pixels.reshape(values.shape)
             pixels = _luma(pixels) if pixels.ndim == 3 else pixels
             yield "TIFF", 255 - pixels if inverted else pixels, pages > 1, note
-    except UnreadableError as error:
-        raise _Refused(str(error)) from error
     except tifffile.TiffFileError:
         raise UnidentifiedImageError from None
 
@@ -324,7 +315,7 @@ def _pillow_pages(data: bytes) -> Iterator[_Found]:
     try:
         image = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _Refused("more pixels than are safe to decode") from None
+        raise UnreadableError("more pixels than are safe to decode") from None
     with image:
         found = "JPEG" if image.format == "MPO" else image.format  # MPO: several JPEG images in one file
         numbers = _full_size_frames(image)
@@ -380,13 +371,6 @@ def _shallow_to_grey(image: Image.Image) -> np.ndarray:
     if image.mode in {"CMYK", "RGBA"}:
         image = image.convert("RGB")
     return np.asarray(image.convert("L"))
-
-
-def _to_8_bit(values: np.ndarray) -> tuple[np.ndarray, str]:
-    try:
-        return to_8_bit(values)
-    except ValueError as error:
-        raise _Refused(str(error)) from None
 
 
 def _is_blank(pixels: np.ndarray) -> bool:
