@@ -14,15 +14,21 @@ from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
 from karyo_lib.files.images import FORMATS, UnusableImage, load_image
-from karyo_lib.files.metadata import METADATA, DatasetError, plain_name, read_metadata
+from karyo_lib.files.metadata import (
+    METADATA,
+    OUTSIDE,
+    DatasetError,
+    plain_name,
+    read_metadata,
+    real_path,
+    walk_folder,
+)
 from karyo_lib.iscn import KaryotypeError, parse_karyotype
 
 LABELS = ("normal", "abnormal")
 LISTING_COLUMNS = ("path", "label", "iscn", "patient_id", "source")
 
 _SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes if suffix}
-_SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
-_OUTSIDE = "leads out of the data folder"
 INDEX_COLUMNS = ("image_id", "path", "label", "iscn", "patient_id", "source", "sha256")
 # Karyograms of one lab share a layout and look alike to a small hash: at 8 x 8, pages of different patients
 # can have the same one. With 32 x 32 coefficients, pages of different cells differ in 0.16 of the bits or
@@ -58,35 +64,15 @@ def list_images(folder: Path) -> list[str]:
 def _walk(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
     """Return the files that may be opened, sorted, and those that may not with the reason."""
     files, refused = [], []
-    root = _real(folder)
-
-    def refuse_folder(error: OSError) -> None:
-        refused.append((_relative(folder, error.filename), f"folder cannot be opened ({error.strerror})"))
-
-    for directory, subfolders, names in os.walk(folder, onerror=refuse_folder):
-        linked = [name for name in subfolders if os.path.islink(os.path.join(directory, name))]
-        refused += [(_relative(folder, directory, name), "linked folder, not followed") for name in linked]
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in linked)
-        for name in names:
-            path = _relative(folder, directory, name)
-            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
-                continue
-            if any("\udc80" <= letter <= "\udcff" for letter in path):  # bytes that are none in UTF-8
-                refused.append((os.fsencode(path).decode("utf-8", "replace"), "file name is not valid UTF-8"))
-            # realpath, unlike Path.resolve, bears links that lead to themselves
-            elif os.path.islink(folder / path) and not _real(folder / path).is_relative_to(root):
-                refused.append((path, f"symbolic link that {_OUTSIDE}"))
-            else:
-                files.append(path)
+    for path, reason in walk_folder(folder):
+        name = path.relative_to(folder).as_posix()
+        if any("\udc80" <= letter <= "\udcff" for letter in name):  # bytes that are none in UTF-8
+            refused.append((os.fsencode(name).decode("utf-8", "replace"), "file name is not valid UTF-8"))
+        elif reason:
+            refused.append((name, reason))
+        else:
+            files.append(name)
     return sorted(files), refused
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
-
-
-def _relative(folder: Path, *parts: str) -> str:
-    return Path(os.path.relpath(os.path.join(*parts), folder)).as_posix()
 
 
 def _from_folders(files: list[str]) -> tuple[list[tuple], list[tuple[str, str]]]:
@@ -106,7 +92,7 @@ def _from_metadata(folder: Path, files: list[str]) -> tuple[list[tuple], list[tu
     table = read_metadata(folder, "file_name", "label")
     spelt = {plain_name(path): path for path in files}  # names may differ in the form of their letters
     rows, refused, named = [], [], {}
-    root = _real(folder)
+    root = real_path(folder)
     for row in table.to_dict("records"):
         path = name = spelt.get(row["file_name"], row["file_name"])
         label = row["label"].strip().lower()
@@ -129,10 +115,10 @@ def _why_not(folder: Path, root: Path, name: str) -> str:
     if not name:
         return f"no file name in this row of {METADATA}"
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        return f"file name in {METADATA} {_OUTSIDE}"
+        return f"file name in {METADATA} {OUTSIDE}"
     try:
-        if not _real(folder / name).is_relative_to(root):
-            return f"file name in {METADATA} {_OUTSIDE}"
+        if not real_path(folder / name).is_relative_to(root):
+            return f"file name in {METADATA} {OUTSIDE}"
         if not (folder / name).exists():
             return f"listed in {METADATA}, but there is no such file"
     except (OSError, ValueError):  # longer than the system allows, or with a zero byte inside

@@ -1,14 +1,18 @@
-"""The one reader of ``metadata.csv``: which file is whose, and what is said of it."""
+"""The files below a folder, and its ``metadata.csv``: which file is whose, and what is said of it."""
 
 import csv
 import io
+import os
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 METADATA = "metadata.csv"
+OUTSIDE = "leads out of the folder"
+_SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 _MOST_BYTES = 100_000_000
 _ALIASES = {"filename": "file_name", "patientid": "patient_id", "patient": "patient_id", "karyotype": "iscn"}
 _COUNT = re.compile(r"\s*(mos |chi )?\s*\d{2}")  # how a formula begins
@@ -16,6 +20,33 @@ _COUNT = re.compile(r"\s*(mos |chi )?\s*\d{2}")  # how a formula begins
 
 class DatasetError(ValueError):
     """A data folder from which no data set can be made; the message names the value and the remedy."""
+
+
+def real_path(path: str | Path) -> Path:
+    """Where a path leads; links that lead to themselves are borne, unlike by `Path.resolve`."""
+    return Path(os.path.realpath(path))
+
+
+def walk_folder(folder: Path, leave_out: Path | None = None) -> Iterator[tuple[Path, str]]:
+    """Every file below a folder, none opened, and why it must not be, '' if it may: folders that are linked
+    or cannot be opened, links that lead outside. Hidden ones and files of the system are passed over."""
+    root, refused = real_path(folder), []
+
+    def refuse(error: OSError) -> None:
+        refused.append((Path(error.filename), f"folder cannot be opened ({error.strerror})"))
+
+    for directory, subfolders, names in os.walk(folder, onerror=refuse):
+        here = Path(directory)
+        inside = sorted(name for name in subfolders if not name.startswith("."))
+        linked = [name for name in inside if (here / name).is_symlink()]
+        yield from ((here / name, "linked folder, not followed") for name in linked)
+        subfolders[:] = [n for n in inside if n not in linked and real_path(here / n) != leave_out]
+        for name in names:
+            if not name.startswith(".") and name.lower() not in _SYSTEM_FILES:
+                path = here / name
+                outside = path.is_symlink() and not real_path(path).is_relative_to(root)
+                yield path, f"symbolic link that {OUTSIDE}" if outside else ""
+    yield from refused
 
 
 def plain_name(name: str) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from karyo_lib.files.images import LoadedImage, UnusableImage, load_pages
+from karyo_lib.files.metadata import METADATA, walk_folder
 from karyo_lib.files.pages import fit_page
 from karyo_lib.screening.reference import measure_page
 from karyo_lib.screening.view import THUMBNAIL_SIDE, digest_pixels, encode_picture
 
 MOST_PAGES = 100
-_SYSTEM_FILES = {"thumbs.db", "desktop.ini", "metadata.csv"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -57,30 +57,11 @@ def find_files(folder: str | os.PathLike, leave_out: Path | None = None) -> list
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"Expected a folder with karyograms. Received {str(folder)!r}, which is none.")
-    root, found = folder.resolve(), []
-    leave_out = leave_out.resolve() if leave_out else None
-
-    def refuse(error: OSError) -> None:
-        path = Path(error.filename)
-        found.append(CaseFile(_shown(path, folder), path, f"folder cannot be opened ({error.strerror})"))
-
-    for directory, subfolders, names in os.walk(folder, onerror=refuse):
-        here = Path(directory)
-        for name in [n for n in subfolders if (here / n).is_symlink() and not n.startswith(".")]:
-            found.append(CaseFile(_shown(here / name, folder), here / name, "linked folder, not followed"))
-        subfolders[:] = [
-            n
-            for n in subfolders
-            if not n.startswith(".") and not (here / n).is_symlink() and (here / n).resolve() != leave_out
-        ]
-        for name in names:
-            path = here / name
-            if name.startswith(".") or name.lower() in _SYSTEM_FILES:
-                continue
-            # realpath, unlike Path.resolve, bears links that lead to themselves
-            outside = path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root)
-            reason = "symbolic link that leads out of the folder" if outside else ""
-            found.append(CaseFile(_shown(path, folder), path, reason))
+    found = [
+        CaseFile(_shown(path, folder), path, reason)
+        for path, reason in walk_folder(folder, leave_out.resolve() if leave_out else None)
+        if path.name.lower() != METADATA
+    ]
     if not found:
         raise ValueError(f"Expected karyograms below {str(folder)!r}. Received a folder without files.")
     return _tell_apart(sorted(found, key=lambda file: (file.name, os.fsencode(file.path))))
