@@ -95,7 +95,8 @@ def decode_frames(data: bytes, max_pixels: int) -> Iterator[tuple[np.ndarray, bo
     """Decode the frames of a file one by one: values as a viewer would show them (modality and
     value-of-interest transforms applied; DICOM PS3.3, C.11.1 and C.11.2), (H, W) or colour (H, W, 3) uint8;
     whether the smallest is white (MONOCHROME1); and how many frames there are. Sizes are checked before
-    anything is decoded. Damaged files can raise nearly any exception."""
+    anything is decoded. Nothing else of the file is kept: no names, dates, identifiers. Damaged ones can
+    raise nearly any exception."""
     header = io.BytesIO(data)
     read_preamble(header, force=True)
     meta = read_dataset(

@@ -91,7 +91,8 @@ def bootstrap_interval(
 def excluded_share(cells: int, seen: int = 0, sensitivity: float = 1.0, confidence: float = 0.95) -> float:
     """Smallest share of cells with a change that is excluded: the exact one-sided upper limit
     (Clopper-Pearson) of the share in which it would be seen, divided by the ``sensitivity`` for it in a cell
-    that has it; 1 where nothing is excluded. Hook: 14 % by 20 cells."""
+    that has it; 1 where nothing is excluded. 14 % by 20 cells, as in Hook (1977), Am. J. Hum. Genet.
+    29:94."""
     _check(sensitivity, confidence)
     if not 0 <= seen <= cells:
         raise ValueError(f"Expected 0 to {cells} cells in which it was seen. Received {seen}.")

@@ -1,4 +1,11 @@
-"""A score is judged by its use: refer the least sure images, count the errors, and promise no more misses."""
+"""A score is judged by its use: refer the least sure images, count the errors, and promise no more misses.
+
+Promises are Learn then Test (Angelopoulos, Bates, Candès, Jordan and Lei 2021, arXiv:2110.01052): each
+candidate is a hypothesis "its miss rate is above alpha", tested with an exact binomial p-value, in an order
+fixed beforehand so that no correction for many tests is due. MAPIE does it for the miss rate among abnormal
+cases. Among cleared cases its fixed sequence does not fit: it takes its order from the observed risks, and
+starts where nobody is cleared, so that no threshold passes. There the sequence is our own.
+"""
 
 import warnings
 from dataclasses import dataclass

@@ -40,10 +40,11 @@ class KerasForward:
 
 
 def sample_dropout(model: keras.Model, features: np.ndarray, passes: int = 100, seed: int = 0) -> np.ndarray:
-    """Probability of *abnormal* in stochastic passes, float32 (T, N); more passes with the same seed begin
-    with the same ones. A pass is one thinned network, applied to every image. BatchNormalization stays in
-    inference mode: ``model(x, training=True)`` would normalise with the statistics of the batch, so that a
-    page's score depended on its neighbours, and overwrite the learned averages."""
+    """Monte Carlo dropout (Gal and Ghahramani 2016; section 3.4), in the head alone: probability of
+    *abnormal* in stochastic passes, float32 (T, N); more passes with the same seed begin with the same ones.
+    A pass is one thinned network, applied to every image. BatchNormalization stays in inference mode:
+    ``model(x, training=True)`` would normalise with the statistics of the batch, so that a page's score
+    depended on its neighbours, and overwrite the learned averages."""
     if passes < 1:
         raise ValueError(f"Expected at least 1 pass. Received {passes}.")
     expected = tuple(model.input.shape[1:])

@@ -49,7 +49,8 @@ def screen_on_cluster(
     clear_below: float | None,
     heat_map: str = "grad-cam",
 ) -> Iterator[Result]:
-    """Screen files, in order, on the workers of 'tcp://host:port'; ValueError without Dask or an answer."""
+    """Screen files, in order, on the workers of 'tcp://host:port'; ValueError without Dask or an answer.
+    Workers need karyo and must see the files, the model's too, under the same paths."""
     with connect(scheduler) as client:
         own = model == "reading"
         digest = (shipped_reader() if own else load_package(model)).digest

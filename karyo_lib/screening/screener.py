@@ -60,8 +60,9 @@ def is_held_back(p: float, confidence: float, doubts: tuple[str, ...], least_con
 def decide(
     p: float, confidence: float, doubts: tuple[str, ...], rule: Rule, number_cleared: bool | None = None
 ) -> Decision:
-    """Decide a case that could be read, by its calibrated probability of abnormal; ``number_cleared``: what
-    a reader that clears the number alone says of it, None of other models."""
+    """Decide a case that could be read, by its calibrated probability of abnormal: cleared only where all
+    speaks for it. ``number_cleared``: what a reader that clears the number alone says, None of other models.
+    """
     if number_cleared:
         said = "; ".join(["number cleared, structure not", *doubts])
         return Decision("refer" if doubts or p >= 0.5 else "cleared for number", said)
