@@ -11,33 +11,20 @@ from karyo_lib.resources import data_file
 Range = tuple[float, float]
 ANNOTATION_KINDS = ("arrow", "box", "title")
 
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads(data_file(name).read_text(encoding="utf-8"))
+
+
 # A row lists slots from left to right; a number is a blank that many columns wide; "X+Y" is one shared slot.
-STANDARD_ROWS = (
-    ("1", "2", "3", 1.0, "4", "5"),
-    ("6", "7", "8", "9", "10", "11", "12"),
-    ("13", "14", "15", 1.0, "16", "17", "18"),
-    ("19", "20", 0.8, "21", "22", 0.8, "X", "Y"),
-)
-# Everything from the left, as plain software does it.
-PLAIN_ROWS = (
-    ("1", "2", "3", "4", "5"),
-    ("6", "7", "8", "9", "10", "11", "12"),
-    ("13", "14", "15", "16", "17", "18"),
-    ("19", "20", "21", "22", "X", "Y"),
-)
-# Cut by hand and glued on a grid, the sex chromosomes as one pair.
-GLUED_ROWS = (
-    ("1", "2", "3", 1.4, "4", "5"),
-    ("6", "7", "8", "9", "10", "11", "12"),
-    ("13", "14", "15", 1.0, "16", "17", "18"),
-    (1.0, "19", "20", 1.0, "21", "22", "X+Y"),
-)
+# ``plain`` has everything from the left, as plain software does it; ``glued`` was cut by hand, on a grid.
+ROWS = {name: tuple(map(tuple, rows)) for name, rows in _read("layout_rows.json").items()}
 
 
 @dataclass(frozen=True)
 class Layout:
     # Slots and blanks from left to right, one tuple a row.
-    rows: tuple[tuple[str | float, ...], ...] = STANDARD_ROWS
+    rows: tuple[tuple[str | float, ...], ...] = ROWS["standard"]
     native: tuple[int, int] = (1200, 950)  # width and height in pixels of the page when no size is asked for
     # Left, top, right, bottom, as fractions of the page.
     margin: tuple[float, float, float, float] = (0.03, 0.05, 0.03, 0.06)
@@ -107,7 +94,6 @@ class LabStyle:
     annotations: tuple[str, ...] = ()
 
 
-_ROWS = {"standard": STANDARD_ROWS, "plain": PLAIN_ROWS, "glued": GLUED_ROWS}
 _PARTS = {"layout": Layout, "look": Look, "artefacts": Artefacts}
 
 
@@ -118,12 +104,9 @@ def _style(name: str, told: dict[str, Any]) -> LabStyle:
             key: tuple(value) if isinstance(value, list) else value
             for key, value in told.get(part, {}).items()
         }
-        values |= {"rows": _ROWS[values["rows"]]} if "rows" in values else {}
+        values |= {"rows": ROWS[values["rows"]]} if "rows" in values else {}
         parts[part] = kind(**values)
     return LabStyle(name, told["description"], **parts, annotations=tuple(told.get("annotations", ())))
 
 
-STYLES: dict[str, LabStyle] = {
-    name: _style(name, told)
-    for name, told in json.loads(data_file("lab_styles.json").read_text(encoding="utf-8")).items()
-}
+STYLES: dict[str, LabStyle] = {name: _style(name, told) for name, told in _read("lab_styles.json").items()}
