@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from karyo_lib.study.displays.style import PALETTE, Display, new_grid
 
@@ -60,13 +60,11 @@ class TrainingCurvesDisplay(Display, made="from_histories"):
         return self
 
 
-def _mark_powers_of_two(ax: Axes, values: pd.Series) -> None:
-    """Label a logarithmic axis 8, 16, 32 ... instead of powers of ten."""
-    powers = 2.0 ** np.arange(np.floor(np.log2(values.min())), np.ceil(np.log2(values.max())) + 1)
-    ax.xaxis.set_major_locator(FixedLocator(powers))
-    ax.xaxis.set_major_formatter(ScalarFormatter())
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())
+def _scale(ax: Axes, parameter: str) -> None:
+    """Make the axis of a parameter logarithmic; batch sizes are labelled 8, 16, 32 ..."""
+    ax.set_xscale("log", base=2 if parameter == "batch_size" else 10)
+    if parameter == "batch_size":
+        ax.xaxis.set(major_locator=LogLocator(2, numticks=12), major_formatter=ScalarFormatter())
 
 
 @dataclass(eq=False)
@@ -86,15 +84,13 @@ class SearchDisplay(Display, made="from_trials"):
             done[self.parameter], done["val_loss"], c=done["val_accuracy"], cmap="cividis", s=32,
             edgecolors="white", linewidths=0.5, zorder=3,
         )  # fmt: skip
-        ax.set_xscale("log")
+        _scale(ax, self.parameter)
         (self.failed_,) = ax.plot(
             failed[self.parameter], np.full(len(failed), 0.97), "x", color=PALETTE["neutral"], zorder=3,
             transform=ax.get_xaxis_transform(), label=f"failed ({len(failed)})" if len(failed) else None,
         )  # fmt: skip
         ax.axvline(self.chosen, color=PALETTE["val"], label=f"chosen here: {self.chosen:.3g}")
         ax.axvline(self.published, color=PALETTE["thesis"], ls="--", label=f"thesis: {self.published:g}")
-        if self.parameter == "batch_size":
-            _mark_powers_of_two(ax, self.trials[self.parameter])
         ax.set(xlabel=SEARCHED[self.parameter], ylabel="Validation loss")
         self.figure_.colorbar(self.points_, ax=ax, label="Validation accuracy")
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
@@ -138,9 +134,7 @@ class PartialDependenceDisplay(Display, made="from_curves"):
             self.bands_[name] = ax.fill_between(
                 curve["value"], curve["low"], curve["high"], color=PALETTE["val"], alpha=0.15, linewidth=0
             )
-            ax.set_xscale("log")
-            if name == "batch_size":
-                _mark_powers_of_two(ax, curve["value"])
+            _scale(ax, name)
             ax.set(xlabel=SEARCHED[name], ylabel="Validation loss")
             ax.label_outer()
         return self
