@@ -72,6 +72,10 @@ def test_what_chromosomes_show_becomes_changes(shipped, reading):
     p = [shipped._p_structural(changes[changes["kind"].isin(kinds)]) for kinds in (["variant"], ["deletion"])]
     assert p[0] < 0.06
     assert p[1] > 0.5
+    # on a metaphase as high a score says less: normal ones reach it more often
+    scores = pd.DataFrame([("5", "del(5)(q13q33)", "deletion", 15.0, (4,))], columns=STRUCTURE_COLUMNS)
+    page, spread = (shipped._p_structural(scores, laid_out) for laid_out in (True, False))
+    assert spread < 0.5 < page
     assert reading.chromosomes["readable"].mean() > 0.9
     assert f"of {len(reading.found)} chromosomes readable" in str(reading)
 
