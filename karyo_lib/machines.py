@@ -28,6 +28,8 @@ def connect(scheduler: str) -> "Client":
             "Expected the package distributed for --scheduler. Received an installation without it: "
             "pip install 'karyo[cluster]', or leave --scheduler out."
         ) from None
+    if "://" not in scheduler:
+        raise ValueError(f"Expected a Dask scheduler's address, 'tcp://host:port'. Received {scheduler!r}.")
     try:
         return Client(scheduler, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:

@@ -257,14 +257,14 @@ def make_sheet(
         if style not in STYLES:
             raise ValueError(f"Expected a style, one of {', '.join(STYLES)}. Received {style!r}.")
         style = STYLES[style]
-    if seed < 0:
-        raise ValueError(f"Expected a seed of 0 or more. Received {seed}.")
-    width, height = style.layout.native if size is None else (int(side) for side in size)
-    if not all(_SIDES[0] <= side <= _SIDES[1] for side in (width, height)):
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"Expected a seed, a whole number of 0 or more. Received {seed!r}.")
+    sides = style.layout.native if size is None else size
+    if np.shape(sides) != (2,) or not all(_SIDES[0] <= side <= _SIDES[1] for side in sides):
         raise ValueError(
             f"Expected a page size (width, height) of {_SIDES[0]} to {_SIDES[1]} pixels. Received {size!r}."
         )
-    copies = max(counts.values(), default=2)
+    copies, (width, height) = max(counts.values(), default=2), (int(side) for side in sides)
     return Sheet(style, int(seed), (width, height), _check_annotations(annotate, style), copies)
 
 

@@ -95,6 +95,10 @@ class Karyotype:
         >>> Karyotype.from_counts(parse_karyotype("48,XX,+8,+21").counts).group
         'trisomy'
         """
+        unknown = sorted(set(counts) - {*CHROMOSOMES, "mar"})
+        require(
+            not unknown, ", ".join(map(str, unknown)), "Expected the names '1' to '22', 'X', 'Y' and 'mar'."
+        )
         return parse_karyotype(count_formula(counts), level)
 
     def size(self) -> Size:

@@ -94,6 +94,8 @@ def _read_line(written: str, formula: str, lines: list[CellLine]) -> CellLine:
     tail = _TAIL.search(written)
     notes = [f"'.{tail[1]}' is another technique: kept, not drawn"] if tail else []
     text = re.sub(r"\s+or\s+", "|", written[: tail.start()] if tail else written)
+    parted = re.search(r"\d\s+\d", text) or [""]
+    require(not parted[0], parted[0], "Expected one formula at a time, and no blank within a number.")
     head, *tokens = _CELLS.sub("", re.sub(r"\s+", "", text)).split(",")
     rule = "Expected chromosome count and sex chromosomes parted by a comma, as in '46,XX'."
     require(tokens, written.strip() or formula, rule)

@@ -79,6 +79,8 @@ def find_pictures(paths: str | PathLike | Iterable[str | PathLike]) -> list[tupl
     """Names and paths of a folder's pictures, at any depth, or of those given; ValueError if none."""
     if isinstance(paths, str | PathLike):
         paths = [paths]
+    if not isinstance(paths, Iterable):
+        raise TypeError(f"Expected pictures of cells, or folders of them. Received {paths!r}.")
     found: list[tuple[str, Path]] = []
     for path in map(Path, paths):
         if path.is_dir():
@@ -100,13 +102,17 @@ def find_pictures(paths: str | PathLike | Iterable[str | PathLike]) -> list[tupl
 
 
 def read_cells(pictures: Iterable[tuple[str, Path]], reader: Reader) -> Iterator[CellSource]:
-    """Read every page of every picture; what cannot be opened comes with its reason."""
+    """Read every page of every picture; what cannot be opened, or was read before, comes with its reason."""
+    known: dict[tuple[str, int], str] = {}
     for name, path in pictures:
         for number, loaded in enumerate(load_pages(path), 1):
             shown = name if number == 1 else f"{name}, page {number}"
             if isinstance(loaded, UnusableImage):
                 yield CellSource(shown, reason=loaded.reason)
+            elif (loaded.sha256, number) in known:
+                yield CellSource(shown, reason=f"the same picture as {known[loaded.sha256, number]}")
             else:
+                known[loaded.sha256, number] = shown
                 reading = reader.read(loaded.pixels)
                 yield CellSource(shown, loaded.pixels, reading, loaded.sha256)
 

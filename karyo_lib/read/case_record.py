@@ -155,7 +155,11 @@ class Case:
         return tuple((cell.name, cell.finding) for cell in self.cells if cell.finding)
 
     def __str__(self) -> str:
-        return f"{self.formula}. {self.exclusion}"
+        sure = "" if np.isnan(self.probability) else f" (probability {self.probability:.2f})"
+        excluded = str(self.exclusion)
+        if len(self.lines) > 1:
+            excluded = excluded.replace("mosaicism", "further mosaicism")
+        return f"{self.formula}{sure}. {excluded}"
 
 
 def count_cells(number: int) -> str:

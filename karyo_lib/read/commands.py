@@ -29,6 +29,12 @@ def read(
     from karyo_lib.read.image import read_image, write_reading
     from karyo_lib.read.reader import Reader
 
+    if style != "digital":
+        from karyo_lib.draw import STYLES  # who names no style waits for none
+
+        if style not in STYLES:
+            expected = f"Expected a style, one of {', '.join(STYLES)}. Received {style!r}."
+            raise typer.BadParameter(expected, param_hint="--style")
     if image.is_dir():
         raise typer.BadParameter(
             f"Expected one image. Received the folder {image.name!r}: `karyo screen --method reading` reads "
@@ -41,7 +47,8 @@ def read(
     typer.echo(str(reading))
     if output:
         write_reading(reading, output, style)
-        typer.echo(f"{output / ('karyogram.png' if reading.kind == 'metaphase' else 'reading.png')}")
+        pictures = ["karyogram.png", "karyogram.pdf"] * (reading.kind == "metaphase")
+        typer.echo(f"{output}: {', '.join(['reading.json', 'reading.png', *pictures])}")
     if bank:
         from karyo_lib.read.sorting import add_to_bank
 

@@ -152,7 +152,7 @@ def find_chromosomes(
     if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(
             f"Expected a grey image of shape (H, W), uint8. Received {image.shape}, {image.dtype}. "
-            "`karyo_lib.files.images.read_image(path)` makes one of any image file."
+            "`karyo.read_image(path)` reads any image file."
         )
     if np.ptp(image) < _LEAST_CONTRAST:
         return _nothing(image)

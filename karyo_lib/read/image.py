@@ -80,6 +80,8 @@ def write_reading(reading: Reading, folder: Path, style: str = "digital") -> Non
     }
     write_whole(folder / "reading.json", json.dumps(told, indent=1, default=float) + "\n")
     write_whole(folder / "reading.png", picture_of(reading))
+    for kind in ("png", "pdf"):  # of a cell that was read into this folder before
+        (folder / f"karyogram.{kind}").unlink(missing_ok=True)
     if reading.kind == "metaphase":
         _write_karyogram(reading, folder, style)
 

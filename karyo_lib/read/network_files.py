@@ -35,7 +35,8 @@ def find_reader(folder: Path | str | None = None) -> Path:
     missing = [name for name in READER_FILES if not (folder / name).exists()]
     if missing:
         raise ValueError(
-            f"Expected a folder written by Reader.save. Received {folder.name!r} without {missing}. "
+            f"Expected a folder written by Reader.save. Received {folder.name!r} without "
+            f"{', '.join(missing)}. "
             "`karyo reader train --bank BANK -o DIR` writes one, `karyo reader train --drawings -o drawn` "
             "one whose decoder saw drawings alone; without a folder, karyo's own is read."
         )

@@ -39,8 +39,8 @@ class ReaderSettings:
     # by which the share of normal pages with one of so high a score falls to 1/e.
     least_score: float = 8.8
     score_scale: float = 3.0
-    # The same for metaphases, whose chromosomes lie bent and across each other; fitted on 68 normal spreads of
-    # validation cases. One of which more is hidden, or of which the finder is less sure, is not judged there.
+    # The same for metaphases, whose chromosomes lie bent and across each other; fitted on 68 normal spreads
+    # of validation cases. One that is hidden more, or of which the finder is less sure, is not judged there.
     spread_least_score: float = 19.4
     spread_score_scale: float = 6.8
     most_hidden: float = 0.3
@@ -166,7 +166,7 @@ class Reader:
             karyotype=count.karyotype,
             chromosomes=table,
             structure=structure,
-            arrangement=_laid_out(table) if laid_out else "",
+            arrangement=_laid_out(table, arrangement.source == "names") if laid_out else "",
             formula_probability=lone * count.probability,
             p_abnormal=float(1 - (1 - lone * count.p_abnormal) * (1 - p_structural)),
             p_count=lone * count.p_abnormal,
@@ -336,13 +336,14 @@ class Reader:
         return reader
 
 
-def _laid_out(table: pd.DataFrame) -> str:
-    """Formula by slots; '' where a chromosome is in none, or so many in another's that slots were misread."""
+def _laid_out(table: pd.DataFrame, printed: bool = True) -> str:
+    """Formula by slots; '' where a chromosome is in none, or so many in another's that slots were misread,
+    which is likelier where no names are ``printed``."""
     named = table[table["chromosome"] != ""]
     both = (named["printed"] == "XY") & named["chromosome"].isin(["X", "Y"])
     slots = named["printed"].mask(both, named["chromosome"])
     elsewhere = (slots != named["chromosome"]).sum()
-    known = len(slots) and set(slots) <= set(CLASSES) and elsewhere <= _MOST_MISPLACED
+    known = len(slots) and set(slots) <= set(CLASSES) and elsewhere <= (_MOST_MISPLACED if printed else 2)
     return count_formula(Counter(slots)) if known else ""
 
 

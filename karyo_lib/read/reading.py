@@ -84,10 +84,15 @@ class Reading:
     def __str__(self) -> str:
         told = f"{self.formula} (probability {self.formula_probability:.2f}), abnormal with probability "
         lines = [f"{told}{self.p_abnormal:.2f}" if self.karyotype else "Not readable"]
+        unsure = (
+            "not sure enough to be cleared" if self.kind == "karyogram" else "a metaphase is never cleared"
+        )
+        refer = f"Refer: {self.refer_reason or unsure}"
         lines += [self.decision.capitalize()] * (self.decision != "refer")
         lines += [f"Changes: {', '.join(self.changes)}"] * bool(self.changes)
         lines += [f"Bands: {self.sight}"] * bool(self.karyotype)
-        return "\n".join([*lines, *[f"Refer: {self.refer_reason}"] * bool(self.refer_reason), NOTICE])
+        lines += [refer] * (self.decision == "refer" or bool(self.refer_reason))
+        return "\n".join([*lines, NOTICE])
 
     def _repr_html_(self) -> str:
         from karyo_lib.read.evidence import picture_of

@@ -33,7 +33,9 @@ def best_source(case: Case, line: CaseLine | None = None) -> CellSource | None:
     line = line or next(iter(abnormal), next(iter(case.lines), None))
     members = set(line.cells) if line else set()
     read = [source for source in case.sources if source.reading is not None and source.name in members]
-    return max(read, key=_quality, default=None)
+    shows = parse_karyotype(line.formula).count_formula if line else ""
+    # a cell may belong to a line and be read otherwise alone
+    return max(read, key=lambda source: (source.reading.formula == shows, *_quality(source)), default=None)
 
 
 def _quality(source: CellSource) -> tuple:

@@ -233,9 +233,10 @@ class ReadingJudge:
         from karyo_lib.read.case_reading import tell_evidence
 
         reading, evidence = self.reader.read(page.native), ""
-        if reading.p_count > 0.5:
-            normal = reading.formula in NORMAL_FORMULAE
-            evidence = "number uncertain" if normal else f"counted {reading.formula}"
+        if reading.karyotype and reading.formula not in NORMAL_FORMULAE:
+            evidence = f"counted {reading.formula}"
+        elif reading.p_count > 0.5:
+            evidence = "number uncertain"
         elif reading.karyotype:
             changes = f"as if by {'; '.join(reading.told_changes)}"
             evidence = changes if reading.changes else f"no change seen: {reading.sight}"
