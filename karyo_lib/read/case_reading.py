@@ -126,7 +126,7 @@ def join_cells(
     shown = show_changes([source.reading for source in sources], reader, settings.practice)
     for source, changes in zip(sources, shown, strict=True):
         told = NOTHING_READ if source.reading is None else _tell_numbers(source.reading, reader)
-        told |= {"excluded": source.reason} if source.reason else {}
+        told = told | ({"excluded": source.reason} if source.reason else {})
         cells.append(_evidence(source.name, told, changes))
     return replace(compose_case(cells, settings), name=name, sources=tuple(sources))
 

@@ -122,12 +122,7 @@ class Reader:
 
     def read(self, image: np.ndarray) -> Reading:
         """Read a karyogram or a metaphase, ``image`` (uint8, shape (H, W))."""
-        looks: Looks = {}
-        found = find_chromosomes(image, self.detector, looks=looks)
-        labels = read_labels(found, image) if found.kind == "karyogram" else None
-        if labels is not None and len(left_over(found, labels)):
-            found = find_chromosomes(image, self.detector, thorough=True, looks=looks)
-            labels = read_labels(found, image)
+        found, labels = self.find(image)
         if found.kind == "unreadable":
             return unreadable(found, found.reason)
         laid_out = found.kind == "karyogram"
@@ -176,6 +171,17 @@ class Reader:
             found=found,
             half_seen=s.half_seen if laid_out else None,
         )
+
+    def find(self, image: np.ndarray) -> tuple[FoundPage, pd.DataFrame | None]:
+        """The chromosomes of an image, looked for on larger scales where ink of one is left over, and the
+        printed names of a karyogram."""
+        looks: Looks = {}
+        found = find_chromosomes(image, self.detector, looks=looks)
+        labels = read_labels(found, image) if found.kind == "karyogram" else None
+        if labels is not None and len(left_over(found, labels)):
+            found = find_chromosomes(image, self.detector, thorough=True, looks=looks)
+            labels = read_labels(found, image)
+        return found, labels
 
     def _decode(self, found: FoundPage, turned: float) -> tuple[np.ndarray, Decoded]:
         log_p, paths = self.decoder.follow(found.strips)

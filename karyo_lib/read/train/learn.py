@@ -20,8 +20,7 @@ from karyo_lib.read.decoding_network import (
     build_decoding_model,
     place_loss,
 )
-from karyo_lib.read.find import find_chromosomes
-from karyo_lib.read.layout import arrange, read_labels
+from karyo_lib.read.layout import arrange
 from karyo_lib.read.reader import Reader
 from karyo_lib.read.train.fit_decoder import DecoderTraining, fit, fit_settings
 from karyo_lib.read.train.pieces import orient, read_spreads
@@ -220,12 +219,12 @@ class SortedPage:
 
 def sorted_page(reader: Reader, image: np.ndarray) -> SortedPage | None:
     """What a sorted page says of its chromosomes; None where it has no slots that name them."""
-    found = find_chromosomes(image, reader.detector)
+    found, labels = reader.find(image)
     if found.kind != "karyogram":
         return None
     strips = scale_strips(found.cutouts, found.masks)
     decoded = reader.decoder.decode(strips, reader.settings.upside_down)
-    slots = np.array(arrange(found.boxes, read_labels(found, image), decoded.log_proba).slots, object)
+    slots = np.array(arrange(found.boxes, labels, decoded.log_proba).slots, object)
     most = {name: 2 for name in CLASSES} | {"Y": 1}  # more, and one of them may be another, or a piece
     named = [i for i, name in enumerate(slots) if name in CLASSES and (slots == name).sum() <= most[name]]
     if len(named) < _LEAST_NAMED:
