@@ -8,6 +8,7 @@ from math import ceil
 import numpy as np
 import pandas as pd
 
+from karyo_lib.iscn import CHROMOSOMES
 from karyo_lib.iscn.clones import CELLS_FOR_GAIN, CELLS_FOR_LOSS, Clone, order_clones, write_clones
 from karyo_lib.judge.intervals import cells_needed, excluded_share, share_found
 from karyo_lib.read.case_record import Case, CaseCell, CaseLine, CaseSettings, Exclusion, count_cells
@@ -20,12 +21,13 @@ from karyo_lib.read.clone_rules import (
     person_sex,
     read_as,
 )
-from karyo_lib.read.lines import LineSets, weigh_lines
+from karyo_lib.read.lines import LineSets, excluded_shares, weigh_lines
 from karyo_lib.read.pooling import known_share
 
 #: Probability of one cell line, two, ... before any cell is seen.
 P_LINES = {"constitutional": (0.965, 0.03, 0.005), "acquired": (0.55, 0.33, 0.09, 0.03)}
 _CUMULATIVE = 0.9999  # sets of lines beyond are not looked at
+_SINGLE_CHANGES = 2 * len(CHROMOSOMES)  # a gain or a loss of each
 _NAN = float("nan")
 
 
@@ -46,7 +48,7 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
     used = [cell for cell in cells if not cell.excluded]
     if not used:
         nothing = pd.DataFrame(columns=["formula", "probability"])
-        exclusion, notes = _exclude([], [], 1, settings), ("No cell could be read.",)
+        exclusion, notes = _exclude([], [], [], 1, settings), ("No cell could be read.",)
         return Case("", _NAN, _NAN, (), tuple(_in_order(cells, [])), nothing, exclusion, notes, settings)
     known = {change: known_share(change, settings.practice) for cell in used for change in cell.changes}
     prior = {c: float(np.log(settings.p_change + settings.p_abnormal * p)) for c, p in known.items()}
@@ -87,7 +89,7 @@ def compose_case(cells: Iterable[CellEvidence], settings: CaseSettings | None = 
         lines=tuple(lines),
         cells=tuple(_in_order(cells, judged)),
         alternatives=_alternatives(totals, settings.practice),
-        exclusion=_exclude(used, judged, len(cells), settings),
+        exclusion=_exclude(used, chosen.kept, judged, len(cells), settings),
         notes=_notes(used, judged, lines),
         settings=settings,
     )
@@ -205,28 +207,27 @@ def _alternatives(totals: Counter, practice: str) -> pd.DataFrame:
 
 
 def _exclude(
-    used: list[CellEvidence], judged: list[CaseCell], total: int, settings: CaseSettings
+    used: list[CellEvidence], kept: list[Line], judged: list[CaseCell], total: int, settings: CaseSettings
 ) -> Exclusion:
     errors, confidence, n = settings.errors, settings.confidence, len(used)
-    analysed = sum(cell.analysed for cell in judged)
     seen = Counter(text for cell in judged for text in set(cell.finding))
-    sensitivity = {
-        text: errors.sensitivity if text[0] in "+-" else errors.change_sensitivity for text in seen
-    }
-    rows = tuple(
-        (text, cells, excluded_share(n, cells, sensitivity[text], confidence))
-        for text, cells in sorted(seen.items(), key=lambda item: (-item[1], item[0]))
-    )
-    needed = cells_needed(settings.aim, 0, errors.sensitivity, confidence)
+    least, perfect = (excluded_share(n, 0, s, confidence) for s in (errors.sensitivity, 1.0))
+    shares = excluded_shares(used, kept, errors, confidence)
+    rows = [(text, seen[text], max(least, share)) for text, share in shares.items()]
+    rows.sort(key=lambda row: (-row[2], row[0]))
+    highest = [share for _, _, share in rows] + [least] * (_SINGLE_CHANGES - len(rows))
+    # a reader that would have to see so much of a change to exclude no more of it
+    needed = cells_needed(settings.aim, 0, perfect / max(highest), confidence)
     more = None if needed is None else ceil(max(0, needed - n) * total / max(n, 1))
     return Exclusion(
         cells=n,
         confidence=confidence,
-        share=excluded_share(n, 0, errors.sensitivity, confidence),
-        perfect=excluded_share(n, 0, confidence=confidence),
-        analysed=analysed,
-        structural=excluded_share(analysed, 0, errors.change_sensitivity, confidence),
-        seen=rows,
+        share=max(highest),
+        usual=float(np.median(highest)),
+        perfect=perfect,
+        analysed=sum(cell.analysed for cell in judged),
+        changes=tuple(row for row in rows if row[2] > least),
+        least=least,
         gains_found=share_found(n, CELLS_FOR_GAIN, errors.sensitivity, confidence),
         losses_found=share_found(n, CELLS_FOR_LOSS, errors.sensitivity, confidence),
         aim=settings.aim,

@@ -71,12 +71,14 @@ class Exclusion:
 
     cells: int  # cells that could be read
     confidence: float
-    share: float  # from which on a line with a gain or loss that no cell shows is excluded; 1: none
+    share: float  # from which on a line with one gain or loss more, whichever, is excluded; 1: none
+    usual: float  # the same of half the gains and losses
+    least: float  # and of one that no cell can be read with
     perfect: float  # the same for a reader without errors (Hook 1977)
     analysed: int  # cells whose bands were read
-    structural: float  # from which on a line with a structural change as large as the reader sees is
-    # Changes in no line and yet in some cell: in how many, and from which share on they are excluded.
-    seen: tuple[tuple[str, int, float], ...]
+    # Gains and losses of which less is excluded than `least`, as cells may have them ('+8', '-X'): how many
+    # cells were read with each beside their line, and from which share on it is excluded; the highest first.
+    changes: tuple[tuple[str, int, float], ...]
     gains_found: float  # share that ISCN's rule of two cells, and of three, finds with this confidence
     losses_found: float
     aim: float
@@ -85,14 +87,17 @@ class Exclusion:
 
     def share_of(self, change: str) -> float:
         """Share from which on a line with this gain or loss ('+8', '-X') is excluded."""
-        return next((share for text, _, share in self.seen if text == change), self.share)
+        return next((share for text, _, share in self.changes if text == change), self.least)
 
     def __str__(self) -> str:
-        if self.share >= 1:
-            return f"{count_cells(self.cells)}: mosaicism is not excluded at any share."
+        if self.share > 0.995:
+            half = f"; of half the gains and losses {100 * self.usual:.0f} % or more is" * (
+                self.usual < 0.995
+            )
+            return f"{count_cells(self.cells)}: mosaicism is not excluded at any share{half}."
         return (
             f"{count_cells(self.cells)}: mosaicism of {100 * self.share:.0f} % or more excluded at "
-            f"{100 * self.confidence:.0f} %."
+            f"{100 * self.confidence:.0f} %, of half the gains and losses {100 * self.usual:.0f} %."
         )
 
 

@@ -61,11 +61,6 @@ class CellErrors:
         """Probability that a cell with one gain or loss is read with it."""
         return (1 - self.failed) * (1 - self.exchanged) * (1 - max(self.lost, self.gained))
 
-    @property
-    def change_sensitivity(self) -> float:
-        """Probability that a structural change is seen in a cell that has it."""
-        return (1 - self.failed) * (1 - self.change_missed)
-
     @classmethod
     def fit(cls, cells: Iterable["CellEvidence"], truths: Iterable[str], **changes: float) -> "CellErrors":
         """Fit the errors of numbers to cells with their formulae (only numbers count): the most probable,

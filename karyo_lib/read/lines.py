@@ -82,6 +82,33 @@ def weigh_lines(
     return LineSets(tuple(lines), tuple(sets[i] for i in order), probability[order], shares, log_cells)
 
 
+def excluded_shares(
+    cells: list[CellEvidence], lines: list[Line], errors: CellErrors, confidence: float
+) -> dict[str, float]:
+    """From which share on each gain or loss ('+8', '-X') that some cell may have beside its line, one of
+    ``lines`` a cell, is excluded: where the likelihood of the share is less than ``1 - confidence`` of the
+    greatest (of what no cell shows, to a reader without errors, Hook's)."""
+    steps: set[tuple[int, int]] = set()
+    for cell, line in zip(cells, lines, strict=True):
+        off = cell.complements - np.array(line.counts)
+        single = off[np.abs(off).sum(1) == 1]
+        steps |= set(zip(np.abs(single).argmax(1).tolist(), single.sum(1).tolist(), strict=True))
+    own = list(dict.fromkeys(lines))
+    row, column = np.arange(len(lines)), np.array([own.index(line) for line in lines], int)
+    shares, found = np.linspace(0.0, 1.0, 401), {}
+    plain = weigh_cells(cells, own, errors)[0][row, column] if cells else None
+    for at, sign in sorted(steps):
+        counts = (sign * np.eye(len(CHROMOSOMES), dtype=int)[at] + line.counts for line in own)
+        other = [
+            Line(tuple(np.maximum(c, 0).tolist()), line.changes) for c, line in zip(counts, own, strict=True)
+        ]
+        ratio = np.exp(np.clip(weigh_cells(cells, other, errors)[0][row, column] - plain, -50, 50))
+        fit = np.log1p(shares[:-1, None] * (ratio - 1)).sum(1)
+        last = int(np.flatnonzero(fit > fit.max() + np.log1p(-confidence))[-1])
+        found[f"{'+' if sign > 0 else '-'}{CHROMOSOMES[at]}"] = float(shares[last + 1])
+    return found
+
+
 def _candidates(
     cells: list[CellEvidence], errors: CellErrors, p_abnormal: float, change_log_prior: Mapping[str, float]
 ) -> list[Line]:

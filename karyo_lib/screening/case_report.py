@@ -64,10 +64,11 @@ def describe_case(case: Case, reader_digest: str = "") -> dict[str, Any]:
             "share": _number(exclusion.share),
             "share_without_reading_errors": _number(exclusion.perfect),
             "cells_analysed": exclusion.analysed,
-            "share_structural": _number(exclusion.structural),
-            "seen_and_not_clonal": [
+            "share_of_half_the_changes": _number(exclusion.usual),
+            "share_of_what_no_cell_shows": _number(exclusion.least),
+            "gains_and_losses": [
                 {"change": text, "cells": cells, "share": _number(share)}
-                for text, cells, share in exclusion.seen
+                for text, cells, share in exclusion.changes
             ],
             "share_found_by_two_cells": _number(exclusion.gains_found),
             "share_found_by_three_cells": _number(exclusion.losses_found),
@@ -103,13 +104,8 @@ def describe_limits(case: Case) -> tuple[str, ...]:
         "single cell, of translocations and inversions more, and nearly all below 10 megabases or between "
         "bands alike. Uniparental disomy and variants of genes are not seen.",
     ]
-    if exclusion.analysed == 0:
-        limits.append("No cell was analysed band by band: structural changes are not excluded.")
-    elif exclusion.structural < 1:
-        limits.append(
-            f"{exclusion.analysed} cells analysed: a structural change of the size that the reader sees is "
-            f"excluded in {100 * exclusion.structural:.0f} % of the cells or more."
-        )
+    analysed = f"{exclusion.analysed} cells were" if exclusion.analysed else "No cell was"
+    limits.append(f"{analysed} analysed band by band; structural changes are not excluded.")
     return tuple(limits)
 
 

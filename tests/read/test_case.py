@@ -16,10 +16,12 @@ from karyo_lib.read.case_record import CaseSettings
 from karyo_lib.read.cell_evidence import (
     CellErrors,
     CellEvidence,
+    Line,
     complement_log_prior,
     log_misread,
     read_counts,
 )
+from karyo_lib.read.lines import excluded_shares
 
 PH = "t(9;22)(q34;q11.2)"
 SETTINGS = CaseSettings(errors=ERRORS)
@@ -238,6 +240,30 @@ def test_the_reader_s_errors_widen_what_is_excluded():
     assert case.exclusion.gains_found < case.exclusion.losses_found
     one = _case([("47,XX,+8", 1), ("46,XX", 19)])
     assert one.exclusion.share_of("+8") > one.exclusion.share_of("+9") == case.exclusion.share
+
+
+@pytest.mark.parametrize(("support", "low", "high"), [(-40.0, 0.139, 0.143), (-4.0, 0.14, 0.2), (0.0, 1, 1)])
+def test_a_share_is_excluded_as_far_as_the_cells_speak_against_it(support, low, high):
+    # against it beyond doubt: Hook's table, 14 % of 20 cells; neither for nor against it: nothing
+    counts = np.array([read_counts("46,XX"), read_counts("45,X")])
+    cells = [CellEvidence(str(i), counts, np.array([0.0, support])) for i in range(20)]
+    errors = CellErrors(lost=1e-9, gained=1e-9, exchanged=1e-9, failed=1e-9)
+    shares = excluded_shares(cells, [Line(read_counts("46,XX"))] * 20, errors, 0.95)
+    assert list(shares) == ["-X"]
+    assert low <= shares["-X"] <= high
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from([0.2, 0.3, 0.4]), st.floats(2.0, 5.0), st.integers(0, 999))
+def test_what_is_stated_of_a_mosaic_that_cells_hardly_show_holds(share, strength, seed):
+    rng, wrong = np.random.default_rng(seed), 0
+    for _ in range(5):
+        own = rng.random(20) < share
+        cells = [_cell_with(i, y) for i, y in enumerate(np.where(own, -strength, strength))]
+        case = compose_case(cells)
+        if not any(line.formula == "45,X" for line in case.lines):
+            wrong += case.exclusion.share_of("-Y") <= share
+    assert wrong <= 1
 
 
 @pytest.fixture(scope="module")
