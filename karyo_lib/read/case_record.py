@@ -95,9 +95,10 @@ class Exclusion:
                 self.usual < 0.995
             )
             return f"{count_cells(self.cells)}: mosaicism is not excluded at any share{half}."
+        half = f", of half the gains and losses {100 * self.usual:.0f} %" * (self.usual < self.share - 0.005)
         return (
             f"{count_cells(self.cells)}: mosaicism of {100 * self.share:.0f} % or more excluded at "
-            f"{100 * self.confidence:.0f} %, of half the gains and losses {100 * self.usual:.0f} %."
+            f"{100 * self.confidence:.0f} %{half}."
         )
 
 
