@@ -111,4 +111,7 @@ def _write_karyogram(reading: Reading, folder: Path, style: str) -> None:
 
 
 def _names(rows: pd.DataFrame) -> str:
-    return ", ".join(sorted(rows["chromosome"].replace("", "?"), key=[*CHROMOSOMES, "?"].index))
+    names = rows["chromosome"]
+    left_out = (names == "").sum()
+    told = [f"{left_out} object{'s' * (left_out > 1)} left out"] * bool(left_out)
+    return ", ".join([*sorted(names[names != ""], key=CHROMOSOMES.index), *told])

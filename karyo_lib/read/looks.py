@@ -32,8 +32,8 @@ _ELSEWHERE = 0.35
 #: Most cells have at least so many: of a scale at which fewer are seen the detector is less sure.
 _USUAL, _WHOLE = 42, 46
 #: Sureness of a whole cell, and width of its chromosomes in pixels, from which no larger scale is tried for
-#: one that is surer: on 128 drawn and real pages it read nothing better, and larger looks cost most.
-_PLAIN, _WIDE = 0.76, 10.0
+#: one that is surer: larger looks cost most. A picture that is enlarged already shows nothing new.
+_PLAIN, _PLAIN_ENLARGED, _WIDE = 0.78, 0.76, 10.0
 #: Uprightness from which chromosomes are laid out: on real pages 0.75 and more, on spreads 0.22 and less.
 UPRIGHT = 0.5
 
@@ -70,7 +70,8 @@ def look(
 
     def plain(at: int) -> bool:
         widths = [min(mask.shape) for _, _, mask in seen[at][0].masks]
-        whole = len(widths) >= _WHOLE and sureness(at) >= _PLAIN and upright(at)
+        least = _PLAIN if seen[at][1] < 1 else _PLAIN_ENLARGED
+        whole = len(widths) >= _WHOLE and sureness(at) >= least and upright(at)
         return bool(whole and np.median(widths) >= _WIDE)
 
     best = _BEGIN[0]

@@ -97,9 +97,12 @@ def describe_limits(case: Case) -> tuple[str, ...]:
     limits = [
         f"Reading errors are {numbers}: a chromosome missed or lost in {100 * errors.lost:.1f} % of cells, "
         f"one too many in {100 * errors.gained:.1f} %, nothing of use in {100 * errors.failed:.1f} %.",
-        f"ISCN's rule ({CELLS_FOR_GAIN} cells with a gain, {CELLS_FOR_LOSS} with a loss) finds a gain in "
-        f"{100 * exclusion.gains_found:.0f} % of the cells or more, a loss in "
-        f"{100 * exclusion.losses_found:.0f} %, at {100 * exclusion.confidence:.0f} %.",
+        *[
+            f"ISCN's rule ({CELLS_FOR_GAIN} cells with a gain, {CELLS_FOR_LOSS} with a loss) finds a gain in "
+            f"{100 * exclusion.gains_found:.0f} % of the cells or more, a loss in "
+            f"{100 * exclusion.losses_found:.0f} %, at {100 * exclusion.confidence:.0f} %."
+        ]
+        * (exclusion.losses_found < 1),  # with few cells it finds neither for sure
         f"Of structural changes of 10 to 40 megabases {100 * errors.change_missed:.0f} % are missed in a "
         "single cell, of translocations and inversions more, and nearly all below 10 megabases or between "
         "bands alike. Uniparental disomy and variants of genes are not seen.",
