@@ -288,7 +288,8 @@ class Reader:
     def _unlike(
         self, table: pd.DataFrame, count: CountPosterior, decoded: Decoded, odds_false: np.ndarray
     ) -> list[str]:
-        """What keeps a page from being cleared: it, or an object, is unlike those that clearing rests on."""
+        """What keeps a page from being cleared: it, or an object, which becomes doubtful in the ``table``, is
+        unlike those that clearing rests on."""
         s, doubts, alike = self.settings, [], _alike(table)
         if s.least_agreeing <= alike < s.least_alike:
             doubts.append(f"unlike the pages that clearing rests on: {alike:.0%} look most like their class")
@@ -307,6 +308,7 @@ class Reader:
             if odd.any():
                 names = ", ".join(dict.fromkeys(table["chromosome"].iloc[own[odd]]))
                 doubts.append(f"what is counted as {names} {what}")
+                table.iloc[own[odd], table.columns.get_loc("doubtful")] = True
         return doubts
 
     def _decide(self, found: FoundPage, count: CountPosterior, lone: float, doubts: list[str]) -> str:
