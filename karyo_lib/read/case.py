@@ -159,8 +159,10 @@ def _lines(
         order = np.argsort(shares)
         low, high = np.interp((0.025, 0.975), np.cumsum(weights[order]), shares[order])
         if len(chosen.formulae) == 1:
-            shares, low, high = np.ones_like(shares), *_share(len(cells), len(judged))[1:]
-        found.append(CaseLine(formula, cells, float(weights @ shares), float(low), float(high)))
+            share, low, high = _share(len(cells), len(judged))
+        else:
+            share = weights @ shares
+        found.append(CaseLine(formula, cells, float(share), float(low), float(high)))
     shown = [line for line in found if line.cells] or found
     clones = [Clone(line.formula, len(line.cells)) for line in shown]
     order = {clone.formula: n for n, clone in enumerate(order_clones(clones, practice))}
