@@ -123,7 +123,7 @@ def run(
 
     Examples:
 
-    * `karyo run` : drawn karyograms, about half an hour on 2 cores
+    * `karyo run` : drawn karyograms, less than half an hour on 2 cores
 
     * `karyo run --profile smoke --out reports/look` : does it work here?
 
