@@ -103,7 +103,7 @@ PROFILES: dict[str, Profile] = {
     ),
     # Everything whole except the fine-tuning, which is short.
     "quick": Profile(
-        "quick", epochs_last_block=2, epochs_last_two_blocks=1, epochs_full=1, search_trials=10, repeats=1,
+        "quick", epochs_last_block=2, epochs_last_two_blocks=2, epochs_full=2, search_trials=10, repeats=1,
         shortcut_pages=40, largest_input=300, altered_copies=2,
     ),
     # All of it.
