@@ -53,7 +53,8 @@ def measure_shifts(run: Run, passes: samples.Passes, comparison: samples.Compari
     """Put shifted pages, and pages that are no karyograms, to the thesis's method and to both bases."""
     panel = comparison.panel
     condition = panel.pair[0] if panel.pair else next(iter(panel.members))
-    known = passes.scores.query("protocol == @samples.PROTOCOL and part == 'test' and condition == @condition")
+    own = passes.scores[passes.scores["protocol"] == samples.PROTOCOL]
+    known = own.query("part == 'test' and condition == @condition")
     unseen = load_unseen(run, known[known["repeat"] == panel.repeat])
     shifts = make_shifts(run, unseen)
     images, split = (
