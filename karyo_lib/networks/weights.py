@@ -110,9 +110,11 @@ def _facts(base: str) -> dict[str, Any]:
     return json.loads(data_file("weights_manifest.json").read_text(encoding="utf-8"))[base]
 
 
-def _identify(base: str, path: Path, origin: str, expected: str | None = None) -> WeightsSource:
+def _identify(
+    base: str, path: Path, origin: str, expected: str | None = None, sha256: str = ""
+) -> WeightsSource:
     """Name what a file holds by its arrays: it is loaded for that once, the digest is kept by its bytes."""
-    kept = cache_folder() / "digests" / f"{base.lower()}-{_sha256(path.read_bytes())}.txt"
+    kept = cache_folder() / "digests" / f"{base.lower()}-{sha256 or _sha256(path.read_bytes())}.txt"
     digest = kept.read_text(encoding="ascii") if kept.is_file() else ""
     if len(digest) != 64:
         digest = compute_array_digest(load_base(WeightsSource(base, path, "custom", "", origin)))
@@ -185,7 +187,7 @@ def _from_folder(base: str, folder: Path, said: str) -> WeightsSource:
             f"Expected {name!r} with sha256 {wanted[:12]}... Received {found[:12]}...: the file was "
             "altered or cut short; copy it again."
         )
-    return _identify(base, path, f"{said}, file {path.name}")
+    return _identify(base, path, f"{said}, file {path.name}", sha256=found)
 
 
 def _from_keras(base: str, explicit: str | Path | None) -> WeightsSource:

@@ -73,6 +73,12 @@ class ReaderSettings:
     most_false: float = -2.2
     least_own: float = -8.0
 
+    def marks(self, laid_out: bool) -> tuple[float, float]:
+        """Score from which a change is marked on a karyogram or on a metaphase, and its scale."""
+        if laid_out:
+            return self.least_score, self.score_scale
+        return self.spread_least_score, self.spread_score_scale
+
 
 class Reader:
     """Finds, decodes and counts the chromosomes of an image.
@@ -144,14 +150,14 @@ class Reader:
             plain = (table["hidden"] <= s.most_hidden) & (table["certainty"] >= s.least_certainty)
             judged = table.assign(readable=table["readable"] & plain)
         changes = self.mark_changes(judged, find_recurrent(judged, decoded, log_p, found.strips.rows, path))
-        structure = changes[changes["score"] > (s.least_score if laid_out else s.spread_least_score)]
+        structure = changes[changes["score"] > s.marks(laid_out)[0]]
         p_structural = self._p_structural(changes, laid_out)
         missed = _beside(table, left_over(found, labels)) if laid_out else []
         # where one is lacking, even odds that ink of a whole one's size is that chromosome
         lacking = laid_out and sum(count.karyotype.counts.values()) < 46
         lone = 0.5 if lacking and len(left_over(found, labels, WHOLE_INK)) else 1.0
         doubts = [*missed, *self._doubt(table, count, arrangement, decoded)]
-        if laid_out and self.settings.clear_below is not None:
+        if laid_out and s.clear_below is not None:
             odds_false = log_odds_false(decoded.log_none, boxes, self.counting)
             odds_false[in_print(boxes, labels) | found.pairs()] = np.inf
             doubts += self._unlike(table, count, decoded, odds_false)
@@ -255,8 +261,7 @@ class Reader:
     def _p_structural(self, changes: pd.DataFrame, laid_out: bool = True) -> float:
         """Probability of a structural change: by how few normal cells the highest score is reached."""
         scores, s = changes.loc[changes["kind"] != "variant", "score"], self.settings
-        of_spreads = s.spread_least_score, s.spread_score_scale
-        least, scale = (s.least_score, s.score_scale) if laid_out else of_spreads
+        least, scale = s.marks(laid_out)
         highest = float(scores.max()) if len(scores) else 0.0
         tail = min(1.0, 0.05 * float(np.exp((least - highest) / scale)))
         return s.p_structural / (s.p_structural + (1 - s.p_structural) * tail)
