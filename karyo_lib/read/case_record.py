@@ -90,14 +90,18 @@ class Exclusion:
         return next((share for text, _, share in self.changes if text == change), self.least)
 
     def __str__(self) -> str:
+        return self.tell()
+
+    def tell(self, what: str = "mosaicism") -> str:
+        """What is excluded in words; ``what``: mosaicism, or further mosaicism where there is some."""
         if self.share > 0.995:
             half = f"; of half the gains and losses {100 * self.usual:.0f} % or more is" * (
                 self.usual < 0.995
             )
-            return f"{count_cells(self.cells)}: mosaicism is not excluded at any share{half}."
+            return f"{count_cells(self.cells)}: {what} is not excluded at any share{half}."
         half = f", of half the gains and losses {100 * self.usual:.0f} %" * (self.usual < self.share - 0.005)
         return (
-            f"{count_cells(self.cells)}: mosaicism of {100 * self.share:.0f} % or more excluded at "
+            f"{count_cells(self.cells)}: {what} of {100 * self.share:.0f} % or more excluded at "
             f"{100 * self.confidence:.0f} %{half}."
         )
 
@@ -162,10 +166,8 @@ class Case:
 
     def __str__(self) -> str:
         sure = "" if np.isnan(self.probability) else f" (probability {self.probability:.2f})"
-        excluded = str(self.exclusion)
-        if len(self.lines) > 1:
-            excluded = excluded.replace("mosaicism", "further mosaicism")
-        return f"{self.formula}{sure}. {excluded}"
+        what = "further mosaicism" if len(self.lines) > 1 else "mosaicism"
+        return f"{self.formula}{sure}. {self.exclusion.tell(what)}"
 
 
 def count_cells(number: int) -> str:
