@@ -112,6 +112,6 @@ def _write_karyogram(reading: Reading, folder: Path, style: str) -> None:
 
 def _names(rows: pd.DataFrame) -> str:
     names = rows["chromosome"]
-    left_out = (names == "").sum()
+    left_out = int((names == "").sum())
     told = [f"{left_out} object{'s' * (left_out > 1)} left out"] * bool(left_out)
     return ", ".join([*sorted(names[names != ""], key=CHROMOSOMES.index), *told])

@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from karyo_lib.draw import draw_metaphase
 from karyo_lib.files.bank import BankError, ChromosomeBank
+from karyo_lib.read import image
 from karyo_lib.read.find import find_chromosomes
 from karyo_lib.read.sorting import add_to_bank, cut_upright, lay_out
 from karyo_lib.shape.boxes import match_boxes
@@ -61,3 +63,10 @@ def test_cells_are_added_to_a_bank(reading, tmp_path):
     with pytest.raises(BankError, match="without slashes"):
         add_to_bank(reading, tmp_path, "../cell", "patient")
     assert len(ChromosomeBank(tmp_path)) == 2
+
+
+def test_doubtful_objects_without_a_class_are_counted():
+    rows = pd.DataFrame({"chromosome": ["Y", "", "3", ""]})
+    assert image._names(rows) == "3, Y, 2 objects left out"
+    assert image._names(rows[:2]) == "Y, 1 object left out"
+    assert image._names(rows[:1]) == "Y"
